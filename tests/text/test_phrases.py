@@ -1,0 +1,166 @@
+"""Phrases of expressions: target, objects, positions, and words about the whole picture."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rrsis_geo.text import lexicon
+from rrsis_geo.text.phrases import (
+    Span,
+    categories_in,
+    category_of,
+    find_phrases,
+    object_spans,
+    plural_of,
+    position_spans,
+    scene_wide_words,
+    subject_span,
+    tag_words,
+)
+
+
+def cut(expression: str, spans: tuple[Span, ...]) -> list[str]:
+    return [expression[start:stop] for start, stop in spans]
+
+
+@pytest.mark.parametrize(
+    ("expression", "subject"),
+    [
+        ("the truck on the road", "truck"),
+        ("all buildings", "buildings"),
+        ("The ground-track field beside the stadium", "ground-track field"),
+        ("light-duty vehicle driving on the road", "vehicle"),
+        ("the white aircraft parked at the terminal", "aircraft"),
+        ("two buses", "buses"),
+        # the left-most candidate, known or not
+        ("the parking lot beside the road", "parking lot"),
+        ("the grey roof next to the trees", "roof"),
+        ("solar panels on the roof", "solar panels"),
+        # a name that begins with a category's name is not of that category
+        ("the car park", "car park"),
+        ("a carport", "carport"),
+        # relational and partitive nouns are skipped
+        ("In the top left of the image, a large ship", "ship"),
+        ("on the right side is a dam", "dam"),
+        ("a pair of ships", "ships"),
+        ("a group of small vehicles", "small vehicles"),
+        ("the golf field surrounded by trees", "golf field"),
+        ("a storage  tank", "storage  tank"),
+        ("TENNIS COURT", "TENNIS COURT"),
+    ],
+)
+def test_subject(expression: str, subject: str) -> None:
+    span = subject_span(expression)
+    assert span is not None
+    assert expression[span.start : span.stop] == subject
+
+
+@pytest.mark.parametrize("expression", ["", "  ", "on the left", "the edge of the image", "?!"])
+def test_no_subject(expression: str) -> None:
+    assert subject_span(expression) is None
+
+
+def test_objects_are_longest_first_at_word_boundaries() -> None:
+    expression = "cars and a carport on the road marking near road; a swimming pool"
+    assert cut(expression, object_spans(expression)) == [
+        "cars",
+        "road marking",
+        "road",
+        "swimming pool",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "positions"),
+    [
+        ("the truck on the road", ["on the road"]),
+        ("the ship in the lower left", ["in the lower left"]),
+        ("the ship on the upper left side", ["on the upper left side"]),
+        ("a car near the storage tanks", ["near the storage tanks"]),
+        ("a pair of ships near the harbor", ["near the harbor"]),
+        ("the car on the left of the road", ["on the left"]),
+        ("the panels on the roof", ["on the roof"]),  # "of" is a word here, not a part of "roof"
+        ("all buildings", []),
+    ],
+)
+def test_positions(expression: str, positions: list[str]) -> None:
+    assert cut(expression, position_spans(expression)) == positions
+
+
+@pytest.mark.parametrize(
+    ("expression", "category"),
+    [
+        ("all trucks on the road", "truck"),
+        ("the planes", "airplane"),
+        ("a pool", "swimming pool"),
+        ("the roof beside the car", ""),
+        ("the bus stop", ""),
+        ("on the left", ""),
+    ],
+)
+def test_category_of(expression: str, category: str) -> None:
+    assert category_of(expression) == category
+
+
+def test_categories_in_names_each_once() -> None:
+    assert categories_in("the car left of the car on the street") == ["car", "road"]
+
+
+@pytest.mark.parametrize("category", lexicon.CATEGORIES)
+def test_every_category_is_found_in_both_numbers(category: str) -> None:
+    for name in (category, plural_of(category)):
+        assert category_of(f"the white {name} near the river") == category
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("the largest storage tank", ["the largest"]),
+        ("the most prominent tree", ["the most prominent"]),
+        ("the leftmost ship", ["the leftmost"]),
+        ("the northernmost airplane", ["the northernmost"]),
+        ("vehicles in the top left", ["in the top left"]),
+        ("vehicles in the lower right corner", ["in the lower right corner"]),
+        ("the ship at the center of the picture", ["at the center of the picture"]),
+        ("the top-left ship", ["the top-left"]),
+        ("the only pool", ["the only"]),
+        ("the second car from the left", ["the second", "from the left"]),
+        ("tennis courts in the northwest", ["in the northwest"]),
+        ("the largest ship in the west", ["the largest", "in the west"]),
+        # relations to things are no places of the picture
+        ("the car on the left of the road", []),
+        ("the boat in the middle of a harbor", []),
+        ("the truck on the road", []),
+        ("trees in the forest", []),
+        ("almost all buildings", []),
+        ("the bridge west of the dam", []),
+    ],
+)
+def test_scene_wide_words(expression: str, words: list[str]) -> None:
+    assert scene_wide_words(expression) == words
+
+
+def test_no_word_of_the_lexicon_has_two_tags() -> None:
+    counts = Counter(word for words in lexicon._TAGGED_WORDS.values() for word in words.split())
+    assert [word for word, count in counts.items() if count > 1] == []
+
+
+@given(st.text(max_size=40))
+def test_any_text_gives_ordered_spans_inside_it(expression: str) -> None:
+    phrases = find_phrases(expression)
+    for spans in (
+        phrases.objects,
+        phrases.positions,
+        [word.span for word in tag_words(expression)],
+    ):
+        ends = [end for span in spans for end in span]
+        assert ends == sorted(ends)
+        assert all(0 <= start < stop <= len(expression) for start, stop in spans)
+    scene_wide_words(expression)
+
+
+def test_letters_whose_lower_case_is_longer_keep_the_offsets() -> None:
+    expression = "İİİ cars"
+    assert cut(expression, object_spans(expression)) == ["cars"]

@@ -1,0 +1,164 @@
+"""Expressions to TextBatch."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rrsis_geo.errors import InputError, ModelError
+from rrsis_geo.text.tokenizer import Tokenizer
+
+VOCABULARY = """
+[PAD] [unused0] [UNK] [CLS] [SEP] [MASK] the truck on road light - duty veh ##icle ##icles
+all building ##s large left of , ? car ##port a
+"""
+PIECES = VOCABULARY.split()
+
+
+def make_tokenizer(max_tokens: int = 12) -> Tokenizer:
+    return Tokenizer(PIECES, max_tokens=max_tokens)
+
+
+def pieces_at(tokenizer: Tokenizer, ids: torch.Tensor, where: torch.Tensor) -> list[str]:
+    return [tokenizer.vocabulary[i] for i in ids[where]]
+
+
+def test_encode_one() -> None:
+    tokenizer = make_tokenizer()
+    batch = tokenizer.encode(["The truck on the road"])
+    words = ["[CLS]", "the", "truck", "on", "the", "road", "[SEP]"]
+    assert batch.ids.dtype == torch.int64
+    assert batch.ids.tolist() == [[PIECES.index(word) for word in words] + [0] * 5]
+    assert batch.attention.tolist() == [[True] * 7 + [False] * 5]
+    assert pieces_at(tokenizer, batch.ids, batch.subject) == ["truck"]
+    assert pieces_at(tokenizer, batch.ids, batch.objects) == ["truck", "road"]
+    assert pieces_at(tokenizer, batch.ids, batch.positions) == ["on", "the", "road"]
+
+
+def test_every_piece_of_a_split_word_is_in_its_phrase() -> None:
+    tokenizer = make_tokenizer()
+    batch = tokenizer.encode(["light-duty vehicles"])
+    assert pieces_at(tokenizer, batch.ids, batch.subject) == ["veh", "##icles"]
+    assert pieces_at(tokenizer, batch.ids, batch.objects) == ["veh", "##icles"]
+
+
+def test_position_mask_falls_back_to_attention() -> None:
+    batch = make_tokenizer().encode(["all buildings", "the truck on the road"])
+    assert torch.equal(batch.positions[0], batch.attention[0])
+    assert not torch.equal(batch.positions[1], batch.attention[1])
+
+
+def test_no_subject_masks_nothing() -> None:
+    batch = make_tokenizer().encode(["on the left"])
+    assert not batch.subject.any()
+    assert not batch.objects.any()
+
+
+def test_truncation_keeps_sep_and_says_what_was_cut() -> None:
+    tokenizer = make_tokenizer(max_tokens=6)
+    expression = "the large truck on the left of the road"
+    batch = tokenizer.encode([expression])
+    assert pieces_at(tokenizer, batch.ids, batch.attention) == [
+        "[CLS]",
+        "the",
+        "large",
+        "truck",
+        "on",
+        "[SEP]",
+    ]
+    assert not batch.positions[0, -1]
+    assert tokenizer.cut_words(expression) == "the left of the road"
+    assert tokenizer.cut_words("the large truck on") == ""
+
+
+def test_a_word_cut_in_the_middle_counts_as_read() -> None:
+    tokenizer = make_tokenizer(max_tokens=4)
+    assert tokenizer.cut_words("all buildings on the left") == "on the left"
+
+
+@pytest.mark.parametrize("expression", ["", "  \n", "\u200b\u00ad"])
+def test_blank_expression(expression: str) -> None:
+    with pytest.raises(InputError, match=r"empty|no word"):
+        make_tokenizer().encode([expression])
+
+
+@pytest.mark.parametrize("expression", ["???", "汽车", "🚗🚗"])
+def test_expression_without_a_known_word(expression: str) -> None:
+    with pytest.raises(InputError, match="no word that the model knows"):
+        make_tokenizer().cut_words(expression)
+
+
+def test_no_expression() -> None:
+    with pytest.raises(InputError, match="no expression"):
+        make_tokenizer().encode([])
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.save(tmp_path)
+    again = Tokenizer.from_dict(tmp_path, tokenizer.to_dict())
+    assert again.vocabulary == tokenizer.vocabulary
+    expressions = ["all buildings", "a carport, on the road?"]
+    for ours, theirs in zip(again.encode(expressions), tokenizer.encode(expressions), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"the\nroad\n", r"no \[PAD\], \[UNK\], \[CLS\], \[SEP\]"),
+        (b"[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\nthe\n", "twice"),
+    ],
+)
+def test_bad_vocabulary_names_the_file(tmp_path: Path, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "vocab.txt").write_bytes(content)
+    with pytest.raises(ModelError, match=message) as caught:
+        Tokenizer.load(tmp_path, max_tokens=20)
+    assert str(tmp_path / "vocab.txt") in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [{}, {"max_tokens": "20", "lower_case": True}])
+def test_bad_settings(tmp_path: Path, values: dict[str, object]) -> None:
+    make_tokenizer().save(tmp_path)
+    with pytest.raises(ModelError, match="max_tokens"):
+        Tokenizer.from_dict(tmp_path, values)
+
+
+def test_cased_vocabulary_keeps_case() -> None:
+    tokenizer = Tokenizer([*PIECES, "The"], max_tokens=8, lower_case=False)
+    assert tokenizer.encode(["The truck"]).ids[0, 1] == len(PIECES)
+
+
+def test_equals_transformers(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizer = make_tokenizer()
+    tokenizer.save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    reference = transformers.BertTokenizerFast.from_pretrained(tmp_path)
+    expressions = ["The truck, on the ROAD?", "light-duty vehicle", "all the buïldings", "a zebra"]
+    expected = reference(expressions, padding="max_length", max_length=12, return_tensors="pt")
+    batch = tokenizer.encode(expressions)
+    assert torch.equal(batch.ids, expected["input_ids"])
+    assert torch.equal(batch.attention, expected["attention_mask"].bool())
+
+
+@given(
+    st.lists(st.text("the truck on veh.,é-汽 ", min_size=1, max_size=60), min_size=1, max_size=3)
+)
+def test_masks_lie_within_attention(expressions: list[str]) -> None:
+    tokenizer = make_tokenizer(max_tokens=9)
+    try:
+        batch = tokenizer.encode(expressions)
+    except InputError:
+        return
+    for mask in (batch.subject, batch.objects, batch.positions):
+        assert not (mask & ~batch.attention).any()
+    last = batch.attention.sum(1) - 1
+    sep = tokenizer.vocabulary.index("[SEP]")
+    assert (batch.ids.gather(1, last[:, None]) == sep).all()
+    assert (batch.ids[~batch.attention] == 0).all()
