@@ -210,13 +210,9 @@ def _array(container: Any, args: tuple[Any, ...], value: Any, source: str, where
         _typed(item, entry, source, f"{where}[{index}]")
         for index, (item, entry) in enumerate(zip(items, value, strict=True))
     ]
-    return (
-        made
-        if container is list
-        else tuple(made)
-        if container in (tuple, Sequence)
-        else (container(made))
-    )
+    if container in (tuple, Sequence):
+        return tuple(made)
+    return made if container is list else container(made)
 
 
 def _scalar(hint: Any, value: Any, source: str, where: str) -> Any:

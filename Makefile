@@ -1,0 +1,51 @@
+# make demo   sets everything up and runs the main job on the sample scene
+# make test   sets everything up and runs lint, types and tests
+#
+# Needs python3 (3.11 to 3.13) with its venv module, and a network the first time. Variables:
+#   PYTHON=python3.12                   another interpreter
+#   PIP_ARGS="--index-url URL ..."      for pip; the CPU-only builds of torch and torchvision are
+#                                       a tenth of the default download:
+#                                       --extra-index-url https://download.pytorch.org/whl/cpu
+#   WORKERS=4                           test processes
+
+PYTHON ?= python3
+PIP_ARGS ?=
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+OUT := out
+
+.PHONY: demo test test-slow clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/installed
+	@mkdir -p $(OUT)
+	$(BIN)/rrsis-geo segment sample_data/scene.tif "the truck on the road" \
+		-o $(OUT)/demo.gpkg --preview $(OUT)/demo.png --overwrite
+	@$(BIN)/python benchmarks/demo_score.py $(OUT)/demo.gpkg sample_data/truth.gpkg $(OUT)/demo.png
+
+test: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n $(WORKERS)
+
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache
+
+# The install is editable, so that a stamp need not follow every source file.
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -e .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -e '.[dev]'
+	@touch $(VENV)/installed $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "rrsis-geo needs Python 3.11 to 3.13: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)

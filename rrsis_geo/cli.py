@@ -1,0 +1,331 @@
+"""The command line: each command parses, calls one function of the pipeline, and reports.
+
+Pipelines are imported inside the commands, so that ``--help`` loads no network and no raster code.
+"""
+
+import re
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from rrsis_geo import __version__, console
+from rrsis_geo.errors import ConfigError, RrsisError
+
+if TYPE_CHECKING:
+    from rrsis_geo.pipeline.segment import SegmentReport
+
+INTERRUPTED = 130
+DEFAULT_MODEL = "btdnet-lite"
+
+
+class ErrorBoundary(TyperGroup):
+    """Turns our errors into a line on stderr and an exit code, in a shell and under test alike."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except RrsisError as err:
+            console.print_error(err)
+            raise typer.Exit(err.exit_code) from err
+        except KeyboardInterrupt as err:
+            console.print_interrupted()
+            raise typer.Exit(INTERRUPTED) from err
+
+
+app = typer.Typer(
+    cls=ErrorBoundary,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Say what you are looking for in an overhead scene; get georeferenced polygons.",
+)
+
+SceneArgument = Annotated[
+    Path, typer.Argument(metavar="SCENE", help="A georeferenced raster that GDAL reads.")
+]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="Name or folder of a model bundle; see `models`.")
+]
+BandsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,G,B", help="Bands to use, from 1. Default: what the file says of its colours."
+    ),
+]
+NodataOption = Annotated[
+    float | None, typer.Option(help="Value of pixels without data, where the file does not say it.")
+]
+GsdOption = Annotated[
+    float | None,
+    typer.Option(
+        "--gsd",
+        metavar="METRES",
+        help="Ground pixel to work at. Default: within what the model knows.",
+    ),
+]
+NoResampleOption = Annotated[
+    bool, typer.Option("--no-resample", help="Work on the scene's own pixels, whatever their size.")
+]
+OverlapOption = Annotated[int, typer.Option(metavar="PIXELS", help="Overlap of windows.")]
+BboxOption = Annotated[
+    str | None,
+    typer.Option(metavar="X0,Y0,X1,Y1", help="Only this rectangle, in the scene's CRS."),
+]
+AoiOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Only inside the polygons of this vector file.")
+]
+AllowNoCrsOption = Annotated[
+    bool, typer.Option("--allow-no-crs", help="Accept a scene without CRS; results in pixels.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Everything on stderr.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Polygons, by suffix: .gpkg .shp .geojson .fgb .parquet. "
+        "Default: SCENE_EXPRESSION.gpkg in the current folder.",
+    ),
+]
+MaskOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Also write the mask, a GeoTIFF of 0 and 1.")
+]
+ProbabilityOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Also write the probability, a GeoTIFF.")
+]
+PreviewOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Also draw the result over the scene, a PNG.")
+]
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"rrsis-geo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show version and exit."),
+    ] = False,
+) -> None:
+    """Say what you are looking for in an overhead scene; get georeferenced polygons."""
+
+
+@app.command()
+def segment(
+    scene: SceneArgument,
+    expression: Annotated[
+        str, typer.Argument(metavar="EXPRESSION", help='What to find: "the truck on the road".')
+    ],
+    out: OutOption = None,
+    model: ModelOption = DEFAULT_MODEL,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Windows at once. Never changes the result.")
+    ] = None,
+    overlap: OverlapOption = 128,
+    threshold: Annotated[float, typer.Option(help="Probability above which a pixel counts.")] = 0.5,
+    min_area: Annotated[
+        float, typer.Option(metavar="M2", help="Drop objects smaller than this, in square metres.")
+    ] = 0.0,
+    simplify: Annotated[
+        float, typer.Option(metavar="METRES", help="Straighten outlines by up to this.")
+    ] = 0.0,
+    bbox: BboxOption = None,
+    aoi: AoiOption = None,
+    bands: BandsOption = None,
+    nodata: NodataOption = None,
+    gsd: GsdOption = None,
+    no_resample: NoResampleOption = False,
+    mask: MaskOption = None,
+    probability: ProbabilityOption = None,
+    preview: PreviewOption = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing output.")
+    ] = False,
+    allow_no_crs: AllowNoCrsOption = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads for the network.")
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find what EXPRESSION says in SCENE and write its polygons."""
+    console.setup_logging(quiet=quiet, verbose=verbose)
+    from rrsis_geo.pipeline.plan import SegmentOptions
+    from rrsis_geo.pipeline.segment import Outputs, default_output, segment_scene
+
+    options = SegmentOptions(
+        model=model,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        threads=threads,
+        overlap_px=overlap,
+        threshold=threshold,
+        min_area_m2=min_area,
+        simplify_m=simplify,
+        bbox=_numbers("--bbox", bbox, 4),
+        aoi=aoi,
+        bands=_bands(bands),
+        nodata=nodata,
+        gsd_m=gsd,
+        resample=not no_resample,
+        allow_no_crs=allow_no_crs,
+    )
+    outputs = Outputs(
+        vector=out or default_output(scene, expression),
+        mask=mask,
+        probability=probability,
+        preview=preview,
+        overwrite=overwrite,
+    )
+    with console.progress(quiet=quiet or as_json) as on_progress:
+        report = segment_scene(scene, expression, outputs, options, progress=on_progress)
+    if as_json:
+        console.print_json(report.to_dict())
+    else:
+        _print_report(report)
+
+
+@app.command()
+def info(
+    scene: SceneArgument,
+    model: ModelOption = DEFAULT_MODEL,
+    overlap: OverlapOption = 128,
+    bbox: BboxOption = None,
+    aoi: AoiOption = None,
+    bands: BandsOption = None,
+    nodata: NodataOption = None,
+    gsd: GsdOption = None,
+    no_resample: NoResampleOption = False,
+    allow_no_crs: AllowNoCrsOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show what the tool sees in SCENE, and what segmenting it would take."""
+    console.setup_logging(verbose=verbose)
+    from rrsis_geo.pipeline.info import describe_scene
+    from rrsis_geo.pipeline.plan import SegmentOptions
+
+    options = SegmentOptions(
+        model=model,
+        overlap_px=overlap,
+        bbox=_numbers("--bbox", bbox, 4),
+        aoi=aoi,
+        bands=_bands(bands),
+        nodata=nodata,
+        gsd_m=gsd,
+        resample=not no_resample,
+        allow_no_crs=allow_no_crs,
+    )
+    facts = describe_scene(scene, options)
+    if as_json:
+        console.print_json(asdict(facts))
+    else:
+        console.print_facts(str(scene), facts.lines())
+
+
+@app.command()
+def models(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
+    """List the model bundles that can be used."""
+    console.setup_logging(verbose=verbose)
+    from rrsis_geo.pipeline.info import list_models
+
+    found = list_models()
+    if as_json:
+        console.print_json([asdict(model) for model in found])
+    else:
+        console.print_table(
+            ("model", "network", "size", "pixel", "what", "folder"),
+            [model.row() for model in found],
+        )
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Option("--config", "-c", help="A TOML file, see configs/.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=C", help="Set one value over the file; repeatable."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train a network as a configuration file says, and save it as a model bundle."""
+    console.setup_logging(quiet=quiet, verbose=verbose)
+    from rrsis_geo.config import load
+    from rrsis_geo.pipeline.train import TrainConfig, train_model
+
+    train_model(load(config, TrainConfig, settings or []), out, resume=resume)
+
+
+def main() -> None:
+    """Entry point: like `app`, and a termination request cleans up as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app()
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _numbers(option: str, text: str | None, count: int) -> tuple[float, ...] | None:
+    """Comma- or blank-separated numbers."""
+    if text is None:
+        return None
+    parts = [part for part in re.split(r"[,\s]+", text.strip()) if part]
+    try:
+        numbers = tuple(float(part) for part in parts)
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count:
+        raise ConfigError(f'{option} takes {count} numbers with commas between, got "{text}"')
+    return numbers
+
+
+def _bands(text: str | None) -> tuple[int, ...] | None:
+    """Band numbers: three, or one for a scene in grey."""
+    if text is None:
+        return None
+    parts = [part for part in re.split(r"[,\s]+", text.strip()) if part]
+    if len(parts) not in (1, 3) or not all(part.isdigit() for part in parts):
+        raise ConfigError(f'--bands takes one or three band numbers such as 3,2,1, got "{text}"')
+    return tuple(int(part) for part in parts)
+
+
+def _print_report(report: "SegmentReport") -> None:
+    """The result as people read it."""
+    objects = "object" if report.n_objects == 1 else "objects"
+    console.print_facts(
+        f'{report.n_objects} {objects} for "{report.expression}" in {report.scene}',
+        [
+            ("area", console.area(report.area_m2)),
+            ("windows", f"{report.windows} ({report.skipped} more hold no data)"),
+            (
+                "time",
+                f"{console.duration(report.seconds)}, "
+                f"{console.duration(report.network_seconds)} of it in the network",
+            ),
+            *((name, str(path)) for name, path in report.outputs.items()),
+        ],
+    )
