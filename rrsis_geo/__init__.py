@@ -1,3 +1,81 @@
-"""rrsis-geo: referring segmentation of georeferenced overhead scenes."""
+"""rrsis-geo: referring segmentation of georeferenced overhead scenes.
+
+    from rrsis_geo import Outputs, SegmentOptions, segment_scene
+
+    report = segment_scene("scene.tif", "the truck on the road", Outputs(vector="trucks.gpkg"))
+
+The public names load on first use, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rrsis_geo.bundle import Bundle, list_bundles, load_bundle
+    from rrsis_geo.errors import (
+        ConfigError,
+        DeviceError,
+        InputError,
+        ModelError,
+        OutputError,
+        RrsisError,
+    )
+    from rrsis_geo.geo.scene import Scene, SceneInfo, open_scene
+    from rrsis_geo.pipeline.plan import SegmentOptions
+    from rrsis_geo.pipeline.segment import Outputs, SegmentReport, segment_scene
+    from rrsis_geo.predictor import Predictor
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "Bundle": "bundle",
+    "list_bundles": "bundle",
+    "load_bundle": "bundle",
+    "ConfigError": "errors",
+    "DeviceError": "errors",
+    "InputError": "errors",
+    "ModelError": "errors",
+    "OutputError": "errors",
+    "RrsisError": "errors",
+    "Scene": "geo.scene",
+    "SceneInfo": "geo.scene",
+    "open_scene": "geo.scene",
+    "SegmentOptions": "pipeline.plan",
+    "Outputs": "pipeline.segment",
+    "SegmentReport": "pipeline.segment",
+    "segment_scene": "pipeline.segment",
+    "Predictor": "predictor",
+}
+
+__all__ = [
+    "Bundle",
+    "ConfigError",
+    "DeviceError",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "Outputs",
+    "Predictor",
+    "RrsisError",
+    "Scene",
+    "SceneInfo",
+    "SegmentOptions",
+    "SegmentReport",
+    "__version__",
+    "list_bundles",
+    "load_bundle",
+    "open_scene",
+    "segment_scene",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"rrsis_geo.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -35,7 +35,7 @@ TABLE = {
     "text": Rule({"errors"}, RASTERS | TERMINAL),
     "images": Rule({"errors"}, RASTERS | TERMINAL),
     "metrics": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL),
-    "nets": Rule({"errors", "text"}, RASTERS | TERMINAL | {"nltk"}),
+    "nets": Rule({"errors", "config", "text"}, RASTERS | TERMINAL | {"nltk"}),
     "data": Rule({"errors", "text", "images"}, RASTERS | TERMINAL | {"timm"}),
     "bundle": Rule({"errors", "text", "images", "nets"}, RASTERS | TERMINAL),
     "predictor": Rule({"errors", "text", "images", "nets", "bundle"}, RASTERS | TERMINAL),
