@@ -1,0 +1,136 @@
+"""Scores, against numbers worked out by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from rrsis_geo.metrics import ScoreMeter
+
+
+def strip(start: int, stop: int, length: int = 10) -> NDArray[np.bool_]:
+    """A mask of one row with pixels ``start`` to ``stop`` set."""
+    mask = np.zeros((1, length), bool)
+    mask[0, start:stop] = True
+    return mask
+
+
+EMPTY = strip(0, 0)
+
+
+def test_three_samples_by_hand() -> None:
+    meter = ScoreMeter()
+    assert meter.add(strip(0, 5), strip(0, 5)) == 1.0
+    assert meter.add(strip(0, 6), strip(4, 10)) == 2 / 10
+    assert meter.add(strip(0, 6), strip(0, 10)) == 6 / 10
+    scores = meter.scores()
+    assert (scores.n, scores.n_absent, len(meter)) == (3, 0, 3)
+    assert scores.oiou == pytest.approx((5 + 2 + 6) / (5 + 10 + 10))
+    assert scores.miou == scores.miou_present == scores.giou == pytest.approx(1.8 / 3)
+    # 6/10 counts at the threshold 0.6: at least, not more than
+    assert scores.precision == pytest.approx(
+        {0.5: 2 / 3, 0.6: 2 / 3, 0.7: 1 / 3, 0.8: 1 / 3, 0.9: 1 / 3}
+    )
+    assert scores.n_acc is None
+    assert scores.false_area_ppm is None
+
+
+@pytest.mark.parametrize("tenths", [5, 6, 7, 8, 9])
+def test_an_iou_at_the_threshold_counts(tenths: int) -> None:
+    meter = ScoreMeter()
+    meter.add(strip(0, tenths), strip(0, 10))
+    shares = meter.scores().precision
+    assert shares == {at: float(at * 10 < tenths + 0.5) for at in shares}
+
+
+def test_absent_target_answered_with_nothing() -> None:
+    meter = ScoreMeter()
+    assert meter.add(EMPTY, EMPTY) == 0.0  # the protocol's word for 0 / 0
+    scores = meter.scores()
+    assert (scores.oiou, scores.miou, scores.precision[0.5]) == (0.0, 0.0, 0.0)
+    assert (scores.giou, scores.n_acc, scores.false_area_ppm) == (1.0, 1.0, 0.0)
+    assert scores.miou_present is None
+
+
+def test_absent_targets_by_hand() -> None:
+    meter = ScoreMeter()
+    meter.add(strip(0, 3), EMPTY)
+    meter.add(EMPTY, EMPTY)
+    meter.add(EMPTY, strip(0, 4))  # present, but missed
+    meter.add(strip(0, 4), strip(0, 8))
+    scores = meter.scores()
+    assert (scores.n, scores.n_absent) == (4, 2)
+    assert scores.oiou == pytest.approx(4 / (3 + 0 + 4 + 8))  # a false answer weighs in the union
+    assert scores.miou == pytest.approx(0.5 / 4)
+    assert scores.miou_present == pytest.approx(0.5 / 2)
+    assert scores.giou == pytest.approx((0 + 1 + 0 + 0.5) / 4)
+    assert scores.n_acc == 0.5
+    assert scores.false_area_ppm == pytest.approx(3 / 20 * 1e6)
+
+
+def test_breakdown() -> None:
+    meter = ScoreMeter()
+    meter.add(strip(0, 5), strip(0, 5), kind="colour", category="car")
+    meter.add(strip(0, 5), strip(0, 10), kind="position", category=["car", "road", "car"])
+    meter.add(EMPTY, EMPTY, kind="absent", category="ship")
+    meter.add(strip(0, 5), strip(5, 10))
+    scores = meter.scores()
+    assert {name: part.n for name, part in scores.by_kind.items()} == {
+        "absent": 1,
+        "colour": 1,
+        "position": 1,
+    }
+    assert {name: part.miou for name, part in scores.by_category.items()} == {
+        "car": 0.75,
+        "road": 0.5,
+        "ship": 0.0,
+    }
+    assert scores.by_kind["absent"].n_acc == 1.0
+    assert scores.category_miou == pytest.approx((0.75 + 0.5 + 0.0) / 3)
+    assert scores.by_kind["colour"].category_miou is None
+
+
+def test_to_dict_is_json() -> None:
+    meter = ScoreMeter()
+    meter.add(strip(0, 5), strip(0, 5), kind="colour", category="car")
+    values = json.loads(json.dumps(meter.scores().to_dict()))
+    assert values["precision"]["0.5"] == 1.0
+    assert values["by_kind"]["colour"]["precision"]["0.9"] == 1.0
+    assert values["by_category"]["car"]["by_kind"] == {}
+
+
+@pytest.mark.parametrize(
+    ("predicted", "target", "message"),
+    [
+        (np.ones((2, 2)), np.ones((2, 2), bool), "must be bool"),
+        (np.ones((2, 2), bool), np.ones((2, 2), np.uint8), "must be bool"),
+        (np.ones((2, 2), bool), np.ones((2, 3), bool), "differ in size"),
+    ],
+)
+def test_refuses(predicted: NDArray[np.bool_], target: NDArray[np.bool_], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ScoreMeter().add(predicted, target)
+
+
+def test_no_sample() -> None:
+    with pytest.raises(ValueError, match="no sample"):
+        ScoreMeter().scores()
+
+
+spans = st.tuples(st.integers(0, 10), st.integers(0, 10))
+
+
+@given(st.lists(st.tuples(spans, spans), min_size=1, max_size=8))
+def test_bounds(samples: list[tuple[tuple[int, int], tuple[int, int]]]) -> None:
+    meter = ScoreMeter()
+    for predicted, target in samples:
+        meter.add(strip(*predicted), strip(*target))
+    scores = meter.scores()
+    shares = list(scores.precision.values())
+    assert shares == sorted(shares, reverse=True)
+    assert 0 <= scores.oiou <= 1
+    assert 0 <= scores.miou <= scores.giou <= 1
+    assert scores.miou >= scores.precision[0.5] * 0.5
