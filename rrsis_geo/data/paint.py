@@ -390,6 +390,8 @@ _HALF = [0] * 128 + [255] * 128
 def sweep(points: Points, step: ArrayLike) -> Points:
     """The outline [m, 2] of a convex polygon [n, 2] dragged along a vector."""
     step = np.asarray(step, dtype=np.float64)
+    if not step.any():
+        return points
     across = points @ np.array((-step[1], step[0]))
     first, last = int(across.argmax()), int(across.argmin())
     n = len(points)
