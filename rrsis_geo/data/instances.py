@@ -1,0 +1,358 @@
+"""Referring samples on the fly from COCO instances: image + an expression written about it."""
+
+import io
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from rrsis_geo.data.candidates import OUTLINE
+from rrsis_geo.data.crops import CropBox, crop_labelled, plan_crop
+from rrsis_geo.data.expressions import KIND_WEIGHTS, Written, write_expression
+from rrsis_geo.data.lexicon import GROUND, kinds_of
+from rrsis_geo.data.sample import Instance, LabelledImage, Sample
+from rrsis_geo.data.sources import SOURCE_RULES, complete_categories, parse_gsd_m
+from rrsis_geo.errors import InputError
+
+_MIB: Final = 2**20
+_ATTEMPTS: Final = 6
+"""How many crops are tried for a kind of expression before a plain category is named instead."""
+_ENOUGH_IMAGES: Final = 150
+"""A category in more images than this is not drawn more often."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """An image of the file, and its annotations as they are stored."""
+
+    path: Path
+    height: int
+    width: int
+    source: str
+    complete: frozenset[str]
+    gsd_m: float | None
+    false_colour: bool
+    annotations: tuple[tuple[str, Any, bool], ...]
+    """(category, segmentation, whether the mask is only a box)."""
+
+
+class InstanceSource:
+    """A COCO instances file with its images.
+
+    The file is read once. Images are decoded when first asked for, and kept while memory allows;
+    masks are decoded once and kept, each cut to its box.
+
+    Attributes:
+        counts: for each image, how many instances of each category it has.
+        names: for each image, the source it comes from.
+    """
+
+    def __init__(
+        self, instances_path: Path, image_dir: Path | None = None, *, cache_mib: int = 2048
+    ) -> None:
+        """Read a COCO file.
+
+        Args:
+            instances_path: the JSON file.
+            image_dir: the folder of the images; None takes "images" beside the file.
+            cache_mib: how much memory decoded images may take.
+
+        Raises:
+            InputError: no such file, or it is no COCO instances file.
+        """
+        self._records = _read_records(instances_path, image_dir or instances_path.parent / "images")
+        self.counts = [
+            Counter(category for category, _, _ in record.annotations) for record in self._records
+        ]
+        self.names = [record.source for record in self._records]
+        self._free_bytes = cache_mib * _MIB
+        self._images: dict[int, NDArray[np.uint8]] = {}
+        self._instances: dict[int, tuple[Instance, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def labelled(self, index: int) -> LabelledImage:
+        """The whole image of a record with its instances.
+
+        Raises:
+            InputError: the image is missing, damaged, or not of the size that the file tells.
+        """
+        record = self._records[index]
+        return LabelledImage(
+            image=self._image(index),
+            instances=self._instances_of(index),
+            complete=record.complete,
+            gsd_m=record.gsd_m,
+            false_colour=record.false_colour,
+            id=record.path.stem,
+        )
+
+    def _image(self, index: int) -> NDArray[np.uint8]:
+        kept = self._images.get(index)
+        if kept is not None:
+            return kept
+        record = self._records[index]
+        try:
+            with Image.open(io.BytesIO(record.path.read_bytes())) as file:
+                image = np.asarray(file.convert("RGB"))
+        except OSError as err:
+            raise InputError(f"{record.path}: cannot be read as an image: {err}") from err
+        if image.shape[:2] != (record.height, record.width):
+            raise InputError(
+                f"{record.path}: is {image.shape[1]} x {image.shape[0]} pixels, but its instances "
+                f"were drawn on {record.width} x {record.height}"
+            )
+        if image.nbytes <= self._free_bytes:
+            self._free_bytes -= image.nbytes
+            self._images[index] = image
+        return image
+
+    def _instances_of(self, index: int) -> tuple[Instance, ...]:
+        kept = self._instances.get(index)
+        if kept is None:
+            record = self._records[index]
+            decoded = (_decode(*annotation, record) for annotation in record.annotations)
+            kept = self._instances[index] = tuple(item for item in decoded if item is not None)
+        return kept
+
+
+def _read_records(instances_path: Path, image_dir: Path) -> list[_Record]:
+    try:
+        told = json.loads(instances_path.read_text())
+        names = {entry["id"]: str(entry["name"]) for entry in told["categories"]}
+        annotations: dict[int, list[tuple[str, Any, bool]]] = defaultdict(list)
+        for entry in told["annotations"]:
+            is_box = entry.get("label_quality") == "box"
+            annotations[entry["image_id"]].append(
+                (names[entry["category_id"]], entry["segmentation"], is_box)
+            )
+        images = [entry for entry in told["images"] if annotations[entry["id"]]]
+        by_source: dict[str, set[str]] = defaultdict(set)
+        for entry in images:
+            by_source[entry.get("source", "")].update(
+                name for name, _, _ in annotations[entry["id"]]
+            )
+        return [
+            _record(entry, annotations[entry["id"]], by_source[entry.get("source", "")], image_dir)
+            for entry in images
+        ]
+    except (OSError, ValueError) as err:
+        raise InputError(f"{instances_path}: cannot be read as JSON: {err}") from err
+    except (KeyError, TypeError) as err:
+        raise InputError(
+            f"{instances_path}: is no COCO instances file (it lacks {err}); it needs images, "
+            "annotations and categories"
+        ) from err
+
+
+def _record(
+    entry: Mapping[str, Any],
+    annotations: list[tuple[str, Any, bool]],
+    source_categories: set[str],
+    image_dir: Path,
+) -> _Record:
+    source = str(entry.get("source", ""))
+    false_colour = bool(entry.get("false_colour", False))
+    rule = SOURCE_RULES.get(source)
+    gsd_m = parse_gsd_m(entry.get("gsd_m"))
+    if rule is not None and false_colour and rule.false_colour_gsd_m is not None:
+        gsd_m = rule.false_colour_gsd_m
+    return _Record(
+        path=image_dir / entry["file_name"],
+        height=entry["height"],
+        width=entry["width"],
+        source=source,
+        complete=complete_categories(
+            source,
+            {category for category, _, _ in annotations},
+            all_labelled=bool(entry.get("labels_complete", False)),
+            source_categories=source_categories,
+        ),
+        gsd_m=gsd_m,
+        false_colour=false_colour,
+        annotations=tuple(annotations),
+    )
+
+
+def _decode(category: str, segmentation: Any, is_box: bool, record: _Record) -> Instance | None:
+    """An instance cut to its box; None where the mask is empty."""
+    if isinstance(segmentation, list):
+        runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, record.height, record.width))
+    elif isinstance(segmentation["counts"], list):
+        runs = coco_mask.frPyObjects(segmentation, record.height, record.width)
+    else:
+        runs = segmentation
+    left, top, width, height = (int(value) for value in coco_mask.toBbox(runs))
+    if not width or not height:
+        return None
+    mask = coco_mask.decode(runs)[top : top + height, left : left + width]
+    attributes = {OUTLINE: "box"} if is_box else {}
+    return Instance(
+        category, (top, left, height, width), np.ascontiguousarray(mask, bool), attributes
+    )
+
+
+class ReferringInstances:
+    """Random referring samples from a source of instances.
+
+    A draw goes: a kind of expression, a category (the rare as good as the common), one of the
+    sources that have it, an image, one of its instances, a crop around it, an expression. Every
+    step but the first is repeated where nothing of the kind can be said.
+    """
+
+    def __init__(
+        self,
+        source: InstanceSource,
+        size_px: int,
+        *,
+        seed: int = 0,
+        kinds: Mapping[str, float] = KIND_WEIGHTS,
+        scale_range: tuple[float, float] = (0.5, 2.0),
+        gsd_range_m: tuple[float, float] | None = None,
+        augment: bool = True,
+    ) -> None:
+        """Prepare to draw.
+
+        Args:
+            source: images with instances.
+            size_px: side of the samples, pixels.
+            seed: of the generator that :meth:`sample` uses where it is given none.
+            kinds: kind of expression -> its weight.
+            scale_range: see :func:`rrsis_geo.data.crops.plan_crop`.
+            gsd_range_m: see :func:`rrsis_geo.data.crops.plan_crop`.
+            augment: mirror and turn crops, and change their light a little.
+        """
+        self.source = source
+        self.size_px = size_px
+        self._rng = np.random.default_rng(seed)
+        self._kinds = list(kinds)
+        self._kind_weights = np.array(list(kinds.values())) / sum(kinds.values())
+        self._scale_range = scale_range
+        self._gsd_range_m = gsd_range_m
+        self._augment = augment
+        self._cells = {kind: _Cells(source, kind) for kind in (*self._kinds, "category")}
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Samples without end, from the generator of the seed."""
+        while True:
+            yield self.sample()
+
+    def sample(self, rng: np.random.Generator | None = None) -> Sample:
+        """Draw one sample, [size_px, size_px], by a generator or by the seed's own."""
+        rng = self._rng if rng is None else rng
+        kind = self._kinds[int(rng.choice(len(self._kinds), p=self._kind_weights))]
+        while True:
+            for _ in range(_ATTEMPTS):
+                sample = self._try(kind, rng)
+                if sample is not None:
+                    return sample
+            kind = "category"
+
+    def _try(self, kind: str, rng: np.random.Generator) -> Sample | None:
+        category, index = self._cells[kind].draw(rng)
+        whole = self.source.labelled(index)
+        told: str | None = category
+        if kind == "absent":
+            box = self._crop_without(whole, category, rng)
+            told = category if box is not None else None
+            if box is None:
+                box = self._plan(whole, rng)
+        else:
+            same = [item for item in whole.instances if item.category == category]
+            box = self._plan(whole, rng, same[int(rng.integers(len(same)))])
+        crop = crop_labelled(
+            whole, rng, self.size_px, box=box, turn=self._augment, jitter=self._augment
+        )
+        written = write_expression(crop, rng, kind, category=told)
+        return None if written is None else _as_sample(crop, written)
+
+    def _plan(
+        self, whole: LabelledImage, rng: np.random.Generator, around: Instance | None = None
+    ) -> CropBox:
+        return plan_crop(
+            whole,
+            rng,
+            self.size_px,
+            scale_range=self._scale_range,
+            gsd_range_m=self._gsd_range_m,
+            around=around,
+        )
+
+    def _crop_without(
+        self, whole: LabelledImage, category: str, rng: np.random.Generator
+    ) -> CropBox | None:
+        """Half of the time, a crop of an image that has a category which shows none of it.
+
+        Such crops are the hard ones: an apron without an airplane.
+        """
+        if category not in whole.complete or rng.random() < 0.5:
+            return None
+        kinds = kinds_of(category)
+        boxes = np.array([item.bbox for item in whole.instances if item.category in kinds])
+        for _ in range(8):
+            box = self._plan(whole, rng)
+            ends = boxes[:, :2] + boxes[:, 2:]
+            clear = (ends <= (box.row, box.col)).any(1)
+            clear |= (boxes[:, :2] >= (box.row + box.side, box.col + box.side)).any(1)
+            if clear.all():
+                return box
+        return None
+
+
+class _Cells:
+    """Which images may serve a kind of expression: by category, then by source."""
+
+    def __init__(self, source: InstanceSource, kind: str) -> None:
+        cells: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for index, counts in enumerate(source.counts):
+            for category, count in counts.items():
+                if _may_serve(kind, category, count, counts):
+                    cells[category][source.names[index]].append(index)
+        self._categories = sorted(cells)
+        totals = [sum(map(len, cells[name].values())) for name in self._categories]
+        weights = np.minimum(totals, _ENOUGH_IMAGES) ** 0.5
+        self._weights = weights / weights.sum() if len(weights) else weights
+        self._images = {name: list(cells[name].values()) for name in self._categories}
+
+    def draw(self, rng: np.random.Generator) -> tuple[str, int]:
+        """A category and the number of an image that has it."""
+        category = self._categories[int(rng.choice(len(self._categories), p=self._weights))]
+        images = self._images[category]
+        weights = np.array([len(group) for group in images]) ** 0.5
+        group = images[int(rng.choice(len(images), p=weights / weights.sum()))]
+        return category, group[int(rng.integers(len(group)))]
+
+
+def _may_serve(kind: str, category: str, count: int, counts: Mapping[str, int]) -> bool:
+    if kind in ("size", "relation", "combination") and category in GROUND:
+        return False
+    if kind == "size":
+        return count > 1
+    if kind == "relation":
+        return any(other not in kinds_of(category) for other in counts)
+    return True
+
+
+def _as_sample(crop: LabelledImage, written: Written) -> Sample:
+    return Sample(
+        image=crop.image,
+        expression=written.expression,
+        mask=written.mask,
+        id=crop.id,
+        kind=written.kind,
+        category=written.category,
+    )
+
+
+def validation_samples(source: InstanceSource, n: int, seed: int, size_px: int) -> list[Sample]:
+    """A fixed set of samples: the same for the same source, number, seed and size."""
+    referring = ReferringInstances(source, size_px, scale_range=(0.7, 1.5), augment=False)
+    return [referring.sample(np.random.default_rng([seed, index])) for index in range(n)]
