@@ -70,19 +70,22 @@ class ImageSpec:
             raise ModelError(f"the image settings do not make sense: {err}") from err
 
 
-def to_input(images: NDArray[np.uint8], spec: ImageSpec) -> Tensor:
+def to_input(
+    images: NDArray[np.uint8], spec: ImageSpec, device: torch.device | str = "cpu"
+) -> Tensor:
     """Images as a network reads them: float32 [B, 3, H, W], normalised, channels last in memory.
 
     Args:
         images: uint8 RGB [B, H, W, 3], or one [H, W, 3].
         spec: mean and std are used; the size is not changed.
+        device: where the result shall be; bytes travel there, a quarter of what floats would.
     """
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:
         raise ValueError(f"expected uint8 [B, H, W, 3], got {images.dtype} {images.shape}")
     images_BHWC = images if images.ndim == 4 else images[None]
-    scale = torch.tensor([1 / (255 * value) for value in spec.std])
-    shift = torch.tensor([-m / s for m, s in zip(spec.mean, spec.std, strict=True)])
-    pixels_BHWC = torch.from_numpy(np.ascontiguousarray(images_BHWC)).float()
+    scale = torch.tensor([1 / (255 * value) for value in spec.std], device=device)
+    shift = torch.tensor([-m / s for m, s in zip(spec.mean, spec.std, strict=True)], device=device)
+    pixels_BHWC = torch.from_numpy(np.ascontiguousarray(images_BHWC)).to(device).float()
     return pixels_BHWC.mul_(scale).add_(shift).permute(0, 3, 1, 2)  # BHWC -> BCHW
 
 

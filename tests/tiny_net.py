@@ -1,0 +1,94 @@
+"""A referring network small enough to be run, saved and broken by the dozen."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+
+from rrsis_geo.images import ImageSpec
+from rrsis_geo.nets import NETS
+from rrsis_geo.nets.base import ReferringNet, SegOutput, gate_logits
+from rrsis_geo.text.batch import TextBatch
+from rrsis_geo.text.tokenizer import Tokenizer
+
+PIECES = [
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "truck", "on", "road", "all", "building", "##s"),
+    *(f"[unused{index}]" for index in range(589)),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TinyConfig:
+    """Settings of TinyNet."""
+
+    vocab_size: int = len(PIECES)
+    width: int = 128
+    kernels: tuple[int, ...] = (3,)
+    presence: bool = True
+
+
+class TinyWords(NamedTuple):
+    """One vector an expression, [b, D]."""
+
+    sentence: Tensor
+
+
+class TinyNet(ReferringNet):
+    """Dot product of a convolved image and the mean of the words."""
+
+    training_only: ClassVar[tuple[str, ...]] = ("reconstruct.",)
+
+    def __init__(self, config: TinyConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.vocab_size, config.width)
+        kernel = config.kernels[0]
+        self.conv = nn.Conv2d(3, config.width, kernel, stride=4, padding=kernel // 2)
+        self.norm = nn.BatchNorm2d(config.width)
+        self.reconstruct = nn.Linear(config.width, config.width)
+
+    def encode_text(self, tokens: TextBatch) -> TinyWords:
+        words_BLD = self.embed(tokens.ids) * tokens.attention[..., None]
+        return TinyWords(words_BLD.sum(1) / tokens.attention.sum(1, keepdim=True))
+
+    def segment(self, image: Tensor, words: TinyWords) -> SegOutput:
+        pixels = self.norm(self.conv(image))
+        words_BD = words.sentence.expand(len(image), -1)
+        small = torch.einsum("bchw,bc->bhw", pixels, words_BD.to(pixels.dtype))
+        logits = nn.functional.interpolate(small[:, None], image.shape[-2:], mode="bilinear")[:, 0]
+        if not self.config.presence:
+            return SegOutput(logits, None, {})
+        presence = small.mean((1, 2))
+        return SegOutput(gate_logits(logits, presence), presence, {})
+
+    def loss(self, output: SegOutput, target: Tensor) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+
+@contextmanager
+def registered() -> Iterator[None]:
+    """Within it, bundles may name the network "tiny"."""
+    nets: dict[str, Any] = NETS
+    with mock.patch.dict(nets, {"tiny": (TinyNet, TinyConfig)}):
+        yield
+
+
+def make_net(seed: int = 0, **settings: Any) -> TinyNet:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = TinyNet(TinyConfig(**settings))
+        net.norm.running_mean.normal_()  # type: ignore[union-attr]
+        net.norm.running_var.uniform_(0.5, 2.0)  # type: ignore[union-attr]
+    return net.eval()
+
+
+def make_tokenizer() -> Tokenizer:
+    return Tokenizer(PIECES, max_tokens=10)
+
+
+def make_spec() -> ImageSpec:
+    return ImageSpec(size_px=64, gsd_m=0.3, gsd_range_m=(0.15, 0.6))
