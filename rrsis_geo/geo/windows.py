@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.resample import rows_needed
@@ -155,6 +156,23 @@ def plan_shards(
         window_rows = grid.window_rows_over(*rows_needed(grid.height, height, start, stop))
         shards.append(Shard(index, start, stop, *window_rows))
     return shards
+
+
+def spread_windows(height: int, width: int, *, n: int, size_px: int) -> list[Window]:
+    """At most n x n windows of at most ``size_px`` a side, evenly spread; no two overlap.
+
+    The same for the same arguments: a fixed sample of a scene. One that it would cover anyway
+    comes back whole.
+    """
+    rows, cols = _spread(height, n, size_px), _spread(width, n, size_px)
+    return [Window(col, row, w, h) for row, h in rows for col, w in cols]
+
+
+def _spread(length: int, n: int, size_px: int) -> list[tuple[int, int]]:
+    """(start, size) of each piece along one axis."""
+    if n * size_px >= length:
+        return [(start, min(size_px, length - start)) for start in range(0, length, size_px)]
+    return [((2 * k + 1) * length // (2 * n) - size_px // 2, size_px) for k in range(n)]
 
 
 def reflect_index(index: NDArray[np.int64], start: int, stop: int) -> NDArray[np.int64]:

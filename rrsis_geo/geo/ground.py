@@ -1,0 +1,72 @@
+"""What a pixel measures on the ground, whatever the coordinate system."""
+
+import logging
+import math
+
+from affine import Affine
+from pyproj import CRS as ProjCRS
+from pyproj import Transformer
+from pyproj.exceptions import CRSError, ProjError
+from rasterio.crs import CRS
+
+logger = logging.getLogger(__name__)
+
+_STEP_PX = 16
+"""Pixels stepped over when measuring: long against rounding, short against the projection."""
+
+
+def pixel_size_m(
+    crs: CRS | None, transform: Affine, row: float, col: float
+) -> tuple[float, float] | None:
+    """Metres on the ground from one row to the next, and from one column to the next.
+
+    Measured along the ellipsoid at a place of the scene, so that degrees, feet, rotation and the
+    scale of the projection (Web Mercator: 1 / cos latitude) are all accounted for. In a local
+    engineering CRS, which has no ellipsoid, the plane's own units are taken for the ground.
+
+    Args:
+        crs: None gives None.
+        transform: pixel to world.
+        row: where to measure, pixels; may be fractional.
+        col: likewise.
+
+    Returns:
+        (row step, column step), or None where it is unknown: no CRS, or a place outside what the
+        projection can express.
+    """
+    if crs is None:
+        return None
+    try:
+        proj_crs = ProjCRS.from_wkt(crs.to_wkt(version="WKT2_2019"))
+        measure = _planar if proj_crs.geodetic_crs is None else _geodesic
+        half = _STEP_PX / 2
+        down = measure(proj_crs, transform @ (col, row - half), transform @ (col, row + half))
+        right = measure(proj_crs, transform @ (col - half, row), transform @ (col + half, row))
+    except (CRSError, ProjError) as err:
+        logger.warning("the ground pixel is unknown: %s", err)
+        return None
+    size = down / _STEP_PX, right / _STEP_PX
+    if not all(math.isfinite(side) and side > 0 for side in size):
+        logger.warning("the ground pixel is unknown: the scene's centre lies outside its CRS")
+        return None
+    return size
+
+
+def _planar(crs: ProjCRS, start: tuple[float, float], stop: tuple[float, float]) -> float:
+    unit_m = float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
+    return unit_m * math.dist(start, stop)
+
+
+def _geodesic(crs: ProjCRS, start: tuple[float, float], stop: tuple[float, float]) -> float:
+    geodetic = crs.geodetic_crs
+    geod = crs.get_geod()
+    assert geodetic is not None
+    if geod is None:
+        raise CRSError("its datum has no ellipsoid")
+    to_geodetic = Transformer.from_crs(crs, geodetic, always_xy=True)
+    radian = float(geodetic.axis_info[0].unit_conversion_factor)
+    lon, lat = to_geodetic.transform([start[0], stop[0]], [start[1], stop[1]])
+    if not all(map(math.isfinite, (*lon, *lat))):
+        return math.nan
+    ends = (lon[0] * radian, lat[0] * radian, lon[1] * radian, lat[1] * radian)
+    return float(geod.inv(*ends, radians=True)[2])

@@ -1,0 +1,211 @@
+"""Write result rasters: tiled GeoTIFF, every block once, moved into place when whole."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.windows import Window
+
+from rrsis_geo.errors import OutputError
+from rrsis_geo.geo.scene import geo_env
+from rrsis_geo.geo.windows import BLOCK_PX
+
+Kind = Literal["mask", "probability"]
+
+NODATA = 255
+"""In both kinds of raster; 0 is "no target", not "no data"."""
+
+PROBABILITY_STEP = 0.004
+"""Probability = value x 0.004, so that 0 to 250 are 0 to 1; the file says so in its scale tag."""
+
+
+def encode_mask(mask: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Bool [n, W] twice -> uint8 [n, W]: 1 target, 0 not, 255 no data."""
+    values = mask.astype(np.uint8)
+    values[~valid] = NODATA
+    return values
+
+
+def encode_probability(
+    probability: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Float32 [n, W] in [0, 1], bool [n, W] -> uint8 [n, W]: steps of 0.004, 255 no data."""
+    steps: NDArray[np.uint8] = np.rint(probability * np.float32(1 / PROBABILITY_STEP)).astype(
+        np.uint8
+    )
+    steps[~valid] = NODATA
+    return steps
+
+
+class RasterWriter:
+    """Writes one band of uint8, from the top down, in a temporary file beside its place.
+
+    Use as a context manager: leaving it puts the raster in place, an error removes what was
+    written. Rows may come in bands of any height; they are gathered to rows of whole blocks.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        kind: Kind,
+        shape: tuple[int, int],
+        crs: CRS | None,
+        transform: Affine,
+        *,
+        tags: Mapping[str, str] | None = None,
+        overviews: bool = True,
+    ) -> None:
+        """Create the temporary file.
+
+        Args:
+            path: where the raster is to be.
+            kind: what it holds; see ``encode_mask`` and ``encode_probability``.
+            shape: (height, width).
+            crs: of the scene, or None.
+            transform: pixel to world.
+            tags: provenance, kept in the file's metadata.
+            overviews: whether to add them; pieces that will be merged need none.
+
+        Raises:
+            OutputError: it cannot be created there.
+        """
+        self._path = Path(path)
+        self._part = self._path.with_name(self._path.name + ".part")
+        self._kind: Kind = kind
+        self._height, self._width = shape
+        self._overviews = overviews
+        self._row = 0
+        self._buffer = np.empty((min(BLOCK_PX, self._height), self._width), np.uint8)
+        self._env = geo_env()
+        self._env.__enter__()
+        self._dataset: rasterio.io.DatasetWriter | None = None
+        try:
+            self._dataset = self._create(crs, transform)
+            self._dataset.update_tags(**(tags or {}))
+            self._dataset.set_band_description(1, kind)
+            if kind == "probability":
+                self._dataset.scales, self._dataset.offsets = (PROBABILITY_STEP,), (0.0,)
+        except (RasterioError, OSError) as err:
+            self._abandon()
+            raise self._error(err) from err
+
+    def _create(self, crs: CRS | None, transform: Affine) -> rasterio.io.DatasetWriter:
+        return rasterio.open(
+            self._part,
+            "w",
+            driver="GTiff",
+            width=self._width,
+            height=self._height,
+            count=1,
+            dtype="uint8",
+            crs=crs,
+            transform=transform,
+            nodata=NODATA,
+            tiled=True,
+            blockxsize=BLOCK_PX,
+            blockysize=BLOCK_PX,
+            compress="deflate",
+            predictor=2 if self._kind == "probability" else 1,
+            bigtiff="if_safer",
+        )
+
+    def write_band(self, row_start: int, rows: NDArray[np.uint8]) -> None:
+        """Add the next rows, uint8 [n, W].
+
+        Raises:
+            OutputError: the disk is full, or the file cannot be written.
+            ValueError: these are not the next rows.
+        """
+        if row_start != self._row or row_start + len(rows) > self._height:
+            raise ValueError(f"rows from {row_start} are out of order: {self._row} is next")
+        while len(rows):
+            filled = self._row % BLOCK_PX
+            n_taken = min(len(rows), len(self._buffer) - filled)
+            self._buffer[filled : filled + n_taken] = rows[:n_taken]
+            self._row += n_taken
+            rows = rows[n_taken:]
+            if self._row % BLOCK_PX == 0 or self._row == self._height:
+                self._write_blocks(filled + n_taken)
+
+    def _write_blocks(self, n_rows: int) -> None:
+        assert self._dataset is not None
+        window = Window(0, self._row - n_rows, self._width, n_rows)
+        try:
+            self._dataset.write(self._buffer[:n_rows], 1, window=window)
+        except (RasterioError, OSError) as err:
+            raise self._error(err) from err
+
+    def close(self) -> None:
+        """Add overviews and put the raster in place.
+
+        Raises:
+            OutputError: the disk is full, or the place cannot be written.
+            ValueError: rows are missing.
+        """
+        if self._row != self._height:
+            raise ValueError(f"{self._height - self._row} rows were not written")
+        assert self._dataset is not None
+        try:
+            self._dataset.close()
+            self._build_overviews()
+            with self._part.open("rb") as file:
+                os.fsync(file.fileno())
+            self._part.replace(self._path)
+        except (RasterioError, OSError) as err:
+            raise self._error(err) from err
+        self._dataset = None
+        self._env.__exit__(None, None, None)
+
+    def _build_overviews(self) -> None:
+        factors: list[int] = []
+        while max(self._height, self._width) > BLOCK_PX * 2 ** len(factors):
+            factors.append(2 ** (len(factors) + 1))
+        if not factors or not self._overviews:
+            return
+        how = Resampling.mode if self._kind == "mask" else Resampling.average
+        with (
+            rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK_PX),
+            rasterio.open(self._part, "r+") as dataset,
+        ):
+            dataset.build_overviews(factors, how)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._abandon()
+            return
+        try:
+            self.close()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """Remove what was written."""
+        dataset, self._dataset = self._dataset, None
+        try:
+            if dataset is not None:
+                dataset.close()
+        except RasterioIOError:
+            pass  # it is removed anyway
+        self._part.unlink(missing_ok=True)
+        self._env.__exit__(None, None, None)
+
+    def _error(self, err: BaseException) -> OutputError:
+        return OutputError(f"{self._path}: cannot be written ({err.__cause__ or err})")

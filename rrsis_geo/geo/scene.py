@@ -1,0 +1,299 @@
+"""Open a georeferenced raster as a scene: its facts, checked, and its pixels, a window at a time.
+
+A dataset of GDAL must not be used by two threads at once: one reading thread a scene, at any time.
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.features import geometry_mask
+from rasterio.windows import Window
+from shapely.geometry.base import BaseGeometry
+
+from rrsis_geo.errors import InputError
+from rrsis_geo.geo.ground import pixel_size_m
+from rrsis_geo.geo.pixels import BandsBy, PixelReader, Validity, plan_pixels
+
+logger = logging.getLogger(__name__)
+
+CACHE_MB = 256
+"""GDAL's block cache. Its default, 5 % of the machine's memory, would grow with the machine."""
+
+
+def geo_env() -> rasterio.Env:
+    """The GDAL settings that every reader and writer of ours works under."""
+    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB)
+
+
+@dataclass(frozen=True, slots=True)
+class SceneInfo:
+    """What is known of a scene, or of the part of it that ``Scene.crop`` keeps.
+
+    Attributes:
+        path: as it was given.
+        width: columns.
+        height: rows.
+        crs: None only where that was allowed.
+        transform: pixel to world; any affine.
+        dtypes: type of every band of the file.
+        bands: 1-based, the bands shown as red, green and blue, or the one shown as gray.
+        bands_by: what they were chosen by.
+        validity: what tells which pixels hold data.
+        nodata: the value that means "no data" (of the first band), None where there is none.
+        gsd_m: metres on the ground per pixel at the scene's centre, the mean of both axes; None
+            without CRS.
+        gsd_row_m: from one row to the next.
+        gsd_col_m: from one column to the next.
+        size_bytes: of the file; 0 where it is not a plain file.
+        mtime: when it was last changed, seconds; 0 likewise.
+        row_off: row of the whole scene at which this part begins.
+        col_off: likewise.
+    """
+
+    path: str
+    width: int
+    height: int
+    crs: CRS | None
+    transform: Affine
+    dtypes: tuple[str, ...]
+    bands: tuple[int, ...]
+    bands_by: BandsBy
+    validity: Validity
+    nodata: float | None
+    gsd_m: float | None
+    gsd_row_m: float | None
+    gsd_col_m: float | None
+    size_bytes: int
+    mtime: float
+    row_off: int = 0
+    col_off: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """The part of a scene that results are wanted for.
+
+    Attributes:
+        window: the rows and columns it lies in, whole pixels, inside the scene.
+        polygon: in pixel coordinates (x = column, y = row) of the whole scene; every pixel that it
+            touches belongs to the area. None means all of the window.
+    """
+
+    window: Window
+    polygon: BaseGeometry | None = None
+
+    def is_inside(self, window: Window) -> NDArray[np.bool_]:
+        """Bool [h, w]: which pixels of a window of the whole scene belong to the area."""
+        shape = int(window.height), int(window.width)
+        inside = np.ones(shape, np.bool_)
+        rows = np.arange(shape[0]) + window.row_off - self.window.row_off
+        cols = np.arange(shape[1]) + window.col_off - self.window.col_off
+        inside &= ((rows >= 0) & (rows < self.window.height))[:, None]
+        inside &= ((cols >= 0) & (cols < self.window.width))[None, :]
+        if self.polygon is not None and inside.any():
+            inside &= geometry_mask(
+                [self.polygon],
+                out_shape=shape,
+                transform=Affine.translation(window.col_off, window.row_off),
+                all_touched=True,
+                invert=True,
+            )
+        return inside
+
+
+def open_scene(
+    path: str | Path,
+    *,
+    bands: Sequence[int] | None = None,
+    nodata: float | None = None,
+    allow_no_crs: bool = False,
+) -> "Scene":
+    """Open a raster and check that it can be worked on. Use as a context manager.
+
+    Args:
+        path: anything GDAL opens.
+        bands: 1-based, red first, or one shown as gray; None goes by the file's colour
+            interpretation, and failing that takes the first three, with a warning.
+        nodata: value that means "no data", in place of what the file says.
+        allow_no_crs: take a raster without a CRS; results are then in the coordinates of its
+            transform, which are pixels where it has none.
+
+    Raises:
+        InputError: no such file, not a raster, no CRS, or bands that make no image.
+        ConfigError: bands or nodata that the raster does not have.
+    """
+    stack = ExitStack()
+    with stack:
+        stack.enter_context(geo_env())
+        dataset = stack.enter_context(_open_dataset(str(path)))
+        _check_georeference(dataset, path, allow_no_crs)
+        plan = plan_pixels(dataset, str(path), bands, nodata)
+        size_m = pixel_size_m(dataset.crs, dataset.transform, dataset.height / 2, dataset.width / 2)
+        stat = Path(path).stat() if Path(path).is_file() else None
+        info = SceneInfo(
+            path=str(path),
+            width=dataset.width,
+            height=dataset.height,
+            crs=dataset.crs,
+            transform=dataset.transform,
+            dtypes=tuple(dataset.dtypes),
+            bands=plan.bands,
+            bands_by=plan.bands_by,
+            validity=plan.validity,
+            nodata=plan.nodata[0],
+            gsd_m=sum(size_m) / 2 if size_m else None,
+            gsd_row_m=size_m[0] if size_m else None,
+            gsd_col_m=size_m[1] if size_m else None,
+            size_bytes=stat.st_size if stat else 0,
+            mtime=stat.st_mtime if stat else 0.0,
+        )
+        return Scene(info, PixelReader(dataset, plan, str(path)), stack.pop_all())
+
+
+def _open_dataset(path: str) -> rasterio.DatasetReader:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = rasterio.open(path)
+    except RasterioIOError as err:
+        plain = "://" not in path and not path.startswith("/vsi")
+        if plain and not Path(path).exists():
+            raise InputError(f"{path}: no such file") from err
+        raise InputError(f"{path}: not a raster that GDAL can read ({err})") from err
+    if dataset.count == 0:
+        parts = dataset.subdatasets
+        dataset.close()
+        if parts:
+            raise InputError(f"{path}: holds several rasters; give one of them, such as {parts[0]}")
+        raise InputError(f"{path}: a raster without bands")
+    return dataset
+
+
+def _check_georeference(
+    dataset: rasterio.DatasetReader, path: str | Path, allow_no_crs: bool
+) -> None:
+    """Refuse what has no place on the ground."""
+    if dataset.transform.is_degenerate:
+        raise InputError(f"{path}: its transform maps every pixel onto a line; assign a right one")
+    if allow_no_crs:
+        return
+    if dataset.crs is not None and not dataset.transform.is_identity:
+        return
+    if dataset.gcps[0] or dataset.rpcs is not None:
+        how = "-tps" if dataset.gcps[0] else "-rpc"
+        raise InputError(
+            f"{path}: placed by {'ground control points' if dataset.gcps[0] else 'RPCs'} only; "
+            f"warp it first: gdalwarp {how} -t_srs EPSG:... {path} warped.tif"
+        )
+    if dataset.crs is not None:
+        raise InputError(
+            f"{path}: has a CRS but no transform from pixels to it; assign one with "
+            '"rio edit-info --transform", or work in pixels with --allow-no-crs'
+        )
+    raise InputError(
+        f'{path}: no CRS; assign one with "rio edit-info --crs EPSG:...", '
+        "or work in pixels with --allow-no-crs"
+    )
+
+
+class Scene:
+    """An open scene, or a part of one. Rows and columns count from the part's upper left corner.
+
+    Attributes:
+        info: the facts of this part.
+        whole: the facts of the whole scene.
+    """
+
+    def __init__(
+        self, info: SceneInfo, reader: PixelReader, resources: ExitStack | None = None
+    ) -> None:
+        """Call ``open_scene`` instead."""
+        self.info = info
+        self.whole = info
+        self.reader = reader
+        self._area = Area(Window(info.col_off, info.row_off, info.width, info.height))
+        self._resources = resources or ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; for a part made by ``crop``, nothing: its scene closes it."""
+        self._resources.close()
+
+    def crop(self, area: Area) -> "Scene":
+        """The part of the whole scene inside an area. It lives as long as this scene is open.
+
+        What lies around the part stays readable, as context; see ``is_wanted``.
+        """
+        row, col = int(area.window.row_off), int(area.window.col_off)
+        part = Scene(
+            replace(
+                self.whole,
+                width=int(area.window.width),
+                height=int(area.window.height),
+                transform=self.whole.transform * Affine.translation(col, row),
+                row_off=row,
+                col_off=col,
+            ),
+            self.reader,
+        )
+        part.whole = self.whole
+        part._area = area
+        return part
+
+    def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Pixels [B, h, w] as in the file, and bool [h, w]: which hold data.
+
+        Args:
+            window: may reach beyond this part, but not beyond the whole scene.
+
+        Raises:
+            InputError: the file cannot be read there.
+        """
+        row, col = self.info.row_off + window.row_off, self.info.col_off + window.col_off
+        return self.reader.read(Window(col, row, window.width, window.height))
+
+    def is_wanted(self, window: Window) -> NDArray[np.bool_]:
+        """Bool [h, w]: which pixels lie in this part, and in its area of interest if it has one."""
+        row, col = self.info.row_off + window.row_off, self.info.col_off + window.col_off
+        return self._area.is_inside(Window(col, row, window.width, window.height))
+
+    def thumbnail(self, max_px: int) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """This part made small: pixels [B, h, w] and validity, the longer side at most ``max_px``.
+
+        Averaged by GDAL, from overviews where the file has them.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        scale = min(1.0, max_px / max(self.info.shape))
+        height, width = (max(1, round(side * scale)) for side in self.info.shape)
+        info = self.info
+        window = Window(info.col_off, info.row_off, info.width, info.height)
+        return self.reader.read(window, out_shape=(height, width))
