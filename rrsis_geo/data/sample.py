@@ -1,10 +1,17 @@
-"""The two records that data passes on: labelled images, and the referring samples made of them."""
+"""The records that data passes on: labelled images, referring samples made of them, batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from rrsis_geo.images import ImageSpec, to_input
+from rrsis_geo.text.batch import TextBatch
+from rrsis_geo.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +74,29 @@ class Sample:
     id: str = ""
     kind: str = ""
     category: str = ""
+
+
+class Batch(NamedTuple):
+    """Samples as a network takes them.
+
+    Attributes:
+        images: float32 [B, 3, H, W], normalised.
+        tokens: the expressions.
+        masks: bool [B, H, W].
+        ids: names of the samples.
+    """
+
+    images: Tensor
+    tokens: TextBatch
+    masks: Tensor
+    ids: tuple[str, ...]
+
+
+def collate(samples: Sequence[Sample], tokenizer: Tokenizer, spec: ImageSpec) -> Batch:
+    """Samples of one size as a batch."""
+    return Batch(
+        to_input(np.stack([sample.image for sample in samples]), spec),
+        tokenizer.encode([sample.expression for sample in samples]),
+        torch.from_numpy(np.stack([sample.mask for sample in samples])),
+        tuple(sample.id for sample in samples),
+    )

@@ -1,0 +1,91 @@
+"""An endless, numbered stream of training samples: real instances and painted scenes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from rrsis_geo.data.expressions import write_expression
+from rrsis_geo.data.instances import InstanceSource, ReferringInstances
+from rrsis_geo.data.sample import Sample
+from rrsis_geo.data.synthetic import paint_scene
+from rrsis_geo.errors import ConfigError
+
+PAINTED_KINDS: Final = {
+    "category": 0.26,
+    "colour": 0.12,
+    "size": 0.06,
+    "position": 0.1,
+    "relation": 0.18,
+    "combination": 0.12,
+    "absent": 0.16,
+}
+"""Kinds of expressions about painted scenes, whose relations are known: those weigh more there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    """Where training samples come from."""
+
+    instances: Path | None = None
+    """COCO file with masks, its images in "images" beside it; None trains on painted scenes alone."""
+    val_instances: Path | None = None
+    size_px: int = 320
+    scale_range: tuple[float, float] = (0.5, 2.0)
+    """Pixels of a real image per pixel of a sample."""
+    gsd_range_m: tuple[float, float] = (0.12, 0.8)
+    painted_share: float = 0.3
+    val_samples: int = 300
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.painted_share <= 1:
+            raise ConfigError(f"painted_share must be in [0, 1], got {self.painted_share}")
+        if self.size_px % 32:
+            raise ConfigError(f"size_px must be a multiple of 32, got {self.size_px}")
+
+
+class SampleStream(Dataset[Sample]):
+    """Sample number i is the same for the same seed, in whatever order and process it is asked for."""
+
+    def __init__(self, config: StreamConfig, *, seed: int, length: int) -> None:
+        self._config, self._seed, self._length = config, seed, length
+        self._real = None
+        if config.instances is not None:
+            self._real = ReferringInstances(
+                InstanceSource(config.instances),
+                config.size_px,
+                scale_range=config.scale_range,
+                gsd_range_m=config.gsd_range_m,
+            )
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = np.random.default_rng([self._seed, index])
+        if self._real is None or rng.random() < self._config.painted_share:
+            return painted_sample(rng, self._config.size_px, self._config.gsd_range_m)
+        return self._real.sample(rng)
+
+
+def painted_sample(
+    rng: np.random.Generator, size_px: int, gsd_range_m: tuple[float, float]
+) -> Sample:
+    """A painted scene with an expression about it."""
+    low, high = np.log(gsd_range_m)
+    kinds, weights = zip(*PAINTED_KINDS.items(), strict=True)
+    while True:
+        scene = paint_scene(rng, size_px, size_px, float(np.exp(rng.uniform(low, high))))
+        kind = kinds[int(rng.choice(len(kinds), p=np.array(weights) / sum(weights)))]
+        written = write_expression(scene, rng, kind) or write_expression(scene, rng, "category")
+        if written is not None:
+            return Sample(
+                scene.image,
+                written.expression,
+                written.mask,
+                id=f"painted: {written.expression}",
+                kind=written.kind,
+                category=written.category,
+            )

@@ -1,0 +1,70 @@
+"""Optimizer, its parameter groups, and the learning-rate schedule."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from rrsis_geo.errors import ConfigError
+
+NO_DECAY = ("embeddings", "learned", "level", "mix")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimConfig:
+    """AdamW with a polynomial schedule; the defaults are BTDNet's recipe (arXiv 2502.08486, IV-B).
+
+    Weight decay, warm-up and clipping are not in the paper; they are those of CARIS, on which its
+    decoder is built.
+    """
+
+    lr: float = 1e-4
+    """Of everything that starts from nothing."""
+    encoder_lr: float = 1e-5
+    """Of the image trunk and the text encoder."""
+    weight_decay: float = 1e-2
+    warmup_steps: int = 1500
+    power: float = 0.9
+    clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self.lr, self.encoder_lr, self.clip_norm) <= 0:
+            raise ConfigError("lr, encoder_lr and clip_norm must be positive")
+        if min(self.weight_decay, self.warmup_steps, self.power) < 0:
+            raise ConfigError("weight_decay, warmup_steps and power must not be negative")
+
+
+def make_optimizer(net: nn.Module, config: OptimConfig) -> AdamW:
+    """AdamW over four groups: encoders or the rest, with weight decay or without.
+
+    Norms, biases, embeddings, and learned tokens and scalars do not decay.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in net.named_parameters():
+        parts = name.split(".")
+        encoder = parts[0] in ("trunk", "text")
+        decays = parameter.ndim > 1 and not any(part in NO_DECAY for part in parts)
+        groups.setdefault((encoder, decays), []).append(parameter)
+    return AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": config.encoder_lr if encoder else config.lr,
+                "weight_decay": config.weight_decay if decays else 0.0,
+            }
+            for (encoder, decays), parameters in groups.items()
+        ],
+        fused=True,
+    )
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, config: OptimConfig, steps: int) -> LambdaLR:
+    """Linear warm-up, then (1 - t)^power to zero at the last step."""
+
+    def factor(step: int) -> float:
+        warm = min(1.0, (step + 1) / (config.warmup_steps + 1))
+        return warm * max(0.0, 1 - step / steps) ** config.power
+
+    return LambdaLR(optimizer, factor)
