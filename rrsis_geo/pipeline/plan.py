@@ -1,0 +1,278 @@
+"""The plan of a run: everything that decides its result, fixed before the first window is read.
+
+A plan is made of the scene's facts, the model's facts and the user's options. It can be written as
+JSON (the manifest of a run) and has a hash: two runs with one hash write the same pixels.
+"""
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy import float32, uint8
+from numpy.typing import NDArray
+
+from rrsis_geo.errors import ConfigError
+from rrsis_geo.geo.radiometry import Stretch
+from rrsis_geo.geo.rows import ModelGrid, model_grid
+from rrsis_geo.geo.scene import SceneInfo
+from rrsis_geo.geo.windows import Shard, WindowGrid, plan_shards
+from rrsis_geo.images import ImageSpec
+
+logger = logging.getLogger(__name__)
+
+SAME_GSD = 0.02
+"""Ground pixels that differ by less than this share are taken for equal."""
+SHARD_PX = 2**28
+"""Output pixels of a shard, about: bounds what is held of its closed objects."""
+SHARD_MIN_ROWS = 4096
+"""Under this, the window row that each shard computes again would cost over a tenth."""
+
+
+class WindowOutput(Protocol):
+    """What a predictor says of B windows."""
+
+    @property
+    def logits(self) -> NDArray[float32]:
+        """Log-odds that a pixel is the target, float32 [B, S, S], finite."""
+
+    @property
+    def presence(self) -> NDArray[float32] | None:
+        """Log-odds that the target is in the window, float32 [B], or None."""
+
+
+class WindowPredictor(Protocol):
+    """What a scene is segmented with: `rrsis_geo.predictor.Predictor`, or anything like it."""
+
+    @property
+    def image(self) -> ImageSpec:
+        """Window size and ground pixel."""
+
+    def encode(self, expression: str) -> Any:
+        """The words of an expression, for `logits`."""
+
+    def logits(self, images: NDArray[uint8], words: Any) -> WindowOutput:
+        """What is said of windows, uint8 RGB [B, S, S, 3]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentOptions:
+    """What a user can choose.
+
+    Attributes:
+        model: name or folder of a bundle.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        dtype: "auto", "fp32", "bf16", "fp16".
+        batch_size: windows run at once, None for a size that suits the device; never changes the
+            result.
+        threads: of the processor for the network, None leaves the choice to torch.
+        overlap_px: pixels that neighbouring windows share, on the model grid.
+        threshold: probability above which a pixel belongs to the target.
+        min_area_m2: objects smaller than this are left out, in square metres on the ground.
+        simplify_m: by how much outlines may be straightened, in metres on the ground.
+        bbox: (left, bottom, right, top), only what lies in it.
+        bbox_crs: of the bbox, such as "EPSG:4326"; None means the scene's.
+        aoi: vector file; only what lies in its polygons.
+        bands: 1-based, red first, or one shown as gray; None asks the file.
+        nodata: value of pixels without data, in place of the file's.
+        gsd_m: metres on the ground per pixel to work at; None works at the scene's where the model
+            knows it, else at the nearest that it knows.
+        resample: False works on the scene's own pixels, whatever their size.
+        allow_no_crs: take a scene without CRS; results are then in its pixel coordinates.
+        rows_per_shard: output rows of a shard, None for a size that suits the scene; never changes
+            the result.
+    """
+
+    model: str = "btdnet-lite"
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | None = None
+    threads: int | None = None
+    overlap_px: int = 128
+    threshold: float = 0.5
+    min_area_m2: float = 0.0
+    simplify_m: float = 0.0
+    bbox: tuple[float, float, float, float] | None = None
+    bbox_crs: str | None = None
+    aoi: Path | None = None
+    bands: tuple[int, ...] | None = None
+    nodata: float | None = None
+    gsd_m: float | None = None
+    resample: bool = True
+    allow_no_crs: bool = False
+    rows_per_shard: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ConfigError(f"threshold must be between 0 and 1, got {self.threshold:g}")
+        for name in ("min_area_m2", "simplify_m"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ConfigError(f"{name} must be 0 or more, got {value:g}")
+        if self.gsd_m is not None and not 0 < self.gsd_m < math.inf:
+            raise ConfigError(f"gsd must be above 0 metres, got {self.gsd_m:g}")
+        if self.gsd_m is not None and not self.resample:
+            raise ConfigError("gsd and no-resample contradict each other; give one of them")
+        for name in ("batch_size", "threads", "rows_per_shard"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        if self.bbox is not None and self.aoi is not None:
+            raise ConfigError("bbox and aoi both bound the area; give one of them")
+        if self.bbox is not None and not all(map(math.isfinite, self.bbox)):
+            raise ConfigError(f"bbox must be four finite numbers, got {self.bbox}")
+
+    def deciding(self) -> dict[str, Any]:
+        """The options that the result depends on, ready for JSON."""
+        free = {"device", "batch_size", "threads", "rows_per_shard", "model"}
+        chosen = {name: value for name, value in asdict(self).items() if name not in free}
+        return {**chosen, "aoi": str(self.aoi) if self.aoi else None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What is known of the model of a run.
+
+    Attributes:
+        name: of the bundle, or of the predictor's class.
+        sha256: of the weights, "" where there are none.
+        image: what its windows look like.
+        about: what the bundle says of itself.
+    """
+
+    name: str
+    image: ImageSpec
+    sha256: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def of(predictor: WindowPredictor) -> "ModelFacts":
+        """The facts of a predictor's bundle, or of one without."""
+        bundle = getattr(predictor, "bundle", None)
+        if bundle is None:
+            return ModelFacts(name=type(predictor).__name__, image=predictor.image)
+        return ModelFacts(
+            name=bundle.name, image=predictor.image, sha256=bundle.sha256, about=bundle.about
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run does, whole and fixed.
+
+    Attributes:
+        scene: the part of the scene that is worked on.
+        expression: what is looked for.
+        model: what looks.
+        options: as chosen.
+        stretch: how the scene's values become colours.
+        model_px: the model grid: the scene's extent in the pixels that the model sees.
+        grid: windows on the model grid.
+        shards: runs of rows, on the scene's grid.
+    """
+
+    scene: SceneInfo
+    expression: str
+    model: ModelFacts
+    options: SegmentOptions
+    stretch: Stretch
+    model_px: ModelGrid
+    grid: WindowGrid
+    shards: tuple[Shard, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The manifest of the run, ready for JSON."""
+        return {**self._deciding(), "shards": [asdict(shard) for shard in self.shards]}
+
+    @property
+    def hash(self) -> str:
+        """Sha256 of all that decides the result; the shards do not."""
+        text = json.dumps(self._deciding(), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _deciding(self) -> dict[str, Any]:
+        scene = self.scene
+        return {
+            "scene": {
+                "path": scene.path,
+                "size_bytes": scene.size_bytes,
+                "mtime": scene.mtime,
+                "bands": list(scene.bands),
+                "validity": scene.validity,
+                "nodata": None if scene.nodata is None else repr(scene.nodata),
+                "window": [scene.row_off, scene.col_off, scene.height, scene.width],
+            },
+            "expression": self.expression,
+            "model": {"name": self.model.name, "sha256": self.model.sha256},
+            "options": self.options.deciding(),
+            "stretch": self.stretch.to_dict(),
+            "grid": asdict(self.grid),
+        }
+
+
+def make_plan(
+    scene: SceneInfo,
+    expression: str,
+    model: ModelFacts,
+    options: SegmentOptions,
+    stretch: Stretch,
+) -> Plan:
+    """Lay the model grid, its windows and the shards over a scene.
+
+    Raises:
+        ConfigError: options that do not fit the scene or the model.
+    """
+    model_px = model_grid(scene, working_gsd_m(scene, model.image, options))
+    grid = WindowGrid(
+        height=model_px.height,
+        width=model_px.width,
+        size_px=model.image.size_px,
+        overlap_px=options.overlap_px,
+    )
+    rows = options.rows_per_shard or _rows_per_shard(scene)
+    return Plan(
+        scene=scene,
+        expression=expression,
+        model=model,
+        options=options,
+        stretch=stretch,
+        model_px=model_px,
+        grid=grid,
+        shards=tuple(plan_shards(grid, rows, scene_height=scene.height)),
+    )
+
+
+def _rows_per_shard(scene: SceneInfo) -> int:
+    """Shards of equal height, each of about `SHARD_PX` pixels."""
+    most = max(SHARD_PX // scene.width, SHARD_MIN_ROWS)
+    return -(-scene.height // -(-scene.height // most))
+
+
+def working_gsd_m(scene: SceneInfo, image: ImageSpec, options: SegmentOptions) -> float | None:
+    """Metres on the ground per pixel to work at; None leaves the scene as it is.
+
+    A scene whose ground pixel the model knows is left as it is, unless its pixels are not square;
+    one that is finer or coarser goes to the nearest that the model knows.
+
+    Raises:
+        ConfigError: a ground pixel is asked for, and the scene's is unknown.
+    """
+    if scene.gsd_m is None or scene.gsd_row_m is None or scene.gsd_col_m is None:
+        if options.gsd_m is not None:
+            raise ConfigError(
+                f"--gsd cannot be reached: the ground pixel of {scene.path} is unknown, as it "
+                "has no CRS"
+            )
+        return None
+    wanted = options.gsd_m
+    if wanted is None and image.gsd_range_m is not None:
+        finest, coarsest = image.gsd_range_m
+        wanted = min(max(scene.gsd_m, finest), coarsest)
+    if wanted is None or not options.resample:
+        return None
+    sides = scene.gsd_row_m, scene.gsd_col_m
+    return None if all(abs(side / wanted - 1) < SAME_GSD for side in sides) else wanted
