@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rrsis_geo.data.colours import COLOURS, colour_shares
+from rrsis_geo.data.colours import COLOURS, colour_shares, measure_light
 from rrsis_geo.data.lexicon import kinds_of, wider_than
 from rrsis_geo.data.sample import Instance, LabelledImage
 
@@ -85,9 +85,15 @@ class Candidates:
         return np.asarray(touching.any(1), bool)
 
     @cached_property
+    def outlined(self) -> NDArray[np.bool_]:
+        """Which have a true outline, so that their areas may be compared, [n]."""
+        return np.array([item.attributes.get(OUTLINE) != "box" for item in self.items], bool)
+
+    @cached_property
     def colours(self) -> NDArray[np.float32]:
         """Share of each named colour in each object, [n, len(COLOURS)]."""
         shares = np.zeros((len(self.items), len(COLOURS)), np.float32)
+        light = measure_light(self._image)
         for index, item in enumerate(self.items):
             told = item.attributes.get("colour")
             if told is None:
@@ -96,6 +102,7 @@ class Candidates:
                     item.mask,
                     item.bbox,
                     core_only=item.attributes.get(OUTLINE) == "box",
+                    light=light,
                 )
                 continue
             told = _COLOUR_NAMES.get(told, told)

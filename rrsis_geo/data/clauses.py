@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rrsis_geo.data.candidates import FAILS, FITS, UNCLEAR, Candidates, Verdicts
 from rrsis_geo.data.colours import COLOURS, NEIGHBOURS, is_colourless
-from rrsis_geo.data.lexicon import COLOUR_WORDS, COLOURLESS, GROUND
+from rrsis_geo.data.lexicon import COLOUR_WORDS, COLOURLESS, GROUND, POSSIBLE_COLOURS, WHOLE_ONLY
 from rrsis_geo.data.places import (
     CORNERS,
     EDGES,
@@ -27,6 +27,9 @@ from rrsis_geo.data.places import (
     judge_place,
 )
 from rrsis_geo.data.sample import LabelledImage
+
+BE: Final = "{be}"
+"""Stands for "is" or "are" in a clause's words."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,8 +109,11 @@ def colour_clauses(labelled: LabelledImage, candidates: Candidates) -> Iterator[
     """
     if not may_name_colours(labelled, candidates):
         return
-    for index in range(len(COLOURS)):
-        yield colour_clause(index, candidates)
+    possible = POSSIBLE_COLOURS.get(candidates.category, COLOURS)
+    for index, colour in enumerate(COLOURS):
+        clause = colour_clause(index, candidates)
+        if colour in possible or not (clause.verdicts == FITS).any():
+            yield clause
 
 
 def colour_clause(colour: int, candidates: Candidates) -> Clause:
@@ -118,7 +124,9 @@ def colour_clause(colour: int, candidates: Candidates) -> Clause:
 
 def may_name_colours(labelled: LabelledImage, candidates: Candidates) -> bool:
     """Whether the colours of these objects can be told."""
-    if labelled.false_colour or candidates.category in COLOURLESS or len(candidates) > 80:
+    if candidates.category in COLOURLESS or len(candidates) > 80:
+        return False
+    if labelled.false_colour:
         return False
     told = all("colour" in item.attributes for item in candidates.items)
     return told or not is_colourless(labelled.image)
@@ -149,7 +157,7 @@ def _colour_phrases(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     main = words[0]
     before = [*words, *words, f"{main}-colored", f"{main} colored"]
-    after = [f"that is {main}", f"of {main} color", f"in {main}", f"which is {main} in color"]
+    after = [f"that {BE} {main}", f"of {main} color", f"in {main}", f"which {BE} {main} in color"]
     if category in ("building", "house", "hall", "warehouse"):
         after += [f"with a {main} roof", f"with {main} roofs", f"with a {main} rooftop"]
         before.append(f"{main}-roofed")
@@ -158,47 +166,55 @@ def _colour_phrases(
 
 # --- size ---
 
-_LARGEST: Final = ("largest", "biggest", "largest", "most extensive")
-_SMALLEST: Final = ("smallest", "smallest", "tiniest", "littlest")
-_LARGE: Final = ("large", "big", "larger", "bigger", "sizable")
-_SMALL: Final = ("small", "little", "smaller", "tiny")
+LARGEST: Final = ("largest", "biggest")
+SMALLEST: Final = ("smallest", "tiniest")
+LARGE: Final = ("large", "big", "larger", "bigger")
+SMALL: Final = ("small", "little", "smaller", "tiny")
+_LEAD: Final = float(np.log(1.35))
 
 
 def size_clauses(candidates: Candidates) -> Iterator[Clause]:
-    """Largest, smallest, and large and small where a clear gap parts the two."""
-    if candidates.category in GROUND or len(candidates) < 2:
+    """Largest, smallest, and large and small where a clear gap parts the two.
+
+    What the image's border cuts may be of any size beyond what is seen of it, so it is never small,
+    and where one that is cut looks nearly as large as the largest, nothing is said.
+    """
+    named_by_size = candidates.category.startswith(("large ", "small "))
+    if candidates.category in GROUND or named_by_size or len(candidates) < 2:
+        return
+    if candidates.outlined.any() and not candidates.outlined.all():
         return
     areas = np.log(np.maximum(candidates.areas, 1))
-    fits = np.full(len(candidates), FITS, np.int8)
-    plain = "large" not in candidates.category and "small" not in candidates.category
-    yield Clause(
-        "size", _LARGEST, ("with the largest area",), fits, best_of=areas, lead=np.log(1.25)
-    )
-    # An object cut by the border looks smaller than it is: then none can be called the smallest.
-    uncut = np.where(candidates.at_border | candidates.slivers, UNCLEAR, FITS).astype(np.int8)
-    yield Clause(
-        "size", _SMALLEST, ("with the smallest area",), uncut, best_of=-areas, lead=np.log(1.25)
-    )
+    cut = candidates.at_border | candidates.slivers
+    rivals = cut & (areas > areas.max() - np.log(4))
+    rivals[areas.argmax()] = False
+    for words, values, unknown in ((LARGEST, areas, rivals), (SMALLEST, -areas, cut)):
+        verdicts = np.where(unknown, UNCLEAR, FITS).astype(np.int8)
+        yield Clause("size", words, (), verdicts, best_of=values, lead=_LEAD)
     order = np.argsort(areas)
     gaps = np.diff(areas[order])
     split = int(gaps.argmax())
     small, large = order[: split + 1], order[split + 1 :]
     spread = max(np.ptp(areas[small]), np.ptp(areas[large]))
-    clear = gaps[split] >= np.log(1.8) and gaps[split] >= 0.8 * spread
-    if plain and clear and not (candidates.at_border | candidates.slivers)[small].any():
+    if gaps[split] >= max(np.log(1.8), 0.8 * spread) and not cut[small].any():
         is_large = np.zeros(len(candidates), np.int8)
         is_large[large] = FITS
-        yield Clause("size", _LARGE, (), is_large)
-        yield Clause("size", _SMALL, (), (1 - is_large).astype(np.int8))
+        yield Clause("size", LARGE, (), is_large)
+        yield Clause("size", SMALL, (), (1 - is_large).astype(np.int8))
 
 
 # --- position ---
 
 
 def position_clauses(candidates: Candidates, rng: np.random.Generator) -> Iterator[Clause]:
-    """Places in the image, in a random order; extremes come as often as zones."""
-    groups = (HALVES, CORNERS, MIDDLES, EDGES, EXTREMES)
+    """Places in the image, in a random order; what covers the ground has no edge nor extreme."""
+    if candidates.category in WHOLE_ONLY:
+        return
+    groups: tuple[tuple[Place | Edge | Extreme, ...], ...] = (HALVES, CORNERS, MIDDLES)
     shares = np.array([0.26, 0.28, 0.14, 0.14, 0.18])
+    if candidates.category not in GROUND:
+        groups += (EDGES, EXTREMES)
+    shares = shares[: len(groups)] / shares[: len(groups)].sum()
     places = [place for group in groups for place in group]
     weights = np.repeat(shares / [len(group) for group in groups], [len(g) for g in groups])
     for index in rng.choice(len(places), len(places), replace=False, p=weights):

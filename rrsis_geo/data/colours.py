@@ -3,7 +3,7 @@
 Only clear cases are named: a colour between two names has none.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,29 @@ def to_lab(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.stack([lightness, red_green, yellow_blue], -1).astype(np.float32)
 
 
-def name_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
+class Light(NamedTuple):
+    """How light the scene is, by which the eye tells gray from white and black.
+
+    Attributes:
+        middle: median L* of the scene; black is much darker than this.
+        bright: L* that few pixels exceed; gray is darker than this.
+    """
+
+    middle: float = 50.0
+    bright: float = 100.0
+
+
+DAYLIGHT: Final = Light()
+"""The light to assume where nothing is known."""
+
+
+def measure_light(image: NDArray[np.uint8]) -> Light:
+    """The light of an image, uint8 [H, W, 3]."""
+    lightness = _sparse_lab(image)[..., 0]
+    return Light(float(np.median(lightness)), float(np.percentile(lightness, 92)))
+
+
+def name_pixels(pixels: NDArray[np.uint8], light: Light = DAYLIGHT) -> NDArray[np.int8]:
     """The number in :data:`COLOURS` of each pixel's colour, uint8 [n, 3] -> int8 [n]."""
     lab = to_lab(pixels)
     lightness = lab[:, 0]
@@ -73,9 +95,9 @@ def name_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
         names[where & (names < 0)] = COLOURS.index(colour)
 
     dull = chroma < 10 + 0.04 * lightness
-    name("black", (lightness < 27) & (chroma < 12))
+    name("black", (lightness < min(27, 0.75 * light.middle)) & (chroma < 12))
     name("white", dull & (lightness > 79))
-    name("gray", dull & (lightness > 38) & (lightness < 73))
+    name("gray", dull & (lightness > 38) & (lightness < min(73, light.bright)))
     vivid = chroma > 20
     warm = (hue > 35) & (hue < 95)
     name("red", ((hue < 40) | (hue > 350)) & (chroma > 30) & (lightness < 68))
@@ -97,6 +119,7 @@ def colour_shares(
     bbox: tuple[int, int, int, int],
     *,
     core_only: bool = False,
+    light: Light = DAYLIGHT,
     max_pixels: int = 600,
 ) -> NDArray[np.float32]:
     """How much of an object has each colour, float32 [len(COLOURS)], summing to at most 1.
@@ -106,6 +129,7 @@ def colour_shares(
         mask: bool [height, width] inside the box.
         bbox: (row, col, height, width), pixels.
         core_only: the mask is no outline but a box, so only its middle is looked at.
+        light: of the image, see :func:`measure_light`.
         max_pixels: a larger object is looked at through a regular sample of its pixels.
     """
     row, col, height, width = bbox
@@ -113,7 +137,7 @@ def colour_shares(
     pixels = image[row : row + height, col : col + width][inner]
     if len(pixels) > max_pixels:
         pixels = pixels[:: len(pixels) // max_pixels + 1]
-    names = name_pixels(pixels)
+    names = name_pixels(pixels, light)
     counts = np.bincount(names[names >= 0], minlength=len(COLOURS))
     return (counts / max(len(pixels), 1)).astype(np.float32)
 
@@ -141,5 +165,10 @@ def _core(mask: NDArray[np.bool_], core_only: bool) -> NDArray[np.bool_]:
 
 def is_colourless(image: NDArray[np.uint8]) -> bool:
     """Whether an image is in shades of gray (or of one tint), so that no colour may be named."""
-    lab = to_lab(image[:: max(1, image.shape[0] // 24), :: max(1, image.shape[1] // 24)])
+    lab = _sparse_lab(image)
     return bool(np.hypot(lab[..., 1].std(), lab[..., 2].std()) < 1.5)
+
+
+def _sparse_lab(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """L*a*b* of some 24 x 24 pixels spread over the image."""
+    return to_lab(image[:: max(1, image.shape[0] // 24), :: max(1, image.shape[1] // 24)])

@@ -6,7 +6,7 @@ which everything is labelled.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 
 from rrsis_geo.data.candidates import FAILS, Candidates, named_categories
 from rrsis_geo.data.clauses import (
+    BE,
+    LARGE,
+    LARGEST,
+    SMALL,
+    SMALLEST,
     Clause,
     chosen_by,
     colour_clause,
@@ -250,15 +255,17 @@ def _made_up_clauses(
             colour = int(rng.choice(len(COLOURS), p=_MADE_UP_COLOURS))
             return [colour_clause(colour, nothing)]
         case "size" if category not in GROUND and not category.endswith("vehicle"):
-            words = ("largest", "smallest", "large", "small", "biggest", "big")
-            return [Clause("size", words, (), np.zeros(0, np.int8))]
+            words, best = _MADE_UP_SIZES[int(rng.integers(len(_MADE_UP_SIZES)))]
+            none = np.zeros(0, np.int8)
+            return [Clause("size", words, (), none, best_of=np.zeros(0) if best else None)]
         case "position":
-            return [next(position_clauses(nothing, rng))]
+            return list(islice(position_clauses(nothing, rng), 1))
         case "relation":
             return _shuffled(missing_relations(labelled, nothing), rng)[:1]
     return []
 
 
+_MADE_UP_SIZES: Final = ((LARGEST, True), (SMALLEST, True), (LARGE, False), (SMALL, False))
 _MADE_UP_WEIGHTS: Final = (0.6, 0.1, 0.16, 0.1, 0.04)
 _MADE_UP_COLOURS: Final = np.array([5, 3, 3, 4, 1, 1, 2, 2, 0.5, 4, 0.3, 0.2]) / 26
 
@@ -267,17 +274,16 @@ def _failing_clause(
     labelled: LabelledImage, candidates: Candidates, rng: np.random.Generator
 ) -> Clause | None:
     """A clause that surely fits none of the objects that are there; None if there is none."""
-    makers: dict[str, Iterable[Clause]] = {
-        "colour": _clauses(labelled, candidates, "colour", rng),
-        "position": position_clauses(candidates, rng),
-        "relation": chain(
+    makers: list[Iterable[Clause]] = [
+        _clauses(labelled, candidates, "colour", rng),
+        position_clauses(candidates, rng),
+        chain(
             _clauses(labelled, candidates, "relation", rng),
             _shuffled(missing_relations(labelled, candidates), rng),
         ),
-    }
+    ]
     for index in rng.permutation(len(makers)):
-        clauses = list(makers.values())[index]
-        for clause in clauses:
+        for clause in makers[int(index)]:
             if clause.best_of is None and not (clause.verdicts != FAILS).any():
                 return clause
     return None
@@ -321,12 +327,12 @@ def phrase(
     text = " ".join(part for part in parts if part)
     if not before and not after and rng.random() < 0.06:
         text += " " + _ASIDES[int(rng.integers(len(_ASIDES)))]
-    return _with_an(text)
+    return _with_an(text.replace(BE, "are" if plural else "is"))
 
 
 _ASIDES: Final = ("in the image", "in the scene", "in this picture", "seen from above", "here")
 _ADJECTIVES: Final = ("size", "position", "relation", "colour")
-_LINKS: Final = ("located", "situated", "that is", "lying")
+_LINKS: Final = ("located", "situated", f"that {BE}", "lying")
 
 
 def _place_words(
@@ -344,7 +350,7 @@ def _place_words(
             before.append(pick_word(clause.before, rng))
         elif clause.after:
             words = clause.after[int(rng.integers(len(clause.after)))]
-            plain = clause.kind in ("position", "relation") and clause.best_of is None
+            plain = not after and clause.kind != "colour" and clause.best_of is None
             if plain and rng.random() < 0.15 and words.split()[0] in _LINKABLE:
                 words = f"{_LINKS[int(rng.integers(len(_LINKS)))]} {words}"
             after.append(words)

@@ -16,14 +16,16 @@ from pycocotools import mask as coco_mask
 from rrsis_geo.data.candidates import OUTLINE
 from rrsis_geo.data.crops import CropBox, crop_labelled, plan_crop
 from rrsis_geo.data.expressions import KIND_WEIGHTS, Written, write_expression
-from rrsis_geo.data.lexicon import GROUND, kinds_of
+from rrsis_geo.data.lexicon import COLOURLESS, GROUND, WHOLE_ONLY, kinds_of
 from rrsis_geo.data.sample import Instance, LabelledImage, Sample
 from rrsis_geo.data.sources import SOURCE_RULES, complete_categories, parse_gsd_m
 from rrsis_geo.errors import InputError
 
 _MIB: Final = 2**20
-_ATTEMPTS: Final = 6
+_ATTEMPTS: Final = 8
 """How many crops are tried for a kind of expression before a plain category is named instead."""
+_NEEDS_OTHERS: Final = frozenset({"size", "relation", "combination"})
+"""Kinds that compare objects: their crops are from the wider half of the scales."""
 _ENOUGH_IMAGES: Final = 150
 """A category in more images than this is not drawn more often."""
 
@@ -130,7 +132,7 @@ def _read_records(instances_path: Path, image_dir: Path) -> list[_Record]:
         names = {entry["id"]: str(entry["name"]) for entry in told["categories"]}
         annotations: dict[int, list[tuple[str, Any, bool]]] = defaultdict(list)
         for entry in told["annotations"]:
-            is_box = entry.get("label_quality") == "box"
+            is_box = entry.get("label_quality") in ("box", "obb")
             annotations[entry["image_id"]].append(
                 (names[entry["category_id"]], entry["segmentation"], is_box)
             )
@@ -267,7 +269,9 @@ class ReferringInstances:
                 box = self._plan(whole, rng)
         else:
             same = [item for item in whole.instances if item.category == category]
-            box = self._plan(whole, rng, same[int(rng.integers(len(same)))])
+            box = self._plan(
+                whole, rng, same[int(rng.integers(len(same)))], wide=kind in _NEEDS_OTHERS
+            )
         crop = crop_labelled(
             whole, rng, self.size_px, box=box, turn=self._augment, jitter=self._augment
         )
@@ -275,13 +279,19 @@ class ReferringInstances:
         return None if written is None else _as_sample(crop, written)
 
     def _plan(
-        self, whole: LabelledImage, rng: np.random.Generator, around: Instance | None = None
+        self,
+        whole: LabelledImage,
+        rng: np.random.Generator,
+        around: Instance | None = None,
+        *,
+        wide: bool = False,
     ) -> CropBox:
+        low, high = self._scale_range
         return plan_crop(
             whole,
             rng,
             self.size_px,
-            scale_range=self._scale_range,
+            scale_range=((low * high) ** 0.5 if wide else low, high),
             gsd_range_m=self._gsd_range_m,
             around=around,
         )
@@ -332,7 +342,11 @@ class _Cells:
 
 
 def _may_serve(kind: str, category: str, count: int, counts: Mapping[str, int]) -> bool:
-    if kind in ("size", "relation", "combination") and category in GROUND:
+    if kind in ("size", "relation", "combination", "colour") and category in GROUND:
+        return False
+    if kind == "position" and category in WHOLE_ONLY:
+        return False
+    if kind == "colour" and category in COLOURLESS:
         return False
     if kind == "size":
         return count > 1

@@ -143,10 +143,14 @@ GROUND: Final = frozenset(
 )
 """What lies under other things: it has no size or neighbour worth naming."""
 
-COLOURLESS: Final = frozenset(
-    {"tree", "vegetation", "grass", "low vegetation", "water", "harbor", "pier", "forest", "road"}
-)
-"""Categories whose colour tells nothing, or is not that of the thing itself."""
+WHOLE_ONLY: Final = frozenset({"vegetation", "grass", "low vegetation", "impervious surface"})
+"""What is everywhere and has no parts worth telling apart: only all of it is spoken of."""
+
+COLOURLESS: Final = GROUND | {"tree", "harbor", "pier", "baseball field", "ground track field"}
+"""Categories whose colour tells nothing, or whose parts are of several colours."""
+
+POSSIBLE_COLOURS: Final = {"swimming pool": frozenset({"blue", "turquoise", "green"})}
+"""Category -> the only colours that are believed of it."""
 
 COLOUR_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "white": ("white",),

@@ -16,8 +16,8 @@ class Place:
     """A zone of the image.
 
     An object is there when its middle lies in ``inner`` and most of it in ``wide``; it is not there
-    when its middle lies outside ``outer`` and next to nothing of it in ``wide``; else it is
-    unclear.
+    when its middle lies outside ``outer`` and next to nothing of it in ``wide``, nor does it fill
+    more than a little of that; else it is unclear.
 
     Attributes:
         before: words that go before the noun ("left").
@@ -192,10 +192,13 @@ def judge_place(place: Place, candidates: Candidates) -> Verdicts:
     verdicts = np.full(len(candidates), UNCLEAR, np.int8)
     inner = _contains(place.inner, candidates)
     outer = _contains(place.outer, candidates)
+    top, left, bottom, right = place.wide
+    room = (bottom - top) * (right - left) * candidates.shape[0] * candidates.shape[1]
     for index in range(len(candidates)):
-        if inner[index] and candidates.share_inside(index, place.wide) >= 0.8:
+        share = candidates.share_inside(index, place.wide)
+        if inner[index] and share >= 0.8:
             verdicts[index] = FITS
-        elif not outer[index] and candidates.share_inside(index, place.wide) <= 0.15:
+        elif not outer[index] and share <= 0.15 and share * candidates.areas[index] <= 0.03 * room:
             verdicts[index] = FAILS
     return verdicts
 

@@ -79,6 +79,14 @@ def missing_relations(labelled: LabelledImage, candidates: Candidates) -> Iterat
 
 # --- on ---
 
+_LIKE_ROAD: Final = frozenset({"bridge", "driveway", "crossing", "crosswalk", "roundabout"})
+_OFF_ROAD: Final = (
+    "not on the road",
+    "off the road",
+    "that {be} not on a road",
+    "away from the road",
+)
+
 
 def _on_told(candidates: Candidates, rng: np.random.Generator) -> Iterator[Clause]:
     """What the labels tell: a clause for each thing that candidates are on."""
@@ -87,6 +95,10 @@ def _on_told(candidates: Candidates, rng: np.random.Generator) -> Iterator[Claus
         return
     for surface in sorted({*told} - {None, ""} | {"road"}, key=str):
         verdicts = np.array([FITS if on == surface else FAILS for on in told], np.int8)
+        if surface == "road":  # who is on a bridge or in a driveway may be said to be on a road
+            verdicts[[on in _LIKE_ROAD for on in told]] = UNCLEAR
+            off = np.where(verdicts == UNCLEAR, UNCLEAR, 1 - verdicts).astype(np.int8)
+            yield Clause("relation", (), _OFF_ROAD, off)
         yield Clause("relation", (), _on_phrases(str(surface), rng), verdicts)
 
 
@@ -120,7 +132,7 @@ def _on_phrases(surface: str, rng: np.random.Generator) -> tuple[str, ...]:
         hows += ["in the", "in a"]
     if surface == "parking lot":
         hows += ["parked in the", "parked on the"]
-    if surface in ("field", "forest", "farmland"):
+    if surface in ("field", "forest", "farmland", "yard"):
         hows += ["in the"]
     phrases = [f"{how} {word}" for how in hows]
     if noun.counted:
@@ -210,7 +222,7 @@ def _judge_side(candidates: Candidates, anchors: Candidates, axis: int, sign: in
         past = anchors.boxes[0, axis] - candidates.boxes[:, axis + 2]
     verdicts = np.full(len(candidates), UNCLEAR, np.int8)
     verdicts[(past >= -0.02) & (across <= 0.8 * along)] = FITS
-    verdicts[(along <= 0) | (across >= 2.5 * along)] = FAILS
+    verdicts[(along <= 0) | (across >= 3.5 * along)] = FAILS
     return verdicts
 
 

@@ -35,6 +35,7 @@ _COURTS: Final = frozenset(
     {"baseball field", "tennis court", "basketball court", "ground track field", "soccer field"}
 )
 _PORT: Final = frozenset({"ship", "harbor"})
+_NOT_IN_TOWN: Final = frozenset({"airplane", "storage tank", "bridge", "water", "swimming pool"})
 
 SOURCE_RULES: Final[dict[str, SourceRule]] = {
     "nwpu_vhr10": SourceRule(
@@ -44,15 +45,16 @@ SOURCE_RULES: Final[dict[str, SourceRule]] = {
         false_colour_gsd_m=0.08,
     ),
     "fair_oam": SourceRule(
-        _PORT | {"airplane", "storage tank", "ground track field"},
+        _PORT
+        | {"airplane", "storage tank", "ground track field", "baseball field", "tennis court"},
         if_labelled=frozenset({"building"}),
     ),
-    "epfl_roads": SourceRule(_PORT | {"airplane", "ground track field"}),
+    "epfl_roads": SourceRule(_PORT | {"airplane", "storage tank", "road"}),
     "urban_tree_naip": SourceRule(
         _PORT | {"airplane"}, if_labelled=frozenset({"tree", "swimming pool"})
     ),
-    "aerial_cars_minsk": SourceRule(_COURTS | _PORT | {"airplane", "storage tank", "bus"}),
-    "aerial_cars_kitais": SourceRule(_COURTS | _PORT | {"airplane", "storage tank", "bus"}),
+    "aerial_cars_minsk": SourceRule(_COURTS | _PORT | _NOT_IN_TOWN | {"bus", "truck"}),
+    "aerial_cars_kitais": SourceRule(_COURTS | _PORT | _NOT_IN_TOWN | {"bus", "truck"}),
     "hrplanesv2": SourceRule(_COURTS | {"harbor", "airplane"}),
     "pix2pix_maps": SourceRule(frozenset({"water"})),
     "isaid_devkit": SourceRule(_COURTS | _PORT | {"airplane", "large vehicle"}),
