@@ -16,7 +16,7 @@ from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.geo.scene import geo_env
+from rrsis_geo.geo.pixels import geo_env
 from rrsis_geo.geo.windows import BLOCK_PX
 
 Kind = Literal["mask", "probability"]
@@ -85,8 +85,6 @@ class RasterWriter:
         self._overviews = overviews
         self._row = 0
         self._buffer = np.empty((min(BLOCK_PX, self._height), self._width), np.uint8)
-        self._env = geo_env()
-        self._env.__enter__()
         self._dataset: rasterio.io.DatasetWriter | None = None
         try:
             self._dataset = self._create(crs, transform)
@@ -140,7 +138,8 @@ class RasterWriter:
         assert self._dataset is not None
         window = Window(0, self._row - n_rows, self._width, n_rows)
         try:
-            self._dataset.write(self._buffer[:n_rows], 1, window=window)
+            with geo_env():
+                self._dataset.write(self._buffer[:n_rows], 1, window=window)
         except (RasterioError, OSError) as err:
             raise self._error(err) from err
 
@@ -163,7 +162,6 @@ class RasterWriter:
         except (RasterioError, OSError) as err:
             raise self._error(err) from err
         self._dataset = None
-        self._env.__exit__(None, None, None)
 
     def _build_overviews(self) -> None:
         factors: list[int] = []
@@ -173,6 +171,7 @@ class RasterWriter:
             return
         how = Resampling.mode if self._kind == "mask" else Resampling.average
         with (
+            geo_env(),
             rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK_PX),
             rasterio.open(self._part, "r+") as dataset,
         ):
@@ -205,7 +204,6 @@ class RasterWriter:
         except RasterioIOError:
             pass  # it is removed anyway
         self._part.unlink(missing_ok=True)
-        self._env.__exit__(None, None, None)
 
     def _error(self, err: BaseException) -> OutputError:
         return OutputError(f"{self._path}: cannot be written ({err.__cause__ or err})")

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from rrsis_geo.geo.pixels import CACHE_MB
 from rrsis_geo.geo.radiometry import Stretch
 from rrsis_geo.geo.resample import Taps, make_taps, resample_cols, resample_rows
-from rrsis_geo.geo.scene import CACHE_MB, Scene, SceneInfo
+from rrsis_geo.geo.scene import Scene, SceneInfo
 from rrsis_geo.geo.windows import WindowGrid, reflect_index
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,6 @@ A dataset of GDAL must not be used by two threads at once: one reading thread a 
 import logging
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -22,19 +21,11 @@ from rasterio.features import geometry_mask
 from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
 
-from rrsis_geo.errors import InputError
+from rrsis_geo.errors import InputError, RrsisError
 from rrsis_geo.geo.ground import pixel_size_m
-from rrsis_geo.geo.pixels import BandsBy, PixelReader, Validity, plan_pixels
+from rrsis_geo.geo.pixels import BandsBy, PixelReader, Validity, geo_env, plan_pixels
 
 logger = logging.getLogger(__name__)
-
-CACHE_MB = 256
-"""GDAL's block cache. Its default, 5 % of the machine's memory, would grow with the machine."""
-
-
-def geo_env() -> rasterio.Env:
-    """The GDAL settings that every reader and writer of ours works under."""
-    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,37 +130,38 @@ def open_scene(
         InputError: no such file, not a raster, no CRS, or bands that make no image.
         ConfigError: bands or nodata that the raster does not have.
     """
-    stack = ExitStack()
-    with stack:
-        stack.enter_context(geo_env())
-        dataset = stack.enter_context(_open_dataset(str(path)))
+    dataset = _open_dataset(str(path))
+    try:
         _check_georeference(dataset, path, allow_no_crs)
         plan = plan_pixels(dataset, str(path), bands, nodata)
-        size_m = pixel_size_m(dataset.crs, dataset.transform, dataset.height / 2, dataset.width / 2)
-        stat = Path(path).stat() if Path(path).is_file() else None
-        info = SceneInfo(
-            path=str(path),
-            width=dataset.width,
-            height=dataset.height,
-            crs=dataset.crs,
-            transform=dataset.transform,
-            dtypes=tuple(dataset.dtypes),
-            bands=plan.bands,
-            bands_by=plan.bands_by,
-            validity=plan.validity,
-            nodata=plan.nodata[0],
-            gsd_m=sum(size_m) / 2 if size_m else None,
-            gsd_row_m=size_m[0] if size_m else None,
-            gsd_col_m=size_m[1] if size_m else None,
-            size_bytes=stat.st_size if stat else 0,
-            mtime=stat.st_mtime if stat else 0.0,
-        )
-        return Scene(info, PixelReader(dataset, plan, str(path)), stack.pop_all())
+    except RrsisError:
+        dataset.close()
+        raise
+    size_m = pixel_size_m(dataset.crs, dataset.transform, dataset.height / 2, dataset.width / 2)
+    stat = Path(path).stat() if Path(path).is_file() else None
+    info = SceneInfo(
+        path=str(path),
+        width=dataset.width,
+        height=dataset.height,
+        crs=dataset.crs,
+        transform=dataset.transform,
+        dtypes=tuple(dataset.dtypes),
+        bands=plan.bands,
+        bands_by=plan.bands_by,
+        validity=plan.validity,
+        nodata=plan.nodata[0],
+        gsd_m=sum(size_m) / 2 if size_m else None,
+        gsd_row_m=size_m[0] if size_m else None,
+        gsd_col_m=size_m[1] if size_m else None,
+        size_bytes=stat.st_size if stat else 0,
+        mtime=stat.st_mtime if stat else 0.0,
+    )
+    return Scene(info, PixelReader(dataset, plan, str(path)))
 
 
 def _open_dataset(path: str) -> rasterio.DatasetReader:
     try:
-        with warnings.catch_warnings():
+        with geo_env(), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path)
     except RasterioIOError as err:
@@ -221,15 +213,12 @@ class Scene:
         whole: the facts of the whole scene.
     """
 
-    def __init__(
-        self, info: SceneInfo, reader: PixelReader, resources: ExitStack | None = None
-    ) -> None:
+    def __init__(self, info: SceneInfo, reader: PixelReader) -> None:
         """Call ``open_scene`` instead."""
         self.info = info
         self.whole = info
         self.reader = reader
         self._area = Area(Window(info.col_off, info.row_off, info.width, info.height))
-        self._resources = resources or ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -243,8 +232,8 @@ class Scene:
         self.close()
 
     def close(self) -> None:
-        """Close the file; for a part made by ``crop``, nothing: its scene closes it."""
-        self._resources.close()
+        """Close the file, for this scene and all its parts."""
+        self.reader.dataset.close()
 
     def crop(self, area: Area) -> "Scene":
         """The part of the whole scene inside an area. It lives as long as this scene is open.
