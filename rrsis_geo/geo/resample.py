@@ -80,7 +80,9 @@ def make_taps(
         distance = np.abs((centre - 0.5)[:, None] - (base[:, None] + offset))
         weight = np.maximum(1 - distance, 0) if kernel == "linear" else _catmull_rom(distance)
     weight /= weight.sum(axis=1, keepdims=True)
-    index = np.where(weight != 0, base[:, None] + offset, base[:, None]).astype(np.int64)
+    index = base.astype(np.int64)[:, None] + offset
+    if kernel == "linear" or n_out < n_in:  # ask for no pixel that counts for nothing
+        index = np.where(weight > 0, index, index[:, :1])
     return Taps(
         index=np.clip(index, low, high - 1),
         weight=weight.astype(np.float32),
