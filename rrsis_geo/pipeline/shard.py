@@ -170,7 +170,7 @@ def _raster_writer(plan: Plan, shard: Shard, path: Path, kind: Kind) -> RasterWr
         kind,
         (shard.n_rows, scene.width),
         scene.crs,
-        scene.transform * Affine.translation(0, shard.row_start),
+        scene.transform @ Affine.translation(0, shard.row_start),
         overviews=False,
     )
 

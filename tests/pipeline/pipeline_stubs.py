@@ -1,0 +1,80 @@
+"""Stand-ins for a model: what they find can be told from the pixels, so results can be checked."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rrsis_geo.images import ImageSpec
+
+
+class StubOutput(NamedTuple):
+    logits: NDArray[np.float32]
+    presence: NDArray[np.float32] | None
+
+
+class RedPredictor:
+    """Finds pixels in which red stands out, each by itself, whatever the window.
+
+    With ``restless`` the logits also depend on the place in the window, as those of real networks
+    do, so that every fault in blending shows.
+    """
+
+    def __init__(
+        self,
+        size_px: int = 64,
+        *,
+        restless: bool = False,
+        presence: float | None = 3.0,
+        **image: Any,
+    ) -> None:
+        self.image = ImageSpec(size_px=size_px, **image)
+        self.restless = restless
+        self.presence = presence
+        self.batches: list[int] = []
+        self.expressions: list[str] = []
+
+    def encode(self, expression: str) -> str:
+        self.expressions.append(expression)
+        return expression
+
+    def logits(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+        assert words == self.expressions[-1]
+        size = self.image.size_px
+        assert images.shape[1:] == (size, size, 3)
+        assert images.dtype == np.uint8
+        self.batches.append(len(images))
+        logits = red_logits(images)
+        if self.restless:
+            place = np.linspace(-1, 1, size, dtype=np.float32)
+            logits = logits + place[:, None] + 0.5 * place
+            logits = logits + images.mean(axis=(1, 2, 3), dtype=np.float32)[:, None, None] / 50
+        presence = None
+        if self.presence is not None:
+            presence = np.full(len(images), self.presence, np.float32)
+        return StubOutput(logits, presence)
+
+
+def red_logits(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Log-odds by which red exceeds the stronger of green and blue; 0 nowhere."""
+    colour = rgb.astype(np.float32)
+    return (colour[..., 0] - np.maximum(colour[..., 1], colour[..., 2]) - np.float32(20.5)) / 16
+
+
+Blobs = Callable[[NDArray[np.intp], NDArray[np.intp], int], NDArray[np.generic]]
+
+
+def blobs(period: int = 37, radius: int = 9) -> Blobs:
+    """Scene content: red discs on gray, some with a hole, at irregular places."""
+
+    def content(row: NDArray[np.intp], col: NDArray[np.intp], band: int) -> NDArray[np.generic]:
+        i, j = row // period, col // period
+        dy = row - i * period - period // 2 - (i * 7 + j * 5) % 11 + 5
+        dx = col - j * period - period // 2 - (i * 3 + j * 13) % 9 + 4
+        distance = np.hypot(dy, dx)
+        inside = distance < radius
+        inside &= ~((distance < radius / 3) & ((i + j) % 3 == 0))
+        return np.where(inside, (220, 40, 40)[band - 1], 100 + (row + col) % 7)
+
+    return content
