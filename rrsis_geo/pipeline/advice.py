@@ -1,0 +1,108 @@
+"""What a user should be told about an expression and a model, in plain words, before and after."""
+
+import math
+from collections.abc import Iterator
+
+from rrsis_geo.pipeline.plan import ModelFacts, Plan, WindowPredictor
+from rrsis_geo.text.phrases import categories_in, scene_wide_words
+
+DOUBT = 0.5
+"""A presence below this in every window casts doubt on the whole result."""
+
+
+def before_run(plan: Plan, predictor: WindowPredictor) -> Iterator[str]:
+    """What speaks against a good result, as far as the expression and the scene tell."""
+    yield from _expression_advice(plan, predictor)
+    yield from _pixel_advice(plan)
+
+
+def after_run(plan: Plan, presence_max: float | None) -> Iterator[str]:
+    """What the run itself brought to light.
+
+    Args:
+        plan: of the run.
+        presence_max: the highest log-odds that the target is in a window, None where unknown.
+    """
+    if presence_max is None:
+        return
+    presence = 1 / (1 + math.exp(-presence_max))
+    if presence < DOUBT:
+        yield (
+            f'the model doubts that "{plan.expression}" is anywhere in the scene: '
+            f"in no window is it more than {presence:.0%} sure"
+        )
+
+
+def _expression_advice(plan: Plan, predictor: WindowPredictor) -> Iterator[str]:
+    expression = plan.expression
+    bundle = getattr(predictor, "bundle", None)
+    cut = bundle.tokenizer.cut_words(expression) if bundle is not None else ""
+    if cut:
+        yield (
+            f'the expression is longer than the model reads: its end "{cut.strip()}" is not read; '
+            "say it in fewer words"
+        )
+    wide = scene_wide_words(expression)
+    if wide:
+        words = ", ".join(f'"{word}"' for word in wide)
+        side_px = plan.model.image.size_px
+        gsd_m = plan.model_px.gsd_m
+        side = f"{side_px} pixels" + (f" ({side_px * gsd_m:.0f} m)" if gsd_m else "")
+        several = plan.grid.n_windows > 1
+        if several:
+            yield (
+                f"{words}: answered within each window of {side} by itself, not over the whole "
+                "scene, so there may be an answer in every window"
+            )
+    unknown = unknown_categories(expression, plan.model)
+    if unknown:
+        yield (
+            f"{plan.model.name} was not trained on {' or '.join(unknown)}; "
+            "take the result with caution"
+        )
+
+
+def unknown_categories(expression: str, model: ModelFacts) -> list[str]:
+    """What the expression names and the model's card does not list; [] where it lists nothing."""
+    known = model.about.get("categories")
+    if not isinstance(known, list | tuple):
+        return []
+    return [name for name in categories_in(expression) if name not in known]
+
+
+def _pixel_advice(plan: Plan) -> Iterator[str]:
+    scene_m, model_m = plan.scene.gsd_m, plan.model_px.gsd_m
+    image, options = plan.model.image, plan.options
+    if scene_m is None:
+        if image.gsd_range_m is not None:
+            yield (
+                f"{plan.scene.path}: its ground pixel is unknown, so it is not resampled to what "
+                f"the model knows ({_range(image.gsd_range_m)})"
+            )
+        return
+    if image.gsd_range_m is None:
+        return
+    finest, coarsest = image.gsd_range_m
+    outside = not finest / 1.02 <= scene_m <= coarsest * 1.02
+    if outside and options.gsd_m is None and options.resample:
+        assert model_m is not None
+        yield (
+            f"the scene's ground pixel of {metres(scene_m)} is outside what the model knows "
+            f"({_range(image.gsd_range_m)}): the scene is resampled to {metres(model_m)} "
+            "for the model, results are on the scene's own pixels"
+        )
+    used_m = model_m if model_m is not None else scene_m
+    if not finest / 1.02 <= used_m <= coarsest * 1.02:
+        yield (
+            f"the model works at {metres(used_m)} a pixel and knows {_range(image.gsd_range_m)}: "
+            "expect worse results"
+        )
+
+
+def _range(gsd_range_m: tuple[float, float]) -> str:
+    return f"{metres(gsd_range_m[0])} to {metres(gsd_range_m[1])}"
+
+
+def metres(length_m: float) -> str:
+    """A ground pixel as people say it: ``30 cm``, ``1.2 m``."""
+    return f"{100 * length_m:.3g} cm" if length_m < 1 else f"{length_m:.3g} m"

@@ -1,0 +1,146 @@
+"""Where the results of a run go: checked before the work, kept apart until they are whole."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rrsis_geo.errors import OutputError
+from rrsis_geo.geo.masks import Kind
+
+RASTER_SUFFIXES = (".tif", ".tiff")
+SLUG_CHARS = 40
+BYTES_PER_PX = {"mask": 0.05, "probability": 0.5}
+"""Of a compressed raster with its overviews, as results of real scenes come out, and some more."""
+VECTOR_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The files that a run writes.
+
+    Attributes:
+        vector: the polygons; the suffix says the format.
+        mask: GeoTIFF of 0, 1 and 255 (no data), before small objects are left out.
+        probability: GeoTIFF of probabilities, to set another threshold without another run.
+        preview: PNG of the scene with the objects drawn.
+        overwrite: replace files that exist.
+    """
+
+    vector: Path
+    mask: Path | None = None
+    probability: Path | None = None
+    preview: Path | None = None
+    overwrite: bool = False
+
+    def files(self) -> dict[str, Path]:
+        """What is wanted, by kind, the polygons first."""
+        names = ("vector", "mask", "probability", "preview")
+        found = {name: getattr(self, name) for name in names}
+        return {name: Path(path) for name, path in found.items() if path is not None}
+
+    def rasters(self) -> tuple[Kind, ...]:
+        """The rasters that are wanted."""
+        kinds: tuple[Kind, ...] = ("mask", "probability")
+        return tuple(kind for kind in kinds if kind in self.files())
+
+    def check(self, sources: list[Path], vector_suffixes: tuple[str, ...]) -> None:
+        """Refuse what could not be written in the end.
+
+        Args:
+            sources: files that are read, which no output may replace.
+            vector_suffixes: of the formats that can be written.
+
+        Raises:
+            OutputError: an unknown suffix, a folder that is missing or not writable, a file that
+                exists, an input, or one place for two outputs.
+        """
+        suffixes = {"vector": vector_suffixes, "preview": (".png",)}
+        taken: dict[Path, str] = {}
+        for name, path in self.files().items():
+            known = suffixes.get(name, RASTER_SUFFIXES)
+            if path.suffix.lower() not in known:
+                raise OutputError(
+                    f'{path}: unknown suffix "{path.suffix}" for the {name}; '
+                    f"known are {' '.join(known)}"
+                )
+            _check_folder(path)
+            if path.is_dir():
+                raise OutputError(f"{path}: is a folder; give the name of a file in it")
+            place = path.resolve()
+            if place in taken:
+                raise OutputError(f"{path}: is to hold both the {taken[place]} and the {name}")
+            taken[place] = name
+            if any(source.exists() and place == source.resolve() for source in sources):
+                raise OutputError(f"{path}: is an input of this run; give another name")
+            if path.exists() and not self.overwrite:
+                raise OutputError(
+                    f"{path}: exists; give another name, or --overwrite to replace it"
+                )
+
+    def check_space(self, n_pixels: int) -> None:
+        """Refuse a run whose results would not fit on the disk, by a rough estimate.
+
+        Raises:
+            OutputError: too little space; says how much there should be.
+        """
+        job = self.vector.absolute().parent
+        needs: list[tuple[Path, float]] = [(job, VECTOR_BYTES)]
+        for kind in self.rasters():
+            n_bytes = BYTES_PER_PX[kind] * n_pixels
+            # once in the shards, once whole
+            needs += [(job, n_bytes), (self.files()[kind].absolute().parent, n_bytes)]
+        devices: dict[int, tuple[Path, float]] = {}
+        for folder, n_bytes in needs:
+            device = folder.stat().st_dev
+            devices[device] = folder, n_bytes + devices.get(device, (folder, 0.0))[1]
+        for folder, n_bytes in devices.values():
+            free = shutil.disk_usage(folder).free
+            if free < n_bytes:
+                raise OutputError(
+                    f"{folder}: about {n_bytes / 2**20:.0f} MiB are needed, {free / 2**20:.0f} MiB "
+                    "are free; make room, or write elsewhere"
+                )
+
+
+def default_output(scene: str | Path, expression: str) -> Path:
+    """Where polygons go if nobody says: scene and expression name a GeoPackage in this folder."""
+    return Path(f"{Path(scene).stem}_{slug(expression)}.gpkg")
+
+
+def slug(expression: str) -> str:
+    """An expression as a name of files and layers: "The truck!" -> "the_truck"."""
+    words = re.sub(r"\W+", "_", expression.lower()).strip("_")
+    return words[:SLUG_CHARS].rstrip("_") or "result"
+
+
+@contextmanager
+def job_folder(vector: Path) -> Iterator[Path]:
+    """A hidden folder beside an output, for what is not whole yet; gone when the job ends.
+
+    Raises:
+        OutputError: no folder can be made there.
+    """
+    parent = vector.absolute().parent
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{vector.stem}.part-", dir=parent))
+    except OSError as err:
+        raise OutputError(f"{parent}: cannot be written ({err.strerror or err})") from err
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_folder(path: Path) -> None:
+    folder = path.absolute().parent
+    if not folder.exists():
+        raise OutputError(f"{path}: there is no folder {folder}; make it first")
+    if not folder.is_dir():
+        raise OutputError(f"{path}: {folder} is a file, not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: the folder {folder} is not writable; write elsewhere")
