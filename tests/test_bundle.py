@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from rrsis_geo.bundle import (
     save_bundle,
 )
 from rrsis_geo.errors import ModelError, OutputError
+from rrsis_geo.nets import PRESETS, build_net
 from rrsis_geo.nets.storage import Precision
 
 ABOUT = {"trained_on": "painted scenes", "scores": {"mIoU": 0.5}, "licence": "CC0-1.0"}
@@ -365,3 +367,36 @@ print("torch" in sys.modules)
         env={**os.environ, "PYTHONPATH": str(root)},
     )
     assert done.stdout.strip() == "False"
+
+
+# --- real networks
+
+
+def test_btdnet_round_trips(tmp_path: Path) -> None:
+    lite = PRESETS["btdnet-lite"]
+    text = replace(lite.text, vocab_size=len(tiny_net.PIECES), width=64, heads=4, ffn_width=128)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = build_net("btdnet", asdict(replace(lite, text=text, width=64, fine_width=16))).eval()
+    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
+    bundle = load_bundle(save_bundle(tmp_path / "lite", net, tokenizer, spec, ABOUT))
+    assert bundle.net.config == net.config
+    stored = load_file(bundle.path / "weights.safetensors")
+    assert net.training_only
+    assert any(name.startswith(net.training_only) for name in net.state_dict())
+    assert not any(name.startswith(net.training_only) for name in stored)
+    tokens = tokenizer.encode(["the truck on the road"])
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before, after = net(image, tokens).logits, bundle.net(image, tokens).logits
+    # int8 rounds each weight by up to 1/254 of its row's largest
+    assert (before - after).abs().max() < 0.05 * before.abs().max()
+
+
+def test_the_shipped_bundle_loads() -> None:
+    if not (bundle_folders()[0] / bundle_module.DEFAULT_BUNDLE / "model.json").is_file():
+        pytest.skip("no bundle is shipped with this checkout")
+    bundle = load_bundle()
+    assert bundle.name == bundle_module.DEFAULT_BUNDLE
+    assert bundle.image.gsd_m is not None
+    assert bundle.tokenizer.encode(["the truck on the road"]).subject.sum() == 1
