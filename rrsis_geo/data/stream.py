@@ -30,7 +30,7 @@ class StreamConfig:
     """Where training samples come from."""
 
     instances: Path | None = None
-    """COCO file with masks, its images in "images" beside it; None trains on painted scenes alone."""
+    """COCO file, its images in "images" beside it; None trains on painted scenes alone."""
     val_instances: Path | None = None
     size_px: int = 320
     scale_range: tuple[float, float] = (0.5, 2.0)
@@ -47,7 +47,7 @@ class StreamConfig:
 
 
 class SampleStream(Dataset[Sample]):
-    """Sample number i is the same for the same seed, in whatever order and process it is asked for."""
+    """Sample number i of a seed is always the same, whatever the order or process."""
 
     def __init__(self, config: StreamConfig, *, seed: int, length: int) -> None:
         self._config, self._seed, self._length = config, seed, length

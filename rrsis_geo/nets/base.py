@@ -46,7 +46,7 @@ class ReferringNet(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, output: SegOutput, target: Tensor) -> dict[str, Tensor]:
-        """Loss parts of a training-mode output against bool masks [B, H, W]; "total" is their sum."""
+        """Loss parts and their sum, "total", of training-mode output; bool masks [B, H, W]."""
 
     def forward(self, image: Tensor, tokens: TextBatch) -> SegOutput:
         """``segment(image, encode_text(tokens))``."""
@@ -56,8 +56,8 @@ class ReferringNet(nn.Module, ABC):
 def gate_logits(logits: Tensor, presence: Tensor) -> Tensor:
     """Log-odds of "the target is here and this pixel is it", [B, H, W] and [B] -> [B, H, W].
 
-    With p the pixel's probability given presence and q that of presence, this is logit(p q), written
-    without leaving the log domain: 1/(pq) - 1 = e^-l + e^-r + e^(-l-r).
+    With p the pixel's probability given presence and q that of presence, this is logit(p q),
+    written without leaving the log domain: 1/(pq) - 1 = e^-l + e^-r + e^(-l-r).
     """
     l_BHW, r_BHW = logits.float(), presence.float()[:, None, None].expand_as(logits)
     return -torch.logsumexp(torch.stack([-l_BHW, -r_BHW, -l_BHW - r_BHW]), dim=0)

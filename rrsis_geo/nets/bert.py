@@ -62,7 +62,7 @@ class Bert(nn.Module):
         return self.model.embeddings(input_ids=ids)  # type: ignore[no-any-return]
 
     def stage(self, index: int, words: Tensor, attention: Tensor) -> Tensor:
-        """Run stage ``index`` (0 to 3) on [B, L, D]; bool [B or 1, L] is True at tokens to attend to."""
+        """Run stage ``index`` (0 to 3), [B, L, D] -> [B, L, D]; bool [B or 1, L] marks tokens."""
         start, stop = self.runs[index]
         mask_B11L = attention[:, None, None, :]
         for layer in self.model.encoder.layer[start:stop]:

@@ -149,8 +149,8 @@ class BTDNet(ReferringNet):
             frozen_norm=config.freeze_batch_norm,
         )
         self.text = Bert(config.text)
-        # what both the next stage and the decoder get is the sum V + G(M) M, normed for the decoder:
-        # the prose calls one pair "enhanced features", and so the last gate learns too
+        # the next stage and the decoder both get the sum V + G(M) M, normed for the decoder: the
+        # prose calls one pair "enhanced features", and so the last gate learns too
         self.bsc = nn.ModuleDict(
             {
                 str(stage): SpatialCorrelation(self.trunk.channels[stage - 1], config)
@@ -193,7 +193,7 @@ class BTDNet(ReferringNet):
         Raises:
             ValueError: the image's sides are not multiples of 32, at least 64.
         """
-        B, _, H, W = image.shape
+        H, W = image.shape[-2:]
         if H % 32 or W % 32 or min(H, W) < 64:
             raise ValueError(f"image sides must be multiples of 32 from 64 on, got {H} x {W}")
         pixels, text, maps = image, words.stages[0], []
@@ -219,7 +219,7 @@ class BTDNet(ReferringNet):
                 aux["reconstruction"] = self.reconstruction(
                     maps[3], text, words.masked, words.attention
                 )
-        logits = _resized(logits[:, None], (H, W))[:, 0]
+        logits = _resized(logits[:, None].float(), (H, W))[:, 0]
         if presence is not None:
             logits = gate_logits(logits, presence)
         return SegOutput(logits, presence, aux)
@@ -325,17 +325,19 @@ class VisionAffinity(nn.Module):
 
 
 def _correlate(reduced: Tensor, window: nn.Module, keys: Tensor, training: bool) -> Tensor:
-    """Window map, then dot product with the keys: [B, c, H, W], conv c -> C, [b, L, C] -> [B, L, H, W].
+    """Map windows, then compare with the keys.
 
-    With fewer tokens than channels the keys fold into the convolution: L filters in place of C.
-    Training keeps the plain order, since a filter bank a sample is slow to differentiate on a GPU.
+    [B, c, H, W], convolution c -> C, [b, L, C] -> [B, L, H, W]. With fewer tokens than channels the
+    keys fold into the convolution: L filters in place of C. Training keeps the plain order, since a
+    filter bank a sample is slow to differentiate on a GPU.
     """
     assert isinstance(window, nn.Conv2d)
     assert window.bias is not None
     B, c, H, W = reduced.shape
     b, L, C = keys.shape
     if training or L >= C:
-        return (keys @ window(reduced).flatten(2)).view(B, L, H, W)
+        logits: Tensor = keys @ window(reduced).flatten(2)
+        return logits.view(B, L, H, W)
     weight, padding = window.weight, window.padding
     filters = (keys @ weight.flatten(1).to(keys.dtype)).view(b * L, c, *weight.shape[2:])
     bias = (keys @ window.bias.to(keys.dtype)).flatten()
@@ -357,6 +359,7 @@ class TextUpdate(nn.Module):
         super().__init__()
         width, windows = config.text.width, config.text_windows
         inner = config.bsc_text_width or width
+        self.windows, self.inner = windows, inner
         self.reduce = nn.ModuleList(nn.Linear(width, width // r) for r in windows)
         self.window = nn.ModuleList(nn.Conv1d(width // r, inner, r) for r in windows)
         n_keys = 1 if config.bsc_share_keys else len(windows)
@@ -374,17 +377,18 @@ class TextUpdate(nn.Module):
         share = _shares(self.mix, words)
         padded = _replicate_last(words, attention)
         total = None
-        for i, (reduce, window) in enumerate(zip(self.reduce, self.window, strict=True)):
+        parts = zip(self.windows, self.reduce, self.window, strict=True)
+        for i, (r, reduce, window) in enumerate(parts):
             key = self.keys[i % len(self.keys)]
-            r = window.kernel_size[0]
             tokens = F.pad(reduce(padded).transpose(1, 2), (r // 2, r // 2), mode="replicate")
-            query_bLC = window(tokens).transpose(1, 2) @ key.weight / key.out_features**0.5
+            query_bLC = window(tokens).transpose(1, 2) @ key.weight / self.inner**0.5
             part = share[i] * (query_bLC @ pixels_BCN).softmax(-1)
             total = part if total is None else total + part
         assert total is not None
         fused = self.fused(self.values(total @ pixels_BCN.transpose(1, 2)))
         gate = self.gate_norm(self.gate(fused)).tanh()
-        return words + gate * fused * attention[:, :, None]
+        out: Tensor = words + gate * fused * attention[:, :, None]
+        return out
 
 
 def _shares(mix: Tensor | None, like: Tensor) -> Tensor:
@@ -466,7 +470,7 @@ class TwinStreamDecoder(nn.Module):
     def forward(
         self, image: Tensor, maps: list[Tensor], text: Tensor, words: BTDNetWords
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The two streams [B, 2, h, w] (one without background), and the tokens [B, E] behind them."""
+        """The two streams [B, 2, h, w] (or one), and the tokens [B, E] behind each."""
         B = image.shape[0]
         attention = words.attention.expand(B, -1)
         tokens = self.text_norm(self.text_in(text)).expand(B, -1, -1)
@@ -587,7 +591,7 @@ class ScaleMixing(nn.Module):
 
 
 class FineFeature(nn.Module):
-    """A mask feature of stride 2 for objects of a few pixels: the stride-4 one and a look at the image."""
+    """A mask feature of stride 2, for objects of a few pixels: that of stride 4, and the image."""
 
     def __init__(self, width: int, fine_width: int) -> None:
         super().__init__()
@@ -661,7 +665,7 @@ class Reconstruction(nn.Module):
 
 
 def _resized(maps: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
-    """Bilinear, pixel centres kept: with corners aligned, windows of a scene would shift at borders."""
+    """Bilinear, pixel centres kept; with corners aligned, windows of a scene would not meet."""
     if maps.shape[-2:] == torch.Size(size):
         return maps
     return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False)

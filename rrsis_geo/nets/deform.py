@@ -48,7 +48,7 @@ class DeformableAttention(nn.Module):
     def forward(self, query: Tensor, pixels: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
         """Attend from every token to samples around its own place.
 
-        [B, N, D] (with positions), [B, N, D], (H, W) of each level with N = sum of H W -> [B, N, D].
+        [B, N, D] (with positions), [B, N, D], (H, W) of the levels (N = sum of H W) -> [B, N, D].
         """
         with torch.autocast(query.device.type, enabled=False):
             return self._attend(query.float(), pixels.float(), sizes)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the channels of [B, C, H, W]."""
 
-    def forward(self, pixels: Tensor) -> Tensor:  # noqa: D102
+    def forward(self, pixels: Tensor) -> Tensor:
         return super().forward(pixels.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 

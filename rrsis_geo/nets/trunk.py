@@ -1,11 +1,13 @@
 """A timm image network cut into its four stages, with room for a fusion step between them."""
 
 import logging
+import tempfile
 from collections import OrderedDict
 from pathlib import Path
 
 import timm
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rrsis_geo.errors import ConfigError, ModelError
@@ -44,7 +46,7 @@ class Trunk(nn.Module):
         self.channels_last = str(getattr(network, "output_fmt", "NCHW")).endswith("NHWC")
 
     def stage(self, index: int, pixels: Tensor) -> Tensor:
-        """Run stage ``index`` (0 to 3): the image or [B, C, H, W] of the stage before -> [B, C', H', W']."""
+        """Run stage ``index`` (0 to 3) on the image or what the stage before gave, [B, C, H, W]."""
         if self.channels_last and index > 0:
             pixels = pixels.permute(0, 2, 3, 1)
         pixels = self.stages[index](pixels)
@@ -73,23 +75,19 @@ class Trunk(nn.Module):
         if str(source) == "timm":
             network = _create(self.name, image_px=self.image_px, pretrained=True)
         else:
-            network = timm.create_model(self.name, pretrained=False)
-            _load_file(network, Path(source))
-            features = _create(self.name, image_px=self.image_px)
-            known = {key.replace(".", "_"): value for key, value in network.state_dict().items()}
-            state = features.state_dict()
-            # feature extractors rename the children of the network ("layers.0" to "layers_0")
-            features.load_state_dict(
-                {k: known.get(k.replace(".", "_"), v) for k, v in state.items()}, strict=True
-            )
-            network = features
+            with tempfile.TemporaryDirectory() as folder:
+                file = _under_timm_names(Path(source), self.name, Path(folder))
+                network = _create(self.name, image_px=self.image_px, pretrained=file)
         self.stages.load_state_dict(_cut(network, self.name)[0].state_dict())
 
 
 def _create(
-    name: str, *, image_px: int, drop_path: float = 0.0, pretrained: bool = False
+    name: str, *, image_px: int, drop_path: float = 0.0, pretrained: bool | Path = False
 ) -> nn.Module:
-    options: dict[str, object] = {}
+    options: dict[str, object] = {"drop_path_rate": drop_path}  # timm's own default varies
+    if isinstance(pretrained, Path):
+        # timm's own loading fits a Swin's position tables to another window size
+        options["pretrained_cfg_overlay"] = {"file": str(pretrained)}
     if not timm.is_model(name):
         close = timm.list_models(f"*{name[:12]}*")[:5]
         raise ConfigError(
@@ -98,11 +96,9 @@ def _create(
     cfg = timm.get_pretrained_cfg(name)
     if cfg is not None and cfg.fixed_input_size:
         options["img_size"] = image_px
-    if drop_path:
-        options["drop_path_rate"] = drop_path
     try:
         network: nn.Module = timm.create_model(
-            name, pretrained=pretrained, features_only=True, **options
+            name, pretrained=bool(pretrained), features_only=True, **options
         )
     except (RuntimeError, TypeError) as err:
         raise ConfigError(f'"{name}" cannot be cut into stages: {err}') from err
@@ -110,7 +106,7 @@ def _create(
 
 
 def _cut(network: nn.Module, name: str) -> tuple[nn.ModuleList, tuple[int, ...]]:
-    """Split a feature extractor's chain of modules where its stride-4, 8, 16 and 32 maps come out."""
+    """Split an extractor's chain of modules where its stride-4, 8, 16 and 32 maps come out."""
     wanted = {
         info["module"].replace(".", "_"): info
         for info in network.feature_info.get_dicts()  # type: ignore[operator, union-attr]
@@ -142,20 +138,19 @@ def _chain(network: nn.Module) -> list[tuple[str, nn.Module]]:
     return chain
 
 
-def _load_file(network: nn.Module, path: Path) -> None:
+def _under_timm_names(path: Path, name: str, folder: Path) -> Path:
+    """The file itself where it has timm's names; else a copy in ``folder`` that has."""
     if not path.is_file():
         raise ModelError(f"{path}: no such file of trunk weights")
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
         given = load_file(path)
     else:
         given = torch.load(path, map_location="cpu", weights_only=True)
-    own = network.state_dict()
-    if not own.keys() <= given.keys():
-        shapes = [tuple(v.shape) for v in given.values()], [tuple(v.shape) for v in own.values()]
-        if shapes[0] != shapes[1]:
-            raise ModelError(f"{path}: these are not the weights of {type(network).__name__}")
-        logger.info("%s: foreign names, tensors taken in order", path.name)
-        given = dict(zip(own, given.values(), strict=True))
-    network.load_state_dict({key: given[key] for key in own})
+    own = timm.create_model(name, pretrained=False).state_dict()
+    if own.keys() <= given.keys():
+        return path
+    if [v.shape for v in given.values()] != [v.shape for v in own.values()]:
+        raise ModelError(f"{path}: these are not the weights of {name}")
+    logger.info("%s: foreign names, tensors taken in order", path.name)
+    save_file(dict(zip(own, given.values(), strict=True)), folder / "weights.safetensors")
+    return folder / "weights.safetensors"

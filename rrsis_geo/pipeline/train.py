@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 import torch
@@ -119,6 +119,7 @@ def train_model(
     average = AveragedModel(
         net, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
     )
+    averaged = cast(ReferringNet, average.module)
     if device.type == "cpu":
         float32_depthwise(net)
     optimizer = make_optimizer(net, config.optim)
@@ -145,19 +146,19 @@ def train_model(
             if progress is not None:
                 progress(step, config.steps, losses)
         if step % config.val_every == 0 or step == config.steps:
-            scored = score_net(average.module, val, tokenizer, config.image, dtype=dtype)
+            scored = score_net(averaged, val, tokenizer, config.image, dtype=dtype)
             _log(run_dir, {"step": step, "val": scored.to_dict()})
             logger.info("step %d: validation gIoU %.4f, mIoU %.4f", step, scored.giou, scored.miou)
             if scored.giou > best:
                 best, scores = scored.giou, scored
-                _save(run_dir / "model", config, average.module, tokenizer, scored, step)
+                _save(run_dir / "model", config, averaged, tokenizer, scored, step)
         if time.monotonic() - saved > 60 * config.checkpoint_minutes or step == config.steps:
             state = {name: part.state_dict() for name, part in parts.items()}
             rng = torch.get_rng_state()
             state |= {"step": step, "best": best, "rng": rng}
             save_checkpoint(run_dir / "checkpoints", step, state)
             saved = time.monotonic()
-    return scores or score_net(average.module, val, tokenizer, config.image, dtype=dtype)
+    return scores or score_net(averaged, val, tokenizer, config.image, dtype=dtype)
 
 
 def _start(config: TrainConfig) -> tuple[ReferringNet, Tokenizer]:

@@ -40,5 +40,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(found[-1], map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError) as err:
-        raise InputError(f"{found[-1]}: a damaged checkpoint; delete it to use the one before") from err
+        raise InputError(
+            f"{found[-1]}: a damaged checkpoint; delete it to use the one before"
+        ) from err
     return state

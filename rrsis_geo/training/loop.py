@@ -32,7 +32,7 @@ def float32_depthwise(net: nn.Module) -> None:
     """
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
-            module.forward = _in_float32(module.forward)  # type: ignore[method-assign]
+            module.forward = _in_float32(module.forward)  # type: ignore[method-assign,assignment]
 
 
 def _in_float32(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -66,7 +66,7 @@ def train_step(
     if not math.isfinite(values["total"]):
         raise InputError(f"the loss is {values} on the samples {', '.join(batch.ids)}")
     optimizer.zero_grad(set_to_none=True)
-    parts["total"].backward()  # type: ignore[no-untyped-call]
+    parts["total"].backward()
     nn.utils.clip_grad_norm_(net.parameters(), clip_norm)
     optimizer.step()
     schedule.step()

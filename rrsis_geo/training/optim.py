@@ -65,6 +65,7 @@ def make_schedule(optimizer: torch.optim.Optimizer, config: OptimConfig, steps: 
 
     def factor(step: int) -> float:
         warm = min(1.0, (step + 1) / (config.warmup_steps + 1))
-        return warm * max(0.0, 1 - step / steps) ** config.power
+        left: float = max(0.0, 1 - step / steps) ** config.power
+        return warm * left
 
     return LambdaLR(optimizer, factor)

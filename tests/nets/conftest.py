@@ -1,0 +1,37 @@
+"""Networks and expressions that the tests of nets share."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from small_nets import NETS, make_net
+
+from rrsis_geo.nets.base import ReferringNet
+from rrsis_geo.text.batch import TextBatch
+
+
+@pytest.fixture(params=NETS, ids=list(NETS))
+def net(request: pytest.FixtureRequest) -> ReferringNet:
+    """A small network of each kind, in eval mode, always of the same weights."""
+    return make_net(*NETS[request.param])
+
+
+@pytest.fixture
+def make_tokens() -> Callable[..., TextBatch]:
+    """Random tokens of given lengths, padded to ``length``; the second token is the subject."""
+
+    def make(lengths: list[int], length: int = 12, seed: int = 0) -> TextBatch:
+        generator = torch.Generator().manual_seed(seed)
+        ids = torch.randint(5, 200, (len(lengths), length), generator=generator)
+        attention = torch.arange(length)[None] < torch.tensor(lengths)[:, None]
+        subject = torch.zeros_like(attention)
+        subject[:, 2] = True
+        return TextBatch(ids * attention, attention, subject, subject, attention)
+
+    return make
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    """Two random images, float32 [2, 3, 96, 96]."""
+    return torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))

@@ -1,0 +1,42 @@
+"""Small networks of every kind."""
+
+import torch
+
+from rrsis_geo.nets import build_net
+from rrsis_geo.nets.base import ReferringNet
+
+TEXT = {"vocab_size": 200, "width": 48, "heads": 4, "ffn_width": 96, "max_tokens": 32}
+PAPER = {  # every part of the paper's preset, narrow
+    "trunk": "swin_tiny_patch4_window7_224",
+    "image_px": 96,
+    "drop_path": 0.0,
+    "text": {**TEXT, "stages": [1, 1, 1, 1], "dropout": 0.0},
+    "width": 32,
+    "heads": 4,
+    "mci_layers": 2,
+}
+LITE = {  # every part of the compact preset
+    "trunk": "tf_efficientnet_lite0",
+    "image_px": 96,
+    "drop_path": 0.0,
+    "freeze_batch_norm": True,
+    "text": {**TEXT, "stages": [1, 2, 1, 1], "dropout": 0.0},
+    "bsc_text_width": 24,
+    "bsc_share_keys": True,
+    "width": 32,
+    "heads": 4,
+    "mci_layers": 2,
+    "ffn_ratio": 2,
+    "mixing": "convolution",
+    "smoothing": "depthwise",
+    "fine_width": 16,
+    "presence": True,
+    "dice_weight": 0.5,
+}
+NETS = {"btdnet-paper": ("btdnet", PAPER), "btdnet-lite": ("btdnet", LITE)}
+
+
+def make_net(name: str, settings: dict[str, object], **changes: object) -> ReferringNet:
+    """A network with fixed weights, in eval mode."""
+    torch.manual_seed(0)
+    return build_net(name, {**settings, **changes}).eval()

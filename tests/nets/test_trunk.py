@@ -1,0 +1,103 @@
+"""Cutting timm networks into stages, and their pretrained weights."""
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from rrsis_geo.errors import ConfigError, ModelError
+from rrsis_geo.nets.trunk import Trunk
+
+NAMES = [
+    "tf_efficientnet_lite0",
+    "mobilenetv3_large_100",
+    "resnet18",
+    "convnext_atto",
+    "swin_tiny_patch4_window7_224",
+]
+
+
+def stages_of(trunk, image):
+    pixels, maps = image, []
+    for index in range(4):
+        pixels = trunk.stage(index, pixels)
+        maps.append(pixels)
+    return maps
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stages_are_timms_feature_maps(name):
+    trunk = Trunk(name, image_px=64).eval()
+    options = {"img_size": 64} if name.startswith("swin") else {}
+    features = timm.create_model(name, features_only=True, **options).eval()
+    features.load_state_dict(
+        dict(zip(features.state_dict(), trunk.stages.state_dict().values(), strict=True))
+    )
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        maps = stages_of(trunk, image)
+        expected = features(image)[-4:]
+    for stride, channels, mine, theirs in zip(
+        (4, 8, 16, 32), trunk.channels, maps, expected, strict=True
+    ):
+        assert mine.shape == (1, channels, 64 // stride, 64 // stride)
+        theirs = theirs.permute(0, 3, 1, 2) if name.startswith("swin") else theirs
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_come_from_a_file_of_the_whole_network(name, suffix, tmp_path):
+    whole = timm.create_model(name).eval()
+    side = whole.default_cfg["input_size"][-1]
+    path = tmp_path / f"weights{suffix}"
+    state = {key: value.contiguous() for key, value in whole.state_dict().items()}
+    torch.save(state, path) if suffix == ".pth" else save_file(state, path)
+    trunk = Trunk(name, image_px=side).eval()
+    trunk.load_pretrained(path)
+    image = torch.randn(1, 3, side, side)
+    with torch.inference_mode():
+        expected = whole.forward_intermediates(image, intermediates_only=True)[-1]
+        torch.testing.assert_close(stages_of(trunk, image)[-1], expected)
+
+
+def test_swin_weights_fit_another_image_size(tmp_path):
+    name = "swin_tiny_patch4_window7_224"
+    whole = timm.create_model(name)
+    save_file(whole.state_dict(), tmp_path / "w.safetensors")
+    trunk = Trunk(name, image_px=64)
+    trunk.load_pretrained(tmp_path / "w.safetensors")
+    own = trunk.state_dict()["stages.0.patch_embed.proj.weight"]
+    assert torch.equal(own, whole.patch_embed.proj.weight)
+
+
+def test_foreign_names_are_taken_in_order(tmp_path):
+    whole = timm.create_model("tf_efficientnet_lite0")
+    renamed = {f"other.{i}": value for i, value in enumerate(whole.state_dict().values())}
+    torch.save(renamed, tmp_path / "w.pth")
+    trunk = Trunk("tf_efficientnet_lite0")
+    trunk.load_pretrained(tmp_path / "w.pth")
+    assert torch.equal(trunk.stages[0].conv_stem.weight, whole.conv_stem.weight)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    torch.save({"a": torch.zeros(3)}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"w\.pth: these are not the weights"):
+        Trunk("resnet18").load_pretrained(tmp_path / "w.pth")
+    with pytest.raises(ModelError, match="no such file"):
+        Trunk("resnet18").load_pretrained(tmp_path / "none.pth")
+
+
+def test_networks_without_four_stages_are_refused():
+    with pytest.raises(ConfigError, match="no network"):
+        Trunk("nonsense")
+    with pytest.raises(ConfigError, match=r"four stages|cannot be cut"):
+        Trunk("vit_tiny_patch16_224", image_px=224)
+
+
+def test_frozen_statistics_stay_frozen():
+    trunk = Trunk("resnet18", frozen_norm=True).train()
+    before = trunk.stages[0].bn1.running_mean.clone()
+    trunk.stage(0, torch.randn(2, 3, 64, 64))
+    assert torch.equal(trunk.stages[0].bn1.running_mean, before)
+    assert trunk.stages[0].bn1.weight.requires_grad
