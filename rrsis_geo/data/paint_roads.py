@@ -1,11 +1,12 @@
 """Roads of painted scenes: their course, surface, markings, and the lanes that traffic follows."""
 
 import math
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from rrsis_geo.data.paint import Canvas, Colour, Frame, Points, mix, shade, vary
 
@@ -63,26 +64,43 @@ class Road:
         self.headings = np.unwrap(np.arctan2(steps[:, 1], steps[:, 0]))
         self.headings = np.append(self.headings, self.headings[-1])
         self.free = np.ones(len(course), dtype=np.bool_)
+        self.first_m, self.last_m = 0.0, float(self.along[-1])
+        self._along: list[float] = self.along.tolist()
+        self._spots = np.column_stack((course, self.headings)).tolist()
+
+    def see(self, width_m: float, height_m: float, margin_m: float = 20.0) -> None:
+        """Note which part of the road a view of this size shows."""
+        reach = self.style.half_m + margin_m
+        x, y = self.course.T
+        seen = (x > -reach) & (y > -reach) & (x < width_m + reach) & (y < height_m + reach)
+        at = np.flatnonzero(seen)
+        if len(at) == 0:
+            self.first_m = self.last_m = 0.0
+            return
+        self.first_m = float(self.along[max(0, at[0] - 1)])
+        self.last_m = float(self.along[min(len(seen) - 1, at[-1] + 1)])
 
     @property
     def length_m(self) -> float:
         """From end to end."""
         return float(self.along[-1])
 
-    def at(
-        self, along_m: ArrayLike, right_m: ArrayLike = 0.0
-    ) -> tuple[Points, NDArray[np.float64]]:
-        """Points [n, 2] and headings [n] at distances along the road and to the right of it."""
-        s = np.atleast_1d(np.asarray(along_m, dtype=np.float64))
-        heading = np.interp(s, self.along, self.headings)
-        x = np.interp(s, self.along, self.course[:, 0]) - np.sin(heading) * right_m
-        y = np.interp(s, self.along, self.course[:, 1]) + np.cos(heading) * right_m
-        return np.stack((x, y), axis=1), heading
+    def at(self, along_m: NDArray[np.float64], right_m: float | NDArray[np.float64]) -> Points:
+        """Points [n, 2] at distances along the road and to the right of it."""
+        heading = np.interp(along_m, self.along, self.headings)
+        x = np.interp(along_m, self.along, self.course[:, 0]) - np.sin(heading) * right_m
+        y = np.interp(along_m, self.along, self.course[:, 1]) + np.cos(heading) * right_m
+        return np.stack((x, y), axis=1)
 
     def frame(self, along_m: float, right_m: float = 0.0, turn: float = 0.0) -> Frame:
         """The frame at one place of the road."""
-        points, headings = self.at(along_m, right_m)
-        return Frame(float(points[0, 0]), float(points[0, 1]), float(headings[0]) + turn)
+        k = min(max(0, bisect(self._along, along_m) - 1), len(self._along) - 2)
+        share = (along_m - self._along[k]) / (self._along[k + 1] - self._along[k])
+        (x0, y0, h0), (x1, y1, h1) = self._spots[k], self._spots[k + 1]
+        heading = h0 + share * (h1 - h0)
+        x = x0 + share * (x1 - x0) - math.sin(heading) * right_m
+        y = y0 + share * (y1 - y0) + math.cos(heading) * right_m
+        return Frame(x, y, heading + turn)
 
     def offset(self, right_m: float) -> Points:
         """The course moved to the right, [n, 2]."""
@@ -95,7 +113,7 @@ class Road:
 
     def is_free(self, along_m: float) -> bool:
         """Whether no other road crosses here."""
-        return bool(self.free[min(len(self.free) - 1, int(np.searchsorted(self.along, along_m)))])
+        return bool(self.free[min(len(self.free) - 1, bisect(self._along, along_m))])
 
     def lanes(self) -> Iterator[tuple[float, float]]:
         """Each lane's distance right of the course, and the turn of its traffic: 0 or pi."""
@@ -135,62 +153,113 @@ def wander(
     return np.stack((x - x[n] + through.x, y - y[n] + through.y), axis=1)
 
 
-def mark_crossings(roads: Sequence[Road]) -> None:
-    """Note on each road where another one crosses it, so that its markings stop there."""
-    for road in roads:
-        for other in roads:
-            if other is road:
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Where two roads meet: the place, and each road's heading and half width."""
+
+    x: float
+    y: float
+    headings: tuple[float, float]
+    halves_m: tuple[float, float]
+
+
+def find_crossings(roads: Sequence[Road]) -> list[Crossing]:
+    """Where roads meet; also notes it on each road, so that its markings stop there."""
+    crossings = []
+    for k, road in enumerate(roads):
+        for other in roads[k + 1 :]:
+            reach = road.style.half_m + other.style.half_m + road.along[1] + other.along[1]
+            gaps = np.hypot(
+                road.course[:, None, 0] - other.course[None, :, 0],
+                road.course[:, None, 1] - other.course[None, :, 1],
+            )
+            closest = float(gaps.min())
+            if closest > reach:
                 continue
-            reach = other.style.half_m + 1.5
-            gaps = road.course[:, None, :] - other.course[None, :, :]
-            near = np.einsum("ijk,ijk->ij", gaps, gaps).min(axis=1)
-            step = other.along[1] / 2
-            road.free &= near > reach**2 + step**2
+            road.free &= gaps.min(axis=1) > other.style.half_m + 1.5 + other.along[1] / 2
+            other.free &= gaps.min(axis=0) > road.style.half_m + 1.5 + road.along[1] / 2
+            if closest < max(road.along[1], other.along[1]):
+                i, j = np.unravel_index(int(gaps.argmin()), gaps.shape)
+                crossings.append(
+                    Crossing(
+                        float(road.course[i, 0]),
+                        float(road.course[i, 1]),
+                        (float(road.headings[i]), float(other.headings[j])),
+                        (road.style.half_m, other.style.half_m),
+                    )
+                )
+    return crossings
 
 
-def paint_roads(canvas: Canvas, roads: Sequence[Road], crossings: bool) -> dict[int, int]:
+def paint_roads(
+    canvas: Canvas, roads: Sequence[Road], crossings: Sequence[Crossing], *, zebras: bool
+) -> None:
     """Paint all roads: pavements first, then surfaces, then markings.
 
     Args:
         canvas: where.
-        roads: all roads of the scene, `mark_crossings` done.
-        crossings: paint zebra crossings at junctions.
-
-    Returns:
-        the instance number of each network.
+        roads: all roads of the scene.
+        crossings: where they meet, from `find_crossings`.
+        zebras: paint zebra crossings there.
     """
     rng = canvas.rng
-    numbers: dict[int, int] = {}
     pavement = vary(rng, (164, 160, 152), 0.06)
-    if any(road.style.sidewalk_m for road in roads):
-        walk = canvas.begin(None, "concrete", level="ground")
-        for road in roads:
-            if road.style.sidewalk_m:
-                reach = road.style.half_m + road.style.sidewalk_m
-                canvas.shape(walk, road.strip(-reach, reach), pavement)
     for road in roads:
-        if road.style.surface == "dirt" or road.style.sidewalk_m:
-            continue
-        reach = road.style.half_m + float(rng.uniform(0.3, 1.6))  # a worn verge
-        verge = canvas.begin(None, "soil", level="ground")
-        canvas.shape(verge, road.strip(-reach, reach), mix(pavement, (146, 130, 104), 0.7))
+        style = road.style
+        if style.sidewalk_m:
+            number = canvas.begin(None, "concrete", level="ground")
+            reach = style.half_m + style.sidewalk_m
+            canvas.shape(number, road.strip(-reach, reach), pavement)
+            kerb = shade(pavement, 1.12)
+            canvas.shape(number, road.strip(-style.half_m - 0.2, style.half_m + 0.2), kerb)
+        elif style.surface != "dirt":
+            number = canvas.begin(None, "soil", level="ground")
+            reach = style.half_m + rng.uniform(0.3, 1.6)  # a worn verge
+            verge = mix(pavement, (146, 130, 104), 0.7)
+            canvas.shape(number, road.strip(-reach, reach), verge)
+    numbers: dict[int, int] = {}
     for road in roads:
         style = road.style
         if road.network not in numbers:
             material = "soil" if style.surface == "dirt" else style.surface
+            attributes = {"surface": style.surface}
             numbers[road.network] = canvas.begin(
-                "road", material, level="ground", attributes={"surface": style.surface}
+                "road", material, level="ground", attributes=attributes
             )
-        number = numbers[road.network]
-        canvas.shape(number, road.strip(-style.half_m, style.half_m), style.colour)
+        canvas.shape(numbers[road.network], road.strip(-style.half_m, style.half_m), style.colour)
     for road in roads:
         _paint_wear(canvas, road)
+    if numbers:
+        for crossing in crossings:
+            _paint_corners(canvas, crossing, numbers[roads[0].network], roads[0].style.colour)
     for road in roads:
         if road.style.marked:
             _paint_markings(canvas, road)
-            if crossings:
+            if zebras:
                 _paint_zebras(canvas, road)
-    return numbers
+
+
+def _paint_corners(canvas: Canvas, crossing: Crossing, number: int, colour: Colour) -> None:
+    """Round the kerbs where two roads meet, and cover their markings there."""
+    (first, second), (half, other) = crossing.headings, crossing.halves_m
+    sin = math.sin(second - first)
+    if abs(sin) < 0.5:
+        return
+    radius = min(9.0, 1.2 * min(half, other) + 1.5)
+    ways = ((math.cos(first), math.sin(first)), (math.cos(second), math.sin(second)))
+    (ax, ay), (bx, by) = ways
+    inner = []
+    for s, t in ((1, 1), (1, -1), (-1, -1), (-1, 1)):
+        u, v = s * other / abs(sin), t * half / abs(sin)
+        x, y = crossing.x + u * ax + v * bx, crossing.y + u * ay + v * by
+        inner.append((x, y))
+        corner = [(x, y)]
+        for turn in (0.0, 0.25, 0.5, 0.75, 1.0):
+            e = radius * (1 - math.sin(turn * math.pi / 2))
+            f = radius * (1 - math.cos(turn * math.pi / 2))
+            corner.append((x + s * e * ax + t * f * bx, y + s * e * ay + t * f * by))
+        canvas.shape(number, corner, colour)
+    canvas.shape(number, inner, colour)
 
 
 def _paint_wear(canvas: Canvas, road: Road) -> None:
@@ -198,15 +267,18 @@ def _paint_wear(canvas: Canvas, road: Road) -> None:
     rng, style = canvas.rng, road.style
     gain = float(rng.uniform(0.9, 1.1))
     for right, _ in road.lanes():
+        if canvas.gsd_m > 0.6:
+            break
         if style.surface == "dirt":
             for side in (-0.8, 0.8):
                 track = road.strip(right + side - 0.3, right + side + 0.3)
                 canvas.fill(track, shade(style.colour, 1.08))
         else:
             canvas.fill(road.strip(right - 1.0, right + 1.0), shade(style.colour, gain))
-            canvas.fill(road.strip(right - 0.35, right + 0.35), shade(style.colour, 1.0))
-    for _ in range(int(rng.poisson(road.length_m / 60))):
-        s, right = rng.uniform(0, road.length_m), rng.uniform(-style.half_m, style.half_m)
+            canvas.fill(road.strip(right - 0.35, right + 0.35), style.colour)
+    seen = road.last_m - road.first_m
+    for _ in range(int(rng.poisson(seen / 50))):
+        s, right = rng.uniform(road.first_m, road.last_m), rng.uniform(-style.half_m, style.half_m)
         frame = road.frame(s, right * 0.7)
         long, wide = rng.uniform(0.8, 7), rng.uniform(0.4, 1.6)
         wide = min(wide, style.half_m * 0.25)
@@ -214,11 +286,11 @@ def _paint_wear(canvas: Canvas, road: Road) -> None:
             frame.box(-long, long, -wide, wide), shade(style.colour, rng.uniform(0.84, 1.1))
         )
     if canvas.gsd_m < 0.3 and style.surface != "dirt":
-        for _ in range(int(rng.poisson(road.length_m / 25))):
-            s = rng.uniform(0, road.length_m)
-            right = np.cumsum(rng.normal(0, 0.5, 6)) + rng.uniform(-1, 1) * style.half_m * 0.6
-            right = np.clip(right, -style.half_m, style.half_m)
-            points, _ = road.at(s + np.cumsum(rng.uniform(-0.3, 1.5, 6)), right)
+        for _ in range(int(rng.poisson(seen / 20))):
+            s = rng.uniform(road.first_m, road.last_m)
+            aside = np.cumsum(rng.normal(0, 0.5, 6)) + rng.uniform(-0.6, 0.6) * style.half_m
+            aside = np.clip(aside, -style.half_m, style.half_m)
+            points = road.at(s + np.cumsum(rng.uniform(-0.3, 1.5, 6)), aside)
             canvas.line(points, 0.08, shade(style.colour, 0.72), 0.7)
 
 
@@ -288,15 +360,13 @@ def _dashes(
 ) -> None:
     rng = canvas.rng
     dash, gap = ((3.0, 9.0), (3.0, 4.5), (6.0, 12.0), (4.0, 8.0))[int(rng.integers(4))]
-    starts = np.arange(rng.uniform(0, dash + gap), road.length_m - dash, dash + gap)
-    points, _ = road.at(np.stack((starts, starts + dash), axis=1).ravel(), right_m)
+    starts = np.arange(road.first_m + rng.uniform(0, dash + gap), road.last_m, dash + gap)
+    points = road.at(np.stack((starts, starts + dash), axis=1).ravel(), right_m)
     colour = mix(road.style.colour, paint, fade)
-    margin = np.array((2.0, 2.0))
-    size = np.array((canvas.width_m, canvas.height_m))
-    for start, ends in zip(starts, points.reshape(-1, 2, 2), strict=True):
-        seen = (ends > -margin).all() and (ends < size + margin).all()
-        if seen and road.is_free(start) and road.is_free(start + dash):
-            canvas.line(ends, width_m, colour)
+    ends = points.reshape(-1, 4).tolist()
+    for start, (x0, y0, x1, y1) in zip(starts.tolist(), ends, strict=True):
+        if road.is_free(start) and road.is_free(start + dash):
+            canvas.line(((x0, y0), (x1, y1)), width_m, colour)
 
 
 def _paint_zebras(canvas: Canvas, road: Road) -> None:
@@ -304,16 +374,17 @@ def _paint_zebras(canvas: Canvas, road: Road) -> None:
     rng, style = canvas.rng, road.style
     half = style.half_m - style.shoulder_m
     striped = rng.random() < 0.7
+    paint = mix(style.colour, WHITE_PAINT, 0.85)
     for first, last in _runs(road.free):
         for index, inwards in ((first, 1.0), (last - 1, -1.0)):
             if index in (0, len(road.free) - 1):
                 continue
             s = float(road.along[index])
+            if not road.first_m < s < road.last_m:
+                continue
+            at = road.frame(s, 0.0, 0.0 if inwards > 0 else math.pi)
             if striped:
-                for right in np.arange(-half + 0.3, half - 0.4, 1.0):
-                    points, _ = road.at((s + 0.2 * inwards, s + 3.2 * inwards), right + 0.25)
-                    canvas.line(points, 0.5, mix(style.colour, WHITE_PAINT, 0.85))
-            stop, _ = road.at((s + 4.4 * inwards,) * 2, 0.0)
-            side = half * inwards  # traffic towards the junction keeps right
-            ends, _ = road.at((s + 4.4 * inwards, s + 4.4 * inwards), (0.0, -side))
-            canvas.line(np.concatenate((stop[:1], ends[1:])), 0.4, WHITE_PAINT, 0.9)
+                for right in np.arange(-half + 0.5, half - 0.2, 1.0).tolist():
+                    canvas.line(at.place(((0.4, right), (3.4, right))), 0.5, paint)
+            # Traffic towards the junction keeps right, which is left of this frame.
+            canvas.line(at.place(((4.6, 0.0), (4.6, -half))), 0.4, paint)

@@ -1,19 +1,27 @@
 """Painted overhead scenes with exact masks: training data, demos, tests.
 
-`paint_scene` draws a theme (highway, town, ...), lays out ground, water and roads, fills the land
-with what belongs there, and lets traffic onto the lanes. What it paints is deterministic in the
-generator passed in.
+`paint_scene` draws a theme (highway, town, harbour, ...), lays out land, water and roads, fills
+the land with what belongs there, and lets traffic onto the lanes. What it paints is deterministic
+in the generator passed in.
 """
 
 import numpy as np
 
+from rrsis_geo.data.paint import pick
 from rrsis_geo.data.paint_layout import THEMES, Layout
+from rrsis_geo.data.paint_life import build, drive, plant
+from rrsis_geo.data.paint_network import lay_parcels, lay_roads, lay_water
+from rrsis_geo.data.paint_places import lay_apron, lay_boats, lay_coast, lay_lots, lay_sports
 from rrsis_geo.data.paint_vehicles import VEHICLES
 from rrsis_geo.data.sample import LabelledImage
 
 CATEGORIES = frozenset(
-    (*VEHICLES, "building", "road", "water", "tree", "parking lot", "swimming pool", "storage tank")
-)
+    (
+        *VEHICLES, "airplane", "baseball field", "basketball court", "bridge", "building",
+        "ground track field", "harbor", "parking lot", "road", "ship", "soccer field",
+        "storage tank", "swimming pool", "tennis court", "tree", "water",
+    )
+)  # fmt: skip
 """Everything the painter knows, and labels wherever it paints it."""
 
 
@@ -33,21 +41,28 @@ def paint_scene(
         height: rows, pixels.
         width: columns, pixels.
         gsd_m: metres per pixel, 0.1 to 1.
-        theme: one of `THEMES`; None draws one.
+        theme: a key of `THEMES`; None draws one that a view of this size can show.
         name: id of the labelled image.
 
     Returns:
         the image and its instances. Masks are what is seen of a thing, without its shadow; roads,
         parking lots and bridges run on under the vehicles on them, as in human labels. Vehicles
-        carry "colour" and "on", trucks "type", buildings "colour".
+        carry "colour" and "on", trucks "type", buildings "colour" and "roof".
     """
     if theme is None:
-        theme = list(THEMES)[int(rng.integers(len(THEMES)))]
-    scene = Layout(rng, height, width, gsd_m, THEMES[theme])
-    scene.lay_water()
-    scene.lay_roads()
-    scene.lay_lots()
-    scene.build()
-    scene.drive()
-    scene.plant()
-    return scene.finish().develop(CATEGORIES, name)
+        size_m = max(height, width) * gsd_m
+        fitting = {key: each.weight for key, each in THEMES.items() if each.least_m <= size_m}
+        theme = pick(rng, fitting)
+    layout = Layout(rng, height, width, gsd_m, THEMES[theme])
+    lay_parcels(layout)
+    lay_water(layout)
+    lay_coast(layout)
+    lay_apron(layout)
+    lay_roads(layout)
+    lay_boats(layout)
+    lay_lots(layout)
+    lay_sports(layout)
+    build(layout)
+    drive(layout)
+    plant(layout)
+    return layout.draw_kept().develop(CATEGORIES, name)

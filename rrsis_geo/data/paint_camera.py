@@ -1,0 +1,131 @@
+"""Sun, sky and camera of painted scenes: what light does to a picture before it is a file."""
+
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Light:
+    """Sun, sky and camera of one scene.
+
+    Attributes:
+        shadow_x: how far right the shadow of a thing 1 m tall falls, metres.
+        shadow_y: how far down it falls, metres.
+        shadow_depth: share of the light that the shadow takes away, 0 to 1.
+        lean_x: how far right of its foot the top of a thing 1 m tall is seen, metres.
+        lean_y: how far down it is seen, metres.
+        gain: brightness and colour cast, one number a band.
+        gamma: exponent of the brightness.
+        haze: share of the picture that is haze.
+        saturation: 1 keeps colours, 0 takes them away.
+        blur_px: radius of the lens blur.
+        noise: spread of the sensor noise in grey values.
+        jpeg_quality: quality of the JPEG that the image went through, None for none.
+    """
+
+    shadow_x: float
+    shadow_y: float
+    shadow_depth: float
+    lean_x: float = 0.0
+    lean_y: float = 0.0
+    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    gamma: float = 1.0
+    haze: float = 0.0
+    saturation: float = 1.0
+    blur_px: float = 0.4
+    noise: float = 1.5
+    jpeg_quality: int | None = None
+
+    @property
+    def facing(self) -> tuple[float, float]:
+        """The direction the light comes from, a unit vector (x, y)."""
+        length = math.hypot(self.shadow_x, self.shadow_y) or 1.0
+        return -self.shadow_x / length, -self.shadow_y / length
+
+
+def draw_light(rng: np.random.Generator) -> Light:
+    """Light as it may be on a day of flying."""
+    azimuth = rng.uniform(0, 2 * math.pi)
+    length = 1.0 / math.tan(math.radians(rng.uniform(28, 72)))
+    overcast = rng.random() < 0.12
+    lean = min(0.3, max(0.0, rng.normal(0.02, 0.1)))
+    towards = rng.uniform(0, 2 * math.pi)
+    cast = rng.normal(1.0, 0.035, 3) * rng.normal(1.0, 0.14)
+    return Light(
+        shadow_x=length * math.cos(azimuth),
+        shadow_y=length * math.sin(azimuth),
+        shadow_depth=rng.uniform(0.03, 0.2) if overcast else rng.uniform(0.45, 0.8),
+        lean_x=lean * math.cos(towards),
+        lean_y=lean * math.sin(towards),
+        gain=(float(cast[0]), float(cast[1]), float(cast[2])),
+        gamma=float(np.clip(rng.normal(1.03, 0.13), 0.75, 1.45)),
+        haze=float(np.clip(rng.normal(0.04, 0.08), 0.0, 0.3)),
+        saturation=float(np.clip(rng.normal(0.85, 0.2), 0.3, 1.3)),
+        blur_px=float(max(0.0, rng.normal(0.5, 0.3))),
+        noise=float(rng.uniform(0.5, 5.0)),
+        jpeg_quality=int(rng.integers(35, 96)) if rng.random() < 0.7 else None,
+    )
+
+
+def light_up(pixels: Pixels, shadow: NDArray[np.uint8], light: Light) -> Pixels:
+    """Shadow, sky and haze over surfaces.
+
+    Args:
+        pixels: float32 [H, W, 3] in 0 to 255, how bright surfaces are in the sun.
+        shadow: uint8 [H, W], 255 where the sun does not reach.
+        light: the scene's.
+
+    Returns:
+        float32 [H, W, 3] in 0 to 255, a little over where the camera would saturate.
+    """
+    depth = shadow.astype(np.float32)[..., None] * np.float32(light.shadow_depth / 255)
+    pixels = pixels * (1.0 - depth * np.array((1.03, 1.0, 0.9), np.float32))  # blue sky fills in
+    grey = pixels @ np.array((0.3, 0.59, 0.11), dtype=np.float32)
+    pixels -= grey[..., None]
+    pixels *= np.float32(light.saturation)
+    pixels += grey[..., None]
+    pixels *= np.array(light.gain, dtype=np.float32) / np.float32(255)
+    np.clip(pixels, 0, 1.2, out=pixels)
+    if abs(light.gamma - 1) > 0.02:
+        pixels **= np.float32(light.gamma)
+    pixels += np.float32(light.haze) * (np.array((0.78, 0.82, 0.86), np.float32) - pixels)
+    pixels *= np.float32(255)
+    return pixels
+
+
+def take_picture(pixels: Pixels, rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
+    """Lens blur, sensor noise and JPEG: float32 [H, W, 3] in 0 to 255 -> uint8."""
+    if light.blur_px > 0.15:
+        pixels = soften(pixels, light.blur_px)
+    height, width = pixels.shape[:2]
+    seen = pixels + np.float32(light.noise) * rng.standard_normal((height, width, 1), np.float32)
+    image = np.clip(seen, 0, 255, out=seen).astype(np.uint8)
+    if light.jpeg_quality is None:
+        return image
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "JPEG", quality=light.jpeg_quality)
+    return np.array(Image.open(stream))
+
+
+def soften(pixels: Pixels, sigma_px: float) -> Pixels:
+    """A Gaussian blur of up to about 1.5 px, float32 [H, W, C], by three taps each way."""
+    turns = max(1, math.ceil(sigma_px**2 / 0.64))
+    side = np.float32(sigma_px**2 / turns / 2)
+    for _ in range(turns):
+        for axis in (0, 1):
+            wide = pixels.swapaxes(0, axis)
+            sums = np.empty_like(wide)
+            np.add(wide[:-2], wide[2:], out=sums[1:-1])
+            np.add(wide[0], wide[1], out=sums[0])
+            np.add(wide[-1], wide[-2], out=sums[-1])
+            sums *= side
+            sums += wide * (1 - 2 * side)
+            pixels = sums.swapaxes(0, axis)
+    return pixels
