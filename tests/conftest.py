@@ -1,5 +1,6 @@
 """Factories that every part's tests may use."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,15 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from hypothesis import settings
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning
+
+# The suite shares its machine with others: a slow example is no failing one.
+settings.register_profile("quick", deadline=None, max_examples=40)
+settings.load_profile("quick")
 
 LOCAL_WKT = (
     'PROJCRS["site grid",BASEGEOGCRS["WGS 84",DATUM["World Geodetic System 1984",'
@@ -117,6 +124,7 @@ def write_scene(
     if palette is not None:
         profile["photometric"] = "palette"
     with (
+        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
         rasterio.open(
             path,

@@ -1,10 +1,12 @@
 """Write result rasters: tiled GeoTIFF, every block once, moved into place when whole."""
 
+import errno
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import rasterio
@@ -12,7 +14,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window
 
 from rrsis_geo.errors import OutputError
@@ -87,7 +89,11 @@ class RasterWriter:
         self._buffer = np.empty((min(BLOCK_PX, self._height), self._width), np.uint8)
         self._dataset: rasterio.io.DatasetWriter | None = None
         try:
-            self._dataset = self._create(crs, transform)
+            with (
+                geo_env(),
+                warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+            ):
+                self._dataset = self._create(crs, transform)
             self._dataset.update_tags(**(tags or {}))
             self._dataset.set_band_description(1, kind)
             if kind == "probability":
@@ -154,8 +160,10 @@ class RasterWriter:
             raise ValueError(f"{self._height - self._row} rows were not written")
         assert self._dataset is not None
         try:
-            self._dataset.close()
-            self._build_overviews()
+            with geo_env():
+                self._dataset.close()
+                self._build_overviews()
+                self._check_whole()
             with self._part.open("rb") as file:
                 os.fsync(file.fileno())
             self._part.replace(self._path)
@@ -163,19 +171,40 @@ class RasterWriter:
             raise self._error(err) from err
         self._dataset = None
 
+    def _factors(self) -> list[int]:
+        """Overview factors: halves, until the raster fits a block."""
+        largest = max(self._height, self._width) if self._overviews else 1
+        return [2 ** (k + 1) for k in range(20) if largest > BLOCK_PX * 2**k]
+
     def _build_overviews(self) -> None:
-        factors: list[int] = []
-        while max(self._height, self._width) > BLOCK_PX * 2 ** len(factors):
-            factors.append(2 ** (len(factors) + 1))
-        if not factors or not self._overviews:
-            return
         how = Resampling.mode if self._kind == "mask" else Resampling.average
-        with (
-            geo_env(),
-            rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK_PX),
-            rasterio.open(self._part, "r+") as dataset,
-        ):
-            dataset.build_overviews(factors, how)
+        if factors := self._factors():
+            with rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK_PX), self._open("r+") as dataset:
+                dataset.build_overviews(factors, how)
+
+    def _check_whole(self) -> None:
+        """See that each block is there: GDAL only logs a write that fails as it closes a file."""
+        n_bytes = self._part.stat().st_size
+        with self._open("r") as dataset:
+            for level, factor in enumerate([1, *self._factors()]):
+                n_rows = -(-self._height // (BLOCK_PX * factor))
+                n_cols = -(-self._width // (BLOCK_PX * factor))
+                for block in (f"{j}_{i}" for i in range(n_rows) for j in range(n_cols)):
+                    where = [
+                        dataset.get_tag_item(
+                            f"BLOCK_{what}_{block}",
+                            "TIFF",
+                            bidx=1,
+                            ovr=level - 1 if level else None,
+                        )
+                        for what in ("OFFSET", "SIZE")
+                    ]
+                    if None in where or sum(map(int, where)) > n_bytes:
+                        raise OSError(errno.ENOSPC, "parts of it are missing; is the disk full?")
+
+    def _open(self, mode: str) -> Any:
+        with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
+            return rasterio.open(self._part, mode)
 
     def __enter__(self) -> Self:
         return self

@@ -161,8 +161,7 @@ def open_scene(
 
 def _open_dataset(path: str) -> rasterio.DatasetReader:
     try:
-        with geo_env(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with geo_env(), warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
             dataset = rasterio.open(path)
     except RasterioIOError as err:
         plain = "://" not in path and not path.startswith("/vsi")
@@ -246,7 +245,7 @@ class Scene:
                 self.whole,
                 width=int(area.window.width),
                 height=int(area.window.height),
-                transform=self.whole.transform * Affine.translation(col, row),
+                transform=self.whole.transform @ Affine.translation(col, row),
                 row_off=row,
                 col_off=col,
             ),
