@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -123,6 +123,7 @@ def test_no_sample() -> None:
 spans = st.tuples(st.integers(0, 10), st.integers(0, 10))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(spans, spans), min_size=1, max_size=8))
 def test_bounds(samples: list[tuple[tuple[int, int], tuple[int, int]]]) -> None:
     meter = ScoreMeter()

@@ -192,7 +192,10 @@ def _names() -> dict[str, str]:
 
 def plural_of(name: str) -> str:
     """The plural of a category name ("bus" -> "buses"); mass nouns get an "s" as well."""
-    if name.endswith("craft"):
+    head, preposition, rest = re.split(r"( for | of |$)", name, maxsplit=1)
+    if preposition:  # courts for tennis
+        return plural_of(head) + preposition + rest
+    if name.endswith(("craft", "shrubs")):
         return name
     if name.endswith(("s", "x", "ch", "sh")):
         return name + "es"

@@ -3,9 +3,10 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rrsis_geo.data.lexicon import NOUNS, Noun
 from rrsis_geo.text import lexicon
 from rrsis_geo.text.phrases import (
     Span,
@@ -115,6 +116,31 @@ def test_every_category_is_found_in_both_numbers(category: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "plural"),
+    [
+        ("bus", "buses"),
+        ("body of water", "bodies of water"),
+        ("court for tennis", "courts for tennis"),
+        ("bikeway", "bikeways"),
+        ("aircraft", "aircraft"),
+        ("grass and shrubs", "grass and shrubs"),
+    ],
+)
+def test_plural_of(name: str, plural: str) -> None:
+    assert plural_of(name) == plural
+
+
+@pytest.mark.parametrize("noun", NOUNS.values(), ids=lambda noun: noun.singular[0])
+def test_the_names_that_training_uses_are_subjects(noun: Noun) -> None:
+    for name in noun.singular + noun.plural:
+        expression = f"all the white {name} beside the river"
+        span = subject_span(expression)
+        assert span is not None
+        start = expression.index(name)
+        assert start <= span.start < span.stop <= start + len(name), name
+
+
+@pytest.mark.parametrize(
     ("expression", "words"),
     [
         ("the largest storage tank", ["the largest"]),
@@ -147,6 +173,7 @@ def test_no_word_of_the_lexicon_has_two_tags() -> None:
     assert [word for word, count in counts.items() if count > 1] == []
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_gives_ordered_spans_inside_it(expression: str) -> None:
     phrases = find_phrases(expression)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rrsis_geo.errors import InputError, ModelError
@@ -147,6 +147,7 @@ def test_equals_transformers(tmp_path: Path) -> None:
     assert torch.equal(batch.attention, expected["attention_mask"].bool())
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text("the truck on veh.,é-汽 ", min_size=1, max_size=60), min_size=1, max_size=3)
 )
