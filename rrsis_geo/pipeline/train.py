@@ -33,6 +33,7 @@ from rrsis_geo.training.optim import OptimConfig, make_optimizer, make_schedule
 logger = logging.getLogger(__name__)
 
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
+METRICS_FILE: Final = "metrics.jsonl"
 LOG_EVERY: Final = 20
 """Steps between two lines of metrics.jsonl."""
 
@@ -132,6 +133,7 @@ def train_model(
             part.load_state_dict(state[name])
         start, best = state["step"], state["best"]
         torch.set_rng_state(state["rng"])
+        _forget_after(run_dir, start)
     val = _validation(config)
     scores: Scores | None = None
     net.train()
@@ -166,13 +168,17 @@ def _start(config: TrainConfig) -> tuple[ReferringNet, Tokenizer]:
     if config.init.bundle is not None:
         bundle = load_bundle(config.init.bundle)
         net = build_net(str(config.net["name"]), _settings(config))
-        missing, unexpected = net.load_state_dict(bundle.net.state_dict(), strict=False)
-        wrong = [key for key in missing if not key.startswith(net.training_only)]
-        if wrong or unexpected:
+        own, given = (
+            {k: v for k, v in state.items() if not k.startswith(net.training_only)}
+            for state in (net.state_dict(), bundle.net.state_dict())
+        )
+        wrong = [k for k in own if k not in given or given[k].shape != own[k].shape]
+        if wrong or len(own) != len(given):
             raise ConfigError(
-                f"init.bundle {config.init.bundle}: another network than [net] describes "
-                f"({', '.join([*wrong, *unexpected][:3])} ...)"
+                f"init.bundle {config.init.bundle}: another network than [net] describes"
+                + (f" ({wrong[0]})" if wrong else "")
             )
+        net.load_state_dict(given, strict=False)
         return net, bundle.tokenizer
     assert config.init.vocabulary is not None
     tokenizer = Tokenizer.load(config.init.vocabulary, max_tokens=config.max_tokens)
@@ -198,6 +204,7 @@ def _batches(config: TrainConfig, tokenizer: Tokenizer, start: int) -> Iterator[
             num_workers=config.workers,
             collate_fn=partial(collate, tokenizer=tokenizer, spec=config.image),
             prefetch_factor=4 if config.workers else None,
+            generator=torch.Generator(),  # leaves the global one, which a resumed run restores
         )
     )
 
@@ -236,5 +243,13 @@ def _save(
 
 
 def _log(run_dir: Path, facts: dict[str, Any]) -> None:
-    with (run_dir / "metrics.jsonl").open("a", encoding="utf-8") as file:
+    with (run_dir / METRICS_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(facts) + "\n")
+
+
+def _forget_after(run_dir: Path, step: int) -> None:
+    """Drop what an interrupted run logged after its last checkpoint: it will be done again."""
+    path = run_dir / METRICS_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

@@ -1,0 +1,56 @@
+"""Parameter groups and the schedule."""
+
+import pytest
+import torch
+from torch import nn
+
+from rrsis_geo.errors import ConfigError
+from rrsis_geo.training.optim import OptimConfig, make_optimizer, make_schedule
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Conv2d(3, 4, 3)
+        self.text = nn.ModuleDict({"embeddings": nn.Embedding(5, 4), "layer": nn.Linear(4, 4)})
+        self.head = nn.Sequential(nn.Linear(4, 2), nn.LayerNorm(2))
+        self.learned = nn.Parameter(torch.zeros(3, 4))
+
+
+def test_groups_have_the_recipes_rates_and_decay():
+    net = Net()
+    config = OptimConfig(lr=1e-3, encoder_lr=1e-5, weight_decay=0.1)
+    optimizer = make_optimizer(net, config)
+    facts = {
+        id(p): (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+    assert len(facts) == len(list(net.parameters()))
+    assert facts[id(net.trunk.weight)] == (1e-5, 0.1)
+    assert facts[id(net.trunk.bias)] == (1e-5, 0.0)
+    assert facts[id(net.text["embeddings"].weight)] == (1e-5, 0.0)
+    assert facts[id(net.text["layer"].weight)] == (1e-5, 0.1)
+    assert facts[id(net.head[0].weight)] == (1e-3, 0.1)
+    assert facts[id(net.head[1].weight)] == (1e-3, 0.0)
+    assert facts[id(net.learned)] == (1e-3, 0.0)
+
+
+def test_schedule_warms_up_and_falls_to_zero():
+    config = OptimConfig(lr=1.0, encoder_lr=1.0, warmup_steps=4, power=0.9)
+    optimizer = make_optimizer(nn.Linear(2, 2), config)
+    schedule = make_schedule(optimizer, config, steps=10)
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    warm = [min(1, (t + 1) / 5) for t in range(10)]
+    assert rates == pytest.approx([w * (1 - t / 10) ** 0.9 for t, w in enumerate(warm)])
+    assert optimizer.param_groups[0]["lr"] == 0
+
+
+@pytest.mark.parametrize("wrong", [{"lr": 0}, {"clip_norm": -1}, {"warmup_steps": -1}])
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        OptimConfig(**wrong)
