@@ -345,14 +345,20 @@ def save_bundle(
 
 def plain_card(name: str, facts: Mapping[str, Any]) -> str:
     """A card that says what ``model.json`` says, for bundles that no one wrote a better one for."""
+    about = facts["about"]
+    nested = {key: value for key, value in about.items() if isinstance(value, dict | list)}
     rows = [
         ("network", facts["net"]["name"]),
         ("weights", f"{facts['weights']['precision']}, sha256 {facts['weights']['sha256']}"),
         ("image", f"{facts['image']['size_px']} px, {facts['image']['gsd_m'] or '?'} m a pixel"),
-        *facts["about"].items(),
+        *((key, value) for key, value in about.items() if key not in nested),
     ]
-    lines = [f"| {key} | {str(value).replace('|', '/')} |" for key, value in rows]
-    return "\n".join([f"# {name}", "", "| | |", "| --- | --- |", *lines, ""])
+    lines = [f"# {name}", "", "| | |", "| --- | --- |"]
+    lines += [f"| {key} | {str(value).replace('|', '/')} |" for key, value in rows]
+    for key, value in nested.items():
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        lines += ["", f"## {key}", "", "```json", text, "```"]
+    return "\n".join([*lines, ""])
 
 
 def _is_empty(folder: Path) -> bool:

@@ -94,7 +94,8 @@ def test_what_is_stored(tmp_path: Path) -> None:
     assert not any(name.startswith("reconstruct.") for name in stored)
     card = (folder / "README.md").read_text()
     assert "painted scenes" in card
-    assert "CC0-1.0" in card
+    assert "| licence | CC0-1.0 |" in card
+    assert '## scores\n\n```json\n{\n  "mIoU": 0.5\n}\n```' in card
 
 
 def test_a_row_of_zeros_and_a_value_beyond_fp16(tmp_path: Path) -> None:
