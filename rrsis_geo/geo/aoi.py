@@ -37,7 +37,7 @@ def read_aoi(path: str | Path) -> gpd.GeoSeries:
     except (DataSourceError, AttributeError) as err:
         raise InputError(f"{path}: not vector data that GDAL can read ({err})") from err
     series = series[~(series.is_empty | series.isna())].make_valid()
-    series = series[series.area > 0]
+    series = series[shapely.area(series.to_numpy()) > 0]
     if series.empty:
         raise InputError(f"{path}: holds no polygon, so it bounds no area")
     return series

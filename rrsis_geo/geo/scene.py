@@ -28,6 +28,9 @@ from rrsis_geo.geo.pixels import BandsBy, PixelReader, Validity, geo_env, plan_p
 logger = logging.getLogger(__name__)
 
 
+_BURN_SHAPE = 256, 4096
+
+
 @dataclass(frozen=True, slots=True)
 class SceneInfo:
     """What is known of a scene, or of the part of it that ``Scene.crop`` keeps.
@@ -99,14 +102,34 @@ class Area:
         inside &= ((rows >= 0) & (rows < self.window.height))[:, None]
         inside &= ((cols >= 0) & (cols < self.window.width))[None, :]
         if self.polygon is not None and inside.any():
-            inside &= geometry_mask(
-                [self.polygon],
-                out_shape=shape,
-                transform=Affine.translation(window.col_off, window.row_off),
-                all_touched=True,
-                invert=True,
-            )
+            inside &= self._under_polygon(window)
         return inside
+
+    def _under_polygon(self, window: Window) -> NDArray[np.bool_]:
+        """Bool [h, w]: which pixels of a window of the whole scene the polygon touches.
+
+        Burnt in tiles that lie fast in the scene: where an edge runs just along pixels, what GDAL
+        burns depends on where its raster begins.
+        """
+        top, left = int(window.row_off), int(window.col_off)
+        under = np.zeros((int(window.height), int(window.width)), np.bool_)
+        height, width = _BURN_SHAPE
+        bottom, right = top + under.shape[0], left + under.shape[1]
+        for row in range(top // height * height, bottom, height):
+            for col in range(left // width * width, right, width):
+                tile = geometry_mask(
+                    [self.polygon],
+                    out_shape=_BURN_SHAPE,
+                    transform=Affine.translation(col, row),
+                    all_touched=True,
+                    invert=True,
+                )
+                rows = slice(max(row, top), min(row + height, bottom))
+                cols = slice(max(col, left), min(col + width, right))
+                under[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left] = (
+                    tile[rows.start - row : rows.stop - row, cols.start - col : cols.stop - col]
+                )
+        return under
 
 
 def open_scene(

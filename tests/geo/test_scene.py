@@ -113,14 +113,15 @@ def test_a_truncated_file_says_which_rows(
         scene.read(Window(0, 380, 300, 20))
 
 
-def test_a_scene_of_several_rasters_asks_for_one(tmp_path: Path) -> None:
-    path = tmp_path / "two.tif"
-    profile = {"driver": "GTiff", "width": 8, "height": 8, "count": 1, "dtype": "uint8"}
-    for k in range(2):
-        append = {"APPEND_SUBDATASET": True} if k else {}
-        with rasterio.open(path, "w", **profile, **append) as dataset:
-            dataset.write(np.zeros((1, 8, 8), np.uint8))
-    with pytest.raises(InputError, match="no CRS"):  # a GeoTIFF shows its first
+def test_a_file_of_several_rasters_asks_for_one(tmp_path: Path) -> None:
+    path = tmp_path / "two.gpkg"
+    profile = {"driver": "GPKG", "width": 8, "height": 8, "count": 3, "dtype": "uint8"}
+    place = {"crs": "EPSG:32632", "transform": Affine(1, 0, 500_000, 0, -1, 5_200_000)}
+    for name in ("north", "south"):
+        options = {"RASTER_TABLE": name, "APPEND_SUBDATASET": name == "south"}
+        with rasterio.open(path, "w", **profile, **place, **options) as dataset:
+            dataset.write(np.zeros((3, 8, 8), np.uint8))
+    with pytest.raises(InputError, match=r"two\.gpkg: holds several rasters; .*:north"):
         open_scene(path)
 
 
