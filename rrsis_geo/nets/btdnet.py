@@ -20,7 +20,7 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.base import ReferringNet, SegOutput, gate_logits
 from rrsis_geo.nets.bert import Bert, TextConfig
 from rrsis_geo.nets.deform import DeformableAttention
-from rrsis_geo.nets.layers import ChannelNorm, FeedForward, groups_of, sine_positions
+from rrsis_geo.nets.layers import Attention, ChannelNorm, FeedForward, groups_of, sine_positions
 from rrsis_geo.nets.losses import binary_cross_entropy, dice
 from rrsis_geo.nets.trunk import Trunk
 from rrsis_geo.text.batch import TextBatch
@@ -525,10 +525,10 @@ class ContextLayer(nn.Module):
     def __init__(self, config: BTDNetConfig) -> None:
         super().__init__()
         E = config.width
-        self.read_vision = nn.MultiheadAttention(E, config.heads, batch_first=True)
-        self.self_attention = nn.MultiheadAttention(E, config.heads, batch_first=True)
+        self.read_vision = Attention(E, config.heads)
+        self.self_attention = Attention(E, config.heads)
         self.text_ffn = FeedForward(E, config.ffn_ratio)
-        self.read_text = nn.MultiheadAttention(E, config.heads, batch_first=True)
+        self.read_text = Attention(E, config.heads)
         self.mixing: nn.Module
         if config.mixing == "deformable":
             self.mixing = DeformableAttention(E, heads=config.heads, levels=3)
@@ -546,18 +546,11 @@ class ContextLayer(nn.Module):
         sizes: list[tuple[int, int]],
     ) -> tuple[Tensor, Tensor]:
         """[B, L, E], [B, N, E], [1, N, E], bool [B, L], (H, W) of the levels -> both, changed."""
-        norm, padding = self.norms, ~valid
-        x, _ = self.read_vision(tokens, pixels + position, pixels, need_weights=False)
-        tokens = norm[0](tokens + x)
-        x, _ = self.self_attention(
-            tokens, tokens, tokens, key_padding_mask=padding, need_weights=False
-        )
-        tokens = norm[1](tokens + x)
+        norm = self.norms
+        tokens = norm[0](tokens + self.read_vision(tokens, pixels + position, pixels))
+        tokens = norm[1](tokens + self.self_attention(tokens, tokens, tokens, valid))
         tokens = norm[2](tokens + self.text_ffn(tokens))
-        x, _ = self.read_text(
-            pixels + position, tokens, tokens, key_padding_mask=padding, need_weights=False
-        )
-        pixels = norm[3](pixels + x)
+        pixels = norm[3](pixels + self.read_text(pixels + position, tokens, tokens, valid))
         pixels = norm[4](pixels + self.mixing(pixels + position, pixels, sizes))
         pixels = norm[5](pixels + self.vision_ffn(pixels))
         return tokens, pixels

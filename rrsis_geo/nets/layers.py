@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -12,6 +13,31 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return super().forward(pixels.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Attention(nn.MultiheadAttention):
+    """Multi-head attention, batch first: ``nn.MultiheadAttention`` (weights and their names too).
+
+    Its own forward turns the batch inside out, and in inference copies a projection's weight once a
+    token for it; this one leaves the batch where it is (half the time, for batches over one).
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, heads, batch_first=True)
+
+    def forward(  # type: ignore[override]
+        self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None = None
+    ) -> Tensor:
+        """[B, M, D], [B, N, D] twice, bool [B, N] (True at keys to attend to) -> [B, M, D]."""
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        query, key, value = (
+            F.linear(x, w, b).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for x, w, b in zip((query, key, value), weights, biases, strict=True)
+        )
+        mask = None if valid is None else valid[:, None, None, :]
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        projected: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
+        return projected
 
 
 class FeedForward(nn.Sequential):
