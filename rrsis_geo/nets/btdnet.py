@@ -188,7 +188,7 @@ class BTDNet(ReferringNet):
         return BTDNetWords(tuple(stages), attention, masked, background)
 
     def segment(self, image: Tensor, words: BTDNetWords) -> SegOutput:
-        """Eq. (1), the decoder, and the inference rule of section III-E.
+        """Eq. (1), the decoder, and the rule that the higher stream wins.
 
         Raises:
             ValueError: the image's sides are not multiples of 32, at least 64.
