@@ -91,8 +91,8 @@ class Candidates:
 
     @cached_property
     def colours(self) -> NDArray[np.float32]:
-        """Share of each named colour in each object, [n, len(COLOURS)]."""
-        shares = np.zeros((len(self.items), len(COLOURS)), np.float32)
+        """Share of each named colour in each object, [n, len(COLOURS) + 2]."""
+        shares = np.zeros((len(self.items), len(COLOURS) + 2), np.float32)
         light = measure_light(self._image)
         for index, item in enumerate(self.items):
             told = item.attributes.get("colour")

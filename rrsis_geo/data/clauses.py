@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrsis_geo.data.candidates import FAILS, FITS, UNCLEAR, Candidates, Verdicts
-from rrsis_geo.data.colours import COLOURS, NEIGHBOURS, is_colourless
+from rrsis_geo.data.colours import COLOURS, DARKISH, LIGHTISH, NEIGHBOURS, is_colourless
 from rrsis_geo.data.lexicon import COLOUR_WORDS, COLOURLESS, GROUND, POSSIBLE_COLOURS, WHOLE_ONLY
 from rrsis_geo.data.places import (
     CORNERS,
@@ -143,6 +143,8 @@ def judge_colour(colour: int, candidates: Candidates) -> Verdicts:
     rest = shares.copy()
     rest[:, colour] = 0
     neighbours = [COLOURS.index(name) for name in NEIGHBOURS[COLOURS[colour]]]
+    if COLOURS[colour] in ("black", "gray", "white"):
+        neighbours += [DARKISH, LIGHTISH]
     other = rest.copy()
     other[:, neighbours] = 0
     verdicts = np.full(len(candidates), UNCLEAR, np.int8)

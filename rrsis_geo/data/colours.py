@@ -22,7 +22,11 @@ COLOURS: Final = (
     "purple",
     "beige",
 )
-"""Every colour that pixels can be named; a pixel that has no clear name is -1."""
+"""Every colour that can be named."""
+
+DARKISH: Final = len(COLOURS)
+LIGHTISH: Final = len(COLOURS) + 1
+"""Shades between black and gray, and between gray and white: no names, but no other colour."""
 
 NEIGHBOURS: Final[dict[str, frozenset[str]]] = {
     "white": frozenset({"gray", "beige"}),
@@ -84,7 +88,10 @@ def measure_light(image: NDArray[np.uint8]) -> Light:
 
 
 def name_pixels(pixels: NDArray[np.uint8], light: Light = DAYLIGHT) -> NDArray[np.int8]:
-    """The number in :data:`COLOURS` of each pixel's colour, uint8 [n, 3] -> int8 [n]."""
+    """The number in :data:`COLOURS` of each pixel's colour, uint8 [n, 3] -> int8 [n].
+
+    Also :data:`DARKISH` and :data:`LIGHTISH`; -1 where there is no clear name.
+    """
     lab = to_lab(pixels)
     lightness = lab[:, 0]
     chroma = np.hypot(lab[:, 1], lab[:, 2])
@@ -97,7 +104,9 @@ def name_pixels(pixels: NDArray[np.uint8], light: Light = DAYLIGHT) -> NDArray[n
     dull = chroma < 10 + 0.04 * lightness
     name("black", (lightness < min(27, 0.75 * light.middle)) & (chroma < 12))
     name("white", dull & (lightness > 79))
-    name("gray", dull & (lightness > 38) & (lightness < min(73, light.bright)))
+    name("gray", (chroma < 10) & (lightness > 38) & (lightness < min(73, light.bright)))
+    names[(names < 0) & (chroma < 8) & (lightness < 50)] = DARKISH
+    names[(names < 0) & (chroma < 8)] = LIGHTISH
     vivid = chroma > 20
     warm = (hue > 35) & (hue < 95)
     name("red", ((hue < 40) | (hue > 350)) & (chroma > 30) & (lightness < 68))
@@ -122,7 +131,9 @@ def colour_shares(
     light: Light = DAYLIGHT,
     max_pixels: int = 600,
 ) -> NDArray[np.float32]:
-    """How much of an object has each colour, float32 [len(COLOURS)], summing to at most 1.
+    """How much of an object has each colour, float32 [len(COLOURS) + 2], summing to at most 1.
+
+    The last two places are :data:`DARKISH` and :data:`LIGHTISH`.
 
     Args:
         image: uint8 RGB [H, W, 3].
@@ -138,7 +149,7 @@ def colour_shares(
     if len(pixels) > max_pixels:
         pixels = pixels[:: len(pixels) // max_pixels + 1]
     names = name_pixels(pixels, light)
-    counts = np.bincount(names[names >= 0], minlength=len(COLOURS))
+    counts = np.bincount(names[names >= 0], minlength=len(COLOURS) + 2)
     return (counts / max(len(pixels), 1)).astype(np.float32)
 
 

@@ -50,6 +50,10 @@ def relation_clauses(
             continue
         gaps = _gaps(candidates, anchors)
         near = _judge_near(candidates, anchors, gaps)
+        if name in _SURFACES:  # what is on a road is not beside it
+            inside, around = _covered(candidates, anchors)
+            near[(inside > 0.05) | (around >= 0.6)] = UNCLEAR
+            near[(inside >= 0.8) | (around >= 0.9)] = FAILS
         yield Clause("relation", (), _near_phrases(name, len(anchors), rng), near)
         if len(anchors) == 1 and not anchors.slivers[0] and name not in GROUND:
             yield from _side_clauses(candidates, anchors, rng)
@@ -104,17 +108,28 @@ def _on_told(candidates: Candidates, rng: np.random.Generator) -> Iterator[Claus
 
 def _judge_on(candidates: Candidates, surfaces: Candidates) -> Verdicts:
     """Which candidates lie on a surface: nearly all of their pixels, or those around them, do."""
-    ground = surfaces.union()
+    inside, around = _covered(candidates, surfaces)
     verdicts = np.full(len(candidates), UNCLEAR, np.int8)
+    verdicts[(inside >= 0.8) | ((inside <= 0.1) & (around >= 0.6))] = FITS
+    verdicts[(inside <= 0.05) & (around <= 0.1)] = FAILS
+    return verdicts
+
+
+def _covered(
+    candidates: Candidates, surfaces: Candidates
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Share of each candidate, and of what else is in its box and just around, on a surface."""
+    ground = surfaces.union()
+    inside, around = np.zeros(len(candidates)), np.zeros(len(candidates))
     for index, item in enumerate(candidates.items):
         row, col, height, width = item.bbox
-        inside = ground[row : row + height, col : col + width][item.mask].mean()
-        rim = ground[max(row - 2, 0) : row + height + 2, max(col - 2, 0) : col + width + 2].mean()
-        if inside >= 0.8 or (inside <= 0.1 and rim >= 0.6):
-            verdicts[index] = FITS
-        elif inside <= 0.05 and rim <= 0.1:
-            verdicts[index] = FAILS
-    return verdicts
+        part = ground[row : row + height, col : col + width]
+        on = np.count_nonzero(part & item.mask)
+        inside[index] = on / max(candidates.areas[index], 1)
+        wide = ground[max(row - 2, 0) : row + height + 2, max(col - 2, 0) : col + width + 2]
+        rest = max(wide.size - candidates.areas[index], 1)
+        around[index] = (np.count_nonzero(wide) - on) / rest
+    return inside, around
 
 
 def _on_phrases(surface: str, rng: np.random.Generator) -> tuple[str, ...]:
@@ -157,7 +172,7 @@ def _near_phrases(name: str, count: int, rng: np.random.Generator) -> tuple[str,
 
 
 def _judge_near(candidates: Candidates, anchors: Candidates, gaps: NDArray[np.float64]) -> Verdicts:
-    """Near is closer than half of the larger one's size, not near is farther than 1.5 of it.
+    """Near is closer than half of the larger one's size, not near is farther than 1.2 of it.
 
     Sizes and distances are bounded by shares of the image, so that "near" does not depend on how
     large an anchor of any size is.
@@ -167,7 +182,7 @@ def _judge_near(candidates: Candidates, anchors: Candidates, gaps: NDArray[np.fl
         np.sqrt(candidates.areas)[:, None], np.minimum(np.sqrt(anchors.areas)[None], 0.2 * side)
     )
     near = (gaps <= np.minimum(0.5 * size, 0.08 * side)).any(1)
-    far = (gaps >= np.maximum(1.5 * size, 0.16 * side)).all(1)
+    far = (gaps >= np.maximum(1.2 * size, 0.16 * side)).all(1)
     return np.where(near, FITS, np.where(far, FAILS, UNCLEAR)).astype(np.int8)
 
 

@@ -49,13 +49,12 @@ SOURCE_RULES: Final[dict[str, SourceRule]] = {
         | {"airplane", "storage tank", "ground track field", "baseball field", "tennis court"},
         if_labelled=frozenset({"building"}),
     ),
-    "epfl_roads": SourceRule(_PORT | {"airplane", "storage tank", "road"}),
-    "urban_tree_naip": SourceRule(
-        _PORT | {"airplane"}, if_labelled=frozenset({"tree", "swimming pool"})
-    ),
+    "epfl_roads": SourceRule(_PORT | {"airplane", "storage tank", "road", "swimming pool"}),
+    # Its swimming pools come from a spectral rule that misses some.
+    "urban_tree_naip": SourceRule(_PORT | {"airplane"}, if_labelled=frozenset({"tree"})),
     "aerial_cars_minsk": SourceRule(_COURTS | _PORT | _NOT_IN_TOWN | {"bus", "truck"}),
     "aerial_cars_kitais": SourceRule(_COURTS | _PORT | _NOT_IN_TOWN | {"bus", "truck"}),
-    "hrplanesv2": SourceRule(_COURTS | {"harbor", "airplane"}),
+    "hrplanesv2": SourceRule(_COURTS | {"harbor", "airplane", "swimming pool"}),
     "pix2pix_maps": SourceRule(frozenset({"water"})),
     "isaid_devkit": SourceRule(_COURTS | _PORT | {"airplane", "large vehicle"}),
     "dota8": SourceRule(_COURTS | {"bridge", "storage tank"}),
