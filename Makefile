@@ -3,9 +3,7 @@
 #
 # Needs python3 (3.11 to 3.13) with its venv module, and a network the first time. Variables:
 #   PYTHON=python3.12                   another interpreter
-#   PIP_ARGS="--index-url URL ..."      for pip; the CPU-only builds of torch and torchvision are
-#                                       a tenth of the default download:
-#                                       --extra-index-url https://download.pytorch.org/whl/cpu
+#   PIP_ARGS="..."                      more arguments for pip, such as another index
 #   WORKERS=4                           test processes
 
 PYTHON ?= python3
