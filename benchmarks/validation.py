@@ -1,0 +1,77 @@
+"""Scores of a bundle on held-back real images and on painted scenes, by kind and by category.
+
+    python benchmarks/validation.py --instances ../shared/data/instances_val.json
+
+Samples, expressions too, come from fixed seeds. "mIoU" is over samples whose target is present;
+"N-acc" is the share of absent targets answered with nothing, "false area" the pixels per million
+that are wrongly target where it is absent.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rrsis_geo.bundle import load_bundle
+from rrsis_geo.data.instances import InstanceSource, validation_samples
+from rrsis_geo.data.stream import painted_sample
+from rrsis_geo.metrics import Scores
+from rrsis_geo.predictor import DTYPES, choose_device, choose_dtype
+from rrsis_geo.training.loop import score_net
+
+SEED = 20_000_003
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="btdnet-lite")
+    parser.add_argument("--instances", type=Path, help="COCO file; without it only painted scenes")
+    parser.add_argument("--real", type=int, default=600, help="samples of real images")
+    parser.add_argument("--painted", type=int, default=200, help="samples of painted scenes")
+    parser.add_argument("--size", type=int, default=512, help="side of the samples, pixels")
+    parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto")
+    parser.add_argument("--json", type=Path, help="also write the scores here")
+    args = parser.parse_args()
+    bundle = load_bundle(args.model)
+    device = choose_device("auto")
+    dtype = choose_dtype(args.dtype, device)
+    net = bundle.net.eval().to(device).to(memory_format=torch.channels_last)
+    sets = {}
+    if args.instances is not None:
+        source = InstanceSource(args.instances)
+        sets["real"] = validation_samples(source, args.real, SEED, args.size)
+    sets["painted"] = [
+        painted_sample(np.random.default_rng([SEED, i]), args.size, (0.12, 0.8))
+        for i in range(args.painted)
+    ]
+    results = {}
+    for name, samples in sets.items():
+        scores = score_net(net, samples, bundle.tokenizer, bundle.image, dtype=dtype, batch_size=4)
+        results[name] = scores.to_dict()
+        show(name, scores)
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def show(name: str, scores: Scores) -> None:
+    """Print a table in Markdown."""
+    print(f"\n| {name} | n | mIoU | oIoU | Pr@0.5 | gIoU | N-acc | false area |")
+    print("|---|---|---|---|---|---|---|---|")
+    rows = [("all", scores), *scores.by_kind.items(), *scores.by_category.items()]
+    for row, part in rows:
+        present = part.n > part.n_absent
+        values = [
+            f"{part.miou_present:.3f}" if present else "",
+            f"{part.oiou:.3f}" if present else "",
+            f"{part.precision[0.5] * part.n / (part.n - part.n_absent):.3f}" if present else "",
+            f"{part.giou:.3f}",
+            f"{part.n_acc:.3f}" if part.n_absent else "",
+            f"{part.false_area_ppm:.0f}" if part.n_absent else "",
+        ]
+        print(f"| {row} | {part.n} | " + " | ".join(values) + " |")
+
+
+if __name__ == "__main__":
+    main()
