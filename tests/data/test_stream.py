@@ -1,0 +1,39 @@
+"""The numbered stream of training samples."""
+
+import numpy as np
+import pytest
+
+from rrsis_geo.data.stream import SampleStream, StreamConfig, painted_sample
+from rrsis_geo.errors import ConfigError
+
+
+def test_a_sample_depends_on_seed_and_number_alone():
+    config = StreamConfig(size_px=64, painted_share=1.0)
+    stream = SampleStream(config, seed=3, length=10)
+    again = SampleStream(config, seed=3, length=10)
+    forward = [stream[i] for i in (0, 1, 2)]
+    backward = [again[i] for i in (2, 1, 0)][::-1]
+    for a, b in zip(forward, backward, strict=True):
+        assert a.expression == b.expression
+        assert np.array_equal(a.image, b.image)
+        assert np.array_equal(a.mask, b.mask)
+    other = SampleStream(config, seed=4, length=10)[0]
+    assert not np.array_equal(other.image, forward[0].image)
+    assert len(stream) == 10
+
+
+def test_painted_samples_have_a_target_unless_it_is_absent():
+    kinds = set()
+    for i in range(12):
+        sample = painted_sample(np.random.default_rng([7, i]), 96, (0.2, 0.5))
+        assert sample.image.shape == (96, 96, 3)
+        assert sample.mask.shape == (96, 96)
+        assert sample.mask.any() == (sample.kind != "absent"), sample.expression
+        kinds.add(sample.kind)
+    assert len(kinds) > 2
+
+
+@pytest.mark.parametrize("wrong", [{"painted_share": 1.5}, {"size_px": 100}])
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        StreamConfig(**wrong)
