@@ -44,6 +44,8 @@ MATERIALS: dict[str, tuple[float, float, float, float]] = {
 }
 _MATERIAL_NUMBER = {name: number for number, name in enumerate(MATERIALS)}
 
+_HIDES = {"none": 0, "ground": 1, "all": 2}
+
 MIN_PIXELS = 4
 """A thing of which fewer pixels are seen is no instance."""
 
@@ -171,15 +173,11 @@ def sweep(points: Corners, dx: float, dy: float) -> Corners:
     first, last = across.index(max(across)), across.index(min(across))
     ahead = [points[(first + k) % n] for k in range((last - first) % n + 1)]
     back = [points[(last + k) % n] for k in range((first - last) % n + 1)]
+    area = sum(points[k - 1][0] * points[k][1] - points[k][0] * points[k - 1][1] for k in range(n))
     # The half of the outline that looks along the vector moves with it.
-    along = _mean_along(ahead, dx, dy) - _mean_along(back, dx, dy)
-    if along > 0:
+    if area < 0:
         return [*moved(ahead, dx, dy), *back]
     return [*ahead, *moved(back, dx, dy)]
-
-
-def _mean_along(points: Corners, dx: float, dy: float) -> float:
-    return sum(x * dx + y * dy for x, y in points) / len(points)
 
 
 # ----------------------------------------------------------------------------------------- canvas
@@ -187,12 +185,15 @@ def _mean_along(points: Corners, dx: float, dy: float) -> float:
 
 @dataclass(slots=True)
 class Thing:
-    """What the canvas remembers of one thing; its number is its place in the list."""
+    """What the canvas remembers of one thing.
+
+    On the canvas it is known by its ink: four times its place in the list, plus what it hides.
+    """
 
     category: str | None
     material: int
     level: Level
-    hides: str
+    ink: int
     attributes: dict[str, str]
     left: float = math.inf
     top: float = math.inf
@@ -236,7 +237,7 @@ class Canvas:
         self.rgb = base.resize(size, Image.Resampling.NEAREST)
         self.shadow = Image.new("L", size)
         self.levels: dict[Level, Image.Image] = {}
-        self.things: list[Thing] = [Thing(None, _MATERIAL_NUMBER["ground"], "ground", "", {})]
+        self.things: list[Thing] = [Thing(None, _MATERIAL_NUMBER["ground"], "ground", 0, {})]
         self._rgb = ImageDraw.Draw(self.rgb)
         self._shadow = ImageDraw.Draw(self.shadow)
         self._levels: dict[Level, ImageDraw.ImageDraw] = {}
@@ -274,9 +275,12 @@ class Canvas:
         if level not in self.levels:
             self.levels[level] = Image.new("I", self.rgb.size)
             self._levels[level] = ImageDraw.Draw(self.levels[level])
-        material_number = _MATERIAL_NUMBER[material]
-        self.things.append(Thing(category, material_number, level, hides, attributes or {}))
-        return len(self.things) - 1
+        number = len(self.things)
+        ink = 4 * number + _HIDES[hides]
+        self.things.append(
+            Thing(category, _MATERIAL_NUMBER[material], level, ink, attributes or {})
+        )
+        return number
 
     def flat(self, points: Points | Corners) -> list[float]:
         """Metres as the flat list of canvas pixels that Pillow draws quickest."""
@@ -296,7 +300,7 @@ class Canvas:
         thing = self.things[number]
         self._grow(thing, min(corners[::2]), min(corners[1::2]))
         self._grow(thing, max(corners[::2]), max(corners[1::2]))
-        self._levels[thing.level].polygon(corners, fill=number)
+        self._levels[thing.level].polygon(corners, fill=thing.ink)
         if thing.level == "object":
             self._shadow.polygon(corners, fill=0)
         if colour is not None:
@@ -367,7 +371,7 @@ class Canvas:
         self._grow(thing, left, top)
         self._grow(thing, left + sprite.size_px, top + sprite.size_px)
         self.rgb.paste(sprite.picture, (left, top), sprite.cover)
-        self.levels[thing.level].paste(number, (left, top), sprite.outline)
+        self.levels[thing.level].paste(thing.ink, (left, top), sprite.outline)
         self.shadow.paste(0, (left, top), sprite.outline)
 
     def stamp_shadow(self, x: float, y: float, sprite: Sprite, height_m: float) -> None:
@@ -438,7 +442,7 @@ class Canvas:
         for level in ("ground", "object"):
             if level in self.levels:
                 seen = np.asarray(self.levels[level])[f // 2 :: f, f // 2 :: f]
-                number = np.where(seen > 0, seen, number)
+                number = np.where(seen > 0, seen >> 2, number)
         texture = self.rng.standard_normal((height, width), dtype=np.float32)
         texture *= np.take(amplitudes[3], number, mode="clip")
         texture += np.float32(1)
@@ -454,13 +458,10 @@ class Canvas:
         levels = {name: np.asarray(level) for name, level in self.levels.items()}
         hidden: dict[Level, NDArray[np.bool_]] = {}
         if "object" in levels:
-            for level, hiders in (("ground", ("all", "ground")), ("zone", ("all",))):
-                lut = np.array([thing.hides in hiders for thing in self.things])
-                lut[0] = False
-                if level in levels:
-                    hidden[level] = np.take(lut, levels["object"], mode="clip")
+            hides = (levels["object"] & 3).astype(np.uint8)
+            hidden["ground"], hidden["zone"] = hides > 0, hides > 1
         found = []
-        for number, thing in enumerate(self.things):
+        for thing in self.things:
             if thing.category is None or thing.left > thing.right:
                 continue
             left, top = max(0, int(thing.left // f)), max(0, int(thing.top // f))
@@ -469,7 +470,7 @@ class Canvas:
             if right <= left or bottom <= top:
                 continue
             window = (slice(top * f, bottom * f), slice(left * f, right * f))
-            fine = levels[thing.level][window] == number
+            fine = levels[thing.level][window] == thing.ink
             if thing.level in hidden:
                 fine &= ~hidden[thing.level][window]
             instance = _instance(thing, _majority(fine, f), top, left)

@@ -55,7 +55,7 @@ def draw_light(rng: np.random.Generator) -> Light:
     azimuth = rng.uniform(0, 2 * math.pi)
     length = 1.0 / math.tan(math.radians(rng.uniform(28, 72)))
     overcast = rng.random() < 0.12
-    lean = min(0.3, max(0.0, rng.normal(0.02, 0.1)))
+    lean = min(0.2, max(0.0, rng.normal(0.02, 0.1)))
     towards = rng.uniform(0, 2 * math.pi)
     cast = rng.normal(1.0, 0.035, 3) * rng.normal(1.0, 0.14)
     return Light(

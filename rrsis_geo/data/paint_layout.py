@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rrsis_geo.data.paint import Canvas, Frame
-from rrsis_geo.data.paint_camera import draw_light
+from rrsis_geo.data.paint_camera import Light
 from rrsis_geo.data.paint_land import Land, Turf
 from rrsis_geo.data.paint_roads import Road
 from rrsis_geo.data.paint_vehicles import Vehicle, outline, paint_vehicle
@@ -121,16 +121,22 @@ class Layout:
         width: columns, pixels.
         gsd_m: metres per pixel.
         theme: what kind of place.
+        light: sun, sky and camera.
     """
 
     def __init__(
-        self, rng: np.random.Generator, height: int, width: int, gsd_m: float, theme: Theme
+        self,
+        rng: np.random.Generator,
+        height: int,
+        width: int,
+        gsd_m: float,
+        theme: Theme,
+        light: Light,
     ) -> None:
-        self.rng, self.theme = rng, theme
-        self.light = draw_light(rng)
+        self.rng, self.theme, self.light = rng, theme, light
         kind = theme.grounds[int(rng.integers(len(theme.grounds)))]
         self.turf = Turf(rng, height, width)
-        self.canvas = Canvas(rng, self.turf.cover(kind), gsd_m, self.light)
+        self.canvas = Canvas(rng, self.turf.cover(kind), gsd_m, light)
         self.width_m, self.height_m = self.canvas.width_m, self.canvas.height_m
         self.size_m = max(self.width_m, self.height_m)
         self.hectares = self.width_m * self.height_m / 1e4
@@ -195,7 +201,7 @@ class Layout:
             road = self.roads[int(rng.integers(len(self.roads)))]
             side = 1.0 if rng.random() < 0.5 else -1.0
             away = road.style.half_m + road.style.sidewalk_m + rng.uniform(1, 6) + depth_m / 2
-            along = rng.uniform(road.first_m, road.last_m)
+            along = rng.uniform(0, road.length_m)
             frame = road.frame(along, side * away, 0.0 if side > 0 else math.pi)
             if self.is_seen(frame.x, frame.y, depth_m / 2):
                 return frame

@@ -51,8 +51,8 @@ def _house_row(layout: Layout, road: Road, side: float, common: Roof, same: floa
     """Houses beside one side of a road."""
     rng = layout.rng
     setback = road.style.half_m + road.style.sidewalk_m + rng.uniform(3, 9)
-    at = road.first_m + rng.uniform(0, 15)
-    while at < road.last_m:
+    at = rng.uniform(0, 15)
+    while at < road.length_m:
         long, deep = rng.uniform(8, 16), rng.uniform(7, 11)
         if rng.random() < 0.15:
             long = rng.uniform(16, 34)
@@ -116,8 +116,8 @@ def drive(layout: Layout) -> None:
         if road.style.surface == "dirt":
             gap *= 2.5
         for right, turn in road.lanes():
-            at = road.first_m + rng.uniform(0, gap)
-            while at < road.last_m:
+            at = rng.uniform(0, gap)
+            while at < road.length_m:
                 vehicle = draw_vehicle(rng, pick(rng, layout.shares))
                 at += vehicle.length_m / 2
                 aside, slant = rng.normal(0, 0.15), rng.normal(0, 0.012)
@@ -132,7 +132,7 @@ def _kerb(layout: Layout, road: Road) -> None:
     full = rng.uniform(0, 0.8)
     away = road.style.half_m - 1.15
     for side in (-1.0, 1.0):
-        for at in np.arange(road.first_m + rng.uniform(0, 6), road.last_m, 6.0).tolist():
+        for at in np.arange(rng.uniform(0, 6), road.length_m, 6.0).tolist():
             if rng.random() > full or not road.is_free(at):
                 continue
             draw = rng.random()
@@ -208,7 +208,7 @@ def _avenue(layout: Layout) -> Iterator[tuple[float, float, float]]:
     away = road.style.half_m + road.style.sidewalk_m + rng.uniform(1.8, 4)
     pitch, mean = rng.uniform(6, 16), rng.uniform(1.5, 3.5)
     for side in (-1.0, 1.0):
-        for at in np.arange(road.first_m, road.last_m, pitch).tolist():
+        for at in np.arange(0, road.length_m, pitch).tolist():
             frame = road.frame(at + rng.normal(0, 0.8), side * (away + rng.normal(0, 0.3)))
             if rng.random() < 0.8 and layout.is_seen(frame.x, frame.y, 4):
                 yield frame.x, frame.y, mean * rng.uniform(0.75, 1.25)

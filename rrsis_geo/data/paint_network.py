@@ -125,7 +125,7 @@ def _lake(layout: Layout, middle: Frame) -> Points:
 def _river(layout: Layout, through: Frame) -> Points:
     rng = layout.rng
     step = max(2.0, layout.size_m / 60)
-    course = wander(rng, through, 0.8 * layout.size_m + 40, 0.8, step)
+    course = wander(rng, through, 1.2 * layout.size_m + 40, 0.8, step)
     wide = rng.uniform(10, 0.16 * layout.size_m + 12)
     half = rng.uniform(4, 10) if rng.random() < 0.4 else wide
     road = Road(course, RoadStyle(marked=False))
@@ -146,9 +146,8 @@ def lay_roads(layout: Layout) -> None:
     makers = {"grid": _grid, "highway": _highway, "country": _country}
     if layout.theme.roads in makers:
         makers[layout.theme.roads](layout)
-    for road in layout.roads:
-        road.see(layout.width_m, layout.height_m)
-    layout.roads = [road for road in layout.roads if road.last_m > road.first_m]
+    shown = [road.within(layout.width_m, layout.height_m) for road in layout.roads]
+    layout.roads = [road for road in shown if road is not None]
     crossings = find_crossings(layout.roads)
     bridges = [span for road in layout.roads for span in _spans_over_water(layout, road)]
     for road, first, last in bridges:
@@ -209,8 +208,8 @@ def _paint_lamps(layout: Layout) -> None:
             continue
         pitch = rng.uniform(18, 40)
         away = road.style.half_m + 0.7
-        along = road.first_m + rng.uniform(0, pitch)
-        while along < road.last_m:
+        along = rng.uniform(0, pitch)
+        while along < road.length_m:
             foot = road.frame(along, away)
             canvas.cast(foot.box(-0.1, 0.1, -0.1, 0.1), 8.0)
             canvas.line((((foot.x, foot.y)), (foot.moved(0, -1.8).x, foot.moved(0, -1.8).y)), 0.14,
@@ -231,7 +230,7 @@ def _grid(layout: Layout) -> None:
     colour = _surface(layout)
     sidewalk = (0.0, 1.6, 2.4)[int(rng.integers(3))]
     parking = 2.3 if rng.random() < 0.5 else 0.4
-    origin, reach = layout.spot(), 0.75 * layout.size_m + 20
+    origin, reach = layout.spot(), 1.15 * layout.size_m + 20
     for turn in (0.0, math.pi / 2):
         pitch = rng.uniform(*layout.theme.block_m)
         n = int(0.72 * layout.size_m / pitch) + 1
@@ -263,7 +262,7 @@ def _highway(layout: Layout) -> None:
         shoulder_m=rng.uniform(0.8, 3.0),
         colour=_surface(layout),
     )
-    reach = 0.8 * layout.size_m + 30
+    reach = 1.1 * layout.size_m + 30
     bend = (0.0, 0.3, 0.8)[int(rng.integers(3))]
     course = wander(rng, layout.spot(0.25), reach, bend, _step_m(layout))
     main = Road(course, style)
@@ -299,7 +298,7 @@ def _minor(layout: Layout) -> RoadStyle:
 
 def _country(layout: Layout) -> None:
     rng = layout.rng
-    reach = 0.8 * layout.size_m + 30
+    reach = 1.1 * layout.size_m + 30
     style = RoadStyle(
         lane_m=rng.uniform(2.9, 3.7),
         shoulder_m=rng.uniform(0.2, 1.2),

@@ -118,9 +118,10 @@ def _park(
         layout.keep_vehicle(vehicle, place, "parking lot")
 
 
+# Dark paving is left to parking lots, so that the two are told apart by eye.
 _YARD_GROUNDS: tuple[tuple[Colour, str], ...] = (
-    ((170, 150, 122), "soil"), ((156, 120, 94), "soil"), ((148, 144, 138), "concrete"),
-    ((128, 126, 122), "concrete"), ((112, 110, 106), "asphalt"),
+    ((170, 150, 122), "soil"), ((156, 120, 94), "soil"), ((172, 166, 152), "soil"),
+    ((134, 118, 100), "soil"), ((156, 152, 144), "concrete"),
 )  # fmt: skip
 
 

@@ -64,21 +64,19 @@ class Road:
         self.headings = np.unwrap(np.arctan2(steps[:, 1], steps[:, 0]))
         self.headings = np.append(self.headings, self.headings[-1])
         self.free = np.ones(len(course), dtype=np.bool_)
-        self.first_m, self.last_m = 0.0, float(self.along[-1])
         self._along: list[float] = self.along.tolist()
         self._spots = np.column_stack((course, self.headings)).tolist()
 
-    def see(self, width_m: float, height_m: float, margin_m: float = 20.0) -> None:
-        """Note which part of the road a view of this size shows."""
+    def within(self, width_m: float, height_m: float, margin_m: float = 20.0) -> "Road | None":
+        """The part of the road that a view of this size shows, None where it shows none."""
         reach = self.style.half_m + margin_m
         x, y = self.course.T
         seen = (x > -reach) & (y > -reach) & (x < width_m + reach) & (y < height_m + reach)
         at = np.flatnonzero(seen)
-        if len(at) == 0:
-            self.first_m = self.last_m = 0.0
-            return
-        self.first_m = float(self.along[max(0, at[0] - 1)])
-        self.last_m = float(self.along[min(len(seen) - 1, at[-1] + 1)])
+        first, last = (max(0, at[0] - 1), at[-1] + 2) if len(at) else (0, 0)
+        if len(self.course[first:last]) < 2:
+            return None
+        return Road(self.course[first:last], self.style, self.network)
 
     @property
     def length_m(self) -> float:
@@ -276,9 +274,8 @@ def _paint_wear(canvas: Canvas, road: Road) -> None:
         else:
             canvas.fill(road.strip(right - 1.0, right + 1.0), shade(style.colour, gain))
             canvas.fill(road.strip(right - 0.35, right + 0.35), style.colour)
-    seen = road.last_m - road.first_m
-    for _ in range(int(rng.poisson(seen / 50))):
-        s, right = rng.uniform(road.first_m, road.last_m), rng.uniform(-style.half_m, style.half_m)
+    for _ in range(int(rng.poisson(road.length_m / 50))):
+        s, right = rng.uniform(0, road.length_m), rng.uniform(-style.half_m, style.half_m)
         frame = road.frame(s, right * 0.7)
         long, wide = rng.uniform(0.8, 7), rng.uniform(0.4, 1.6)
         wide = min(wide, style.half_m * 0.25)
@@ -286,8 +283,8 @@ def _paint_wear(canvas: Canvas, road: Road) -> None:
             frame.box(-long, long, -wide, wide), shade(style.colour, rng.uniform(0.84, 1.1))
         )
     if canvas.gsd_m < 0.3 and style.surface != "dirt":
-        for _ in range(int(rng.poisson(seen / 20))):
-            s = rng.uniform(road.first_m, road.last_m)
+        for _ in range(int(rng.poisson(road.length_m / 20))):
+            s = rng.uniform(0, road.length_m)
             aside = np.cumsum(rng.normal(0, 0.5, 6)) + rng.uniform(-0.6, 0.6) * style.half_m
             aside = np.clip(aside, -style.half_m, style.half_m)
             points = road.at(s + np.cumsum(rng.uniform(-0.3, 1.5, 6)), aside)
@@ -360,7 +357,7 @@ def _dashes(
 ) -> None:
     rng = canvas.rng
     dash, gap = ((3.0, 9.0), (3.0, 4.5), (6.0, 12.0), (4.0, 8.0))[int(rng.integers(4))]
-    starts = np.arange(road.first_m + rng.uniform(0, dash + gap), road.last_m, dash + gap)
+    starts = np.arange(rng.uniform(0, dash + gap), road.length_m, dash + gap)
     points = road.at(np.stack((starts, starts + dash), axis=1).ravel(), right_m)
     colour = mix(road.style.colour, paint, fade)
     ends = points.reshape(-1, 4).tolist()
@@ -380,8 +377,6 @@ def _paint_zebras(canvas: Canvas, road: Road) -> None:
             if index in (0, len(road.free) - 1):
                 continue
             s = float(road.along[index])
-            if not road.first_m < s < road.last_m:
-                continue
             at = road.frame(s, 0.0, 0.0 if inwards > 0 else math.pi)
             if striped:
                 for right in np.arange(-half + 0.5, half - 0.2, 1.0).tolist():

@@ -238,7 +238,7 @@ def _paint_bus(b: _Brush) -> None:
     b.body(-l, l, 3.1, shade(v.colour, 0.85), chamfer_m=0.25)
     roof, inner = shade(v.colour, 1.04), 0.9
     if v.colour_name != "white" and rng.random() < 0.2:
-        roof, inner = mix(v.colour, (240, 240, 240), 0.82), 0.55
+        roof, inner = mix(v.colour, (240, 240, 240), 0.82), 0.3
     nose = 0.95
     if v.colour_name in ("yellow", "white") and rng.random() < 0.35:  # a school bus with a bonnet
         nose = 0.76

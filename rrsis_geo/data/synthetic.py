@@ -2,18 +2,22 @@
 
 `paint_scene` draws a theme (highway, town, harbour, ...), lays out land, water and roads, fills
 the land with what belongs there, and lets traffic onto the lanes. What it paints is deterministic
-in the generator passed in.
+in the generator passed in. `paste_vehicles` paints vehicles onto the roads of real images.
 """
 
 import numpy as np
 
 from rrsis_geo.data.paint import pick
-from rrsis_geo.data.paint_layout import THEMES, Layout
+from rrsis_geo.data.paint_camera import Light, draw_light
+from rrsis_geo.data.paint_layout import THEMES, Layout, Theme
 from rrsis_geo.data.paint_life import build, drive, plant
 from rrsis_geo.data.paint_network import lay_parcels, lay_roads, lay_water
+from rrsis_geo.data.paint_paste import paste_vehicles
 from rrsis_geo.data.paint_places import lay_apron, lay_boats, lay_coast, lay_lots, lay_sports
 from rrsis_geo.data.paint_vehicles import VEHICLES
 from rrsis_geo.data.sample import LabelledImage
+
+__all__ = ["CATEGORIES", "THEMES", "Light", "Theme", "paint_scene", "paste_vehicles"]
 
 CATEGORIES = frozenset(
     (
@@ -31,7 +35,8 @@ def paint_scene(
     width: int,
     gsd_m: float,
     *,
-    theme: str | None = None,
+    theme: str | Theme | None = None,
+    light: Light | None = None,
     name: str = "painted",
 ) -> LabelledImage:
     """Paint one overhead scene.
@@ -41,7 +46,8 @@ def paint_scene(
         height: rows, pixels.
         width: columns, pixels.
         gsd_m: metres per pixel, 0.1 to 1.
-        theme: a key of `THEMES`; None draws one that a view of this size can show.
+        theme: a key of `THEMES`, or one's own; None draws one that a view of this size can show.
+        light: sun, sky and camera; None draws them.
         name: id of the labelled image.
 
     Returns:
@@ -53,7 +59,9 @@ def paint_scene(
         size_m = max(height, width) * gsd_m
         fitting = {key: each.weight for key, each in THEMES.items() if each.least_m <= size_m}
         theme = pick(rng, fitting)
-    layout = Layout(rng, height, width, gsd_m, THEMES[theme])
+    if isinstance(theme, str):
+        theme = THEMES[theme]
+    layout = Layout(rng, height, width, gsd_m, theme, light or draw_light(rng))
     lay_parcels(layout)
     lay_water(layout)
     lay_coast(layout)
