@@ -21,8 +21,9 @@ if TYPE_CHECKING:
         RrsisError,
     )
     from rrsis_geo.geo.scene import Scene, SceneInfo, open_scene
+    from rrsis_geo.pipeline.outputs import Outputs
     from rrsis_geo.pipeline.plan import SegmentOptions
-    from rrsis_geo.pipeline.segment import Outputs, SegmentReport, segment_scene
+    from rrsis_geo.pipeline.segment import SegmentReport, segment_scene
     from rrsis_geo.predictor import Predictor
 
 __version__ = "0.1.0"
@@ -41,7 +42,7 @@ _PUBLIC = {
     "SceneInfo": "geo.scene",
     "open_scene": "geo.scene",
     "SegmentOptions": "pipeline.plan",
-    "Outputs": "pipeline.segment",
+    "Outputs": "pipeline.outputs",
     "SegmentReport": "pipeline.segment",
     "segment_scene": "pipeline.segment",
     "Predictor": "predictor",

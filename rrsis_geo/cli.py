@@ -18,6 +18,7 @@ from rrsis_geo import __version__, console
 from rrsis_geo.errors import ConfigError, RrsisError
 
 if TYPE_CHECKING:
+    from rrsis_geo.pipeline.info import SceneFacts
     from rrsis_geo.pipeline.segment import SegmentReport
 
 INTERRUPTED = 130
@@ -78,7 +79,11 @@ NoResampleOption = Annotated[
 OverlapOption = Annotated[int, typer.Option(metavar="PIXELS", help="Overlap of windows.")]
 BboxOption = Annotated[
     str | None,
-    typer.Option(metavar="X0,Y0,X1,Y1", help="Only this rectangle, in the scene's CRS."),
+    typer.Option(
+        metavar="L,B,R,T",
+        help="Only this rectangle: left,bottom,right,top in the scene's CRS, "
+        "or in another one that follows: L,B,R,T,EPSG:4326.",
+    ),
 ]
 AoiOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Only inside the polygons of this vector file.")
@@ -135,7 +140,7 @@ def segment(
     out: OutOption = None,
     model: ModelOption = DEFAULT_MODEL,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Windows at once. Never changes the result.")
     ] = None,
@@ -169,9 +174,11 @@ def segment(
 ) -> None:
     """Find what EXPRESSION says in SCENE and write its polygons."""
     console.setup_logging(quiet=quiet, verbose=verbose)
+    from rrsis_geo.pipeline.outputs import Outputs, default_output
     from rrsis_geo.pipeline.plan import SegmentOptions
-    from rrsis_geo.pipeline.segment import Outputs, default_output, segment_scene
+    from rrsis_geo.pipeline.segment import segment_scene
 
+    box, box_crs = _bbox(bbox)
     options = SegmentOptions(
         model=model,
         device=device,
@@ -182,7 +189,8 @@ def segment(
         threshold=threshold,
         min_area_m2=min_area,
         simplify_m=simplify,
-        bbox=_numbers("--bbox", bbox, 4),
+        bbox=box,
+        bbox_crs=box_crs,
         aoi=aoi,
         bands=_bands(bands),
         nodata=nodata,
@@ -225,10 +233,12 @@ def info(
     from rrsis_geo.pipeline.info import describe_scene
     from rrsis_geo.pipeline.plan import SegmentOptions
 
+    box, box_crs = _bbox(bbox)
     options = SegmentOptions(
         model=model,
         overlap_px=overlap,
-        bbox=_numbers("--bbox", bbox, 4),
+        bbox=box,
+        bbox_crs=box_crs,
         aoi=aoi,
         bands=_bands(bands),
         nodata=nodata,
@@ -236,11 +246,11 @@ def info(
         resample=not no_resample,
         allow_no_crs=allow_no_crs,
     )
-    facts = describe_scene(scene, options)
+    facts = describe_scene(str(scene), options)
     if as_json:
         console.print_json(asdict(facts))
     else:
-        console.print_facts(str(scene), facts.lines())
+        console.print_facts(str(scene), _scene_lines(facts))
 
 
 @app.command()
@@ -254,8 +264,12 @@ def models(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
         console.print_json([asdict(model) for model in found])
     else:
         console.print_table(
-            ("model", "network", "size", "pixel", "what", "folder"),
-            [model.row() for model in found],
+            ("model", "network", "size", "what", "folder"),
+            [
+                (model.name, model.net, console.size(model.size_bytes), what, model.path)
+                for model in found
+                for what in [model.problem or model.about]
+            ],
         )
 
 
@@ -276,7 +290,21 @@ def train(
     from rrsis_geo.config import load
     from rrsis_geo.pipeline.train import TrainConfig, train_model
 
-    train_model(load(config, TrainConfig, settings or []), out, resume=resume)
+    with console.progress(quiet=quiet) as on_progress:
+        scores = train_model(
+            load(config, TrainConfig, settings or []),
+            out,
+            resume=resume,
+            progress=on_progress and (lambda done, total, _: on_progress("steps", done, total)),
+        )
+    console.print_facts(
+        f"best scores of {out / 'model'}",
+        [
+            (name, f"{value:.4f}")
+            for name, value in scores.to_dict().items()
+            if isinstance(value, float)
+        ],
+    )
 
 
 def main() -> None:
@@ -289,18 +317,18 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _numbers(option: str, text: str | None, count: int) -> tuple[float, ...] | None:
-    """Comma- or blank-separated numbers."""
+def _bbox(text: str | None) -> tuple[tuple[float, float, float, float] | None, str | None]:
+    """Four numbers with commas between, and a CRS after them if it is not the scene's."""
     if text is None:
-        return None
-    parts = [part for part in re.split(r"[,\s]+", text.strip()) if part]
+        return None, None
+    parts = [part.strip() for part in text.split(",", maxsplit=4)]
     try:
-        numbers = tuple(float(part) for part in parts)
+        left, bottom, right, top = (float(part) for part in parts[:4])
     except ValueError:
-        numbers = ()
-    if len(numbers) != count:
-        raise ConfigError(f'{option} takes {count} numbers with commas between, got "{text}"')
-    return numbers
+        raise ConfigError(
+            f'--bbox takes left,bottom,right,top and maybe a CRS, such as EPSG:4326; got "{text}"'
+        ) from None
+    return (left, bottom, right, top), parts[4] if len(parts) == 5 else None
 
 
 def _bands(text: str | None) -> tuple[int, ...] | None:
@@ -329,3 +357,29 @@ def _print_report(report: "SegmentReport") -> None:
             *((name, str(path)) for name, path in report.outputs.items()),
         ],
     )
+
+
+def _scene_lines(facts: "SceneFacts") -> list[tuple[str, str]]:
+    """What is known of a scene as people read it."""
+    stretch = facts.stretch
+    ends = ", ".join(f"{lo:g}-{hi:g}" for lo, hi in zip(stretch["lo"], stretch["hi"], strict=True))
+    seen = f"{facts.model_height} x {facts.model_width} pixels of {_metres(facts.model_gsd_m)}"
+    resampled = (facts.model_height, facts.model_width) != (facts.height, facts.width)
+    return [
+        ("size", f"{facts.height} rows x {facts.width} columns, {facts.dtype}"),
+        ("CRS", facts.crs or "none"),
+        ("ground pixel", _metres(facts.gsd_m)),
+        ("bands", f"{','.join(map(str, facts.bands))} ({facts.bands_by})"),
+        ("validity", facts.validity + (f" {facts.nodata}" if facts.nodata else "")),
+        ("stretch", f"{stretch['kind']} {ends}".strip()),
+        ("model", f"{facts.model}, sees {seen}" + (" (resampled)" if resampled else "")),
+        ("windows", f"at most {facts.windows}, in {facts.shards} shard(s)"),
+        ("memory", f"about {console.size(facts.memory_bytes)} beside program and network"),
+        ("time", f"about {console.duration(facts.seconds)} on two processor cores"),
+    ]
+
+
+def _metres(length_m: float | None) -> str:
+    if length_m is None:
+        return "unknown size"
+    return f"{100 * length_m:.3g} cm" if length_m < 1 else f"{length_m:.3g} m"

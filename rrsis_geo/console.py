@@ -55,10 +55,11 @@ def setup_logging(*, quiet: bool = False, verbose: bool = False) -> None:
     """
     handler = LineHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setLevel(logging.ERROR if quiet else logging.NOTSET)
     package = logging.getLogger("rrsis_geo")
     package.handlers = [handler]
     package.propagate = False
-    package.setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING)
+    package.setLevel(logging.DEBUG if verbose else logging.WARNING)  # results list warnings too
     foreign = logging.getLogger("py.warnings")
     foreign.handlers = [handler] if verbose else [logging.NullHandler()]
     foreign.propagate = False

@@ -1,7 +1,5 @@
 """Where the results of a run go: checked before the work, kept apart until they are whole."""
 
-import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,9 +9,10 @@ from pathlib import Path
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.masks import Kind
+from rrsis_geo.geo.staging import check_writable
+from rrsis_geo.geo.vector_io import check_layer_path, layer_name
 
 RASTER_SUFFIXES = (".tif", ".tiff")
-SLUG_CHARS = 40
 BYTES_PER_PX = {"mask": 0.05, "probability": 0.5}
 """Of a compressed raster with its overviews, as results of real scenes come out, and some more."""
 VECTOR_BYTES = 16 * 2**20
@@ -48,39 +47,34 @@ class Outputs:
         kinds: tuple[Kind, ...] = ("mask", "probability")
         return tuple(kind for kind in kinds if kind in self.files())
 
-    def check(self, sources: list[Path], vector_suffixes: tuple[str, ...]) -> None:
+    def check(self, sources: list[Path]) -> None:
         """Refuse what could not be written in the end.
 
         Args:
             sources: files that are read, which no output may replace.
-            vector_suffixes: of the formats that can be written.
 
         Raises:
             OutputError: an unknown suffix, a folder that is missing or not writable, a file that
                 exists, an input, or one place for two outputs.
         """
-        suffixes = {"vector": vector_suffixes, "preview": (".png",)}
         taken: dict[Path, str] = {}
         for name, path in self.files().items():
-            known = suffixes.get(name, RASTER_SUFFIXES)
-            if path.suffix.lower() not in known:
-                raise OutputError(
-                    f'{path}: unknown suffix "{path.suffix}" for the {name}; '
-                    f"known are {' '.join(known)}"
-                )
-            _check_folder(path)
-            if path.is_dir():
-                raise OutputError(f"{path}: is a folder; give the name of a file in it")
             place = path.resolve()
+            if any(source.exists() and place == source.resolve() for source in sources):
+                raise OutputError(f"{path}: is an input of this run; give another name")
+            if name == "vector":
+                check_layer_path(path, overwrite=self.overwrite)
+            else:
+                known = (".png",) if name == "preview" else RASTER_SUFFIXES
+                if path.suffix.lower() not in known:
+                    raise OutputError(
+                        f"{path}: unknown suffix {path.suffix!r}; the {name} is written as "
+                        + " or ".join(known)
+                    )
+                check_writable(path, overwrite=self.overwrite)
             if place in taken:
                 raise OutputError(f"{path}: is to hold both the {taken[place]} and the {name}")
             taken[place] = name
-            if any(source.exists() and place == source.resolve() for source in sources):
-                raise OutputError(f"{path}: is an input of this run; give another name")
-            if path.exists() and not self.overwrite:
-                raise OutputError(
-                    f"{path}: exists; give another name, or --overwrite to replace it"
-                )
 
     def check_space(self, n_pixels: int) -> None:
         """Refuse a run whose results would not fit on the disk, by a rough estimate.
@@ -109,13 +103,7 @@ class Outputs:
 
 def default_output(scene: str | Path, expression: str) -> Path:
     """Where polygons go if nobody says: scene and expression name a GeoPackage in this folder."""
-    return Path(f"{Path(scene).stem}_{slug(expression)}.gpkg")
-
-
-def slug(expression: str) -> str:
-    """An expression as a name of files and layers: "The truck!" -> "the_truck"."""
-    words = re.sub(r"\W+", "_", expression.lower()).strip("_")
-    return words[:SLUG_CHARS].rstrip("_") or "result"
+    return Path(f"{Path(scene).stem}_{layer_name(expression)}.gpkg")
 
 
 @contextmanager
@@ -134,13 +122,3 @@ def job_folder(vector: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _check_folder(path: Path) -> None:
-    folder = path.absolute().parent
-    if not folder.exists():
-        raise OutputError(f"{path}: there is no folder {folder}; make it first")
-    if not folder.is_dir():
-        raise OutputError(f"{path}: {folder} is a file, not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: the folder {folder} is not writable; write elsewhere")

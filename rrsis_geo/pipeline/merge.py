@@ -1,0 +1,98 @@
+"""From the files of the shards to the results: one raster a kind, and one layer."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.windows import Window
+
+from rrsis_geo import __version__
+from rrsis_geo.geo.features import Features, make_features
+from rrsis_geo.geo.masks import Kind, RasterWriter
+from rrsis_geo.geo.pixels import geo_env
+from rrsis_geo.geo.vector_io import write_layer
+from rrsis_geo.geo.vectorize import merge_shards
+from rrsis_geo.geo.windows import BLOCK_PX
+from rrsis_geo.pipeline.outputs import Outputs
+from rrsis_geo.pipeline.plan import Plan
+from rrsis_geo.pipeline.shard import ShardFiles, load_objects
+
+ROWS_AT_ONCE = 2 * BLOCK_PX
+
+
+class Merger:
+    """Puts the shards of a finished run together.
+
+    Attributes:
+        n_objects: features written so far.
+        area_m2: of them together; NaN where unknown.
+    """
+
+    def __init__(self, plan: Plan, shards: Sequence[ShardFiles], outputs: Outputs) -> None:
+        """For all shards of the plan, in order; their files are read later.
+
+        Raises:
+            ConfigError: metres are asked for where the CRS does not tell them.
+        """
+        self._plan = plan
+        self._shards = shards
+        self._outputs = outputs
+        self.n_objects = 0
+        self.area_m2 = 0.0
+        options = plan.options
+        self._features = make_features(
+            merge_shards(load_objects(files.objects) for files in shards),
+            transform=plan.scene.transform,
+            crs=plan.scene.crs,
+            gsd_m=plan.scene.gsd_m,
+            expression=plan.expression,
+            model=plan.model.name,
+            min_area_m2=options.min_area_m2,
+            simplify_m=options.simplify_m,
+        )
+
+    def write_layer(self) -> None:
+        """Write the polygons: joined across shards, filtered, measured and numbered.
+
+        Raises:
+            OutputError: the layer cannot be written.
+        """
+        write_layer(
+            self._outputs.vector,
+            self._counted(self._features),
+            crs=self._plan.scene.crs,
+            expression=self._plan.expression,
+            provenance=provenance(self._plan),
+            overwrite=self._outputs.overwrite,
+        )
+
+    def _counted(self, features: Iterator[Features]) -> Iterator[Features]:
+        for batch in features:
+            self.n_objects += len(batch)
+            self.area_m2 += float(np.sum(batch.area_m2))
+            yield batch
+
+    def write_raster(self, kind: Kind) -> None:
+        """Write one raster of the shards', with overviews.
+
+        Raises:
+            OutputError: the disk is full, or the place cannot be written.
+        """
+        scene = self._plan.scene
+        names = ("software", "expression", "plan_hash")
+        tags = {name: str(provenance(self._plan)[name]) for name in names}
+        tags["model"] = self._plan.model.name
+        path = self._outputs.files()[kind]
+        with RasterWriter(path, kind, scene.shape, scene.crs, scene.transform, tags=tags) as writer:
+            for shard, files in zip(self._plan.shards, self._shards, strict=True):
+                with geo_env(), rasterio.open(files.raster(kind)) as dataset:
+                    for row in range(0, shard.n_rows, ROWS_AT_ONCE):
+                        n_rows = min(ROWS_AT_ONCE, shard.n_rows - row)
+                        window = Window(0, row, scene.width, n_rows)
+                        writer.write_band(shard.row_start + row, dataset.read(1, window=window))
+
+
+def provenance(plan: Plan) -> dict[str, Any]:
+    """What made a result, ready for JSON: enough to make it again."""
+    return {"software": f"rrsis-geo {__version__}", "plan_hash": plan.hash, **plan.to_dict()}
