@@ -1,16 +1,19 @@
-"""From the files of the shards to the results: one raster a kind, and one layer."""
+"""From the files of the shards to the results: one raster a kind, one layer, one picture."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 from rasterio.windows import Window
 
 from rrsis_geo import __version__
 from rrsis_geo.geo.features import Features, make_features
 from rrsis_geo.geo.masks import Kind, RasterWriter
 from rrsis_geo.geo.pixels import geo_env
+from rrsis_geo.geo.preview import PreviewPainter
+from rrsis_geo.geo.scene import Scene
 from rrsis_geo.geo.vector_io import write_layer
 from rrsis_geo.geo.vectorize import merge_shards
 from rrsis_geo.geo.windows import BLOCK_PX
@@ -19,6 +22,7 @@ from rrsis_geo.pipeline.plan import Plan
 from rrsis_geo.pipeline.shard import ShardFiles, load_objects
 
 ROWS_AT_ONCE = 2 * BLOCK_PX
+PREVIEW_PX = 1600
 
 
 class Merger:
@@ -52,25 +56,36 @@ class Merger:
             simplify_m=options.simplify_m,
         )
 
-    def write_layer(self) -> None:
-        """Write the polygons: joined across shards, filtered, measured and numbered.
+    def write_layer(self, scene: Scene) -> None:
+        """Write the polygons: joined across shards, filtered, measured and numbered; draw them too.
+
+        Args:
+            scene: the part that was worked on, for the picture's background.
 
         Raises:
-            OutputError: the layer cannot be written.
+            OutputError: the layer or the picture cannot be written.
         """
+        outputs, plan = self._outputs, self._plan
+        painter = _painter(scene, plan) if outputs.preview is not None else None
         write_layer(
-            self._outputs.vector,
-            self._counted(self._features),
-            crs=self._plan.scene.crs,
-            expression=self._plan.expression,
-            provenance=provenance(self._plan),
-            overwrite=self._outputs.overwrite,
+            outputs.vector,
+            self._counted(self._features, painter),
+            crs=plan.scene.crs,
+            expression=plan.expression,
+            provenance=provenance(plan),
+            overwrite=outputs.overwrite,
         )
+        if painter is not None and outputs.preview is not None:
+            painter.save(outputs.preview, plan.expression, overwrite=outputs.overwrite)
 
-    def _counted(self, features: Iterator[Features]) -> Iterator[Features]:
+    def _counted(
+        self, features: Iterator[Features], painter: PreviewPainter | None
+    ) -> Iterator[Features]:
         for batch in features:
             self.n_objects += len(batch)
             self.area_m2 += float(np.sum(batch.area_m2))
+            if painter is not None:
+                painter.add(batch)
             yield batch
 
     def write_raster(self, kind: Kind) -> None:
@@ -91,6 +106,18 @@ class Merger:
                         n_rows = min(ROWS_AT_ONCE, shard.n_rows - row)
                         window = Window(0, row, scene.width, n_rows)
                         writer.write_band(shard.row_start + row, dataset.read(1, window=window))
+
+
+def _painter(scene: Scene, plan: Plan) -> PreviewPainter:
+    """Ready to draw on the scene, made small."""
+    info = plan.scene
+    image = plan.stretch.apply(*scene.thumbnail(PREVIEW_PX))
+    row_step, col_step = info.height / image.shape[0], info.width / image.shape[1]
+    return PreviewPainter(
+        image,
+        info.transform @ Affine.scale(col_step, row_step),
+        m_per_px=None if info.gsd_col_m is None else info.gsd_col_m * col_step,
+    )
 
 
 def provenance(plan: Plan) -> dict[str, Any]:

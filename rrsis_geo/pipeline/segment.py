@@ -137,7 +137,7 @@ def segment_scene(
         )
         for kind in outputs.rasters():
             merger.write_raster(kind)
-        merger.write_layer()
+        merger.write_layer(part)
         for advice in after_run(plan, stats.presence_max):
             logger.warning(advice)
     presence = stats.presence_max

@@ -12,6 +12,7 @@ import pytest
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from PIL import Image
 from pipeline_stubs import RedPredictor, StubOutput, blobs, red_logits
 from pyproj import Geod
 from rasterio.features import rasterize
@@ -275,6 +276,14 @@ def test_simplified_outlines(make_blobs: MakeScene, tmp_path: Path) -> None:
     vertices = [layer.count_coordinates().sum() for layer in (simple.layer, plain.layer)]
     assert vertices[0] < 0.7 * vertices[1]
     assert np.array_equal(simple.layer.n_pixels, plain.layer.n_pixels)
+
+
+def test_preview(make_blobs: MakeScene, tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "o.gpkg", preview=tmp_path / "o.png")
+    options = SegmentOptions(overlap_px=16)
+    segment_scene(make_blobs(), "red discs", outputs, options, predictor=RedPredictor())
+    with Image.open(tmp_path / "o.png") as picture:
+        assert min(picture.size) > 400
 
 
 def test_bbox_bounds_result_and_work(make_blobs: MakeScene, tmp_path: Path) -> None:
