@@ -494,10 +494,11 @@ def _majority(fine: NDArray[np.bool_], fineness: int) -> NDArray[np.bool_]:
 def _instance(thing: Thing, mask: NDArray[np.bool_], top: int, left: int) -> Instance | None:
     """The instance of a mask cut to its smallest box, None when hardly anything is seen."""
     assert thing.category is not None
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0 or int(np.count_nonzero(mask)) < MIN_PIXELS:
+    if int(np.count_nonzero(mask)) < MIN_PIXELS:
         return None
-    row, col = int(rows[0]), int(cols[0])
-    mask = mask[row : int(rows[-1]) + 1, col : int(cols[-1]) + 1].copy()
+    rows, cols = mask.any(axis=1), mask.any(axis=0)
+    row, col = int(rows.argmax()), int(cols.argmax())
+    bottom, right = len(rows) - int(rows[::-1].argmax()), len(cols) - int(cols[::-1].argmax())
+    mask = mask[row:bottom, col:right].copy()
     bbox = (top + row, left + col, mask.shape[0], mask.shape[1])
     return Instance(thing.category, bbox, mask, dict(thing.attributes))

@@ -428,7 +428,7 @@ def _stands(layout: Layout, frame: Frame, x: float, y: float, plane_m: float) ->
     rng, canvas = layout.rng, layout.canvas
     yellow: Colour = (206, 176, 66)
     canvas.line(frame.place(((-x, 0.62 * y), (x, 0.62 * y))), 0.4, yellow)
-    pitch = plane_m * rng.uniform(1.1, 1.5)
+    pitch = plane_m * (rng.uniform(1.5, 2.0) if plane_m < 20 else rng.uniform(1.1, 1.5))
     turn = -math.pi / 2 + (0.0, 0.0, 0.5, math.pi)[int(rng.integers(4))]
     full = rng.uniform(0.5, 1.0)
     for u in _steps(-x + rng.uniform(0, pitch), x, pitch):
