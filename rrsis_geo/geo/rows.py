@@ -196,26 +196,27 @@ def read_window_rows(
     stop = grid.n_rows if stop is None else stop
     source = _ModelRows(scene, stretch, grid, model)
     top, bottom = source.row_range
-    held_rgb = np.empty((0, grid.padded_width, 3), np.uint8)
-    held_valid = np.empty((0, grid.padded_width), np.bool_)
-    held_start: int | None = None
+    rgb = np.empty((0, grid.padded_width, 3), np.uint8)
+    valid = np.empty((0, grid.padded_width), np.bool_)
+    held_stop = None
     for row_i in range(start, stop):
         row = np.arange(*grid.rows_of(row_i)) - grid.margin_px
         mirrored = reflect_index(row, top, bottom)
         low, high = int(mirrored.min()), int(mirrored.max()) + 1
-        if held_start is None:
-            held_start = low
-        held_stop = held_start + len(held_rgb)
-        new_rgb, new_valid = source.read(held_stop, max(high, held_stop))
-        held_rgb = np.concatenate([held_rgb[low - held_start :], new_rgb])
-        held_valid = np.concatenate([held_valid[low - held_start :], new_valid])
-        held_start = low
+        n_held = 0 if held_stop is None else held_stop - low
+        held_rgb, held_valid = rgb[len(rgb) - n_held :], valid[len(valid) - n_held :]
+        rgb = np.empty((high - low, grid.padded_width, 3), np.uint8)
+        valid = np.zeros(rgb.shape[:2], np.bool_)
+        rgb[:n_held], valid[:n_held] = held_rgb, held_valid
+        del held_rgb, held_valid  # what is carried over is copied: let go of the rest
+        source.read_into(low + n_held, rgb[n_held:], valid[n_held:])
+        held_stop = high
         if (row == mirrored).all():
-            rgb, valid = held_rgb, held_valid
-        else:
-            rgb, valid = held_rgb[mirrored - low], held_valid[mirrored - low]
-            valid[(row < 0) | (row >= grid.height)] = False
-        yield WindowRow(row_i, rgb, valid, source.take_source_valid(), grid)
+            yield WindowRow(row_i, rgb, valid, source.take_source_valid(), grid)
+            continue
+        shown, wanted = rgb[mirrored - low], valid[mirrored - low]
+        wanted[(row < 0) | (row >= grid.height)] = False
+        yield WindowRow(row_i, shown, wanted, source.take_source_valid(), grid)
 
 
 class _ModelRows:
@@ -242,22 +243,22 @@ class _ModelRows:
         self._model = model
         self._source = _SourceRows(scene, stretch, self._cols.span)
 
-    def read(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Rows [start, stop): uint8 [n, padded width, 3] and bool [n, padded width].
+    def read_into(self, start: int, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> None:
+        """Read the rows from ``start``, as many as ``rgb`` has.
 
-        Rows must not go back before those of the last call.
+        Args:
+            start: not before the rows of the last call.
+            rgb: uint8 [n, padded width, 3], to be written over.
+            valid: bool [n, padded width], all False.
         """
-        rgb = np.empty((stop - start, len(self._mirror), 3), np.uint8)
-        valid = np.zeros(rgb.shape[:2], np.bool_)
         real = slice(self._n_left, self._n_left + self._width)
-        step = stop - start if self._model.is_scene else self._piece_rows()
-        for first in range(start, stop, max(step, 1)):
-            rows = slice(first - start, min(first + step, stop) - start)
-            rgb[rows, real], valid[rows, real] = self._read_real(first, start + rows.stop)
+        step = len(rgb) if self._model.is_scene else self._piece_rows()
+        for first in range(0, len(rgb), max(step, 1)):
+            rows = slice(first, min(first + step, len(rgb)))
+            rgb[rows, real], valid[rows, real] = self._read_real(start + first, start + rows.stop)
         block = rgb[:, real]
         for pad in (slice(0, real.start), slice(real.stop, None)):
             rgb[:, pad] = block[:, self._mirror[pad]]
-        return rgb, valid
 
     def take_source_valid(self) -> ValidRows:
         return self._source.take_valid()
