@@ -84,6 +84,7 @@ def add_extras(
         sqlite3.Error: the file cannot be written.
     """
     with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")  # the whole file is synced in the end
         connection.executescript(_METADATA_TABLES + _STYLE_TABLE)
         row = connection.execute(
             "INSERT INTO gpkg_metadata (md_scope, md_standard_uri, mime_type, metadata)"

@@ -60,7 +60,7 @@ class PreviewPainter:
     ) -> None:
         factor = max(1, SMALLEST_SIDE // max(image.shape[:2]))
         self._image = image.repeat(factor, axis=0).repeat(factor, axis=1)
-        self._to_picture = ~(transform * Affine.scale(1 / factor))
+        self._to_picture = ~(transform @ Affine.scale(1 / factor))
         self._m_per_px = None if m_per_px is None else m_per_px / factor
         height, width = (SUPERSAMPLING * side for side in self._image.shape[:2])
         # Where the inside of objects begins or ends along each row: inside is an odd count so far.

@@ -218,6 +218,8 @@ def _write_with_gdal(
     layer_options: Mapping[str, str] | None = None,
     encoding: str | None = None,
 ) -> None:
+    # `staged` syncs each file once; SQLite need not do so at every step.
+    pyogrio.set_gdal_config_options({"OGR_SQLITE_SYNCHRONOUS": "OFF"})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
         pyogrio.write_arrow(
