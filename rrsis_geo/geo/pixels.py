@@ -80,7 +80,7 @@ def plan_pixels(
     """
     alpha = _alpha_band(dataset, name, bands)
     chosen, bands_by = _choose_bands(dataset, name, bands, alpha)
-    dtype = np.dtype(dataset.dtypes[chosen[0] - 1])
+    dtype = _common_type(dataset, chosen)
     if dtype.kind not in "uif":
         raise InputError(f"{name}: pixels of type {dtype} cannot be shown as an image")
     if nodata is not None:
@@ -112,6 +112,11 @@ def _mask_bands(dataset: rasterio.DatasetReader, chosen: tuple[int, ...]) -> tup
     if any(MaskFlags.per_dataset in flag for flag in flags):
         return chosen[:1]
     return tuple(dict.fromkeys(chosen)) if not all(flags) else ()
+
+
+def _common_type(dataset: rasterio.DatasetReader, bands: Sequence[int]) -> np.dtype[Any]:
+    """The type that holds the values of all of some bands."""
+    return np.dtype(np.result_type(*(dataset.dtypes[band - 1] for band in bands)))
 
 
 def _holds(dtype: np.dtype[np.generic], value: float) -> bool:
@@ -204,11 +209,13 @@ class PixelReader:
     """Reads pixels and their validity from one open raster."""
 
     def __init__(self, dataset: rasterio.DatasetReader, plan: PixelPlan, name: str) -> None:
-        """The dataset stays the caller's to close."""
+        """The dataset stays the caller's to close; ``dtype`` is what pixels come in."""
         self.dataset = dataset
         self.plan = plan
         self.name = name
-        self._nodata = _as_pixels(plan, np.dtype(dataset.dtypes[plan.bands[0] - 1]))
+        self._indexes = plan.bands + (() if plan.alpha is None else (plan.alpha,))
+        self.dtype = _common_type(dataset, self._indexes)
+        self._nodata = _as_pixels(plan, self.dtype)
 
     def read(
         self, window: Window, *, out_shape: tuple[int, int] | None = None
@@ -225,21 +232,20 @@ class PixelReader:
         Raises:
             InputError: the file cannot be read there.
         """
-        indexes = self.plan.bands + (() if self.plan.alpha is None else (self.plan.alpha,))
         height, width = out_shape or (int(window.height), int(window.width))
         average = out_shape is not None and self.plan.bands_by != "palette"
         # Pixel-interleaved memory: what most files hold, and what the network is given.
-        dtype = self.dataset.dtypes[indexes[0] - 1]
-        pixels = np.empty((height, width, len(indexes)), dtype).transpose(2, 0, 1)
+        pixels = np.empty((height, width, len(self._indexes)), self.dtype).transpose(2, 0, 1)
         masks = np.empty((len(self.plan.mask_bands), height, width), np.uint8)
         try:
             with geo_env():
-                self.dataset.read(
-                    list(indexes),
-                    window=window,
-                    out=pixels,
-                    resampling=Resampling.average if average else Resampling.nearest,
-                )
+                for indexes, out in self._reads(pixels):
+                    self.dataset.read(
+                        indexes,
+                        window=window,
+                        out=out,
+                        resampling=Resampling.average if average else Resampling.nearest,
+                    )
                 if len(masks):
                     self.dataset.read_masks(list(self.plan.mask_bands), window=window, out=masks)
         except RasterioIOError as err:
@@ -250,6 +256,12 @@ class PixelReader:
             ) from err
         n_bands = len(self.plan.bands)
         return pixels[:n_bands], self._valid(pixels[:n_bands], pixels[n_bands:], masks)
+
+    def _reads(self, pixels: NDArray[Any]) -> list[tuple[Any, NDArray[Any]]]:
+        """The bands to read at once, and into what; rasterio reads no two types at once."""
+        if len({self.dataset.dtypes[index - 1] for index in self._indexes}) == 1:
+            return [(list(self._indexes), pixels)]
+        return list(zip(self._indexes, pixels, strict=True))
 
     def _valid(
         self,

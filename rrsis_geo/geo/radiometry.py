@@ -121,7 +121,6 @@ def measure_stretch(scene: Scene) -> Stretch:
         InputError: the file cannot be read.
     """
     reader = scene.reader
-    dtype = np.dtype(reader.dataset.dtypes[reader.plan.bands[0] - 1])
     sample = _sample(scene)
     if not sample.shape[1]:
         logger.warning("%s: no valid pixel found", scene.whole.path)
@@ -131,9 +130,9 @@ def measure_stretch(scene: Scene) -> Stretch:
         none = (0, 0, 0, 0)
         colours = tuple(table.get(index, none)[:3] for index in range(max(table) + 1))
         stretch = Stretch("palette", palette=colours)
-    elif dtype == np.uint8 and not inverted:
+    elif reader.dtype == np.uint8 and not inverted:
         stretch = Stretch("identity")
-    elif dtype == np.uint8:
+    elif reader.dtype == np.uint8:
         stretch = Stretch("linear", lo=(255.0,) * len(sample), hi=(0.0,) * len(sample))
     else:
         stretch = _percentile_stretch(sample, inverted)

@@ -198,3 +198,21 @@ def test_bands_that_are_not_there_are_refused(
 def test_complex_pixels_are_refused(make_scene: MakeScene) -> None:
     with pytest.raises(InputError, match="pixels of type complex64"):
         open_scene(make_scene(dtype="complex64", bands=1))
+
+
+def test_bands_of_several_types_keep_their_values(make_scene: MakeScene, tmp_path: Path) -> None:
+    one = make_scene(60, 90, bands=1, content=lambda row, col, band: row)
+    two = make_scene(60, 90, bands=1, dtype="uint16", content=lambda row, col, band: 900 + col)
+    band = """<VRTRasterBand dataType="{}" band="{}"><SimpleSource>
+      <SourceFilename>{}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"""
+    bands = [("Byte", 1, one), ("UInt16", 2, two), ("Byte", 3, one)]
+    (tmp_path / "mixed.vrt").write_text(
+        '<VRTDataset rasterXSize="90" rasterYSize="60"><SRS>EPSG:32632</SRS>'
+        "<GeoTransform>500000,1,0,5200000,0,-1</GeoTransform>"
+        + "".join(band.format(*values) for values in bands)
+        + "</VRTDataset>"
+    )
+    with open_scene(tmp_path / "mixed.vrt", bands=(1, 2, 3)) as scene:
+        pixels, _ = scene.read(WHOLE)
+        assert pixels.dtype == np.uint16
+        assert pixels[:, 7, 80].tolist() == [7, 980, 7]

@@ -10,12 +10,14 @@ from affine import Affine
 from conftest import LOCAL_WKT
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.rpc import RPC
 from rasterio.windows import Window
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.scene import Area, open_scene
 
 MakeScene = Callable[..., Path]
+PARTS = ("num", "den")
 SCENES = Path(__file__).resolve().parents[3] / "shared/scenes"
 
 
@@ -92,6 +94,21 @@ def test_control_points_only_are_refused_with_the_way_out(tmp_path: Path) -> Non
         dataset.write(np.zeros((3, 10, 10), np.uint8))
     expected = "ground control points only; warp it first: gdalwarp -tps"
     with pytest.raises(InputError, match=expected):
+        open_scene(path)
+
+
+def test_rpc_only_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "rpc.tif"
+    scales = dict.fromkeys(("height", "lat", "long", "line", "samp"), 1.0)
+    rpc = RPC(
+        **{f"{name}_off": 0.0 for name in scales},
+        **{f"{name}_scale": value for name, value in scales.items()},
+        **{f"{axis}_{part}_coeff": [1.0] * 20 for axis in ("line", "samp") for part in PARTS},
+    )
+    profile = {"driver": "GTiff", "width": 10, "height": 10, "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", **profile, rpcs=rpc) as dataset:
+        dataset.write(np.zeros((3, 10, 10), np.uint8))
+    with pytest.raises(InputError, match="RPCs only; warp it first: gdalwarp -rpc"):
         open_scene(path)
 
 
