@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from rrsis_geo.data.paint import (
-    Canvas,
+from rrsis_geo.data.paint import Canvas
+from rrsis_geo.data.paint_basics import (
     Colour,
     Corners,
     Frame,

@@ -10,6 +10,8 @@ from PIL import Image
 
 Pixels = NDArray[np.float32]
 
+_TO_GREY = (0.3, 0.59, 0.11)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Light:
@@ -87,11 +89,12 @@ def light_up(pixels: Pixels, shadow: NDArray[np.uint8], light: Light) -> Pixels:
     """
     depth = shadow.astype(np.float32)[..., None] * np.float32(light.shadow_depth / 255)
     pixels = pixels * (1.0 - depth * np.array((1.03, 1.0, 0.9), np.float32))  # blue sky fills in
-    grey = pixels @ np.array((0.3, 0.59, 0.11), dtype=np.float32)
-    pixels -= grey[..., None]
-    pixels *= np.float32(light.saturation)
-    pixels += grey[..., None]
-    pixels *= np.array(light.gain, dtype=np.float32) / np.float32(255)
+    # Summed by hand: a matrix product would round differently from one processor to the next.
+    red, green, blue = (pixels[..., band] * np.float32(w) for band, w in enumerate(_TO_GREY))
+    grey = red + green + blue
+    gain = np.array(light.gain, dtype=np.float32) / np.float32(255)
+    pixels *= np.float32(light.saturation) * gain
+    pixels += grey[..., None] * (np.float32(1 - light.saturation) * gain)
     np.clip(pixels, 0, 1.2, out=pixels)
     if abs(light.gamma - 1) > 0.02:
         pixels **= np.float32(light.gamma)

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from rrsis_geo.data.paint import Canvas, Colour, Corners, Frame, mix, one_of, pick, shade, vary
+from rrsis_geo.data.paint import Canvas
+from rrsis_geo.data.paint_basics import Colour, Corners, Frame, mix, one_of, pick, shade, vary
 
 _HULLS: dict[str, tuple[Colour, ...]] = {
     "white": ((232, 232, 228), (220, 222, 222), (240, 238, 230)),

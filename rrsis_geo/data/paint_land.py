@@ -5,7 +5,7 @@ import math
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from rrsis_geo.data.paint import Colour, Corners, Points, smooth_noise, vary
+from rrsis_geo.data.paint_basics import Colour, Corners, Points, smooth_noise, vary
 from rrsis_geo.data.paint_camera import Pixels
 
 # First and second colour of the cover, colour of its bare patches.

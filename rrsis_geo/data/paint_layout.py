@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrsis_geo.data.paint import Canvas, Frame
+from rrsis_geo.data.paint import Canvas
+from rrsis_geo.data.paint_basics import Frame
 from rrsis_geo.data.paint_camera import Light
 from rrsis_geo.data.paint_land import Land, Turf
 from rrsis_geo.data.paint_roads import Road

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rrsis_geo.data.paint import Colour, Frame, pick, shade, vary
+from rrsis_geo.data.paint_basics import Colour, Frame, pick, shade, vary
 from rrsis_geo.data.paint_buildings import draw_roof_colour, paint_hall, paint_house
 from rrsis_geo.data.paint_layout import Layout
 from rrsis_geo.data.paint_roads import Road

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from rrsis_geo.data.paint import Colour, Frame, Points, mix, one_of, shade, vary
+from rrsis_geo.data.paint_basics import Colour, Frame, Points, mix, one_of, shade, vary
 from rrsis_geo.data.paint_camera import Pixels
 from rrsis_geo.data.paint_layout import Layout
 from rrsis_geo.data.paint_roads import Road, RoadStyle, find_crossings, paint_roads, wander

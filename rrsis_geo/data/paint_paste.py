@@ -8,7 +8,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from rrsis_geo.data.paint import Canvas, Corners, Frame, mix, pick, shade
+from rrsis_geo.data.paint import Canvas
+from rrsis_geo.data.paint_basics import Corners, Frame, mix, pick, shade
 from rrsis_geo.data.paint_camera import Light, Pixels, draw_light, soften
 from rrsis_geo.data.paint_vehicles import Vehicle, draw_vehicle, outline, paint_vehicle
 from rrsis_geo.data.sample import Instance, LabelledImage

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rrsis_geo.data.paint import Canvas, Colour, Frame, Points, mix, shade, vary
+from rrsis_geo.data.paint import Canvas
+from rrsis_geo.data.paint_basics import Colour, Frame, Points, mix, shade, vary
 
 WHITE_PAINT: Colour = (222, 222, 216)
 YELLOW_PAINT: Colour = (214, 172, 62)

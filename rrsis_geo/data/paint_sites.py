@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rrsis_geo.data.paint import (
-    Canvas,
+from rrsis_geo.data.paint import Canvas
+from rrsis_geo.data.paint_basics import (
     Colour,
     Corners,
     Frame,

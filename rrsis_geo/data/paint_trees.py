@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rrsis_geo.data.paint import Canvas, Colour, Sprite, mix, one_of
+from rrsis_geo.data.paint import Canvas, Sprite
+from rrsis_geo.data.paint_basics import Colour, mix, one_of
 from rrsis_geo.data.paint_camera import Light
 
 _CROWN_PX = 72

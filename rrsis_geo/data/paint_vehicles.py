@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrsis_geo.data.paint import Canvas, Colour, Corners, Frame, mix, one_of, pick, shade, vary
+from rrsis_geo.data.paint import Canvas
+from rrsis_geo.data.paint_basics import Colour, Corners, Frame, mix, one_of, pick, shade, vary
 
 VEHICLES = ("car", "van", "bus", "truck")
 

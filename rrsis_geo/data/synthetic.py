@@ -7,13 +7,14 @@ in the generator passed in. `paste_vehicles` paints vehicles onto the roads of r
 
 import numpy as np
 
-from rrsis_geo.data.paint import pick
+from rrsis_geo.data.paint_basics import pick
 from rrsis_geo.data.paint_camera import Light, draw_light
 from rrsis_geo.data.paint_layout import THEMES, Layout, Theme
 from rrsis_geo.data.paint_life import build, drive, plant
 from rrsis_geo.data.paint_network import lay_parcels, lay_roads, lay_water
 from rrsis_geo.data.paint_paste import paste_vehicles
-from rrsis_geo.data.paint_places import lay_apron, lay_boats, lay_coast, lay_lots, lay_sports
+from rrsis_geo.data.paint_places import lay_lots, lay_sports
+from rrsis_geo.data.paint_ports import lay_apron, lay_boats, lay_coast
 from rrsis_geo.data.paint_vehicles import VEHICLES
 from rrsis_geo.data.sample import LabelledImage
 

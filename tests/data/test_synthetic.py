@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from shapely import Polygon
 
-from rrsis_geo.data.paint import Canvas, Frame, sweep
+from rrsis_geo.data.paint import Canvas
+from rrsis_geo.data.paint_basics import Frame, sweep
 from rrsis_geo.data.paint_camera import Light, soften
 from rrsis_geo.data.paint_paste import find_lane
 from rrsis_geo.data.paint_vehicles import VEHICLES, draw_vehicle, paint_vehicle
