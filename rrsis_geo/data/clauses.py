@@ -98,7 +98,7 @@ def _best(
 
 # --- colour ---
 
-_MOST_OF_IT: Final = 0.55
+_MOST_OF_IT: Final = 0.5
 _NEXT_TO_NOTHING: Final = 0.1
 
 
@@ -148,7 +148,7 @@ def judge_colour(colour: int, candidates: Candidates) -> Verdicts:
     other = rest.copy()
     other[:, neighbours] = 0
     verdicts = np.full(len(candidates), UNCLEAR, np.int8)
-    verdicts[(share >= _MOST_OF_IT) & (rest.max(1) <= 0.3)] = FITS
+    verdicts[(share >= _MOST_OF_IT) & (rest[:, : len(COLOURS)].max(1) <= 0.3)] = FITS
     clearly_other = (other.max(1) >= 0.4) | (rest.max(1) >= 0.6)
     verdicts[(share <= _NEXT_TO_NOTHING) & clearly_other] = FAILS
     return verdicts

@@ -102,7 +102,7 @@ def name_pixels(pixels: NDArray[np.uint8], light: Light = DAYLIGHT) -> NDArray[n
         names[where & (names < 0)] = COLOURS.index(colour)
 
     dull = chroma < 10 + 0.04 * lightness
-    name("black", (lightness < min(27, 0.75 * light.middle)) & (chroma < 12))
+    name("black", (lightness < min(30, 0.75 * light.middle)) & (chroma < 12))
     name("white", dull & (lightness > 79))
     name("gray", (chroma < 10) & (lightness > 38) & (lightness < min(73, light.bright)))
     names[(names < 0) & (chroma < 8) & (lightness < 50)] = DARKISH

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rrsis_geo.data.candidates import FAILS, Candidates, named_categories
+from rrsis_geo.data.candidates import FAILS, FITS, Candidates, named_categories
 from rrsis_geo.data.clauses import (
     BE,
     LARGE,
@@ -169,18 +169,18 @@ def _proposals(
         return
     pairs = [("colour", "position"), ("size", "position"), ("colour", "relation")]
     pairs += [("size", "colour"), ("position", "relation"), ("size", "relation")]
-    made = {name: list(_clauses(labelled, candidates, name, rng)) for name in _SINGLE_KINDS}
+    made: dict[str, list[Clause]] = {}
     for index in rng.permutation(len(pairs)):
+        for name in pairs[index]:
+            if name not in made:
+                made[name] = list(_clauses(labelled, candidates, name, rng))
         first, second = pairs[index]
         for one in made[first]:
-            if one.best_of is None and not (one.verdicts > 0).any():
+            if one.best_of is None and not (one.verdicts == FITS).any():
                 continue
             for other in made[second]:
                 if one.best_of is None or other.best_of is None:
                     yield [one, other]
-
-
-_SINGLE_KINDS: Final = ("colour", "size", "position", "relation")
 
 
 def _clauses(
@@ -233,7 +233,8 @@ def _write_absent(
         present = [name for name in present if category in kinds_of(name)]
     mask = np.zeros(labelled.image.shape[:2], bool)
     if missing and (not present or rng.random() < 0.6):
-        name = missing[int(rng.integers(len(missing)))]
+        weights = np.array([_VEHICLE_WEIGHT if wider_than(name) else 1.0 for name in missing])
+        name = missing[int(rng.choice(len(missing), p=weights / weights.sum()))]
         clauses = _made_up_clauses(labelled, name, rng)
         return Written(phrase(labelled, name, clauses, 0, rng), mask, "absent", name)
     for index in rng.permutation(len(present)):
@@ -265,6 +266,8 @@ def _made_up_clauses(
     return []
 
 
+_VEHICLE_WEIGHT: Final = 2.5
+"""Kinds of vehicles are called absent more often than others: they are taken for one another."""
 _MADE_UP_SIZES: Final = ((LARGEST, True), (SMALLEST, True), (LARGE, False), (SMALL, False))
 _MADE_UP_WEIGHTS: Final = (0.6, 0.1, 0.16, 0.1, 0.04)
 _MADE_UP_COLOURS: Final = np.array([5, 3, 3, 4, 1, 1, 2, 2, 0.5, 4, 0.3, 0.2]) / 26

@@ -22,8 +22,10 @@ from rrsis_geo.data.sources import SOURCE_RULES, complete_categories, parse_gsd_
 from rrsis_geo.errors import InputError
 
 _MIB: Final = 2**20
-_ATTEMPTS: Final = 8
+_ATTEMPTS: Final = 9
 """How many crops are tried for a kind of expression before a plain category is named instead."""
+_ATTEMPTS_PER_CATEGORY: Final = 3
+"""Then another category is tried, lest those be drawn most that are said most easily."""
 _NEEDS_OTHERS: Final = frozenset({"size", "relation", "combination"})
 """Kinds that compare objects: their crops are from the wider half of the scales."""
 _ENOUGH_IMAGES: Final = 150
@@ -252,14 +254,16 @@ class ReferringInstances:
         rng = self._rng if rng is None else rng
         kind = self._kinds[int(rng.choice(len(self._kinds), p=self._kind_weights))]
         while True:
-            for _ in range(_ATTEMPTS):
-                sample = self._try(kind, rng)
+            for attempt in range(_ATTEMPTS):
+                if attempt % _ATTEMPTS_PER_CATEGORY == 0:
+                    category = self._cells[kind].draw_category(rng)
+                sample = self._try(kind, category, self._cells[kind].draw_image(category, rng), rng)
                 if sample is not None:
                     return sample
             kind = "category"
 
-    def _try(self, kind: str, rng: np.random.Generator) -> Sample | None:
-        category, index = self._cells[kind].draw(rng)
+    def _try(self, kind: str, category: str, index: int, rng: np.random.Generator) -> Sample | None:
+        """A sample from an image; None where nothing of the kind can be said of the crop."""
         whole = self.source.labelled(index)
         told: str | None = category
         if kind == "absent":
@@ -276,7 +280,7 @@ class ReferringInstances:
             whole, rng, self.size_px, box=box, turn=self._augment, jitter=self._augment
         )
         written = write_expression(crop, rng, kind, category=told)
-        return None if written is None else _as_sample(crop, written)
+        return None if written is None else as_sample(crop, written)
 
     def _plan(
         self,
@@ -332,13 +336,16 @@ class _Cells:
         self._weights = weights / weights.sum() if len(weights) else weights
         self._images = {name: list(cells[name].values()) for name in self._categories}
 
-    def draw(self, rng: np.random.Generator) -> tuple[str, int]:
-        """A category and the number of an image that has it."""
-        category = self._categories[int(rng.choice(len(self._categories), p=self._weights))]
+    def draw_category(self, rng: np.random.Generator) -> str:
+        """One of the categories that may serve."""
+        return self._categories[int(rng.choice(len(self._categories), p=self._weights))]
+
+    def draw_image(self, category: str, rng: np.random.Generator) -> int:
+        """The number of an image that has the category."""
         images = self._images[category]
         weights = np.array([len(group) for group in images]) ** 0.5
         group = images[int(rng.choice(len(images), p=weights / weights.sum()))]
-        return category, group[int(rng.integers(len(group)))]
+        return group[int(rng.integers(len(group)))]
 
 
 def _may_serve(kind: str, category: str, count: int, counts: Mapping[str, int]) -> bool:
@@ -355,12 +362,13 @@ def _may_serve(kind: str, category: str, count: int, counts: Mapping[str, int]) 
     return True
 
 
-def _as_sample(crop: LabelledImage, written: Written) -> Sample:
+def as_sample(labelled: LabelledImage, written: Written) -> Sample:
+    """What was written about an image, real or painted, as a sample."""
     return Sample(
-        image=crop.image,
+        image=labelled.image,
         expression=written.expression,
         mask=written.mask,
-        id=crop.id,
+        id=labelled.id,
         kind=written.kind,
         category=written.category,
     )
