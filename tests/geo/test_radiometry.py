@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
+from rrsis_geo.geo import radiometry
 from rrsis_geo.geo.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene import Area, open_scene
+from rrsis_geo.geo.windows import spread_windows
 
 MakeScene = Callable[..., Path]
 WHOLE = Window(0, 0, 300, 200)
@@ -102,8 +104,10 @@ def test_a_part_is_stretched_as_the_whole(make_scene: MakeScene) -> None:
 def test_overviews_stand_for_the_scene(
     make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = make_scene(1200, 1100, dtype="uint16", scale=40, bands=1, overviews=[2, 4, 8])
-    plain = make_scene(1200, 1100, dtype="uint16", scale=40, bands=1)
+    monkeypatch.setattr(radiometry, "_SAMPLE_LOW_PX", 2**12)
+    monkeypatch.setattr(radiometry, "_ENOUGH_PX", 2**12)
+    path = make_scene(200, 300, dtype="uint16", scale=40, bands=1, overviews=[2, 4, 8])
+    plain = make_scene(200, 300, dtype="uint16", scale=40, bands=1)
     opened = []
     plain_open = rasterio.open
 
@@ -113,21 +117,25 @@ def test_overviews_stand_for_the_scene(
 
     monkeypatch.setattr(rasterio, "open", spy)
     fast, slow = measured(path), measured(plain)
-    assert opened == [None, 0, None]  # 600 x 550 is the coarsest with enough pixels
+    assert opened == [None, 0, None]  # 100 x 150 is the coarsest with enough pixels
     assert fast.lo == pytest.approx(slow.lo, abs=100)
     assert fast.hi == pytest.approx(slow.hi, abs=100)
 
 
-def test_scarce_data_is_found(make_scene: MakeScene) -> None:
-    invalid = np.ones((2100, 2100), bool)
-    invalid[2050:2070, 67:87] = False
+def test_scarce_data_is_found(make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spread_thinly(height: int, width: int, *, n: int, size_px: int) -> list[Window]:
+        return spread_windows(height, width, n=n, size_px=2)
+
+    monkeypatch.setattr(radiometry, "spread_windows", spread_thinly)
+    invalid = np.ones((200, 300), bool)
+    invalid[150:152, 61:64] = False
     path = make_scene(
-        2100, 2100, bands=1, dtype="uint16", nodata=0, invalid=invalid,
-        content=lambda row, col, band: 500 + col, blocks=256,
+        200, 300, bands=1, dtype="uint16", nodata=0, invalid=invalid,
+        content=lambda row, col, band: 500 + col,
     )  # fmt: skip
     stretch = measured(path)
-    assert 567 <= stretch.lo[0] <= 568
-    assert 585 <= stretch.hi[0] <= 586
+    assert 561 <= stretch.lo[0] < 562
+    assert 562 < stretch.hi[0] <= 563
 
 
 def test_nothing_valid_and_nothing_but_one_value(
