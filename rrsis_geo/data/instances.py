@@ -59,7 +59,7 @@ class InstanceSource:
     """
 
     def __init__(
-        self, instances_path: Path, image_dir: Path | None = None, *, cache_mib: int = 2048
+        self, instances_path: Path, image_dir: Path | None = None, *, cache_mib: int = 1024
     ) -> None:
         """Read a COCO file.
 
