@@ -152,5 +152,6 @@ def _under_timm_names(path: Path, name: str, folder: Path) -> Path:
     if [v.shape for v in given.values()] != [v.shape for v in own.values()]:
         raise ModelError(f"{path}: these are not the weights of {name}")
     logger.info("%s: foreign names, tensors taken in order", path.name)
-    save_file(dict(zip(own, given.values(), strict=True)), folder / "weights.safetensors")
+    named = {key: value.contiguous() for key, value in zip(own, given.values(), strict=True)}
+    save_file(named, folder / "weights.safetensors")
     return folder / "weights.safetensors"
