@@ -1,19 +1,21 @@
 """From the files of the shards to the results: one raster a kind, one layer, one picture."""
 
+import shutil
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import rasterio
 from affine import Affine
 from rasterio.windows import Window
 
-from rrsis_geo import __version__
+from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.features import Features, make_features
 from rrsis_geo.geo.masks import Kind, RasterWriter
 from rrsis_geo.geo.pixels import geo_env
 from rrsis_geo.geo.preview import PreviewPainter
 from rrsis_geo.geo.scene import Scene
+from rrsis_geo.geo.staging import staged
 from rrsis_geo.geo.vector_io import write_layer
 from rrsis_geo.geo.vectorize import merge_shards
 from rrsis_geo.geo.windows import BLOCK_PX
@@ -46,7 +48,7 @@ class Merger:
         self.area_m2 = 0.0
         options = plan.options
         self._features = make_features(
-            merge_shards(load_objects(files.objects) for files in shards),
+            merge_shards(load_objects(part) for files in shards for part in files.parts()),
             transform=plan.scene.transform,
             crs=plan.scene.crs,
             gsd_m=plan.scene.gsd_m,
@@ -72,7 +74,7 @@ class Merger:
             self._counted(self._features, painter),
             crs=plan.scene.crs,
             expression=plan.expression,
-            provenance=provenance(plan),
+            provenance=plan.provenance(),
             overwrite=outputs.overwrite,
         )
         if painter is not None and outputs.preview is not None:
@@ -94,11 +96,12 @@ class Merger:
         Raises:
             OutputError: the disk is full, or the place cannot be written.
         """
-        scene = self._plan.scene
-        names = ("software", "expression", "plan_hash")
-        tags = {name: str(provenance(self._plan)[name]) for name in names}
-        tags["model"] = self._plan.model.name
+        scene, tags = self._plan.scene, self._plan.raster_tags()
         path = self._outputs.files()[kind]
+        if len(self._shards) == 1:
+            with staged(path, overwrite=self._outputs.overwrite) as part:
+                _move(self._shards[0].raster(kind), part)
+            return
         with RasterWriter(path, kind, scene.shape, scene.crs, scene.transform, tags=tags) as writer:
             for shard, files in zip(self._plan.shards, self._shards, strict=True):
                 with geo_env(), rasterio.open(files.raster(kind)) as dataset:
@@ -106,6 +109,13 @@ class Merger:
                         n_rows = min(ROWS_AT_ONCE, shard.n_rows - row)
                         window = Window(0, row, scene.width, n_rows)
                         writer.write_band(shard.row_start + row, dataset.read(1, window=window))
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        shutil.move(source, target)
+    except OSError as err:
+        raise OutputError(f"{target}: cannot be written ({err.strerror or err})") from err
 
 
 def _painter(scene: Scene, plan: Plan) -> PreviewPainter:
@@ -118,8 +128,3 @@ def _painter(scene: Scene, plan: Plan) -> PreviewPainter:
         info.transform @ Affine.scale(col_step, row_step),
         m_per_px=None if info.gsd_col_m is None else info.gsd_col_m * col_step,
     )
-
-
-def provenance(plan: Plan) -> dict[str, Any]:
-    """What made a result, ready for JSON: enough to make it again."""
-    return {"software": f"rrsis-geo {__version__}", "plan_hash": plan.hash, **plan.to_dict()}

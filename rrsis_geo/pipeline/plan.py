@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from numpy import float32, uint8
 from numpy.typing import NDArray
 
+from rrsis_geo import __version__
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.radiometry import Stretch
 from rrsis_geo.geo.rows import ModelGrid, model_grid
@@ -27,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 SAME_GSD = 0.02
 """Ground pixels that differ by less than this share are taken for equal."""
-SHARD_PX = 2**28
-"""Output pixels of a shard, about: bounds what is held of its closed objects."""
+SHARD_PX = 2**29
+"""Output pixels of a shard, about: an hour or so of a small network's work on a processor."""
 SHARD_MIN_ROWS = 4096
 """Under this, the window row that each shard computes again would cost over a tenth."""
 
@@ -193,6 +194,19 @@ class Plan:
         """Sha256 of all that decides the result; the shards do not."""
         text = json.dumps(self._deciding(), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def provenance(self) -> dict[str, Any]:
+        """What made a result, ready for JSON: enough to make it again."""
+        return {"software": f"rrsis-geo {__version__}", "plan_hash": self.hash, **self.to_dict()}
+
+    def raster_tags(self) -> dict[str, str]:
+        """The same in short."""
+        return {
+            "software": f"rrsis-geo {__version__}",
+            "plan_hash": self.hash,
+            "expression": self.expression,
+            "model": self.model.name,
+        }
 
     def _deciding(self) -> dict[str, Any]:
         scene = self.scene

@@ -34,6 +34,8 @@ from rrsis_geo.pipeline.plan import Plan, WindowPredictor
 T = TypeVar("T")
 READ_AHEAD = 1
 """Window rows that wait, read, while the network runs."""
+OBJECTS_HELD = 100_000
+"""Closed objects that are kept in memory, about, before they are saved."""
 
 
 @dataclass(slots=True)
@@ -78,10 +80,13 @@ class ShardFiles:
     folder: Path
     index: int
 
-    @property
-    def objects(self) -> Path:
-        """Closed objects and open pieces."""
-        return self.folder / f"shard-{self.index:04d}.npz"
+    def part(self, number: int) -> Path:
+        """Closed objects and open pieces of a run of its rows."""
+        return self.folder / f"shard-{self.index:04d}.objects-{number:05d}.npz"
+
+    def parts(self) -> list[Path]:
+        """All of these that there are, from the top down."""
+        return sorted(self.folder.glob(f"shard-{self.index:04d}.objects-*.npz"))
 
     def raster(self, kind: Kind) -> Path:
         """Its rows of the mask or of the probability."""
@@ -134,13 +139,13 @@ def run_shard(
             kind: stack.enter_context(_raster_writer(plan, shard, files.raster(kind), kind))
             for kind in rasters
         }
-        sink = _BandSink(plan, shard, writers)
+        sink = _BandSink(plan, shard, files, writers)
         for row in stack.enter_context(read_ahead(window_rows)):
             for col_j, logits in _predict(row, predictor, words, batch_size, stats):
                 mosaic.add(row.row_i, col_j, logits)
             sink.push(*mosaic.finish_row(row.row_i), row.source_valid)
             on_window_row()
-        sink.save(files.objects)
+        sink.finish()
     return stats
 
 
@@ -164,6 +169,7 @@ def _predict(
 
 
 def _raster_writer(plan: Plan, shard: Shard, path: Path, kind: Kind) -> RasterWriter:
+    """For the raster of a shard; that of the only one is the scene's, whole."""
     scene = plan.scene
     return RasterWriter(
         path,
@@ -171,16 +177,25 @@ def _raster_writer(plan: Plan, shard: Shard, path: Path, kind: Kind) -> RasterWr
         (shard.n_rows, scene.width),
         scene.crs,
         scene.transform @ Affine.translation(0, shard.row_start),
-        overviews=False,
+        tags=plan.raster_tags(),
+        overviews=len(plan.shards) == 1,
     )
 
 
 class _BandSink:
     """Takes finished rows of logits on the model grid; makes masks and objects on the scene's."""
 
-    def __init__(self, plan: Plan, shard: Shard, writers: Mapping[Kind, RasterWriter]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        shard: Shard,
+        files: ShardFiles,
+        writers: Mapping[Kind, RasterWriter],
+    ) -> None:
         scene, grid, threshold = plan.scene, plan.grid, plan.options.threshold
         self._shard = shard
+        self._files = files
+        self._width = scene.width
         self._writers = writers
         self._limit = np.float32(math.log(threshold / (1 - threshold)))
         self._resampler = RowResampler(
@@ -191,6 +206,7 @@ class _BandSink:
         self._valid = ValidRows(scene.width)
         self._vectorizer = BandVectorizer(scene.width, row_start=shard.row_start)
         self._closed: list[Objects] = []
+        self._n_closed = self._n_parts = 0
 
     def push(self, row_start: int, logits: NDArray[np.float32], valid: ValidRows) -> None:
         """Take the next rows, float32 [n, W] on the model grid, and the validity read for them."""
@@ -213,31 +229,39 @@ class _BandSink:
             encoded = encode_mask(mask, valid)
             self._writers["mask"].write_band(row_start - self._shard.row_start, encoded)
         closed = self._vectorizer.add_band(row_start, mask, probability)
-        if len(closed):
-            self._closed.append(closed)
+        self._closed.append(closed)
+        self._n_closed += len(closed)
+        if self._n_closed >= OBJECTS_HELD:
+            self._save_part(row_start + len(mask))
 
-    def save(self, path: Path) -> None:
-        """Write the objects, when all rows have come.
+    def finish(self) -> None:
+        """Save what is left, when all rows have come.
 
         Raises:
             OutputError: the disk is full, or the folder is gone.
         """
         assert self._resampler.done, "rows are missing"
+        self._save_part(self._shard.row_stop)
+
+    def _save_part(self, row_stop: int) -> None:
+        """Write the objects closed so far, and what is open; go on below as a shard would."""
+        path = self._files.part(self._n_parts)
         arrays: dict[str, Any] = {
             **Objects.concat(self._closed).to_arrays(),
             **self._vectorizer.finish().to_arrays(),
         }
-        part = path.with_suffix(".part")
         try:
-            with part.open("wb") as file:
+            with path.open("wb") as file:
                 np.savez(file, **arrays)
-            part.replace(path)
         except OSError as err:
             raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
+        self._vectorizer = BandVectorizer(self._width, row_start=row_stop)
+        self._closed, self._n_closed = [], 0
+        self._n_parts += 1
 
 
 def load_objects(path: Path) -> tuple[Objects, OpenStrip]:
-    """The closed objects and the open pieces that a shard left."""
+    """The closed objects and the open pieces of a part."""
     with np.load(path) as arrays:
         return Objects.from_arrays(arrays), OpenStrip.from_arrays(arrays)
 

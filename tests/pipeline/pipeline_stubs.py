@@ -49,7 +49,8 @@ class RedPredictor:
         if self.restless:
             place = np.linspace(-1, 1, size, dtype=np.float32)
             logits = logits + place[:, None] + 0.5 * place
-            logits = logits + images.mean(axis=(1, 2, 3), dtype=np.float32)[:, None, None] / 50
+            mean = images.mean(axis=(1, 2, 3), dtype=np.float32)[:, None, None]
+            logits = logits + (mean - 105) / 20
         presence = None
         if self.presence is not None:
             presence = np.full(len(images), self.presence, np.float32)

@@ -16,6 +16,7 @@ from rrsis_geo.geo.objects import Objects
 from rrsis_geo.geo.radiometry import measure_stretch
 from rrsis_geo.geo.scene import open_scene
 from rrsis_geo.geo.vectorize import merge_shards
+from rrsis_geo.pipeline import shard
 from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions, make_plan
 from rrsis_geo.pipeline.shard import (
     ShardFiles,
@@ -50,24 +51,26 @@ def run_shards(
         )
         folder.mkdir()
         shards = plan.shards[::-1] if backwards else plan.shards
-        for shard in shards:
+        for each in shards:
             stats = run_shard(
                 scene,
                 plan,
-                shard,
+                each,
                 predictor,
                 predictor.encode("red things"),
-                ShardFiles(folder, shard.index),
+                ShardFiles(folder, each.index),
                 rasters=("mask", "probability"),
                 batch_size=batch_size,
             )
             total.add(stats)
-    files = [ShardFiles(folder, shard.index) for shard in plan.shards]
+    files = [ShardFiles(folder, each.index) for each in plan.shards]
     rasters = [
         np.concatenate([rasterio.open(file.raster(kind)).read(1) for file in files])
         for kind in ("mask", "probability")
     ]
-    objects = Objects.concat(list(merge_shards(load_objects(file.objects) for file in files)))
+    objects = Objects.concat(
+        list(merge_shards(load_objects(part) for file in files for part in file.parts()))
+    )
     return rasters[0], rasters[1], objects, total
 
 
@@ -117,6 +120,19 @@ def test_resampled_shards_meet_without_a_seam(
     )
     assert whole[0].shape == (1100, 90)
     assert np.array_equal(whole[1], parts[1])
+    for name, array in whole[2].to_arrays().items():
+        assert np.array_equal(array, parts[2].to_arrays()[name]), name
+
+
+def test_saving_objects_more_often_changes_nothing(
+    make_blobs: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_blobs(600, 200)
+    whole = run_shards(path, tmp_path / "whole", RedPredictor(restless=True))
+    monkeypatch.setattr(shard, "OBJECTS_HELD", 5)
+    parts = run_shards(path, tmp_path / "parts", RedPredictor(restless=True), rows_per_shard=512)
+    assert len(list((tmp_path / "whole").glob("*.npz"))) == 1
+    assert len(list((tmp_path / "parts").glob("*.npz"))) > 4
     for name, array in whole[2].to_arrays().items():
         assert np.array_equal(array, parts[2].to_arrays()[name]), name
 
