@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from rrsis_geo.data.expressions import write_expression
 from rrsis_geo.data.instances import InstanceSource, ReferringInstances
 from rrsis_geo.data.sample import Sample
+from rrsis_geo.data.synthetic import CATEGORIES as PAINTED_CATEGORIES
 from rrsis_geo.data.synthetic import paint_scene
 from rrsis_geo.errors import ConfigError
 
@@ -59,6 +60,13 @@ class SampleStream(Dataset[Sample]):
                 scale_range=config.scale_range,
                 gsd_range_m=config.gsd_range_m,
             )
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """The categories that samples may speak of."""
+        painted = PAINTED_CATEGORIES if self._config.painted_share > 0 else frozenset()
+        real = () if self._real is None else self._real.source.counts
+        return painted.union(*(counts.keys() for counts in real))
 
     def __len__(self) -> int:
         return self._length

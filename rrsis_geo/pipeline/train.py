@@ -57,6 +57,8 @@ class TrainConfig:
     """One training run. ``net`` holds the network's name and its settings."""
 
     name: str
+    summary: str = ""
+    """One line about the model, for those who choose one."""
     seed: int = 0
     net: dict[str, Any]
     image: ImageSpec = field(default_factory=ImageSpec)
@@ -135,10 +137,11 @@ def train_model(
         torch.set_rng_state(state["rng"])
         _forget_after(run_dir, start)
     val = _validation(config)
+    stream = SampleStream(config.data, seed=config.seed, length=config.steps * config.batch_size)
     scores: Scores | None = None
     net.train()
     saved = time.monotonic()
-    for step, batch in enumerate(_batches(config, tokenizer, start), start=start + 1):
+    for step, batch in enumerate(_batches(config, stream, tokenizer, start), start=start + 1):
         losses = train_step(
             net, batch, optimizer, schedule, clip_norm=config.optim.clip_norm, dtype=dtype
         )
@@ -153,7 +156,15 @@ def train_model(
             logger.info("step %d: validation gIoU %.4f, mIoU %.4f", step, scored.giou, scored.miou)
             if scored.giou > best:
                 best, scores = scored.giou, scored
-                _save(run_dir / "model", config, averaged, tokenizer, scored, step)
+                about = {
+                    "summary": config.summary,
+                    "categories": sorted(stream.categories),
+                    "trained_with": to_dict(config),
+                    "steps": step,
+                    "val_scores": scored.to_dict(),
+                    "versions": {"rrsis-geo": __version__, "torch": torch.__version__},
+                }
+                save_bundle(run_dir / "model", averaged, tokenizer, config.image, about)
         if time.monotonic() - saved > 60 * config.checkpoint_minutes or step == config.steps:
             state = {name: part.state_dict() for name, part in parts.items()}
             rng = torch.get_rng_state()
@@ -194,8 +205,9 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
     return {key: value for key, value in config.net.items() if key != "name"}
 
 
-def _batches(config: TrainConfig, tokenizer: Tokenizer, start: int) -> Iterator[Batch]:
-    stream = SampleStream(config.data, seed=config.seed, length=config.steps * config.batch_size)
+def _batches(
+    config: TrainConfig, stream: SampleStream, tokenizer: Tokenizer, start: int
+) -> Iterator[Batch]:
     rest = Subset(stream, range(start * config.batch_size, len(stream)))
     return iter(
         DataLoader(
@@ -223,23 +235,6 @@ def _validation(config: TrainConfig) -> list[Sample]:
         painted_sample(np.random.default_rng([seed, i]), data.size_px, data.gsd_range_m)
         for i in range(n_painted)
     ]
-
-
-def _save(
-    folder: Path,
-    config: TrainConfig,
-    net: ReferringNet,
-    tokenizer: Tokenizer,
-    scores: Scores,
-    step: int,
-) -> None:
-    about = {
-        "trained_with": to_dict(config),
-        "steps": step,
-        "val_scores": scores.to_dict(),
-        "versions": {"rrsis-geo": __version__, "torch": torch.__version__},
-    }
-    save_bundle(folder, net, tokenizer, config.image, about)
 
 
 def _log(run_dir: Path, facts: dict[str, Any]) -> None:

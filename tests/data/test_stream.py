@@ -20,6 +20,7 @@ def test_a_sample_depends_on_seed_and_number_alone():
     other = SampleStream(config, seed=4, length=10)[0]
     assert not np.array_equal(other.image, forward[0].image)
     assert len(stream) == 10
+    assert {"truck", "road", "building"} <= stream.categories
 
 
 def test_painted_samples_have_a_target_unless_it_is_absent():

@@ -64,6 +64,7 @@ def test_a_run_leaves_a_bundle_its_config_and_a_log(config, tmp_path):
     assert scores.n == 4
     bundle = load_bundle(str(tmp_path / "run" / "model"))
     assert bundle.about["steps"] == 4
+    assert "truck" in bundle.about["categories"]
     assert build(TrainConfig, json.loads((tmp_path / "run" / "config.json").read_text())) == config
     lines = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["val"]["n"] == 4
