@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from rrsis_geo import __version__, console
-from rrsis_geo.errors import ConfigError, RrsisError
+from rrsis_geo.errors import ConfigError, ModelError, RrsisError
 
 if TYPE_CHECKING:
     from rrsis_geo.pipeline.info import SceneFacts
@@ -257,11 +257,13 @@ def info(
 def models(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
     """List the model bundles that can be used."""
     console.setup_logging(verbose=verbose)
-    from rrsis_geo.pipeline.info import list_models
+    from rrsis_geo.pipeline.info import bundle_places, list_models
 
     found = list_models()
     if as_json:
         console.print_json([asdict(model) for model in found])
+    elif not found:
+        raise ModelError(f"no model bundle in any of: {', '.join(bundle_places())}")
     else:
         console.print_table(
             ("model", "network", "size", "what", "folder"),
@@ -344,15 +346,17 @@ def _bands(text: str | None) -> tuple[int, ...] | None:
 def _print_report(report: "SegmentReport") -> None:
     """The result as people read it."""
     objects = "object" if report.n_objects == 1 else "objects"
+    skipped = f", and {report.skipped} skipped that hold no data" if report.skipped else ""
     console.print_facts(
         f'{report.n_objects} {objects} for "{report.expression}" in {report.scene}',
         [
             ("area", console.area(report.area_m2)),
-            ("windows", f"{report.windows} ({report.skipped} more hold no data)"),
+            ("windows", f"{report.windows}{skipped}"),
             (
                 "time",
-                f"{console.duration(report.seconds)}, "
-                f"{console.duration(report.network_seconds)} of it in the network",
+                f"{console.duration(report.seconds)}: "
+                f"{console.duration(report.load_seconds)} to load the model, "
+                f"{console.duration(report.network_seconds)} in the network",
             ),
             *((name, str(path)) for name, path in report.outputs.items()),
         ],

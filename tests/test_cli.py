@@ -1,13 +1,15 @@
 """Commands as users call them: results on stdout, one clear line on stderr, the right exit code."""
 
 import json
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,20 @@ class BrightPredictor:
 
     def logits(self, images: NDArray[np.uint8], words: Any) -> Output:
         return Output((images[..., 0].astype(np.float32) - 180.5) / 8)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Commands set up logging for a process of their own; put back what was."""
+    package = logging.getLogger("rrsis_geo")
+    foreign = logging.getLogger("py.warnings")
+    before = [(log, log.handlers[:], log.level, log.propagate) for log in (package, foreign)]
+    with warnings.catch_warnings():
+        yield
+    logging.captureWarnings(False)
+    for log, handlers, level, propagate in before:
+        log.handlers, log.propagate = handlers, propagate
+        log.setLevel(level)
 
 
 @pytest.fixture
@@ -441,6 +457,49 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = {record["name"]: record for record in json.loads(Run("models", "--json").out)}
     assert records["tiny"]["size_bytes"] == 2048
     assert "is not JSON" in records["broken"]["problem"]
+
+
+def test_models_when_there_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from rrsis_geo import bundle
+    from rrsis_geo.pipeline import info
+
+    monkeypatch.setattr(bundle, "bundle_folders", lambda: [tmp_path])
+    monkeypatch.setattr(info, "bundle_folders", lambda: [tmp_path])
+    Run("models").failed(4, "no model bundle", str(tmp_path))
+    assert Run("models", "--json").out.strip() == "[]"
+
+
+def test_real_bundle_from_end_to_end(
+    make_scene: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network of torch, saved, loaded and run: only its training is missing."""
+    import tiny_net
+
+    from rrsis_geo.bundle import save_bundle
+
+    monkeypatch.chdir(tmp_path)
+    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
+    about = {"categories": ["truck"]}
+    scene = make_scene(200, 300)
+    with tiny_net.registered():
+        save_bundle(tmp_path / "tiny", tiny_net.make_net(), tokenizer, spec, about)
+        run = Run(
+            *("segment", scene, "the truck on the road beside all the old buildings there"),
+            *("--model", "tiny", "-o", "o.gpkg", "--overlap", 16, "--json", "--threads", 1),
+            *("--dtype", "fp32"),
+        )
+        wrong = Run("segment", scene, "truck", "--model", "tiny", "--device", "gpu")
+    wrong.failed(2, "device must be")
+    assert run.code == 0, (run.err, run.result.exception)
+    record = json.loads(run.out)
+    assert record["model"] == "tiny"
+    assert 0 < record["presence_max"] < 1
+    assert 'its end "' in run.err
+    assert "not trained on" in run.err
+    layer = gpd.read_file(
+        "o.gpkg", layer="the_truck_on_the_road_beside_all_the_old_buildings_there"
+    )
+    assert len(layer) == record["n_objects"]
 
 
 def test_train_passes_everything_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pyproj import CRS as ProjCRS
 
-from rrsis_geo.bundle import MODEL_FILE, find_bundle, list_bundles
+from rrsis_geo.bundle import MODEL_FILE, bundle_folders, find_bundle, list_bundles
 from rrsis_geo.errors import ModelError
 from rrsis_geo.geo.pixels import CACHE_MB
 from rrsis_geo.geo.radiometry import measure_stretch
@@ -159,6 +159,11 @@ def list_models() -> list[BundleFacts]:
         )
         for summary in list_bundles()
     ]
+
+
+def bundle_places() -> list[str]:
+    """The folders in which bundles are looked for by name."""
+    return [str(folder) for folder in bundle_folders()]
 
 
 def crs_name(info: SceneInfo) -> str | None:

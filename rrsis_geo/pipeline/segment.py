@@ -55,6 +55,7 @@ class SegmentReport:
         presence_max: the highest probability that the target is in a window, None where the model
             does not say.
         seconds: of the whole run.
+        load_seconds: of it to load the model.
         network_seconds: of it in the network.
         plan_hash: of all that decides the result.
         warnings: what the user was told.
@@ -70,6 +71,7 @@ class SegmentReport:
     skipped: int
     presence_max: float | None
     seconds: float
+    load_seconds: float
     network_seconds: float
     plan_hash: str
     warnings: tuple[str, ...] = field(default=())
@@ -123,7 +125,9 @@ def segment_scene(
     ):
         part = part_of(whole, options)
         outputs.check_space(part.info.width * part.info.height)
+        before_load = time.perf_counter()
         predictor = predictor or _load_predictor(options)
+        load_seconds = time.perf_counter() - before_load
         words = predictor.encode(expression)
         plan = make_plan(
             part.info, expression, ModelFacts.of(predictor), options, measure_stretch(whole)
@@ -152,6 +156,7 @@ def segment_scene(
         skipped=stats.skipped,
         presence_max=None if presence is None else 1 / (1 + math.exp(-presence)),
         seconds=time.perf_counter() - started,
+        load_seconds=load_seconds,
         network_seconds=stats.network_seconds,
         plan_hash=plan.hash,
         warnings=tuple(warnings),

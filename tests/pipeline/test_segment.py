@@ -414,10 +414,11 @@ def test_failure_removes_all_temporary_files(
 ) -> None:
     scene = make_blobs()
     folder = tmp_path / "out"
+    handlers = logging.getLogger("rrsis_geo").handlers[:]
     with pytest.raises(type(error)):
         Result(scene, folder, FailingPredictor(error))
     assert not list(folder.iterdir())
-    assert not logging.getLogger("rrsis_geo").handlers
+    assert logging.getLogger("rrsis_geo").handlers == handlers
 
 
 def test_failure_leaves_the_last_result_as_it_was(make_blobs: MakeScene, tmp_path: Path) -> None:
