@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from torch.utils.data import Dataset
 
-from rrsis_geo.data.expressions import write_expression
+from rrsis_geo.data.expressions import KIND_WEIGHTS, write_expression
 from rrsis_geo.data.instances import InstanceSource, ReferringInstances
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.data.synthetic import CATEGORIES as PAINTED_CATEGORIES
@@ -22,7 +22,6 @@ PAINTED_KINDS: Final = {
     "position": 0.1,
     "relation": 0.18,
     "combination": 0.12,
-    "absent": 0.16,
 }
 """Kinds of expressions about painted scenes, whose relations are known: those weigh more there."""
 PAINTED_FOCUS: Final = {"truck": 0.25, "bus": 0.1, "van": 0.1, "car": 0.1, "": 0.45}
@@ -42,11 +41,14 @@ class StreamConfig:
     """Pixels of a real image per pixel of a sample."""
     gsd_range_m: tuple[float, float] = (0.12, 0.8)
     painted_share: float = 0.3
+    absent_share: float = 0.25
+    """Samples whose target is absent; most windows of a scene are such."""
     val_samples: int = 300
 
     def __post_init__(self) -> None:
-        if not 0 <= self.painted_share <= 1:
-            raise ConfigError(f"painted_share must be in [0, 1], got {self.painted_share}")
+        for name in ("painted_share", "absent_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         if self.size_px % 32:
             raise ConfigError(f"size_px must be a multiple of 32, got {self.size_px}")
 
@@ -61,6 +63,7 @@ class SampleStream(Dataset[Sample]):
             self._real = ReferringInstances(
                 InstanceSource(config.instances),
                 config.size_px,
+                kinds=_with_absent(KIND_WEIGHTS, config.absent_share),
                 scale_range=config.scale_range,
                 gsd_range_m=config.gsd_range_m,
             )
@@ -78,18 +81,28 @@ class SampleStream(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng([self._seed, index])
         if self._real is None or rng.random() < self._config.painted_share:
-            return painted_sample(rng, self._config.size_px, self._config.gsd_range_m)
+            return painted_sample(
+                rng,
+                self._config.size_px,
+                self._config.gsd_range_m,
+                absent_share=self._config.absent_share,
+            )
         return self._real.sample(rng)
 
 
 def painted_sample(
-    rng: np.random.Generator, size_px: int, gsd_range_m: tuple[float, float]
+    rng: np.random.Generator,
+    size_px: int,
+    gsd_range_m: tuple[float, float],
+    *,
+    absent_share: float = 0.2,
 ) -> Sample:
     """A painted scene with an expression about it."""
     low, high = np.log(gsd_range_m)
+    kinds = _with_absent(PAINTED_KINDS, absent_share)
     while True:
         scene = paint_scene(rng, size_px, size_px, float(np.exp(rng.uniform(low, high))))
-        kind, category = _draw(PAINTED_KINDS, rng), _draw(PAINTED_FOCUS, rng)
+        kind, category = _draw(kinds, rng), _draw(PAINTED_FOCUS, rng)
         written = (
             (category and write_expression(scene, rng, kind, category=category))
             or write_expression(scene, rng, kind)
@@ -109,3 +122,10 @@ def painted_sample(
 def _draw(shares: Mapping[str, float], rng: np.random.Generator) -> str:
     weights = np.array(list(shares.values()))
     return list(shares)[int(rng.choice(len(shares), p=weights / weights.sum()))]
+
+
+def _with_absent(kinds: Mapping[str, float], absent_share: float) -> dict[str, float]:
+    """The shares of kinds, scaled so that "absent" has the share given."""
+    present = {kind: share for kind, share in kinds.items() if kind != "absent"}
+    rest = (1 - absent_share) / sum(present.values())
+    return {**{kind: share * rest for kind, share in present.items()}, "absent": absent_share}
