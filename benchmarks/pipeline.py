@@ -9,7 +9,6 @@ it again, block by block, which no program that reads and writes rasters can do 
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -175,9 +174,9 @@ def measure_pipeline(folder: Path, rasters: str) -> dict[str, float]:
     outputs = Outputs(
         folder / "result.gpkg", **{kind: folder / f"{kind}.tif" for kind in wanted}, overwrite=True
     )
-    before = _resident_bytes()
+    before = _status_bytes("VmRSS")
     result = segment_scene(folder / "scene.tif", "bright discs", outputs, predictor=Threshold())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = _status_bytes("VmHWM")
     return {
         "seconds": result.seconds,
         "network": result.network_seconds,
@@ -201,9 +200,10 @@ def timed(function: Callable[..., Any], clock: dict[str, float], name: str) -> C
     return call
 
 
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+def _status_bytes(name: str) -> int:
+    """What Linux says of this process; getrusage would begin with the peak of the parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def report(shape: tuple[int, int], floor: dict[str, float], ours: dict[str, float]) -> None:
