@@ -54,16 +54,25 @@ SceneArgument = Annotated[
     Path, typer.Argument(metavar="SCENE", help="A georeferenced raster that GDAL reads.")
 ]
 ModelOption = Annotated[
-    str, typer.Option("--model", help="Name or folder of a model bundle; see `models`.")
+    str,
+    typer.Option(
+        "--model", help="Name or folder of a model bundle; see `models`.", rich_help_panel="Model"
+    ),
 ]
 BandsOption = Annotated[
     str | None,
     typer.Option(
-        metavar="R,G,B", help="Bands to use, from 1. Default: what the file says of its colours."
+        metavar="R,G,B",
+        help="Bands to use, from 1. Default: what the file says of its colours.",
+        rich_help_panel="Scene",
     ),
 ]
 NodataOption = Annotated[
-    float | None, typer.Option(help="Value of pixels without data, where the file does not say it.")
+    float | None,
+    typer.Option(
+        help="Value of pixels without data, where the file does not say it.",
+        rich_help_panel="Scene",
+    ),
 ]
 GsdOption = Annotated[
     float | None,
@@ -71,25 +80,44 @@ GsdOption = Annotated[
         "--gsd",
         metavar="METRES",
         help="Ground pixel to work at. Default: within what the model knows.",
+        rich_help_panel="Scene",
     ),
 ]
 NoResampleOption = Annotated[
-    bool, typer.Option("--no-resample", help="Work on the scene's own pixels, whatever their size.")
+    bool,
+    typer.Option(
+        "--no-resample",
+        help="Work on the scene's own pixels, whatever their size.",
+        rich_help_panel="Scene",
+    ),
 ]
-OverlapOption = Annotated[int, typer.Option(metavar="PIXELS", help="Overlap of windows.")]
+OverlapOption = Annotated[
+    int, typer.Option(metavar="PIXELS", help="Overlap of windows.", rich_help_panel="Scene")
+]
 BboxOption = Annotated[
     str | None,
     typer.Option(
         metavar="L,B,R,T",
         help="Only this rectangle: left,bottom,right,top in the scene's CRS, "
         "or in another one that follows: L,B,R,T,EPSG:4326.",
+        rich_help_panel="Scene",
     ),
 ]
 AoiOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Only inside the polygons of this vector file.")
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Only inside the polygons of this vector file.",
+        rich_help_panel="Scene",
+    ),
 ]
 AllowNoCrsOption = Annotated[
-    bool, typer.Option("--allow-no-crs", help="Accept a scene without CRS; results in pixels.")
+    bool,
+    typer.Option(
+        "--allow-no-crs",
+        help="Accept a scene without CRS; results in pixels.",
+        rich_help_panel="Scene",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")]
@@ -102,16 +130,28 @@ OutOption = Annotated[
         metavar="FILE",
         help="Polygons, by suffix: .gpkg .shp .geojson .fgb .parquet. "
         "Default: SCENE_EXPRESSION.gpkg in the current folder.",
+        rich_help_panel="Result",
     ),
 ]
 MaskOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Also write the mask, a GeoTIFF of 0 and 1.")
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Also write the mask before --min-area: a GeoTIFF of 0 and 1.",
+        rich_help_panel="Result",
+    ),
 ]
 ProbabilityOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Also write the probability, a GeoTIFF.")
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Also write the probability, a GeoTIFF.", rich_help_panel="Result"
+    ),
 ]
 PreviewOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Also draw the result over the scene, a PNG.")
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Also draw the result over the scene, a PNG.", rich_help_panel="Result"
+    ),
 ]
 
 
@@ -131,7 +171,9 @@ def root(
     """Say what you are looking for in an overhead scene; get georeferenced polygons."""
 
 
-@app.command()
+@app.command(
+    epilog='Example: rrsis-geo segment scene.tif "the truck on the road" --preview trucks.png'
+)
 def segment(
     scene: SceneArgument,
     expression: Annotated[
@@ -139,18 +181,36 @@ def segment(
     ],
     out: OutOption = None,
     model: ModelOption = DEFAULT_MODEL,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel="Model")
+    ] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="auto, fp32, bf16, fp16.", rich_help_panel="Model")
+    ] = "auto",
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Windows at once. Never changes the result.")
+        int | None,
+        typer.Option(
+            min=1, help="Windows at once. Default: suits the device.", rich_help_panel="Model"
+        ),
     ] = None,
     overlap: OverlapOption = 128,
-    threshold: Annotated[float, typer.Option(help="Probability above which a pixel counts.")] = 0.5,
+    threshold: Annotated[
+        float,
+        typer.Option(help="Probability above which a pixel counts.", rich_help_panel="Result"),
+    ] = 0.5,
     min_area: Annotated[
-        float, typer.Option(metavar="M2", help="Drop objects smaller than this, in square metres.")
+        float,
+        typer.Option(
+            metavar="M2",
+            help="Drop objects smaller than this, in square metres.",
+            rich_help_panel="Result",
+        ),
     ] = 0.0,
     simplify: Annotated[
-        float, typer.Option(metavar="METRES", help="Straighten outlines by up to this.")
+        float,
+        typer.Option(
+            metavar="METRES", help="Straighten outlines by up to this.", rich_help_panel="Result"
+        ),
     ] = 0.0,
     bbox: BboxOption = None,
     aoi: AoiOption = None,
@@ -162,11 +222,12 @@ def segment(
     probability: ProbabilityOption = None,
     preview: PreviewOption = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace existing output.")
+        bool, typer.Option("--overwrite", help="Replace existing output.", rich_help_panel="Result")
     ] = False,
     allow_no_crs: AllowNoCrsOption = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Processor threads for the network.")
+        int | None,
+        typer.Option(min=1, help="Processor threads for the network.", rich_help_panel="Model"),
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

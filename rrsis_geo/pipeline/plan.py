@@ -68,8 +68,8 @@ class SegmentOptions:
         model: name or folder of a bundle.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         dtype: "auto", "fp32", "bf16", "fp16".
-        batch_size: windows run at once, None for a size that suits the device; never changes the
-            result.
+        batch_size: windows run at once, None for a size that suits the device; changes nothing
+            but, maybe, the last bits of a network's arithmetic.
         threads: of the processor for the network, None leaves the choice to torch.
         overlap_px: pixels that neighbouring windows share, on the model grid.
         threshold: probability above which a pixel belongs to the target.
