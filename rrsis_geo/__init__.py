@@ -1,8 +1,9 @@
 """rrsis-geo: referring segmentation of georeferenced overhead scenes.
 
-    from rrsis_geo import Outputs, SegmentOptions, segment_scene
+    from pathlib import Path
+    from rrsis_geo import Outputs, segment_scene
 
-    report = segment_scene("scene.tif", "the truck on the road", Outputs(vector="trucks.gpkg"))
+    report = segment_scene("scene.tif", "the truck on the road", Outputs(Path("trucks.gpkg")))
 
 The public names load on first use, so that importing the package costs nothing.
 """

@@ -36,6 +36,10 @@ class Outputs:
     preview: Path | None = None
     overwrite: bool = False
 
+    def __post_init__(self) -> None:
+        for name, path in self.files().items():  # who calls from a notebook gives strings
+            object.__setattr__(self, name, path)
+
     def files(self) -> dict[str, Path]:
         """What is wanted, by kind, the polygons first."""
         names = ("vector", "mask", "probability", "preview")

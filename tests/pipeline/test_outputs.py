@@ -17,6 +17,12 @@ def test_files_in_order(tmp_path: Path) -> None:
     assert outputs.rasters() == ("probability",)
 
 
+def test_strings_are_paths_too(tmp_path: Path) -> None:
+    outputs = Outputs(str(tmp_path / "a.gpkg"))  # type: ignore[arg-type]
+    assert outputs.vector == tmp_path / "a.gpkg"
+    outputs.check([])
+
+
 def test_what_can_be_written_passes(tmp_path: Path) -> None:
     (tmp_path / "a.GPKG").touch()
     outputs = Outputs(
