@@ -43,7 +43,7 @@ def main() -> None:
         source = InstanceSource(args.instances)
         sets["real"] = validation_samples(source, args.real, SEED, args.size)
     sets["painted"] = [
-        painted_sample(np.random.default_rng([SEED, i]), args.size, (0.12, 0.8))
+        painted_sample(np.random.default_rng([SEED, i]), args.size, (0.12, 0.5))
         for i in range(args.painted)
     ]
     results = {}

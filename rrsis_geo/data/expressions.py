@@ -37,7 +37,7 @@ from rrsis_geo.data.lexicon import (
     pick_word,
     wider_than,
 )
-from rrsis_geo.data.relations import missing_relations, relation_clauses
+from rrsis_geo.data.relations import missing_relations, on_clauses, relation_clauses
 from rrsis_geo.data.sample import LabelledImage
 
 KIND_WEIGHTS: Final[Mapping[str, float]] = {
@@ -50,6 +50,9 @@ KIND_WEIGHTS: Final[Mapping[str, float]] = {
     "absent": 0.18,
 }
 """Kind of expression -> its share of the samples."""
+
+_ON_FIRST: Final = 0.6
+"""How often what a thing is on is said rather than another relation, where labels tell it."""
 
 MAX_INDIVIDUALS: Final = {"tree": 5}
 """Category -> how many of it may be meant where not all are: its masks are only approximate."""
@@ -194,7 +197,9 @@ def _clauses(
         case "position":
             return position_clauses(candidates, rng)
         case "relation":
-            return _shuffled(relation_clauses(labelled, candidates, rng), rng)
+            first = on_clauses(candidates, rng) if rng.random() < _ON_FIRST else ()
+            rest = relation_clauses(labelled, candidates, rng)
+            return [*_shuffled(first, rng), *_shuffled(rest, rng)]
     raise ValueError(f"no kind of expression is called {kind!r}")
 
 

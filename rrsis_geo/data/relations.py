@@ -38,7 +38,7 @@ def relation_clauses(
     """
     if candidates.category in GROUND or not 0 < len(candidates) <= _MAX_THINGS:
         return
-    yield from _on_told(candidates, rng)
+    yield from on_clauses(candidates, rng)
     told = all("on" in item.attributes for item in candidates.items)
     for name in named_categories(labelled):
         if name not in labelled.complete or kinds_of(name) & kinds_of(candidates.category):
@@ -92,8 +92,8 @@ _OFF_ROAD: Final = (
 )
 
 
-def _on_told(candidates: Candidates, rng: np.random.Generator) -> Iterator[Clause]:
-    """What the labels tell: a clause for each thing that candidates are on."""
+def on_clauses(candidates: Candidates, rng: np.random.Generator) -> Iterator[Clause]:
+    """What labels tell (``attributes["on"]``): a clause for each thing that candidates are on."""
     told = [item.attributes.get("on") for item in candidates.items]
     if None in told:
         return

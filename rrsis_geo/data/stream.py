@@ -24,7 +24,7 @@ PAINTED_KINDS: Final = {
     "combination": 0.12,
 }
 """Kinds of expressions about painted scenes, whose relations are known: those weigh more there."""
-PAINTED_FOCUS: Final = {"truck": 0.25, "bus": 0.1, "van": 0.1, "car": 0.1, "": 0.45}
+PAINTED_FOCUS: Final = {"truck": 0.3, "bus": 0.1, "van": 0.1, "car": 0.15, "": 0.35}
 """Categories that expressions about painted scenes are to speak of, "" leaving it to chance: real
 labels hardly know traffic by its kinds."""
 
@@ -40,6 +40,8 @@ class StreamConfig:
     scale_range: tuple[float, float] = (0.5, 2.0)
     """Pixels of a real image per pixel of a sample."""
     gsd_range_m: tuple[float, float] = (0.12, 0.8)
+    painted_gsd_range_m: tuple[float, float] = (0.12, 0.5)
+    """Ground pixel of painted scenes; vehicles are to be more than a few pixels."""
     painted_share: float = 0.3
     absent_share: float = 0.25
     """Samples whose target is absent; most windows of a scene are such."""
@@ -84,7 +86,7 @@ class SampleStream(Dataset[Sample]):
             return painted_sample(
                 rng,
                 self._config.size_px,
-                self._config.gsd_range_m,
+                self._config.painted_gsd_range_m,
                 absent_share=self._config.absent_share,
             )
         return self._real.sample(rng)

@@ -232,7 +232,7 @@ def _validation(config: TrainConfig) -> list[Sample]:
             InstanceSource(data.val_instances), data.val_samples - n_painted, seed, data.size_px
         )
     return samples + [
-        painted_sample(np.random.default_rng([seed, i]), data.size_px, data.gsd_range_m)
+        painted_sample(np.random.default_rng([seed, i]), data.size_px, data.painted_gsd_range_m)
         for i in range(n_painted)
     ]
 

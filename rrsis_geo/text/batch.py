@@ -11,7 +11,8 @@ class TextBatch(NamedTuple):
     Attributes:
         ids: int64 [B, L], word-piece ids; padding is the vocabulary's ``[PAD]``.
         attention: bool [B, L], True at tokens, False at padding.
-        subject: bool [B, L], True at the pieces of the phrase that names the target (BTDNet masks it).
+        subject: bool [B, L], True at the pieces of the phrase that names the target, which BTDNet
+            masks.
         objects: bool [B, L], True at the pieces of every category name (FIANet's object fragment).
         positions: bool [B, L], True at the pieces of position phrases (FIANet's position fragment);
             equal to ``attention`` where the expression has none.

@@ -170,7 +170,7 @@ def test_told_surfaces_are_believed() -> None:
     )
     on_road = [
         one
-        for one in write_many(trucks, "relation")
+        for one in write_many(trucks, "relation", n=800)
         if {"road", "roads", "street", "roadway"} & set(one.expression.split())
     ]
     assert any(one.expression.startswith("the truck on the ") for one in on_road)
