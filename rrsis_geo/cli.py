@@ -50,8 +50,8 @@ app = typer.Typer(
     help="Say what you are looking for in an overhead scene; get georeferenced polygons.",
 )
 
-SceneArgument = Annotated[
-    Path, typer.Argument(metavar="SCENE", help="A georeferenced raster that GDAL reads.")
+SceneArgument = Annotated[  # no Path, which would make "https:/" of "https://"
+    str, typer.Argument(metavar="SCENE", help="A georeferenced raster that GDAL reads.")
 ]
 ModelOption = Annotated[
     str,
@@ -307,11 +307,11 @@ def info(
         resample=not no_resample,
         allow_no_crs=allow_no_crs,
     )
-    facts = describe_scene(str(scene), options)
+    facts = describe_scene(scene, options)
     if as_json:
         console.print_json(asdict(facts))
     else:
-        console.print_facts(str(scene), _scene_lines(facts))
+        console.print_facts(scene, _scene_lines(facts))
 
 
 @app.command()

@@ -125,14 +125,24 @@ def test_every_option_arrives(
 
     monkeypatch.setattr(segment, "segment_scene", fake)
     Run(
-        *("segment", "s.tif", "the bus", "-o", "o.fgb", "--model", "m", "--device", "cpu"),
+        *(
+            "segment",
+            "/vsicurl/https://host/s.tif",
+            "the bus",
+            "-o",
+            "o.fgb",
+            "--model",
+            "m",
+            "--device",
+            "cpu",
+        ),
         *("--dtype", "bf16", "--batch-size", 3, "--overlap", 64, "--threshold", 0.4),
         *("--min-area", 5, "--simplify", 0.5, "--bbox", "-1,2,3e0,4,EPSG:4326", "--bands", "3,2,1"),
         *("--nodata", "nan", "--gsd", 0.3, "--mask", "m.tif", "--probability", "p.tif"),
         *("--preview", "p.png", "--overwrite", "--allow-no-crs", "--threads", 2),
     ).failed(2, "seen")
     scene, expression, outputs, options = seen["arguments"]
-    assert (scene, expression) == (Path("s.tif"), "the bus")
+    assert (scene, expression) == ("/vsicurl/https://host/s.tif", "the bus")
     assert outputs.files() == {
         "vector": Path("o.fgb"),
         "mask": Path("m.tif"),

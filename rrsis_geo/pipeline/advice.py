@@ -25,12 +25,17 @@ def after_run(plan: Plan, presence_max: float | None) -> Iterator[str]:
     """
     if presence_max is None:
         return
-    presence = 1 / (1 + math.exp(-presence_max))
+    presence = probability(presence_max)
     if presence < DOUBT:
         yield (
             f'the model doubts that "{plan.expression}" is anywhere in the scene: '
             f"in no window is it more than {presence:.0%} sure"
         )
+
+
+def probability(log_odds: float) -> float:
+    """Of log-odds; both ends are safe."""
+    return 0.5 + 0.5 * math.tanh(log_odds / 2)
 
 
 def _expression_advice(plan: Plan, predictor: WindowPredictor) -> Iterator[str]:

@@ -131,7 +131,10 @@ class SegmentOptions:
         """The options that the result depends on, ready for JSON."""
         free = {"device", "batch_size", "threads", "rows_per_shard", "model"}
         chosen = {name: value for name, value in asdict(self).items() if name not in free}
-        return {**chosen, "aoi": str(self.aoi) if self.aoi else None}
+        if self.aoi is not None:
+            stat = self.aoi.stat() if self.aoi.exists() else None
+            chosen["aoi"] = [str(self.aoi), stat and stat.st_size, stat and stat.st_mtime]
+        return chosen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

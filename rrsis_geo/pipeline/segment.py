@@ -7,7 +7,7 @@ hidden folder beside the output until they are whole.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from rrsis_geo.geo.aoi import aoi_area, bbox_area
 from rrsis_geo.geo.masks import Kind
 from rrsis_geo.geo.radiometry import measure_stretch
 from rrsis_geo.geo.scene import Scene, open_scene
-from rrsis_geo.pipeline.advice import after_run, before_run
+from rrsis_geo.pipeline.advice import after_run, before_run, probability
 from rrsis_geo.pipeline.merge import Merger
 from rrsis_geo.pipeline.outputs import Outputs, job_folder
 from rrsis_geo.pipeline.plan import ModelFacts, Plan, SegmentOptions, WindowPredictor, make_plan
@@ -111,11 +111,8 @@ def segment_scene(
     """
     started = time.perf_counter()
     options = options or SegmentOptions()
-    expression = " ".join(expression.split())
-    if not any(char.isalnum() for char in expression):
-        raise InputError('the expression is empty; say what to look for, as in "the red car"')
-    sources = [Path(scene), *([options.aoi] if options.aoi else [])]
-    outputs.check(sources)
+    expression = _checked(expression)
+    outputs.check([Path(scene), *([options.aoi] if options.aoi else [])])
     with (
         _collected_warnings() as warnings,
         open_scene(
@@ -129,38 +126,52 @@ def segment_scene(
         predictor = predictor or _load_predictor(options)
         load_seconds = time.perf_counter() - before_load
         words = predictor.encode(expression)
-        plan = make_plan(
-            part.info, expression, ModelFacts.of(predictor), options, measure_stretch(whole)
-        )
-        for advice in before_run(plan, predictor):
-            logger.warning(advice)
+        model = ModelFacts.of(predictor)
+        plan = make_plan(part.info, expression, model, options, measure_stretch(whole))
         files = [ShardFiles(folder, shard.index) for shard in plan.shards]
         merger = Merger(plan, files, outputs)
+        _tell(before_run(plan, predictor))
+
+        rasters = outputs.rasters()
         stats = _run_shards(
-            part, plan, predictor, words, files, outputs.rasters(), progress or _silent
+            part, plan, predictor, words, files, rasters=rasters, progress=progress or _silent
         )
-        for kind in outputs.rasters():
+        for kind in rasters:
             merger.write_raster(kind)
         merger.write_layer(part)
-        for advice in after_run(plan, stats.presence_max):
-            logger.warning(advice)
-    presence = stats.presence_max
+        _tell(after_run(plan, stats.presence_max))
     return SegmentReport(
         scene=str(scene),
         expression=expression,
-        model=plan.model.name,
+        model=model.name,
         outputs=outputs.files(),
         n_objects=merger.n_objects,
         area_m2=merger.area_m2 if math.isfinite(merger.area_m2) else None,
         windows=stats.windows,
         skipped=stats.skipped,
-        presence_max=None if presence is None else 1 / (1 + math.exp(-presence)),
+        presence_max=None if stats.presence_max is None else probability(stats.presence_max),
         seconds=time.perf_counter() - started,
         load_seconds=load_seconds,
         network_seconds=stats.network_seconds,
         plan_hash=plan.hash,
         warnings=tuple(warnings),
     )
+
+
+def _checked(expression: str) -> str:
+    """The expression with single blanks.
+
+    Raises:
+        InputError: there is no word in it.
+    """
+    if not any(char.isalnum() for char in expression):
+        raise InputError('the expression is empty; say what to look for, as in "the red car"')
+    return " ".join(expression.split())
+
+
+def _tell(advice: Iterable[str]) -> None:
+    for text in advice:
+        logger.warning(text)
 
 
 def part_of(scene: Scene, options: SegmentOptions) -> Scene:
@@ -196,6 +207,7 @@ def _run_shards(
     predictor: WindowPredictor,
     words: Any,
     files: Sequence[ShardFiles],
+    *,
     rasters: tuple[Kind, ...],
     progress: Progress,
 ) -> ShardStats:
@@ -210,6 +222,7 @@ def _run_shards(
         progress("windows", done, n_windows)
 
     progress("windows", 0, n_windows)
+    batch_size = plan.options.batch_size or _batch_size(predictor)
     for shard, file in zip(plan.shards, files, strict=True):
         stats = run_shard(
             scene,
@@ -219,7 +232,7 @@ def _run_shards(
             words,
             file,
             rasters=rasters,
-            batch_size=plan.options.batch_size or _batch_size(predictor),
+            batch_size=batch_size,
             on_window_row=count_row,
         )
         total.add(stats)

@@ -126,7 +126,7 @@ def test_provenance_is_json(info: SceneInfo) -> None:
     plan = plan_of(replace(info, nodata=float("nan")), aoi=Path("a.gpkg"))
     record = json.loads(json.dumps(plan.provenance(), allow_nan=False))
     assert record["expression"] == "the bus"
-    assert record["options"]["aoi"] == "a.gpkg"
+    assert record["options"]["aoi"] == ["a.gpkg", None, None]
     assert record["scene"]["nodata"] == "nan"
     assert record["plan_hash"] == plan.hash
     assert record["shards"][0]["row_start"] == 0
