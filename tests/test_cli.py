@@ -394,11 +394,14 @@ def test_signals_clean_up_in_a_shell(
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "at work\n"
-    assert [path.is_dir() for path in folder.iterdir()] == [True]
-    time.sleep(0.1)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    try:
+        assert process.stdout.readline() == "at work\n"
+        assert [path.is_dir() for path in folder.iterdir()] == [True]
+        time.sleep(0.1)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == code, err
     assert "Traceback" not in err
     assert not list(folder.iterdir())
