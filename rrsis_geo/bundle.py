@@ -326,6 +326,7 @@ def save_bundle(
         part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.part-", dir=folder.parent))
         try:
             save_file(tensors, part / WEIGHTS_FILE)
+            (part / WEIGHTS_FILE).chmod(0o644)  # safetensors lets only the owner read
             tokenizer.save(part)
             facts["weights"]["sha256"] = _sha256(part / WEIGHTS_FILE)
             facts["text"]["sha256"] = _sha256(part / VOCABULARY_FILE)
