@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT := out
 
-.PHONY: demo test test-slow clean
+.PHONY: demo picture test test-slow clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -21,6 +21,11 @@ demo: $(VENV)/installed
 	$(BIN)/rrsis-geo segment sample_data/scene.tif "the truck on the road" \
 		-o $(OUT)/demo.gpkg --preview $(OUT)/demo.png --overwrite
 	@$(BIN)/python benchmarks/demo_score.py $(OUT)/demo.gpkg sample_data/truth.gpkg $(OUT)/demo.png
+
+# What the README shows of the demo.
+picture: demo
+	$(BIN)/python -c "from PIL import Image; im = Image.open('$(OUT)/demo.png').convert('RGB'); \
+		im.thumbnail((1000, 1100)); im.quantize(128).save('docs/demo.png', optimize=True)"
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
