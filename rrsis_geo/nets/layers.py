@@ -19,7 +19,7 @@ class Attention(nn.MultiheadAttention):
     """Multi-head attention, batch first: ``nn.MultiheadAttention`` (weights and their names too).
 
     Its own forward turns the batch inside out, and in inference copies a projection's weight once a
-    token for it; this one leaves the batch where it is (half the time, for batches over one).
+    token for it, for batches over one; this one leaves the batch where it is.
     """
 
     def __init__(self, width: int, heads: int) -> None:

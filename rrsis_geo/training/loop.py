@@ -28,7 +28,7 @@ def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCon
 def float32_depthwise(net: nn.Module) -> None:
     """Let depthwise convolutions run in float32 under autocast, in place.
 
-    On processors without a GPU their bfloat16 backward pass is up to eight times slower.
+    On processors without a GPU their bfloat16 backward pass is much the slower.
     """
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
