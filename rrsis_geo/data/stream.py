@@ -16,15 +16,15 @@ from rrsis_geo.data.synthetic import paint_scene
 from rrsis_geo.errors import ConfigError
 
 PAINTED_KINDS: Final = {
-    "category": 0.26,
+    "category": 0.24,
     "colour": 0.12,
-    "size": 0.06,
+    "size": 0.05,
     "position": 0.1,
-    "relation": 0.18,
+    "relation": 0.32,
     "combination": 0.12,
 }
 """Kinds of expressions about painted scenes, whose relations are known: those weigh more there."""
-PAINTED_FOCUS: Final = {"truck": 0.3, "bus": 0.1, "van": 0.1, "car": 0.15, "": 0.35}
+PAINTED_FOCUS: Final = {"truck": 0.34, "bus": 0.08, "van": 0.08, "car": 0.16, "": 0.34}
 """Categories that expressions about painted scenes are to speak of, "" leaving it to chance: real
 labels hardly know traffic by its kinds."""
 

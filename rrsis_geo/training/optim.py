@@ -28,6 +28,8 @@ class OptimConfig:
     warmup_steps: int = 1500
     power: float = 0.9
     clip_norm: float = 1.0
+    frozen: tuple[str, ...] = ()
+    """Parameters that do not learn, by how their names begin: "trunk.stages.0"."""
 
     def __post_init__(self) -> None:
         if min(self.lr, self.encoder_lr, self.clip_norm) <= 0:
@@ -39,10 +41,21 @@ class OptimConfig:
 def make_optimizer(net: nn.Module, config: OptimConfig) -> AdamW:
     """AdamW over four groups: encoders or the rest, with weight decay or without.
 
-    Norms, biases, embeddings, and learned tokens and scalars do not decay.
+    Norms, biases, embeddings, and learned tokens and scalars do not decay. What ``config.frozen``
+    names needs no gradient from here on and is in no group.
+
+    Raises:
+        ConfigError: no parameter's name begins as an entry of ``config.frozen`` says.
     """
+    names = [name for name, _ in net.named_parameters()]
+    for start in config.frozen:
+        if not any(name.startswith(start) for name in names):
+            raise ConfigError(f"optim.frozen: no parameter's name begins with {start!r}")
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
+        if name.startswith(config.frozen):
+            parameter.requires_grad_(False)
+            continue
         parts = name.split(".")
         encoder = parts[0] in ("trunk", "text")
         decays = parameter.ndim > 1 and not any(part in NO_DECAY for part in parts)

@@ -54,3 +54,18 @@ def test_schedule_warms_up_and_falls_to_zero():
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ConfigError):
         OptimConfig(**wrong)
+
+
+def test_frozen_parameters_neither_learn_nor_lie_in_a_group():
+    net = Net()
+    optimizer = make_optimizer(net, OptimConfig(frozen=("text.embeddings", "trunk.bias")))
+    learning = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in net.named_parameters():
+        frozen = name in ("text.embeddings.weight", "trunk.bias")
+        assert parameter.requires_grad == (not frozen)
+        assert (id(parameter) in learning) == (not frozen)
+
+
+def test_a_frozen_name_that_no_parameter_has_is_refused():
+    with pytest.raises(ConfigError, match=r"trunk\.stage9"):
+        make_optimizer(Net(), OptimConfig(frozen=("trunk.stage9",)))
