@@ -51,6 +51,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def part_of(path: Path) -> str:
+    """The row of the table that a file stands in: its folder, or itself."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return parts[0]
 

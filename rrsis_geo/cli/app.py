@@ -1,0 +1,66 @@
+"""The app that commands are added to, and its one error boundary."""
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from rrsis_geo import __version__, console
+from rrsis_geo.errors import RrsisError
+
+INTERRUPTED = 130
+
+
+class ErrorBoundary(TyperGroup):
+    """Turns our errors into a line on stderr and an exit code, in a shell and under test alike."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except RrsisError as err:
+            console.print_error(err)
+            raise typer.Exit(err.exit_code) from err
+        except KeyboardInterrupt as err:
+            console.print_interrupted()
+            raise typer.Exit(INTERRUPTED) from err
+
+
+app = typer.Typer(
+    cls=ErrorBoundary,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Say what you are looking for in an overhead scene; get georeferenced polygons.",
+)
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"rrsis-geo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show version and exit."),
+    ] = False,
+) -> None:
+    """Say what you are looking for in an overhead scene; get georeferenced polygons."""
+
+
+def main() -> None:
+    """Entry point: like `app`, and a termination request cleans up as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app()
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)

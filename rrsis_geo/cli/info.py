@@ -1,0 +1,116 @@
+"""``rrsis-geo info`` and ``rrsis-geo models``: what there is to work with."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rrsis_geo import console
+from rrsis_geo.cli.app import app
+from rrsis_geo.cli.options import (
+    DEFAULT_MODEL,
+    AllowNoCrsOption,
+    AoiOption,
+    BandsOption,
+    BboxOption,
+    GsdOption,
+    JsonOption,
+    ModelOption,
+    NodataOption,
+    NoResampleOption,
+    OverlapOption,
+    SceneArgument,
+    VerboseOption,
+    parse_bands,
+    parse_bbox,
+)
+from rrsis_geo.errors import ModelError
+
+if TYPE_CHECKING:
+    from rrsis_geo.pipeline.info import SceneFacts
+
+
+@app.command()
+def info(
+    scene: SceneArgument,
+    model: ModelOption = DEFAULT_MODEL,
+    overlap: OverlapOption = 128,
+    bbox: BboxOption = None,
+    aoi: AoiOption = None,
+    bands: BandsOption = None,
+    nodata: NodataOption = None,
+    gsd: GsdOption = None,
+    no_resample: NoResampleOption = False,
+    allow_no_crs: AllowNoCrsOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show what the tool sees in SCENE, and what segmenting it would take."""
+    console.setup_logging(verbose=verbose)
+    from rrsis_geo.pipeline.info import describe_scene
+    from rrsis_geo.pipeline.plan import SegmentOptions
+
+    box, box_crs = parse_bbox(bbox)
+    options = SegmentOptions(
+        model=model,
+        overlap_px=overlap,
+        bbox=box,
+        bbox_crs=box_crs,
+        aoi=aoi,
+        bands=parse_bands(bands),
+        nodata=nodata,
+        gsd_m=gsd,
+        resample=not no_resample,
+        allow_no_crs=allow_no_crs,
+    )
+    facts = describe_scene(scene, options)
+    if as_json:
+        console.print_json(asdict(facts))
+    else:
+        console.print_facts(scene, _scene_lines(facts))
+
+
+@app.command()
+def models(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
+    """List the model bundles that can be used."""
+    console.setup_logging(verbose=verbose)
+    from rrsis_geo.pipeline.info import bundle_places, list_models
+
+    found = list_models()
+    if as_json:
+        console.print_json([asdict(model) for model in found])
+    elif not found:
+        raise ModelError(f"no model bundle in any of: {', '.join(bundle_places())}")
+    else:
+        console.print_table(
+            ("model", "network", "size", "what", "folder"),
+            [
+                (model.name, model.net, console.size(model.size_bytes), what, model.path)
+                for model in found
+                for what in [model.problem or model.about]
+            ],
+        )
+
+
+def _scene_lines(facts: "SceneFacts") -> list[tuple[str, str]]:
+    """What is known of a scene as people read it."""
+    stretch = facts.stretch
+    ends = ", ".join(f"{lo:g}-{hi:g}" for lo, hi in zip(stretch["lo"], stretch["hi"], strict=True))
+    seen = f"{facts.model_height} x {facts.model_width} pixels of {_metres(facts.model_gsd_m)}"
+    resampled = (facts.model_height, facts.model_width) != (facts.height, facts.width)
+    return [
+        ("size", f"{facts.height} rows x {facts.width} columns, {facts.dtype}"),
+        ("CRS", facts.crs or "none"),
+        ("ground pixel", _metres(facts.gsd_m)),
+        ("bands", f"{','.join(map(str, facts.bands))} ({facts.bands_by})"),
+        ("validity", facts.validity + (f" {facts.nodata}" if facts.nodata else "")),
+        ("stretch", f"{stretch['kind']} {ends}".strip()),
+        ("model", f"{facts.model}, sees {seen}" + (" (resampled)" if resampled else "")),
+        ("windows", f"at most {facts.windows}, in {facts.shards} shard(s)"),
+        ("memory", f"about {console.size(facts.memory_bytes)} beside program and network"),
+        ("time", f"about {console.duration(facts.seconds)} on two processor cores"),
+    ]
+
+
+def _metres(length_m: float | None) -> str:
+    if length_m is None:
+        return "unknown size"
+    return f"{100 * length_m:.3g} cm" if length_m < 1 else f"{length_m:.3g} m"

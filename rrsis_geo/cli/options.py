@@ -1,0 +1,139 @@
+"""Options that several commands share, and how their values are read."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rrsis_geo.errors import ConfigError
+
+DEFAULT_MODEL = "btdnet-lite"
+
+SceneArgument = Annotated[  # no Path, which would make "https:/" of "https://"
+    str, typer.Argument(metavar="SCENE", help="A georeferenced raster that GDAL reads.")
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", help="Name or folder of a model bundle; see `models`.", rich_help_panel="Model"
+    ),
+]
+BandsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,G,B",
+        help="Bands to use, from 1. Default: what the file says of its colours.",
+        rich_help_panel="Scene",
+    ),
+]
+NodataOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Value of pixels without data, where the file does not say it.",
+        rich_help_panel="Scene",
+    ),
+]
+GsdOption = Annotated[
+    float | None,
+    typer.Option(
+        "--gsd",
+        metavar="METRES",
+        help="Ground pixel to work at. Default: within what the model knows.",
+        rich_help_panel="Scene",
+    ),
+]
+NoResampleOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-resample",
+        help="Work on the scene's own pixels, whatever their size.",
+        rich_help_panel="Scene",
+    ),
+]
+OverlapOption = Annotated[
+    int, typer.Option(metavar="PIXELS", help="Overlap of windows.", rich_help_panel="Scene")
+]
+BboxOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="L,B,R,T",
+        help="Only this rectangle: left,bottom,right,top in the scene's CRS, "
+        "or in another one that follows: L,B,R,T,EPSG:4326.",
+        rich_help_panel="Scene",
+    ),
+]
+AoiOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Only inside the polygons of this vector file.",
+        rich_help_panel="Scene",
+    ),
+]
+AllowNoCrsOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-no-crs",
+        help="Accept a scene without CRS; results in pixels.",
+        rich_help_panel="Scene",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Everything on stderr.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Polygons, by suffix: .gpkg .shp .geojson .fgb .parquet. "
+        "Default: SCENE_EXPRESSION.gpkg in the current folder.",
+        rich_help_panel="Result",
+    ),
+]
+MaskOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Also write the mask before --min-area: a GeoTIFF of 0 and 1.",
+        rich_help_panel="Result",
+    ),
+]
+ProbabilityOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Also write the probability, a GeoTIFF.", rich_help_panel="Result"
+    ),
+]
+PreviewOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Also draw the result over the scene, a PNG.", rich_help_panel="Result"
+    ),
+]
+
+
+def parse_bbox(text: str | None) -> tuple[tuple[float, float, float, float] | None, str | None]:
+    """Four numbers with commas between, and a CRS after them if it is not the scene's."""
+    if text is None:
+        return None, None
+    parts = [part.strip() for part in text.split(",", maxsplit=4)]
+    try:
+        left, bottom, right, top = (float(part) for part in parts[:4])
+    except ValueError:
+        raise ConfigError(
+            f'--bbox takes left,bottom,right,top and maybe a CRS, such as EPSG:4326; got "{text}"'
+        ) from None
+    return (left, bottom, right, top), parts[4] if len(parts) == 5 else None
+
+
+def parse_bands(text: str | None) -> tuple[int, ...] | None:
+    """Band numbers: three, or one for a scene in grey."""
+    if text is None:
+        return None
+    parts = [part for part in re.split(r"[,\s]+", text.strip()) if part]
+    if len(parts) not in (1, 3) or not all(part.isdigit() for part in parts):
+        raise ConfigError(f'--bands takes one or three band numbers such as 3,2,1, got "{text}"')
+    return tuple(int(part) for part in parts)
