@@ -35,7 +35,7 @@ def train(
             load(config, TrainConfig, settings or []),
             out,
             resume=resume,
-            progress=on_progress and (lambda done, total, _: on_progress("steps", done, total)),
+            progress=on_progress and (lambda now: on_progress("steps", now.step, now.steps)),
         )
     console.print_facts(
         f"best scores of {out / 'model'}",

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -86,12 +86,39 @@ class TrainConfig:
             raise ConfigError("init.vocabulary (or init.bundle) must name where vocab.txt lies")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainProgress:
+    """Where a run stands.
+
+    Attributes:
+        step: steps of the optimizer that are done.
+        steps: steps in all.
+        epoch: passes over the training samples that have begun, from 1; 0 on an endless stream.
+        epochs: passes in all; 0 on an endless stream.
+        losses: parts of the loss of the last step, and their sum, "total".
+        rates: learning rates: "encoder", "rest".
+        images_per_second: since the report before.
+        seconds_left: at the present speed, validation not counted.
+        scores: of the newest validation, None before the first.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+    losses: Mapping[str, float]
+    rates: Mapping[str, float]
+    images_per_second: float
+    seconds_left: float
+    scores: Scores | None
+
+
 def train_model(
     config: TrainConfig,
     run_dir: Path,
     *,
     resume: bool = False,
-    progress: Callable[[int, int, dict[str, float]], None] | None = None,
+    progress: Callable[[TrainProgress], None] | None = None,
 ) -> Scores:
     """Train a network, and keep the best of it as the bundle ``run_dir/model``.
 
@@ -102,7 +129,7 @@ def train_model(
         config: everything about the run.
         run_dir: gets ``config.json``, ``metrics.jsonl``, ``checkpoints/`` and ``model/``.
         resume: go on from the newest checkpoint of ``run_dir``.
-        progress: told the step, the number of steps and the loss parts, every few steps.
+        progress: told where the run stands, every few steps and after each validation.
 
     Returns:
         the best validation scores.
@@ -140,7 +167,7 @@ def train_model(
     stream = SampleStream(config.data, seed=config.seed, length=config.steps * config.batch_size)
     scores: Scores | None = None
     net.train()
-    saved = time.monotonic()
+    saved = told = time.monotonic()
     for step, batch in enumerate(_batches(config, stream, tokenizer, start), start=start + 1):
         losses = train_step(
             net, batch, optimizer, schedule, clip_norm=config.optim.clip_norm, dtype=dtype
@@ -148,8 +175,22 @@ def train_model(
         average.update_parameters(net)
         if step % LOG_EVERY == 0:
             _log(run_dir, {"step": step, "time": time.time(), **losses})
+            speed = LOG_EVERY / (time.monotonic() - told)  # steps a second
+            told = time.monotonic()
             if progress is not None:
-                progress(step, config.steps, losses)
+                progress(
+                    TrainProgress(
+                        step=step,
+                        steps=config.steps,
+                        epoch=0,
+                        epochs=0,
+                        losses=losses,
+                        rates={"rest": schedule.get_last_lr()[-1]},
+                        images_per_second=speed * config.batch_size,
+                        seconds_left=(config.steps - step) / speed,
+                        scores=scores,
+                    )
+                )
         if step % config.val_every == 0 or step == config.steps:
             scored = score_net(averaged, val, tokenizer, config.image, dtype=dtype)
             _log(run_dir, {"step": step, "val": scored.to_dict()})
