@@ -5,15 +5,17 @@
 #   PYTHON=python3.12                   another interpreter
 #   PIP_ARGS="..."                      more arguments for pip, such as another index
 #   WORKERS=4                           test processes
+#   INSTANCES=path/instances_val.json   what `make eval-default` scores the shipped model on
 
 PYTHON ?= python3
 PIP_ARGS ?=
 WORKERS ?= 2
+INSTANCES ?= ../shared/data/instances_val.json
 VENV := .venv
 BIN := $(VENV)/bin
 OUT := out
 
-.PHONY: demo picture test test-slow clean
+.PHONY: demo picture test test-slow eval-default clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -35,6 +37,12 @@ test: $(VENV)/installed-dev
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "slow and not gpu"
+
+# Scores of the shipped model: held-back images and painted scenes, then mosaics through the
+# whole pipeline. Minutes on two cores.
+eval-default: $(VENV)/installed
+	$(BIN)/python benchmarks/validation.py --instances $(INSTANCES)
+	$(BIN)/python benchmarks/mosaics.py --instances $(INSTANCES)
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache
