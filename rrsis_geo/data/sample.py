@@ -61,7 +61,8 @@ class Sample:
     Attributes:
         image: uint8 RGB [H, W, 3].
         expression: the referring sentence.
-        mask: bool [H, W]; all False where the target is absent.
+        mask: bool [H, W]; all False where the target is absent. As a benchmark stores it, it may be
+            of another size than the image (RRSIS-D); networks take samples of one size.
         id: names the sample in messages.
         kind: what the expression speaks of: "category", "colour", "size", "position", "relation",
             "combination", "absent"; "" where unknown.

@@ -1,0 +1,92 @@
+"""RefSegRS (Yuan et al., "RRSIS: Referring Remote Sensing Image Segmentation", arXiv 2306.08625).
+
+Two layouts are read, that of the present archive and that of the first release::
+
+    ROOT/images/<id>.tif    ROOT/masks/<id>.tif     ROOT/output_phrase_<split>.txt
+    ROOT/images2/<id>.tif   ROOT/masks2/<id>.tif    ROOT/output_phrase_{train,val3,test3}.txt
+
+the latter also from the folder above, in ``ROOT/new_dataset2``.
+"""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rrsis_geo.data.files import path_inside, read_phrases
+from rrsis_geo.data.records import ImageFile, MaskFile, Record, unknown_split
+from rrsis_geo.errors import InputError
+
+COUNTS: Final = {"train": 2172, "val": 431, "test": 1817}
+"""As CroBIM prints them. The 413 of BTDNet and FIANet for val is a misprint: the sum is 4420."""
+MASK_ABOVE: Final = 50
+"""As the loaders of LGCE and FIANet have it; masks hold 0 and 255."""
+_SPLITS: Final = ("train", "val", "test")
+
+
+class _Parts(NamedTuple):
+    """Where the parts of the data set are."""
+
+    images: Path
+    masks: Path
+    lists: dict[str, Path]
+
+
+def list_splits(root: Path) -> tuple[str, ...]:
+    """The splits that have a list.
+
+    Raises:
+        InputError: neither layout is found.
+    """
+    return tuple(_find_parts(root).lists)
+
+
+def read_split(root: Path, split: str) -> list[Record]:
+    """The samples of a split.
+
+    Raises:
+        ConfigError: there is no such split.
+        InputError: neither layout is found, or a line is no sample.
+    """
+    parts = _find_parts(root)
+    if split not in parts.lists:
+        raise unknown_split(root, split, parts.lists)
+    records = []
+    for name, expression, where in read_phrases(parts.lists[split]):
+        file = name if Path(name).suffix else f"{name}.tif"
+        records.append(
+            Record(
+                id=Path(name).stem,
+                expression=expression,
+                image=ImageFile(path_inside(parts.images, file, where)),
+                mask=MaskFile(path_inside(parts.masks, file, where), MASK_ABOVE),
+            )
+        )
+    return records
+
+
+def _find_parts(root: Path) -> _Parts:
+    tried = []
+    for folder in (root, root / "RefSegRS", root / "new_dataset2"):
+        for ending in ("", "2"):
+            images, masks = folder / f"images{ending}", folder / f"masks{ending}"
+            lists = {
+                split: path
+                for split in _SPLITS
+                for path in (_list_of(folder, split, first_release=bool(ending)),)
+                if path is not None
+            }
+            if images.is_dir() and masks.is_dir() and lists:
+                return _Parts(images, masks, lists)
+            tried.append(f"{images.relative_to(root)}")
+    raise InputError(
+        f"{root}: no RefSegRS here; looked for {', '.join(tried)}, each with its masks and its "
+        "output_phrase_<split>.txt"
+    )
+
+
+def _list_of(folder: Path, split: str, *, first_release: bool) -> Path | None:
+    """The list of a split; the first release has several of some, of which the 3rd is used."""
+    names = [f"output_phrase_{split}.txt", f"output_phrase_{split}3.txt"]
+    for name in reversed(names) if first_release else names:
+        if (folder / name).is_file():
+            return folder / name
+    return None
