@@ -4,6 +4,7 @@ This comes before an expression is written, so its words are true of what is see
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -131,17 +132,26 @@ def _cut_instances(instances: Iterable[Instance], box: CropBox, size_px: int) ->
         if first_row == stop_row or first_col == stop_col:
             continue
         mask = item.mask[(rows[first_row:stop_row] - row)[:, None], cols[first_col:stop_col] - col]
-        n_pixels = int(np.count_nonzero(mask))
-        if n_pixels == 0:
+        if not mask.any():
             continue
-        bbox, mask = _tighten(mask, int(first_row), int(first_col))
-        attributes = item.attributes
-        share = _share_left(item, box)
-        if _is_sliver(item, share, n_pixels, size_px):
-            attributes = {**attributes, CUT: SLIVER}
-        elif share < 0.95:
-            attributes = {**attributes, CUT: "edge"}
-        yield Instance(item.category, bbox, mask, attributes)
+        bbox, mask = tighten(mask, int(first_row), int(first_col))
+        left = Instance(item.category, bbox, mask, item.attributes)
+        yield mark_cut(left, _share_left(item, box), size_px)
+
+
+def mark_cut(item: Instance, share: float, size_px: int) -> Instance:
+    """An object as a crop shows it, its attribute "cut" saying if much of it is missing.
+
+    Args:
+        item: what is left of it in the crop.
+        share: how much that is of the whole object.
+        size_px: side of the crop, pixels.
+    """
+    if _is_sliver(item, share, int(np.count_nonzero(item.mask)), size_px):
+        return replace(item, attributes={**item.attributes, CUT: SLIVER})
+    if share < 0.95:
+        return replace(item, attributes={**item.attributes, CUT: "edge"})
+    return item
 
 
 def _is_sliver(item: Instance, share: float, n_pixels: int, size_px: int) -> bool:
@@ -164,7 +174,7 @@ def _share_left(item: Instance, box: CropBox) -> float:
     return int(inside) / max(int(np.count_nonzero(item.mask)), 1)
 
 
-def _tighten(
+def tighten(
     mask: NDArray[np.bool_], row: int, col: int
 ) -> tuple[tuple[int, int, int, int], NDArray[np.bool_]]:
     """The smallest box of a mask that has a pixel, and the mask in it."""

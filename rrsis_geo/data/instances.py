@@ -3,7 +3,8 @@
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,8 @@ _ATTEMPTS: Final = 9
 """How many crops are tried for a kind of expression before a plain category is named instead."""
 _ATTEMPTS_PER_CATEGORY: Final = 3
 """Then another category is tried, lest those be drawn most that are said most easily."""
+_MAX_ROUNDS: Final = 100
+"""Rounds of such attempts before the instances are taken for useless."""
 _NEEDS_OTHERS: Final = frozenset({"size", "relation", "combination"})
 """Kinds that compare objects: their crops are from the wider half of the scales."""
 _ENOUGH_IMAGES: Final = 150
@@ -40,6 +43,7 @@ class _Record:
     height: int
     width: int
     source: str
+    group: str
     complete: frozenset[str]
     gsd_m: float | None
     false_colour: bool
@@ -56,6 +60,8 @@ class InstanceSource:
     Attributes:
         counts: for each image, how many instances of each category it has.
         names: for each image, the source it comes from.
+        groups: for each image, what it shares with those that show the same ground: its
+            "sequence" where the file tells one, else its own name.
     """
 
     def __init__(
@@ -76,12 +82,23 @@ class InstanceSource:
             Counter(category for category, _, _ in record.annotations) for record in self._records
         ]
         self.names = [record.source for record in self._records]
+        self.groups = [record.group for record in self._records]
         self._free_bytes = cache_mib * _MIB
         self._images: dict[int, NDArray[np.uint8]] = {}
         self._instances: dict[int, tuple[Instance, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def subset(self, indices: Sequence[int]) -> "InstanceSource":
+        """Some of the images as a source of their own; what is decoded is not shared."""
+        part = copy(self)
+        part._records = [self._records[index] for index in indices]
+        part.counts = [self.counts[index] for index in indices]
+        part.names = [self.names[index] for index in indices]
+        part.groups = [self.groups[index] for index in indices]
+        part._images, part._instances = {}, {}
+        return part
 
     def labelled(self, index: int) -> LabelledImage:
         """The whole image of a record with its instances.
@@ -174,6 +191,7 @@ def _record(
         height=entry["height"],
         width=entry["width"],
         source=source,
+        group=str(entry.get("sequence") or entry["file_name"]),
         complete=complete_categories(
             source,
             {category for category, _, _ in annotations},
@@ -233,16 +251,22 @@ class ReferringInstances:
             scale_range: see :func:`rrsis_geo.data.crops.plan_crop`.
             gsd_range_m: see :func:`rrsis_geo.data.crops.plan_crop`.
             augment: mirror and turn crops, and change their light a little.
+
+        Raises:
+            InputError: no image has an instance.
         """
         self.source = source
         self.size_px = size_px
         self._rng = np.random.default_rng(seed)
-        self._kinds = list(kinds)
-        self._kind_weights = np.array(list(kinds.values())) / sum(kinds.values())
+        self._cells = {kind: _Cells(source, kind) for kind in (*kinds, "category")}
+        if not len(self._cells["category"]):
+            raise InputError("there is no instance in the images, so there is nothing to refer to")
+        self._kinds = [kind for kind in kinds if len(self._cells[kind])]
+        weights = np.array([kinds[kind] for kind in self._kinds])
+        self._kind_weights = weights / weights.sum()
         self._scale_range = scale_range
         self._gsd_range_m = gsd_range_m
         self._augment = augment
-        self._cells = {kind: _Cells(source, kind) for kind in (*self._kinds, "category")}
 
     def __iter__(self) -> Iterator[Sample]:
         """Samples without end, from the generator of the seed."""
@@ -250,10 +274,15 @@ class ReferringInstances:
             yield self.sample()
 
     def sample(self, rng: np.random.Generator | None = None) -> Sample:
-        """Draw one sample, [size_px, size_px], by a generator or by the seed's own."""
+        """Draw one sample, [size_px, size_px], by a generator or by the seed's own.
+
+        Raises:
+            InputError: an image cannot be read, or nothing can be said of any (all of its instances
+                are a few pixels).
+        """
         rng = self._rng if rng is None else rng
         kind = self._kinds[int(rng.choice(len(self._kinds), p=self._kind_weights))]
-        while True:
+        for _ in range(_MAX_ROUNDS):
             for attempt in range(_ATTEMPTS):
                 if attempt % _ATTEMPTS_PER_CATEGORY == 0:
                     category = self._cells[kind].draw_category(rng)
@@ -261,6 +290,9 @@ class ReferringInstances:
                 if sample is not None:
                     return sample
             kind = "category"
+        raise InputError(
+            "nothing can be said of the instances: in crop after crop they were too small or cut"
+        )
 
     def _try(self, kind: str, category: str, index: int, rng: np.random.Generator) -> Sample | None:
         """A sample from an image; None where nothing of the kind can be said of the crop."""
@@ -335,6 +367,10 @@ class _Cells:
         weights = np.minimum(totals, _ENOUGH_IMAGES) ** 0.5
         self._weights = weights / weights.sum() if len(weights) else weights
         self._images = {name: list(cells[name].values()) for name in self._categories}
+
+    def __len__(self) -> int:
+        """How many categories may serve."""
+        return len(self._categories)
 
     def draw_category(self, rng: np.random.Generator) -> str:
         """One of the categories that may serve."""

@@ -29,7 +29,7 @@ def test_masks_stay_on_their_objects(seed: int, size: int) -> None:
     core[1:-1, 1:-1] &= mask[2:, 1:-1] & mask[:-2, 1:-1] & mask[1:-1, 2:] & mask[1:-1, :-2]
     core[[0, -1]] = core[:, [0, -1]] = False
     assert red[core].mean() > 0.97 if core.any() else True
-    assert (red & ~mask).mean() < 0.03
+    assert (red & ~mask).mean() < 0.04
 
 
 @settings(max_examples=60, deadline=None)
