@@ -176,6 +176,24 @@ def noun_of(category: str) -> Noun:
     return NOUNS.get(category) or _noun(category)
 
 
+def category_of(label: str) -> str:
+    """The category that a user's label means: lower-case, singular, words parted by blanks.
+
+    "Storage_Tanks" is "storage tank". A word that ends in -s and is not known is taken for a
+    regular plural, unless its ending speaks against it ("gas", "bus", "grass").
+    """
+    name = " ".join(label.replace("_", " ").lower().split())
+    if name in NOUNS or not name.endswith("s") or name.endswith(("ss", "us", "is", "as")):
+        return name
+    for category, noun in NOUNS.items():
+        if name in noun.plural[:1]:
+            return category
+    for plural, single in (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss")):
+        if name.endswith(plural):
+            return name.removesuffix(plural) + single
+    return name.removesuffix("s")
+
+
 def kinds_of(category: str) -> frozenset[str]:
     """The category and all that are kinds of it."""
     return KINDS_OF.get(category, frozenset()) | {category}

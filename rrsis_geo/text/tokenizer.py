@@ -150,6 +150,14 @@ class Tokenizer:
             start += 1
         return expression[start:].strip()
 
+    def length(self, expression: str) -> int:
+        """Tokens that the whole expression would take, ``[CLS]`` and ``[SEP]`` included.
+
+        Raises:
+            InputError: see ``encode``.
+        """
+        return len(self._pieces(expression).ids) + 2
+
     def _pieces(self, expression: str) -> _Pieces:
         if not expression.strip():
             raise InputError('the expression is empty; say what to look for, e.g. "all buildings"')

@@ -15,7 +15,7 @@ from rrsis_geo.data.expressions import (
     claimable,
     write_expression,
 )
-from rrsis_geo.data.lexicon import NOUNS, noun_of, pluralize
+from rrsis_geo.data.lexicon import NOUNS, category_of, noun_of, pluralize
 from rrsis_geo.data.sample import LabelledImage
 
 TOWN = [
@@ -271,3 +271,22 @@ def test_plurals(one: str, many: str) -> None:
 def test_unknown_categories_go_by_their_own_name() -> None:
     assert noun_of("wind turbine").plural == ("wind turbines",)
     assert all(noun.singular[0] for noun in NOUNS.values())
+
+
+@pytest.mark.parametrize(
+    ("label", "category"),
+    [
+        ("Storage_Tanks", "storage tank"),
+        ("  truck ", "truck"),
+        ("Buses", "bus"),
+        ("bus", "bus"),
+        ("well pads", "well pad"),
+        ("Substations", "substation"),
+        ("quarries", "quarry"),
+        ("churches", "church"),
+        ("grass", "grass"),
+        ("gas", "gas"),
+    ],
+)
+def test_labels_of_users_become_categories(label: str, category: str) -> None:
+    assert category_of(label) == category

@@ -71,6 +71,8 @@ def test_truncation_keeps_sep_and_says_what_was_cut() -> None:
     assert not batch.positions[0, -1]
     assert tokenizer.cut_words(expression) == "the left of the road"
     assert tokenizer.cut_words("the large truck on") == ""
+    assert tokenizer.length("the large truck on") == tokenizer.max_tokens
+    assert tokenizer.length("all buildings") == 5
 
 
 def test_a_word_cut_in_the_middle_counts_as_read() -> None:
