@@ -138,6 +138,10 @@ class BTDNet(ReferringNet):
     """The whole network. Source: arXiv 2502.08486, fig. 2."""
 
     training_only: ClassVar[tuple[str, ...]] = ("reconstruction.",)
+    recomputed: ClassVar[tuple[str, ...]] = (
+        *("trunk.stages", "text.model.encoder.layer"),
+        *("bsc", "decoder.layers"),
+    )
 
     def __init__(self, config: BTDNetConfig) -> None:
         super().__init__()
