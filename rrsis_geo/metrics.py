@@ -12,7 +12,7 @@ empty mask and 0 otherwise; and the area that they were answered with.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,8 +66,16 @@ class Scores:
         return values
 
 
-class _Tally(NamedTuple):
-    """Pixel counts of one sample."""
+class PixelCounts(NamedTuple):
+    """What scores need to know of one sample: numbers of pixels.
+
+    Attributes:
+        intersection: in both masks.
+        union: in either mask.
+        predicted: in the predicted mask.
+        target: in the target's mask.
+        total: of the image.
+    """
 
     intersection: int
     union: int
@@ -75,17 +83,35 @@ class _Tally(NamedTuple):
     target: int
     total: int
 
+    @property
+    def iou(self) -> float:
+        """Intersection over union; 0 where neither mask has a pixel."""
+        return self.intersection / self.union if self.union else 0.0
+
+
+def count_pixels(predicted: NDArray[np.bool_], target: NDArray[np.bool_]) -> PixelCounts:
+    """Compare two masks, bool [H, W]."""
+    if predicted.dtype != np.bool_ or target.dtype != np.bool_:
+        raise ValueError(f"masks must be bool, got {predicted.dtype} and {target.dtype}")
+    if predicted.shape != target.shape:
+        raise ValueError(f"masks differ in size: {predicted.shape} and {target.shape}")
+    n_predicted, n_target = int(predicted.sum()), int(target.sum())
+    intersection = int((predicted & target).sum())
+    union = n_predicted + n_target - intersection
+    return PixelCounts(intersection, union, n_predicted, n_target, target.size)
+
 
 class ScoreMeter:
     """Gathers samples one by one and scores them together."""
 
     def __init__(self) -> None:
-        self._tallies: list[_Tally] = []
+        self._counts: list[PixelCounts] = []
+        self._absent: list[bool] = []
         self._kinds: list[str] = []
         self._categories: list[tuple[str, ...]] = []
 
     def __len__(self) -> int:
-        return len(self._tallies)
+        return len(self._counts)
 
     def add(
         self,
@@ -100,33 +126,49 @@ class ScoreMeter:
         Args:
             predicted: bool [H, W].
             target: bool [H, W]; all False where the target is absent.
+            kind: see :meth:`add_counts`.
+            category: see :meth:`add_counts`.
+        """
+        counts = count_pixels(predicted, target)
+        self.add_counts(counts, kind=kind, category=category)
+        return counts.iou
+
+    def add_counts(
+        self,
+        counts: PixelCounts,
+        *,
+        absent: bool | None = None,
+        kind: str = "",
+        category: str | Sequence[str] = "",
+    ) -> None:
+        """Add a sample whose pixels are counted.
+
+        Args:
+            counts: from :func:`count_pixels`.
+            absent: whether the target is absent. None takes a target without pixels for an absent
+                one, which is wrong for one that was lost when its mask was made smaller.
             kind: kind of the expression; "" leaves the sample out of the breakdown by kind.
             category: the target's category or categories; "" or none as above.
         """
-        if predicted.dtype != np.bool_ or target.dtype != np.bool_:
-            raise ValueError(f"masks must be bool, got {predicted.dtype} and {target.dtype}")
-        if predicted.shape != target.shape:
-            raise ValueError(f"masks differ in size: {predicted.shape} and {target.shape}")
-        n_predicted, n_target = int(predicted.sum()), int(target.sum())
-        intersection = int((predicted & target).sum())
-        union = n_predicted + n_target - intersection
-        self._tallies.append(_Tally(intersection, union, n_predicted, n_target, target.size))
+        self._counts.append(counts)
+        self._absent.append(counts.target == 0 if absent is None else absent)
         self._kinds.append(kind)
         names = (category,) if isinstance(category, str) else tuple(category)
         self._categories.append(tuple(name for name in names if name))
-        return intersection / union if union else 0.0
 
     def scores(self) -> Scores:
         """Scores of all samples so far, and of each kind and category among them."""
-        if not self._tallies:
+        if not self._counts:
             raise ValueError("no sample was added, so there is nothing to score")
         by_kind = _groups([(kind,) if kind else () for kind in self._kinds])
         by_category = _groups(self._categories)
-        counts = np.array(self._tallies, np.int64)
-        return _score(
-            counts,
-            by_kind={name: _score(counts[rows]) for name, rows in by_kind.items()},
-            by_category={name: _score(counts[rows]) for name, rows in by_category.items()},
+        counts, absent = np.array(self._counts, np.int64), np.array(self._absent)
+        return replace(
+            _score(counts, absent),
+            by_kind={name: _score(counts[rows], absent[rows]) for name, rows in by_kind.items()},
+            by_category={
+                name: _score(counts[rows], absent[rows]) for name, rows in by_category.items()
+            },
         )
 
 
@@ -139,16 +181,10 @@ def _groups(names: Sequence[tuple[str, ...]]) -> dict[str, list[int]]:
     return dict(sorted(rows.items()))
 
 
-def _score(
-    counts: NDArray[np.int64],
-    *,
-    by_kind: Mapping[str, Scores] | None = None,
-    by_category: Mapping[str, Scores] | None = None,
-) -> Scores:
-    """Scores of the samples whose tallies are the rows of int64 [n, 5]."""
-    intersection, union, predicted, target, total = counts.T
+def _score(counts: NDArray[np.int64], absent: NDArray[np.bool_]) -> Scores:
+    """Scores of samples: the fields of ``PixelCounts``, int64 [n, 5], and bool [n]."""
+    intersection, union, predicted, _, total = counts.T
     iou = intersection / np.maximum(union, 1)  # an empty union has an empty intersection: 0
-    absent = target == 0
     n_absent = int(absent.sum())
     answered_empty = predicted == 0
     return Scores(
@@ -163,6 +199,4 @@ def _score(
         false_area_ppm=(
             float(1e6 * predicted[absent].sum() / total[absent].sum()) if n_absent else None
         ),
-        by_kind=by_kind or {},
-        by_category=by_category or {},
     )

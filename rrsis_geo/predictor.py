@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from torch import Tensor
 from rrsis_geo.bundle import Bundle
 from rrsis_geo.errors import ConfigError, DeviceError
 from rrsis_geo.images import ImageSpec, to_input
+from rrsis_geo.text.batch import TextBatch
 
 logger = logging.getLogger(__name__)
 
@@ -112,13 +113,39 @@ class Predictor:
         Raises:
             DeviceError: the memory is too small for a single window, or the values overflow.
         """
+        return self._run(images, lambda part: words)
+
+    def logits_each(self, images: NDArray[np.uint8], expressions: Sequence[str]) -> WindowLogits:
+        """What a model says of images, each with an expression of its own.
+
+        Args:
+            images: uint8 RGB [B, S, S, 3], B at least 1.
+            expressions: B of them.
+
+        Raises:
+            InputError: an expression is blank or has no word that the model knows.
+            DeviceError: see :meth:`logits`.
+        """
+        if len(images) != len(expressions):
+            raise ValueError(f"{len(images)} images, but {len(expressions)} expressions")
+        tokens = self.bundle.tokenizer.encode(expressions).to(self.device)
+
+        def words_of(part: slice) -> Any:
+            with self._inference():
+                return self._net.encode_text(TextBatch(*(field[part] for field in tokens)))
+
+        return self._run(images, words_of)
+
+    def _run(self, images: NDArray[np.uint8], words_of: Callable[[slice], Any]) -> WindowLogits:
+        """As many images at once as the memory allows, with the words that a part of them takes."""
         if images.ndim != 4 or not len(images):
             raise ValueError(f"expected [B, S, S, 3] with B > 0, got {images.shape}")
         parts: list[WindowLogits] = []
         start = 0
         while start < len(images):
             count = min(self.batch_limit or len(images), len(images) - start)
-            part = self._try_batch(images[start : start + count], words)
+            piece = slice(start, start + count)
+            part = self._try_batch(images[piece], words_of(piece))
             if part is None:
                 self._halve(count)
             else:

@@ -16,8 +16,8 @@ RASTERS = {"rasterio", "geopandas", "shapely", "pyogrio", "pyproj", "affine"}
 NETWORKS = {"torch", "torchvision", "timm", "transformers"}
 TERMINAL = {"typer", "rich", "click"}
 BELOW_PIPELINE = {
-    *("errors", "config", "geo", "text", "images", "metrics", "nets", "data"),
-    *("bundle", "predictor", "training"),
+    *("errors", "config", "geo", "text", "images", "metrics", "published", "nets", "data"),
+    *("hub", "bundle", "predictor", "training"),
 }
 
 
@@ -35,9 +35,11 @@ TABLE = {
     "text": Rule({"errors"}, RASTERS | TERMINAL),
     "images": Rule({"errors"}, RASTERS | TERMINAL),
     "metrics": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL),
+    "published": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL | {"numpy"}),
     "nets": Rule({"errors", "config", "text"}, RASTERS | TERMINAL | {"nltk"}),
     "data": Rule({"errors", "text", "images"}, RASTERS | TERMINAL | {"timm"}),
-    "bundle": Rule({"errors", "text", "images", "nets"}, RASTERS | TERMINAL),
+    "hub": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL | {"numpy"}),
+    "bundle": Rule({"errors", "text", "images", "nets", "hub"}, RASTERS | TERMINAL),
     "predictor": Rule({"errors", "text", "images", "nets", "bundle"}, RASTERS | TERMINAL),
     "training": Rule({"errors", "text", "images", "metrics", "nets", "data"}, RASTERS | TERMINAL),
     "pipeline": Rule(BELOW_PIPELINE, TERMINAL),

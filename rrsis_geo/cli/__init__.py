@@ -8,8 +8,9 @@ Pipelines are imported inside the commands, so that ``--help`` loads no network 
 from rrsis_geo.cli import segment
 from rrsis_geo.cli import info
 from rrsis_geo.cli import train
+from rrsis_geo.cli import evaluate
 
 # isort: on
 from rrsis_geo.cli.app import ErrorBoundary, app, main
 
-__all__ = ["ErrorBoundary", "app", "info", "main", "segment", "train"]
+__all__ = ["ErrorBoundary", "app", "evaluate", "info", "main", "segment", "train"]

@@ -1,0 +1,407 @@
+"""Scores of a model on a data set, as the papers compute them, and at the masks' own size."""
+
+import logging
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from rrsis_geo import __version__
+from rrsis_geo.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
+from rrsis_geo.data.layouts import LAYOUTS
+from rrsis_geo.errors import ConfigError
+from rrsis_geo.metrics import ScoreMeter, Scores, count_pixels
+from rrsis_geo.pipeline.comparison import cautions, rows_to_compare
+from rrsis_geo.pipeline.gallery import Picture, write_gallery
+from rrsis_geo.pipeline.score_files import MaskFolder, SampleScore, ScoreOutputs, write_scores
+from rrsis_geo.pipeline.scoring_data import Question, ScoringData, check_labels, open_data
+from rrsis_geo.predictor import Predictor
+from rrsis_geo.published import PublishedRow
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE: Final = {"cpu": 4, "cuda": 16, "mps": 4}
+"""Samples at once, by the type of the device."""
+MAX_WORKERS: Final = 8
+GALLERY_SAMPLES: Final = 8
+"""The most of the worst, of the median and of the best samples."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateOptions:
+    """How a model is scored.
+
+    Attributes:
+        model: name or folder of a bundle.
+        size_px: side of the squares that images and targets are resized to; None is what the
+            model was made for.
+        native: score at the masks' own sizes too.
+        category_by: how samples are told apart into categories: by their "label", or by the names
+            in their "text"; None takes labels where there are some.
+        compare: put the scores beside what papers report.
+        limit: score the first so many samples only.
+        batch_size: samples at once; None suits the device.
+        workers: processes that read samples; None is none on a CPU, and some beside a GPU.
+        device: see ``Predictor``.
+        dtype: see ``Predictor``.
+        threads: see ``Predictor``.
+    """
+
+    model: str = DEFAULT_BUNDLE
+    size_px: int | None = None
+    native: bool = False
+    category_by: Literal["label", "text"] | None = None
+    compare: bool = False
+    limit: int | None = None
+    batch_size: int | None = None
+    workers: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.size_px is not None and (self.size_px < 32 or self.size_px % 32):
+            raise ConfigError(f"the size must be a positive multiple of 32, got {self.size_px}")
+        for name in ("limit", "batch_size", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        if self.workers is not None and self.workers < 0:
+            raise ConfigError(f"workers must be at least 0, got {self.workers}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """The result of a run.
+
+    Attributes:
+        model: name of the bundle.
+        model_sha256: of its weights.
+        data: folder of the data set.
+        layout: its layout.
+        split: the split that was scored.
+        split_size: samples in the split.
+        size_px: side of the squares that ``scores`` are computed on.
+        category_by: how categories were told: "label", "text", or "" where they were not.
+        scores: by the published protocol.
+        native: at the masks' own sizes, None where that was not asked for.
+        lost_targets: targets that have no pixel left at ``size_px``; they score 0.
+        cut_expressions: expressions longer than the model reads.
+        published: what papers report of the split, the best mIoU first; () if not asked for.
+        cautions: what stands against comparing with it.
+        seconds: that reading, predicting and scoring took.
+        device: where the network ran.
+        dtype: what its matrix products ran in.
+        version: of rrsis-geo.
+        files: that were written.
+    """
+
+    model: str
+    model_sha256: str
+    data: str
+    layout: str
+    split: str
+    split_size: int
+    size_px: int
+    category_by: str
+    scores: Scores
+    native: Scores | None
+    lost_targets: int
+    cut_expressions: int
+    published: tuple[PublishedRow, ...] = ()
+    cautions: tuple[str, ...] = ()
+    seconds: float
+    device: str
+    dtype: str
+    version: str = __version__
+    files: tuple[str, ...] = ()
+
+    def by_size(self) -> dict[str, Scores]:
+        """What the scores are computed at, in words -> scores."""
+        sizes = {f"at {self.size_px} px": self.scores}
+        return sizes if self.native is None else {**sizes, "at the masks' own sizes": self.native}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON; published figures are in percent, scores are shares."""
+        return asdict(self) | {
+            "scores": self.scores.to_dict(),
+            "native": None if self.native is None else self.native.to_dict(),
+        }
+
+
+def evaluate_model(
+    data: Path,
+    layout: str,
+    split: str,
+    options: EvaluateOptions | None = None,
+    outputs: ScoreOutputs | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score a model on a split of a data set.
+
+    Image and target are each resized to a square, and compared there: the protocol of the papers
+    (see ``rrsis_geo.metrics``). No more than a few batches are in memory at a time.
+
+    Args:
+        data: folder of the data set.
+        layout: see ``scoring_data.open_data``.
+        split: name of the split.
+        options: how to score; None for the defaults.
+        outputs: what to write; None for nothing.
+        progress: told the stage, how many samples are done, and how many there are.
+
+    Raises:
+        ConfigError: options that do not make sense, or do not fit the data.
+        InputError: data is missing or damaged.
+        ModelError: the model is.
+        OutputError: a result cannot be written.
+        DeviceError: there is no such device, or too little memory in it.
+    """
+    options, outputs = options or EvaluateOptions(), outputs or ScoreOutputs()
+    rows = rows_to_compare(layout, split) if options.compare else ()
+    outputs.check()
+    bundle = load_bundle(options.model)
+    size_px = options.size_px or bundle.image.size_px
+    source = open_data(data, layout, split, size_px=size_px, limit=options.limit)
+    category_by = check_labels(source, options.category_by)
+    predictor = Predictor(bundle, options.device, options.dtype, threads=options.threads)
+    started = time.monotonic()
+    samples = _score_samples(source, predictor, options, outputs, category_by, progress)
+    seconds = time.monotonic() - started
+    scores = _scores(samples, native=False)
+    native = _scores(samples, native=True) if options.native else None
+    evaluation = Evaluation(
+        model=bundle.name,
+        model_sha256=bundle.sha256,
+        data=str(data),
+        layout=layout,
+        split=split,
+        split_size=source.split_size,
+        size_px=size_px,
+        category_by=category_by,
+        scores=scores,
+        native=native,
+        lost_targets=sum(not sample.absent and not sample.counts.target for sample in samples),
+        cut_expressions=_count_cut(bundle, samples),
+        published=rows,
+        cautions=tuple(
+            cautions(
+                rows,
+                size_px=size_px,
+                n=len(samples),
+                split_size=source.split_size,
+                published_n=LAYOUTS[layout].counts.get(split),
+            )
+            if rows
+            else ()
+        ),
+        seconds=seconds,
+        device=str(predictor.device),
+        dtype=str(predictor.dtype).removeprefix("torch."),
+        files=tuple(str(path) for path in _wanted(outputs)),
+    )
+    if outputs.folder is not None:
+        by_size = {"resized": scores} | ({"native": native} if native is not None else {})
+        write_scores(outputs, evaluation.to_dict(), by_size, samples)
+    if outputs.gallery is not None:
+        _write_pictures(outputs, evaluation, source, samples, predictor)
+    return evaluation
+
+
+def named_in(expression: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The category names that stand in an expression, as words of their own or in the plural.
+
+    So tables by category are made of benchmarks without labels (FIANet's, for one): a sentence
+    with two names counts for both, and "road marking" for "road" too.
+    """
+    return tuple(name for name in names if re.search(rf"\b{name}(s|es)?\b", expression.lower()))
+
+
+def _score_samples(
+    source: ScoringData,
+    predictor: Predictor,
+    options: EvaluateOptions,
+    outputs: ScoreOutputs,
+    category_by: str,
+    progress: Progress | None,
+) -> list[SampleScore]:
+    """Put every question to the model, and count the pixels of its answers."""
+    scored: list[SampleScore] = []
+    with ExitStack() as stack:
+        masks = None
+        if outputs.masks is not None:
+            masks = stack.enter_context(MaskFolder(outputs.masks))
+        for questions in _batches(source, predictor, options):
+            logits_BSS, presences = _ask(predictor, questions)
+            for question, logits_SS, presence in zip(questions, logits_BSS, presences, strict=True):
+                predicted = logits_SS > 0
+                native = _at_size(logits_SS, question.mask.shape) > 0 if options.native else None
+                names: tuple[str, ...] = ()
+                if category_by == "text":
+                    names = named_in(question.expression, source.category_names)
+                elif category_by == "label" and question.label:
+                    names = (question.label,)
+                saved = ""
+                if masks is not None:
+                    saved = masks.add(question.id, predicted if native is None else native)
+                scored.append(
+                    SampleScore(
+                        id=question.id,
+                        expression=question.expression,
+                        kind=question.kind,
+                        categories=names,
+                        absent=not question.mask.any(),
+                        counts=count_pixels(predicted, question.target),
+                        native=None if native is None else count_pixels(native, question.mask),
+                        presence=presence,
+                        mask=saved,
+                    )
+                )
+            if progress is not None:
+                progress("samples", len(scored), len(source))
+    return scored
+
+
+def _batches(
+    source: ScoringData, predictor: Predictor, options: EvaluateOptions
+) -> Iterator[list[Question]]:
+    """The questions in order, read ahead by other processes where a GPU would wait for them."""
+    workers = options.workers
+    if workers is None:
+        workers = 0 if predictor.device.type == "cpu" else min(MAX_WORKERS, os.cpu_count() or 1)
+    return iter(
+        DataLoader(
+            source,
+            batch_size=options.batch_size or BATCH_SIZE.get(predictor.device.type, 4),
+            num_workers=workers,
+            collate_fn=list,
+            generator=torch.Generator(),  # leaves the caller's random numbers alone
+        )
+    )
+
+
+def _ask(
+    predictor: Predictor, questions: Sequence[Question]
+) -> tuple[NDArray[np.float32], list[float | None]]:
+    """Logits [B, S, S], and the probability that each target is there at all."""
+    found = predictor.logits_each(
+        np.stack([question.image for question in questions]),
+        [question.expression for question in questions],
+    )
+    if found.presence is None:
+        return found.logits, [None] * len(questions)
+    return found.logits, [0.5 + 0.5 * math.tanh(float(odds) / 2) for odds in found.presence]
+
+
+def _at_size(logits_SS: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Logits resized bilinearly to [H, W]."""
+    if logits_SS.shape == shape:
+        return logits_SS
+    resized: NDArray[np.float32] = functional.interpolate(
+        torch.from_numpy(logits_SS)[None, None], shape, mode="bilinear", align_corners=False
+    )[0, 0].numpy()
+    return resized
+
+
+def _scores(samples: Sequence[SampleScore], *, native: bool) -> Scores:
+    meter = ScoreMeter()
+    for sample in samples:
+        counts = sample.native if native else sample.counts
+        assert counts is not None
+        meter.add_counts(counts, absent=sample.absent, kind=sample.kind, category=sample.categories)
+    return meter.scores()
+
+
+def _count_cut(bundle: Bundle, samples: Sequence[SampleScore]) -> int:
+    return sum(bool(bundle.tokenizer.cut_words(sample.expression)) for sample in samples)
+
+
+def _wanted(outputs: ScoreOutputs) -> list[Path]:
+    places = (outputs.folder, outputs.masks, outputs.gallery)
+    return [place for place in places if place is not None]
+
+
+# --- the gallery
+
+
+def choose_samples(samples: Sequence[SampleScore]) -> Mapping[str, list[int]]:
+    """Numbers of the worst, the median and the best samples, no sample twice.
+
+    Among equals, those with the greater area in doubt are the worse.
+    """
+    ranked = sorted(
+        range(len(samples)), key=lambda i: (samples[i].quality, -samples[i].counts.union)
+    )
+    count = max(1, min(GALLERY_SAMPLES, len(ranked) // 3))
+    worst, rest = ranked[:count], ranked[count:]
+    best, rest = rest[-count:][::-1], rest[:-count]
+    start = max(0, (len(rest) - count) // 2)
+    return {"Worst": worst, "Median": rest[start : start + count], "Best": best}
+
+
+def _write_pictures(
+    outputs: ScoreOutputs,
+    evaluation: Evaluation,
+    source: ScoringData,
+    samples: Sequence[SampleScore],
+    predictor: Predictor,
+) -> None:
+    """Ask the chosen questions once more: their masks were not kept."""
+    assert outputs.gallery is not None
+    sections = {
+        heading: [_picture(source[index], samples[index], predictor) for index in numbers]
+        for heading, numbers in choose_samples(samples).items()
+    }
+    write_gallery(
+        outputs.gallery,
+        f"{evaluation.model} on {source.name}",
+        _facts(evaluation),
+        sections,
+        overwrite=outputs.overwrite,
+    )
+
+
+def _picture(question: Question, sample: SampleScore, predictor: Predictor) -> Picture:
+    logits_BSS, _ = _ask(predictor, [question])
+    facts = [f"IoU {sample.counts.iou:.3f}"]
+    if sample.absent:
+        facts = ["target absent", "answered with nothing" if sample.quality else "found something"]
+    if sample.presence is not None:
+        facts.append(f"presence {sample.presence:.0%}")
+    facts += [", ".join(filter(None, (sample.kind, *sample.categories)))]
+    return Picture(
+        image=question.image,
+        truth=question.target,
+        predicted=logits_BSS[0] > 0,
+        expression=question.expression,
+        facts=tuple(filter(None, facts)),
+        id=question.id,
+        aspect=question.mask.shape[1] / question.mask.shape[0],
+    )
+
+
+def _facts(evaluation: Evaluation) -> list[tuple[str, str]]:
+    scores = evaluation.scores
+    facts = [
+        ("samples", f"{scores.n}, {scores.n_absent} of them with an absent target"),
+        ("mIoU", f"{100 * scores.miou:.2f}"),
+        ("oIoU", f"{100 * scores.oiou:.2f}"),
+        *((f"Pr@{at}", f"{100 * share:.2f}") for at, share in scores.precision.items()),
+    ]
+    if scores.n_acc is not None:
+        facts += [("gIoU", f"{100 * scores.giou:.2f}"), ("N-acc", f"{100 * scores.n_acc:.2f}")]
+    return [*facts, ("scored at", f"{evaluation.size_px} px")]
