@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from benchmarks_made import write_benchmark
 from hypothesis import settings
 from numpy.typing import NDArray
 from rasterio.crs import CRS
@@ -51,6 +52,19 @@ def make_scene(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / f"scene-{len(written)}.tif"
         written.append(path)
         return write_scene(path, height, width, **options)
+
+    return make
+
+
+@pytest.fixture
+def make_benchmark(tmp_path: Path) -> Callable[..., Path]:
+    """A factory of benchmark trees with small images; see ``write_benchmark``."""
+    written: list[Path] = []
+
+    def make(layout: str, **quirks: Any) -> Path:
+        root = tmp_path / f"{layout}-{len(written)}"
+        written.append(root)
+        return write_benchmark(root, layout, **quirks)
 
     return make
 

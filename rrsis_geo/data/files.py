@@ -25,6 +25,8 @@ _DAMAGED: Final = (
 )
 _MAX_MASK_PX: Final = 2**28
 """No image of a data set has as many pixels: such a size is a slip, or an attack on memory."""
+_MAX_CORNER_PX: Final = 2**17
+"""Outlines are drawn point by point, also where nobody sees them."""
 
 
 def read_image(path: Path, content: bytes | None = None) -> NDArray[np.uint8]:
@@ -119,7 +121,10 @@ def _as_runs(part: Any, shape: tuple[int, int] | None) -> Any:
             raise ValueError("polygons need the size of their image")
         if len(part) < 6 or len(part) % 2:
             raise ValueError(f"a polygon of {len(part)} numbers; it takes an even number from 6")
-        return coco_mask.frPyObjects([[float(value) for value in part]], *shape)[0]
+        corners = [float(value) for value in part]
+        if not all(abs(value) <= _MAX_CORNER_PX for value in corners):
+            raise ValueError("a corner of a polygon is far outside the image")
+        return coco_mask.frPyObjects([corners], *shape)[0]
     if not isinstance(part, dict):
         raise TypeError(f"expected an RLE or a polygon, got {type(part).__name__}")
     height, width = (int(value) for value in part["size"])

@@ -69,7 +69,7 @@ class MaskFile:
         return read_mask(self.path, self.threshold)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class CodedMask:
     """A mask as the COCO segmentation that a list of samples holds.
 
@@ -142,14 +142,14 @@ class Records(Dataset[Sample]):
         mask = np.zeros(image.shape[:2], bool) if record.mask is None else record.mask.read()
         return Sample(image, record.expression, mask, record.id, record.kind, record.category)
 
+    def files(self) -> list[Path]:
+        """The files that the split is read from, each once, in the order of the samples."""
+        refs = ((record.image, record.mask) for record in self.records)
+        return list(dict.fromkeys(ref.path for pair in refs for ref in pair if ref is not None))
+
     def missing_files(self) -> list[Path]:
-        """The files of the split that are not there, or are empty, in order."""
-        paths: dict[Path, None] = {}
-        for record in self.records:
-            paths[record.image.path] = None
-            if record.mask is not None:
-                paths[record.mask.path] = None
-        return [path for path in paths if not _has_content(path)]
+        """Those of :meth:`files` that are not there, or are empty."""
+        return [path for path in self.files() if not _has_content(path)]
 
     def check_files(self) -> None:
         """Look for every file of the split, so that none is missed hours later.
@@ -161,10 +161,10 @@ class Records(Dataset[Sample]):
         """
         missing = self.missing_files()
         if missing:
-            others = f", and so are {len(missing) - 1} other files" if len(missing) > 1 else ""
+            more = f" (and {len(missing) - 1} more of {len(self.files())} files)"
             raise InputError(
-                f"{self.name}: {missing[0]} is missing or empty{others}; complete the data set's "
-                "folder, or leave the samples out of its lists"
+                f"{self.name}: {missing[0]} is missing or empty{more if len(missing) > 1 else ''}; "
+                "complete the data set's folder, or take the samples off its lists"
             )
 
 

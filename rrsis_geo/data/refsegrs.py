@@ -19,7 +19,6 @@ COUNTS: Final = {"train": 2172, "val": 431, "test": 1817}
 """As CroBIM prints them. The 413 of BTDNet and FIANet for val is a misprint: the sum is 4420."""
 MASK_ABOVE: Final = 50
 """As the loaders of LGCE and FIANet have it; masks hold 0 and 255."""
-_SPLITS: Final = ("train", "val", "test")
 
 
 class _Parts(NamedTuple):
@@ -66,27 +65,25 @@ def read_split(root: Path, split: str) -> list[Record]:
 def _find_parts(root: Path) -> _Parts:
     tried = []
     for folder in (root, root / "RefSegRS", root / "new_dataset2"):
-        for ending in ("", "2"):
+        for ending, numbers in (("", ("", "3")), ("2", ("3", ""))):
             images, masks = folder / f"images{ending}", folder / f"masks{ending}"
-            lists = {
-                split: path
-                for split in _SPLITS
-                for path in (_list_of(folder, split, first_release=bool(ending)),)
-                if path is not None
-            }
+            lists = _find_lists((folder, root), numbers)
             if images.is_dir() and masks.is_dir() and lists:
                 return _Parts(images, masks, lists)
-            tried.append(f"{images.relative_to(root)}")
+            tried.append(str(images.relative_to(root)))
     raise InputError(
-        f"{root}: no RefSegRS here; looked for {', '.join(tried)}, each with its masks and its "
+        f"{root}: no RefSegRS here; looked for {', '.join(tried)}, each with its masks and "
         "output_phrase_<split>.txt"
     )
 
 
-def _list_of(folder: Path, split: str, *, first_release: bool) -> Path | None:
-    """The list of a split; the first release has several of some, of which the 3rd is used."""
-    names = [f"output_phrase_{split}.txt", f"output_phrase_{split}3.txt"]
-    for name in reversed(names) if first_release else names:
-        if (folder / name).is_file():
-            return folder / name
-    return None
+def _find_lists(folders: tuple[Path, ...], numbers: tuple[str, ...]) -> dict[str, Path]:
+    """The list of each split; the first release numbers some of them, and 3 is the last."""
+    lists: dict[str, Path] = {}
+    for split in COUNTS:
+        names = [f"output_phrase_{split}{number}.txt" for number in numbers]
+        places = [folder / name for folder in folders for name in names]
+        found = [path for path in places if path.is_file()]
+        if found:
+            lists[split] = found[0]
+    return lists

@@ -1,6 +1,6 @@
 """RRSIS-D (Liu et al., "Rotated Multi-Scale Interaction Network", arXiv 2312.12470).
 
-The layout of RMSIN, read with any of its three folders moved to where people put them::
+The layout of RMSIN is read, and others to which people move its folders::
 
     ROOT/rrsisd/refs(unc).p    ROOT/rrsisd/instances.json    ROOT/images/rrsisd/JPEGImages/00001.jpg
 
@@ -45,17 +45,12 @@ CATEGORIES: Final = (
 )
 _REFS: Final = "refs(unc).p"
 _INSTANCES: Final = "instances.json"
-_LIST_FOLDERS: Final = ("rrsisd", ".", "RRSIS-D/rrsisd", "RRSIS-D", "refer/data/rrsisd")
+_LIST_FOLDERS: Final = ("rrsisd", ".")
 _IMAGE_FOLDERS: Final = (
     "images/rrsisd/JPEGImages",
-    "rrsisd/images/rrsisd/JPEGImages",
     "JPEGImages",
     "images/JPEGImages",
     "rrsisd/JPEGImages",
-    "../images/rrsisd/JPEGImages",
-    "RRSIS-D/images/rrsisd/JPEGImages",
-    "RRSIS-D/JPEGImages",
-    "refer/data/images/rrsisd/JPEGImages",
     "images/rrsisd",
     "images",
 )
@@ -118,11 +113,14 @@ def read_split(root: Path, split: str) -> list[Record]:
 
 
 def _find_parts(root: Path) -> _Parts:
-    lists = [root / folder for folder in _LIST_FOLDERS]
+    roots = [root, root / "RRSIS-D", root / "refer" / "data"]
+    if root.absolute().name == "rrsisd":
+        roots.append(root.absolute().parent)
+    lists = [base / folder for base in roots for folder in _LIST_FOLDERS]
     return _Parts(
         _first([folder / _REFS for folder in lists]),
         _first([folder / _INSTANCES for folder in lists]),
-        _first([root / folder for folder in _IMAGE_FOLDERS]),
+        _first([base / folder for base in roots for folder in _IMAGE_FOLDERS]),
     )
 
 
@@ -130,8 +128,8 @@ def _first(places: list[Path]) -> Path:
     for place in places:
         if place.exists():
             return place
-    tried = ", ".join(str(place.parent) for place in places[1:])
-    raise InputError(f"{places[0]}: no such part of RRSIS-D; not found either in {tried}")
+    others = ", ".join(str(place.parent) for place in places[1:])
+    raise InputError(f"{places[0]}: no such part of RRSIS-D, nor is {places[0].name} in {others}")
 
 
 def _entry(entries: Mapping[Any, Any], key: Any, where: str, parts: _Parts) -> Any:
@@ -163,7 +161,7 @@ def _read_instances(
             {entry["id"]: entry for entry in told["annotations"]},
             {entry["id"]: _plain_name(entry["name"]) for entry in told["categories"]},
         )
-    except (OSError, ValueError) as err:
+    except (OSError, ValueError, RecursionError) as err:
         raise InputError(f"{path}: cannot be read as JSON: {err}") from err
     except (KeyError, TypeError, AttributeError) as err:
         raise InputError(f"{path}: is no COCO instances file: {err!r}") from err

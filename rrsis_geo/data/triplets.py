@@ -43,9 +43,11 @@ def read_split(root: Path, split: str) -> list[Record]:
 
     Raises:
         ConfigError: there is no such split.
-        InputError: a line is no sample; the message tells its number.
+        InputError: there is no split at all, or a line is no sample; the message tells its number.
     """
     splits = list_splits(root)
+    if not splits:
+        raise InputError(f"{root}: no triplets here; it needs a list of samples, <split>{_SUFFIX}")
     if split not in splits:
         raise unknown_split(root, split, splits)
     path = root / f"{split}{_SUFFIX}"
