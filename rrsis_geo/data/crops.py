@@ -19,7 +19,7 @@ _MIN_SHARE: Final = 0.25
 """An object of which less is left is a sliver ..."""
 _RECOGNISABLE: Final = 0.02
 """... unless what is left fills so much of the crop."""
-_MIN_PIXELS: Final = 12
+MIN_PIXELS: Final = 12
 """Fewer pixels than this are always a sliver."""
 
 
@@ -105,7 +105,7 @@ def crop_labelled(
     if box.side != size_px:
         picture = picture.resize((size_px, size_px), Image.Resampling.BILINEAR)
     if jitter:
-        picture = _jitter(picture, rng)
+        picture = jitter_light(picture, rng)
     image = turn_array(np.asarray(picture), mirror, turns)
     instances = [
         _turn_instance(item, size_px, mirror, turns)
@@ -155,7 +155,7 @@ def mark_cut(item: Instance, share: float, size_px: int) -> Instance:
 
 
 def _is_sliver(item: Instance, share: float, n_pixels: int, size_px: int) -> bool:
-    if item.attributes.get(CUT) == SLIVER or n_pixels < _MIN_PIXELS:
+    if item.attributes.get(CUT) == SLIVER or n_pixels < MIN_PIXELS:
         return True
     few = n_pixels < _RECOGNISABLE * size_px**2
     if item.category in GROUND:
@@ -206,8 +206,8 @@ def _turn_instance(item: Instance, size_px: int, mirror: bool, turns: int) -> In
     return Instance(item.category, (row, col, height, width), mask, item.attributes)
 
 
-def _jitter(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Another light on the same scene: gain, gamma and tint by table, then saturation."""
+def jitter_light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Another light on the same scene, RGB: gain, gamma and tint by table, then saturation."""
     gain = float(np.exp(rng.normal(0, 0.08)))
     gamma = float(np.exp(rng.normal(0, 0.1)))
     pivot = rng.uniform(0.3, 0.6)

@@ -4,86 +4,56 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
+from torch.amp.grad_scaler import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Subset
 
 from rrsis_geo import __version__
 from rrsis_geo.bundle import load_bundle, save_bundle
 from rrsis_geo.config import to_dict
-from rrsis_geo.data.instances import InstanceSource, validation_samples
-from rrsis_geo.data.sample import Batch, Sample, collate
-from rrsis_geo.data.stream import SampleStream, StreamConfig, painted_sample
-from rrsis_geo.errors import ConfigError
+from rrsis_geo.data.sample import Batch
+from rrsis_geo.errors import ConfigError, DeviceError, InputError, OutputError
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.metrics import Scores
 from rrsis_geo.nets import build_net
 from rrsis_geo.nets.base import ReferringNet
+from rrsis_geo.pipeline.train_config import TrainConfig, memory_advice, plan_run, refuse_differences
+from rrsis_geo.predictor import choose_device, choose_dtype
 from rrsis_geo.text.tokenizer import Tokenizer
-from rrsis_geo.training.checkpoint import load_checkpoint, save_checkpoint
-from rrsis_geo.training.loop import float32_depthwise, score_net, train_step
-from rrsis_geo.training.optim import OptimConfig, make_optimizer, make_schedule
+from rrsis_geo.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint, scores_from
+from rrsis_geo.training.distributed import World, joined, shared
+from rrsis_geo.training.journal import Journal
+from rrsis_geo.training.loop import (
+    LossError,
+    WithLoss,
+    find_masks,
+    float32_depthwise,
+    score_net,
+    train_step,
+)
+from rrsis_geo.training.optim import make_optimizer, set_rates
+from rrsis_geo.training.recompute import recompute_activations
+from rrsis_geo.training.samples import (
+    RankBatches,
+    RunData,
+    benchmark_data,
+    load_batches,
+    stream_data,
+)
+
+__all__ = ["TrainConfig", "TrainProgress", "start_net", "train_model"]
 
 logger = logging.getLogger(__name__)
 
-DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
-METRICS_FILE: Final = "metrics.jsonl"
+CONFIG_FILE: Final = "config.json"
 LOG_EVERY: Final = 20
-"""Steps between two lines of metrics.jsonl."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitConfig:
-    """Weights to start from; what is left out starts from nothing."""
-
-    bundle: str | None = None
-    """Name or folder of a bundle: the whole network, its tokenizer too."""
-    trunk: str | None = None
-    """"timm", or a file of trunk weights."""
-    text: str | None = None
-    """Hugging Face name or local folder of a BERT."""
-    vocabulary: Path | None = None
-    """Folder that holds the text encoder's vocab.txt; needed without a bundle."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """One training run. ``net`` holds the network's name and its settings."""
-
-    name: str
-    summary: str = ""
-    """One line about the model, for those who choose one."""
-    seed: int = 0
-    net: dict[str, Any]
-    image: ImageSpec = field(default_factory=ImageSpec)
-    max_tokens: int = 20
-    init: InitConfig = field(default_factory=InitConfig)
-    data: StreamConfig = field(default_factory=StreamConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    steps: int = 1000
-    batch_size: int = 8
-    workers: int = 1
-    device: str = "cpu"
-    dtype: Literal["fp32", "bf16"] = "bf16"
-    ema_decay: float = 0.998
-    val_every: int = 500
-    checkpoint_minutes: float = 5.0
-
-    def __post_init__(self) -> None:
-        if "name" not in self.net:
-            raise ConfigError("net.name must be set")
-        if min(self.steps, self.batch_size, self.val_every) < 1 or self.workers < 0:
-            raise ConfigError("steps, batch_size and val_every must be positive")
-        if not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
-        if self.init.bundle is None and self.init.vocabulary is None:
-            raise ConfigError("init.vocabulary (or init.bundle) must name where vocab.txt lies")
+"""Steps between two reports of the losses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,106 +89,255 @@ def train_model(
     *,
     resume: bool = False,
     progress: Callable[[TrainProgress], None] | None = None,
-) -> Scores:
+) -> Scores | None:
     """Train a network, and keep the best of it as the bundle ``run_dir/model``.
 
-    Sample number i of a seed is always the same, so a resumed run sees what the uninterrupted one
-    would have seen. The weights that are scored and saved are the running average.
+    Sample number i of a run and the chance of step j are pure functions of the seed, so a resumed
+    run ends as the uninterrupted one would have. Where torchrun started several processes, each
+    takes its share of every batch; the first alone validates and writes.
 
     Args:
         config: everything about the run.
-        run_dir: gets ``config.json``, ``metrics.jsonl``, ``checkpoints/`` and ``model/``.
+        run_dir: gets ``config.json``, ``metrics.jsonl``, ``pictures/``, ``checkpoints/`` and
+            ``model/``.
         resume: go on from the newest checkpoint of ``run_dir``.
         progress: told where the run stands, every few steps and after each validation.
 
     Returns:
-        the best validation scores.
+        the best validation scores; None in every process but the first.
 
     Raises:
-        ConfigError: the settings do not make sense.
+        ConfigError: the settings do not make sense, or are not those of the run to resume.
         InputError: data is missing or damaged, there is no checkpoint to resume, or the loss is no
             number.
         ModelError: weights to start from are missing or do not fit.
+        OutputError: ``run_dir`` holds another run, or cannot be written.
+        DeviceError: there is no such device, or too little memory in it.
     """
-    torch.manual_seed(config.seed)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / "config.json").write_text(json.dumps(to_dict(config), indent=2) + "\n")
-    device, dtype = torch.device(config.device), DTYPES[config.dtype]
-    net, tokenizer = _start(config)
-    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = AveragedModel(
-        net, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
-    )
-    averaged = cast(ReferringNet, average.module)
-    if device.type == "cpu":
-        float32_depthwise(net)
-    optimizer = make_optimizer(net, config.optim)
-    schedule = make_schedule(optimizer, config.optim, config.steps)
-    parts = {"net": net, "average": average, "optimizer": optimizer, "schedule": schedule}
-    start, best = 0, -1.0
-    if resume:
-        state = load_checkpoint(run_dir / "checkpoints")
-        for name, part in parts.items():
+    with joined(choose_device(config.device).type) as world:
+        run = _Run(config, run_dir, world)
+        try:
+            if resume:
+                run.restore()
+            elif checkpoints(run.checkpoints):
+                raise OutputError(
+                    f"{run_dir}: holds a run already; go on with it by --resume, or choose another "
+                    "folder"
+                )
+            return run.train(progress)
+        except LossError as err:
+            last = checkpoints(run.checkpoints)
+            where = f"the last good checkpoint is {last[-1]}" if last else "there is no checkpoint"
+            raise InputError(f"step {run.step + 1}: {err}; {where}") from err
+        except torch.OutOfMemoryError as err:
+            raise DeviceError(memory_advice(config, run.device, run.step + 1)) from err
+
+
+class _Run:
+    """A run in memory, in one of its processes."""
+
+    def __init__(self, config: TrainConfig, run_dir: Path, world: World) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.run_dir, self.world = config, run_dir, world
+        self.checkpoints = run_dir / "checkpoints"
+        self.device = choose_device(config.device)
+        if world.size > 1 and self.device.type == "cuda":
+            self.device = torch.device("cuda", world.local_rank)
+        self.dtype = choose_dtype(config.dtype, self.device)
+        self.data = _load_data(config)
+        self.plan = plan_run(config, self.data.epoch_samples)
+        net, self.tokenizer, self.image = start_net(config)
+        self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = None
+        if config.ema_decay:  # a copy of the network, so it comes before the network is changed
+            self.average = AveragedModel(
+                self.net, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
+            )
+        self.optimizer = make_optimizer(self.net, config.optim)
+        self.scaler = GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.step = 0
+        self.best: Scores | None = None
+
+    @property
+    def scored(self) -> ReferringNet:
+        """The network whose weights are scored and saved."""
+        return self.net if self.average is None else cast(ReferringNet, self.average.module)
+
+    def restore(self) -> None:
+        """Take the state of the newest checkpoint."""
+        state = load_checkpoint(self.checkpoints)
+        refuse_differences(state["config"], to_dict(self.config), self.checkpoints)
+        for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        start, best = state["step"], state["best"]
-        torch.set_rng_state(state["rng"])
-        _forget_after(run_dir, start)
-    val = _validation(config)
-    stream = SampleStream(config.data, seed=config.seed, length=config.steps * config.batch_size)
-    scores: Scores | None = None
-    net.train()
-    saved = told = time.monotonic()
-    for step, batch in enumerate(_batches(config, stream, tokenizer, start), start=start + 1):
-        losses = train_step(
-            net, batch, optimizer, schedule, clip_norm=config.optim.clip_norm, dtype=dtype
-        )
-        average.update_parameters(net)
-        if step % LOG_EVERY == 0:
-            _log(run_dir, {"step": step, "time": time.time(), **losses})
-            speed = LOG_EVERY / (time.monotonic() - told)  # steps a second
-            told = time.monotonic()
-            if progress is not None:
+        self.step = state["step"]
+        self.best = None if state["best"] is None else scores_from(state["best"])
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        best = None if self.best is None else self.best.to_dict()
+        state |= {"step": self.step, "best": best, "config": to_dict(self.config)}
+        save_checkpoint(self.checkpoints, self.step, state)
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"net": self.net, "optimizer": self.optimizer, "scaler": self.scaler}
+        return parts if self.average is None else parts | {"average": self.average}
+
+    def train(self, progress: Callable[[TrainProgress], None] | None) -> Scores | None:
+        """From the present step to the last."""
+        if self.world.rank > 0:
+            for _ in self._steps():
+                pass
+            return None
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(to_dict(self.config), indent=2) + "\n"
+        (self.run_dir / CONFIG_FILE).write_text(text, encoding="utf-8")
+        journal = Journal(self.run_dir, tensorboard=self.config.tensorboard, since_step=self.step)
+        try:
+            self._train_and_tell(journal, progress or (lambda now: None))
+        finally:
+            journal.close()
+        return self.best
+
+    def _train_and_tell(self, journal: Journal, progress: Callable[[TrainProgress], None]) -> None:
+        steps, newest = self.plan.steps, None
+        clock, saved = _Clock(), time.monotonic()
+        for losses, rates in self._steps():
+            clock.count_step()
+            speed = clock.steps_per_second
+            images_per_second = speed * self.plan.step_samples
+            if self.step % LOG_EVERY == 0 or self.step == steps:
+                journal.losses(self.step, losses, rates, images_per_second)
+            validated = self.step in self.plan.validate_at
+            if validated:
+                newest = self._validate(journal)
+            if validated or self.step % LOG_EVERY == 0 or self.step == 1:
                 progress(
                     TrainProgress(
-                        step=step,
-                        steps=config.steps,
-                        epoch=0,
-                        epochs=0,
+                        step=self.step,
+                        steps=steps,
+                        epoch=self.plan.epochs_begun(self.step),
+                        epochs=self.plan.epochs_begun(steps),
                         losses=losses,
-                        rates={"rest": schedule.get_last_lr()[-1]},
-                        images_per_second=speed * config.batch_size,
-                        seconds_left=(config.steps - step) / speed,
-                        scores=scores,
+                        rates=rates,
+                        images_per_second=images_per_second,
+                        seconds_left=(steps - self.step) / speed,
+                        scores=newest,
                     )
                 )
-        if step % config.val_every == 0 or step == config.steps:
-            scored = score_net(averaged, val, tokenizer, config.image, dtype=dtype)
-            _log(run_dir, {"step": step, "val": scored.to_dict()})
-            logger.info("step %d: validation gIoU %.4f, mIoU %.4f", step, scored.giou, scored.miou)
-            if scored.giou > best:
-                best, scores = scored.giou, scored
-                about = {
-                    "summary": config.summary,
-                    "categories": sorted(stream.categories),
-                    "trained_with": to_dict(config),
-                    "steps": step,
-                    "val_scores": scored.to_dict(),
-                    "versions": {"rrsis-geo": __version__, "torch": torch.__version__},
-                }
-                save_bundle(run_dir / "model", averaged, tokenizer, config.image, about)
-        if time.monotonic() - saved > 60 * config.checkpoint_minutes or step == config.steps:
-            state = {name: part.state_dict() for name, part in parts.items()}
-            rng = torch.get_rng_state()
-            state |= {"step": step, "best": best, "rng": rng}
-            save_checkpoint(run_dir / "checkpoints", step, state)
-            saved = time.monotonic()
-    return scores or score_net(averaged, val, tokenizer, config.image, dtype=dtype)
+            minutes = (time.monotonic() - saved) / 60
+            if minutes > self.config.checkpoint_minutes or self.step == steps:
+                self.save()
+                saved = time.monotonic()
+            clock.go_on()
+
+    def _steps(self) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
+        """Do what is left, step by step -> loss parts and learning rates."""
+        config, net = self.config, self.net
+        if self.device.type == "cpu":
+            float32_depthwise(net)
+        if config.checkpointing:
+            recompute_activations(net)
+        if config.compile:
+            net.compile()
+        model = shared(WithLoss(net), self.device)
+        batches = self._batches()
+        net.train()
+        for step in range(self.step + 1, self.plan.steps + 1):
+            rates = set_rates(self.optimizer, config.optim, step, self.plan.steps)
+            # chance of its own for each step and process: nothing of it to keep for resuming
+            torch.manual_seed(_step_seed(config.seed, step, self.world.rank))
+            losses = train_step(
+                model,
+                list(islice(batches, config.accumulate)),
+                self.optimizer,
+                self.scaler,
+                clip_norm=config.optim.clip_norm,
+                dtype=self.dtype,
+            )
+            if self.average is not None:
+                self.average.update_parameters(net)
+            self.step = step
+            yield losses, rates
+
+    def _batches(self) -> Iterator[Batch]:
+        config = self.config
+        numbers = RankBatches(
+            self.step * config.accumulate,
+            self.plan.steps * config.accumulate,
+            batch_size=config.batch_size,
+            world=self.world,
+        )
+        return load_batches(
+            self.data.train,
+            numbers,
+            self.tokenizer,
+            self.image,
+            workers=config.workers,
+            pinned=self.device.type == "cuda",
+        )
+
+    def _validate(self, journal: Journal) -> Scores:
+        scores = score_net(
+            self.scored,
+            self.data.val,
+            self.tokenizer,
+            self.image,
+            dtype=self.dtype,
+            batch_size=self.config.batch_size,
+        )
+        journal.scores(self.step, scores)
+        masks = [
+            find_masks(self.scored, [sample], self.tokenizer, self.image, dtype=self.dtype)[0]
+            for sample in self.data.shown
+        ]
+        journal.pictures(self.step, self.data.shown, masks)
+        logger.info("step %d: gIoU %.4f, mIoU %.4f", self.step, scores.giou, scores.miou)
+        if self.best is None or scores.giou > self.best.giou:
+            self.best = scores
+            about = {
+                "summary": self.config.summary,
+                "categories": sorted(self.data.categories),
+                "trained_with": to_dict(self.config),
+                "steps": self.step,
+                "val_scores": scores.to_dict(),
+                "versions": {"rrsis-geo": __version__, "torch": torch.__version__},
+            }
+            save_bundle(self.run_dir / "model", self.scored, self.tokenizer, self.image, about)
+        return scores
 
 
-def _start(config: TrainConfig) -> tuple[ReferringNet, Tokenizer]:
-    """The network with the weights to start from, and its tokenizer."""
+class _Clock:
+    """Seconds of training alone, validation and checkpoints left out."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._spans: list[float] = []
+
+    def count_step(self) -> None:
+        self._spans = [*self._spans[1 - LOG_EVERY :], time.monotonic() - self._since]
+
+    def go_on(self) -> None:
+        self._since = time.monotonic()
+
+    @property
+    def steps_per_second(self) -> float:
+        """Over the last steps."""
+        return len(self._spans) / max(sum(self._spans), 1e-9)
+
+
+def start_net(config: TrainConfig) -> tuple[ReferringNet, Tokenizer, ImageSpec]:
+    """The network with the weights to start from, its tokenizer, and what its images look like.
+
+    Raises:
+        ConfigError: the bundle to start from holds another network than ``config.net``.
+        ModelError: weights or vocabulary are missing or do not fit.
+    """
     if config.init.bundle is not None:
         bundle = load_bundle(config.init.bundle)
+        image = config.image or bundle.image
+        if not config.net:
+            return bundle.net, bundle.tokenizer, image
         net = build_net(str(config.net["name"]), _settings(config))
         own, given = (
             {k: v for k, v in state.items() if not k.startswith(net.training_only)}
@@ -231,7 +350,7 @@ def _start(config: TrainConfig) -> tuple[ReferringNet, Tokenizer]:
                 + (f" ({wrong[0]})" if wrong else "")
             )
         net.load_state_dict(given, strict=False)
-        return net, bundle.tokenizer
+        return net, bundle.tokenizer, image
     assert config.init.vocabulary is not None
     tokenizer = Tokenizer.load(config.init.vocabulary, max_tokens=config.max_tokens)
     net = build_net(str(config.net["name"]), _settings(config))
@@ -239,53 +358,20 @@ def _start(config: TrainConfig) -> tuple[ReferringNet, Tokenizer]:
         net.trunk.load_pretrained(config.init.trunk)  # type: ignore[operator, union-attr]
     if config.init.text is not None:
         net.text.load_pretrained(config.init.text)  # type: ignore[operator, union-attr]
-    return net, tokenizer
+    return net, tokenizer, config.image or ImageSpec()
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
     return {key: value for key, value in config.net.items() if key != "name"}
 
 
-def _batches(
-    config: TrainConfig, stream: SampleStream, tokenizer: Tokenizer, start: int
-) -> Iterator[Batch]:
-    rest = Subset(stream, range(start * config.batch_size, len(stream)))
-    return iter(
-        DataLoader(
-            rest,
-            batch_size=config.batch_size,
-            num_workers=config.workers,
-            collate_fn=partial(collate, tokenizer=tokenizer, spec=config.image),
-            prefetch_factor=4 if config.workers else None,
-            generator=torch.Generator(),  # leaves the global one, which a resumed run restores
-        )
-    )
+def _load_data(config: TrainConfig) -> RunData:
+    if config.benchmark is not None:
+        return benchmark_data(config.benchmark, seed=config.seed, workers=config.workers)
+    assert config.data is not None
+    assert config.steps is not None
+    return stream_data(config.data, seed=config.seed, length=config.steps * config.step_samples)
 
 
-def _validation(config: TrainConfig) -> list[Sample]:
-    """A fixed set of samples: real ones where there are any, and painted ones in the same share."""
-    data, seed = config.data, 10_000_019
-    n_painted = data.val_samples
-    samples: list[Sample] = []
-    if data.val_instances is not None:
-        n_painted = round(data.painted_share * data.val_samples)
-        samples = validation_samples(
-            InstanceSource(data.val_instances), data.val_samples - n_painted, seed, data.size_px
-        )
-    return samples + [
-        painted_sample(np.random.default_rng([seed, i]), data.size_px, data.painted_gsd_range_m)
-        for i in range(n_painted)
-    ]
-
-
-def _log(run_dir: Path, facts: dict[str, Any]) -> None:
-    with (run_dir / METRICS_FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(facts) + "\n")
-
-
-def _forget_after(run_dir: Path, step: int) -> None:
-    """Drop what an interrupted run logged after its last checkpoint: it will be done again."""
-    path = run_dir / METRICS_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
-    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+def _step_seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

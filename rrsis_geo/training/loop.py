@@ -1,23 +1,25 @@
 """Steps of training and passes of scoring over batches."""
 
 import contextlib
-import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from rrsis_geo.data.sample import Batch, Sample, collate
 from rrsis_geo.errors import InputError
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.metrics import ScoreMeter, Scores
 from rrsis_geo.nets.base import ReferringNet
+from rrsis_geo.text.batch import TextBatch
 from rrsis_geo.text.tokenizer import Tokenizer
-
-logger = logging.getLogger(__name__)
+from rrsis_geo.training.distributed import mean_over_processes
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[object]:
@@ -43,34 +45,80 @@ def _in_float32(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tenso
     return run
 
 
+class WithLoss(nn.Module):
+    """A network and its loss as one module: what several processes share is called as one."""
+
+    def __init__(self, net: ReferringNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor, tokens: TextBatch, masks: Tensor) -> dict[str, Tensor]:
+        """Loss parts and their sum, "total", of a batch on the network's device."""
+        return self.net.loss(self.net(images, tokens), masks)
+
+
+class LossError(InputError):
+    """A loss or a gradient that is no number."""
+
+
 def train_step(
-    net: ReferringNet,
-    batch: Batch,
+    model: nn.Module,
+    batches: Sequence[Batch],
     optimizer: Optimizer,
-    schedule: LRScheduler,
+    scaler: GradScaler,
     *,
     clip_norm: float,
     dtype: torch.dtype,
 ) -> dict[str, float]:
-    """One step of gradient descent -> the loss parts.
+    """One step of gradient descent on the mean loss of some batches -> the loss parts.
+
+    Args:
+        model: a ``WithLoss``, or one that several processes share.
+        batches: run one after the other, their gradients summed.
+        optimizer: not stepped where an error is raised.
+        scaler: keeps fp16's gradients in range; where they were not, the step changes nothing.
+        clip_norm: of the gradient.
+        dtype: of the matrix products.
 
     Raises:
-        InputError: the loss is no number; the message names the samples.
+        LossError: the loss or its gradient is no number; the message names the samples.
     """
-    device = next(net.parameters()).device
-    images = batch.images.to(device, memory_format=torch.channels_last, non_blocking=True)
-    masks = batch.masks.to(device, non_blocking=True)
-    with autocast(device, dtype):
-        parts = net.loss(net(images, batch.tokens.to(device)), masks)
-    values = dict(zip(parts, torch.stack(list(parts.values())).detach().tolist(), strict=True))
-    if not math.isfinite(values["total"]):
-        raise InputError(f"the loss is {values} on the samples {', '.join(batch.ids)}")
+    device = next(model.parameters()).device
     optimizer.zero_grad(set_to_none=True)
-    parts["total"].backward()
-    nn.utils.clip_grad_norm_(net.parameters(), clip_norm)
-    optimizer.step()
-    schedule.step()
-    return values
+    rows, names = [], list[str]()
+    for number, batch in enumerate(batches, start=1):
+        images = batch.images.to(device, memory_format=torch.channels_last, non_blocking=True)
+        masks = batch.masks.to(device, non_blocking=True)
+        with _sharing(model, number == len(batches)):
+            with autocast(device, dtype):
+                parts = model(images, batch.tokens.to(device), masks)
+            scaler.scale(parts["total"] / len(batches)).backward()
+        names = list(parts)
+        rows.append(torch.stack(list(parts.values())).detach().float())
+    scaler.unscale_(optimizer)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    means = mean_over_processes(torch.stack(rows).mean(0))
+    *values, length = torch.cat([means, norm[None]]).tolist()
+    if not (math.isfinite(sum(values)) and (scaler.is_enabled() or math.isfinite(length))):
+        raise LossError(_what_is_wrong(batches, rows, length))
+    scaler.step(optimizer)
+    scaler.update()
+    return dict(zip(names, values, strict=True))
+
+
+def _sharing(model: nn.Module, share: bool) -> contextlib.AbstractContextManager[object]:
+    """Gradients go to the other processes with the last batch of a step only."""
+    if share or not isinstance(model, DistributedDataParallel):
+        return contextlib.nullcontext()
+    return model.no_sync()
+
+
+def _what_is_wrong(batches: Sequence[Batch], rows: Sequence[Tensor], length: float) -> str:
+    bad = [b for b, row in zip(batches, rows, strict=True) if not row.isfinite().all()]
+    ids = ", ".join(id_ for batch in bad or batches for id_ in batch.ids)
+    if bad:
+        return f"the loss is no number on the samples {ids}"
+    return f"the gradient is no number (its norm is {length}) after the samples {ids}"
 
 
 def score_net(
@@ -86,32 +134,42 @@ def score_net(
 
     Runs of samples of one size are predicted together.
     """
-    meter, run = ScoreMeter(), list[Sample]()
-    was_training = net.training
-    net.eval()
-    for sample in samples:
-        if run and (len(run) == batch_size or run[0].mask.shape != sample.mask.shape):
-            _score_run(net, run, tokenizer, spec, dtype, meter)
-            run = []
-        run.append(sample)
-    if run:
-        _score_run(net, run, tokenizer, spec, dtype, meter)
-    net.train(was_training)
+    meter = ScoreMeter()
+    for run in _runs(samples, batch_size):
+        masks = find_masks(net, run, tokenizer, spec, dtype=dtype)
+        for sample, found in zip(run, masks, strict=True):
+            meter.add(found, sample.mask, kind=sample.kind, category=sample.category)
     return meter.scores()
 
 
-def _score_run(
+def _runs(samples: Iterable[Sample], longest: int) -> Iterator[list[Sample]]:
+    """Neighbours of one size together."""
+    run: list[Sample] = []
+    for sample in samples:
+        if run and (len(run) == longest or run[0].mask.shape != sample.mask.shape):
+            yield run
+            run = []
+        run.append(sample)
+    if run:
+        yield run
+
+
+def find_masks(
     net: ReferringNet,
     samples: Sequence[Sample],
     tokenizer: Tokenizer,
     spec: ImageSpec,
+    *,
     dtype: torch.dtype,
-    meter: ScoreMeter,
-) -> None:
+) -> NDArray[np.bool_]:
+    """What a network, in eval mode, finds in samples of one size, bool [B, H, W]."""
     device = next(net.parameters()).device
     batch = collate(samples, tokenizer, spec)
     images = batch.images.to(device, memory_format=torch.channels_last)
+    was_training = net.training
+    net.eval()
     with torch.inference_mode(), autocast(device, dtype):
         logits: Tensor = net(images, batch.tokens.to(device)).logits
-    for sample, found in zip(samples, (logits > 0).cpu().numpy(), strict=True):
-        meter.add(found, sample.mask, kind=sample.kind, category=sample.category)
+    net.train(was_training)
+    found: NDArray[np.bool_] = (logits > 0).cpu().numpy()
+    return found

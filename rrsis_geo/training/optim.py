@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
 from rrsis_geo.errors import ConfigError
 
@@ -23,7 +22,7 @@ class OptimConfig:
     lr: float = 1e-4
     """Of everything that starts from nothing."""
     encoder_lr: float = 1e-5
-    """Of the image trunk and the text encoder."""
+    """Of the image trunk and the text encoder: both are pre-trained."""
     weight_decay: float = 1e-2
     warmup_steps: int = 1500
     power: float = 0.9
@@ -63,6 +62,7 @@ def make_optimizer(net: nn.Module, config: OptimConfig) -> AdamW:
     return AdamW(
         [
             {
+                "name": "encoder" if encoder else "rest",
                 "params": parameters,
                 "lr": config.encoder_lr if encoder else config.lr,
                 "weight_decay": config.weight_decay if decays else 0.0,
@@ -73,12 +73,16 @@ def make_optimizer(net: nn.Module, config: OptimConfig) -> AdamW:
     )
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, config: OptimConfig, steps: int) -> LambdaLR:
-    """Linear warm-up, then (1 - t)^power to zero at the last step."""
+def set_rates(
+    optimizer: torch.optim.Optimizer, config: OptimConfig, step: int, steps: int
+) -> dict[str, float]:
+    """Set the learning rates of a step, from 1 to ``steps``, and give them back by group.
 
-    def factor(step: int) -> float:
-        warm = min(1.0, (step + 1) / (config.warmup_steps + 1))
-        left: float = max(0.0, 1 - step / steps) ** config.power
-        return warm * left
-
-    return LambdaLR(optimizer, factor)
+    Linear warm-up, then (1 - t)^power, which reaches zero after the last step.
+    """
+    warm = min(1.0, step / (config.warmup_steps + 1))
+    factor = warm * (1 - (step - 1) / steps) ** config.power
+    rates = {"encoder": config.encoder_lr * factor, "rest": config.lr * factor}
+    for group in optimizer.param_groups:
+        group["lr"] = rates[group["name"]]
+    return {group["name"]: group["lr"] for group in optimizer.param_groups}

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.training.optim import OptimConfig, make_optimizer, make_schedule
+from rrsis_geo.training.optim import OptimConfig, make_optimizer, set_rates
 
 
 class Net(nn.Module):
@@ -36,18 +36,16 @@ def test_groups_have_the_recipes_rates_and_decay():
     assert facts[id(net.learned)] == (1e-3, 0.0)
 
 
-def test_schedule_warms_up_and_falls_to_zero():
-    config = OptimConfig(lr=1.0, encoder_lr=1.0, warmup_steps=4, power=0.9)
-    optimizer = make_optimizer(nn.Linear(2, 2), config)
-    schedule = make_schedule(optimizer, config, steps=10)
-    rates = []
-    for _ in range(10):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
+def test_rates_warm_up_and_fall_to_zero():
+    config = OptimConfig(lr=1.0, encoder_lr=0.1, warmup_steps=4, power=0.9)
+    optimizer = make_optimizer(Net(), config)
+    told = [set_rates(optimizer, config, step, steps=10) for step in range(1, 11)]
     warm = [min(1, (t + 1) / 5) for t in range(10)]
-    assert rates == pytest.approx([w * (1 - t / 10) ** 0.9 for t, w in enumerate(warm)])
-    assert optimizer.param_groups[0]["lr"] == 0
+    expected = [w * (1 - t / 10) ** 0.9 for t, w in enumerate(warm)]
+    assert [rates["rest"] for rates in told] == pytest.approx(expected)
+    assert [rates["encoder"] for rates in told] == pytest.approx([0.1 * x for x in expected])
+    assert {group["lr"] for group in optimizer.param_groups} == set(told[-1].values())
+    assert set_rates(optimizer, config, 11, steps=10)["rest"] == 0
 
 
 @pytest.mark.parametrize("wrong", [{"lr": 0}, {"clip_norm": -1}, {"warmup_steps": -1}])
