@@ -2,7 +2,8 @@
 
 A bundle holds ``model.json`` (network and its settings, image and text settings, sha256 of the
 files, what there is to know about the model), ``weights.safetensors``, ``vocab.txt`` and the card
-``README.md``. Loading one runs no code of the bundle's and fetches nothing.
+``README.md``. Loading one runs no code of the bundle's, and fetches nothing but what is named by an
+address on the Hugging Face Hub (``hf://owner/name``).
 
 The modules that need torch are imported where they are used, so that listing bundles is quick.
 """
@@ -20,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rrsis_geo import __version__
+from rrsis_geo import __version__, hub
 from rrsis_geo.errors import ConfigError, ModelError, OutputError
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocab.txt"
 CARD_FILE = "README.md"
+FILES = (MODEL_FILE, WEIGHTS_FILE, VOCABULARY_FILE, CARD_FILE)
+"""All that a bundle is made of, and all that travels to the Hub and back."""
 DEFAULT_BUNDLE = "btdnet-lite"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -48,7 +51,7 @@ class Bundle:
     """A loaded model.
 
     Attributes:
-        name: the folder's name.
+        name: the folder's name; ``owner/name`` of one from the Hub.
         path: the folder.
         net: in eval mode, on the CPU, float32.
         tokenizer: for its expressions.
@@ -98,11 +101,17 @@ def find_bundle(name_or_path: str | Path) -> Path:
     """The folder of a bundle.
 
     A path to a bundle is taken as it is; a name is looked up among the checkout's ``models``, the
-    bundles of the installed package, and the user's cache.
+    bundles of the installed package, and the user's cache. An address (``hf://owner/name``, or
+    ``hf://owner/name@revision``) is fetched from the Hugging Face Hub, or taken from its cache.
 
     Raises:
         ModelError: nothing there; the message says where it looked and which bundles there are.
     """
+    if hub.is_address(str(name_or_path)):
+        folder = hub.fetch(str(name_or_path), FILES)
+        if not (folder / MODEL_FILE).is_file():
+            raise ModelError(f"{name_or_path}: has no {MODEL_FILE}, so it is no model bundle")
+        return folder
     path = Path(name_or_path).expanduser()
     if path.name == MODEL_FILE and path.is_file():
         return path.parent
@@ -117,8 +126,14 @@ def find_bundle(name_or_path: str | Path) -> Path:
     there = ", ".join(summary.name for summary in list_bundles()) or "none"
     raise ModelError(
         f'no model bundle "{name}": no {MODEL_FILE} in any of: {tried}. '
-        f"Give the path of a bundle, or one of the names found: {there}"
+        "Give the path of a bundle, an address hf://owner/name, or one of the names found: "
+        f"{there}"
     )
+
+
+def bundle_name(folder: Path) -> str:
+    """What to call the bundle in a folder."""
+    return hub.repository_of(folder) or folder.resolve().name
 
 
 def list_bundles() -> list[BundleSummary]:
@@ -189,14 +204,10 @@ def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
             )
     tensors = _read_tensors(folder / WEIGHTS_FILE)
 
-    from rrsis_geo.images import ImageSpec
     from rrsis_geo.nets.storage import fill
-    from rrsis_geo.text.tokenizer import Tokenizer
 
+    tokenizer, image = _settings(folder, facts)
     try:
-        image = ImageSpec.from_dict(facts["image"])
-        text = {key: value for key, value in facts["text"].items() if key != "sha256"}
-        tokenizer = Tokenizer.from_dict(folder, text)
         net = _build(facts["net"]["name"], facts["net"]["config"])
     except (ConfigError, ModelError) as err:
         raise ModelError(f"{folder / MODEL_FILE}: {err}") from err
@@ -205,7 +216,7 @@ def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
     except ModelError as err:
         raise ModelError(f"{folder / WEIGHTS_FILE}: {err}") from err
     return Bundle(
-        name=folder.resolve().name,
+        name=bundle_name(folder),
         path=folder,
         net=net.eval(),
         tokenizer=tokenizer,
@@ -213,6 +224,27 @@ def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
         about=facts["about"],
         sha256=facts["weights"]["sha256"],
     )
+
+
+def load_settings(name_or_path: str | Path = DEFAULT_BUNDLE) -> "tuple[Tokenizer, ImageSpec]":
+    """How a bundle reads expressions and images; its weights are not touched.
+
+    Raises:
+        ModelError: there is no such bundle, or its settings are damaged.
+    """
+    folder = find_bundle(name_or_path)
+    return _settings(folder, _read_facts(folder))
+
+
+def _settings(folder: Path, facts: Mapping[str, Any]) -> "tuple[Tokenizer, ImageSpec]":
+    from rrsis_geo.images import ImageSpec
+    from rrsis_geo.text.tokenizer import Tokenizer
+
+    text = {key: value for key, value in facts["text"].items() if key != "sha256"}
+    try:
+        return Tokenizer.from_dict(folder, text), ImageSpec.from_dict(facts["image"])
+    except ModelError as err:
+        raise ModelError(f"{folder / MODEL_FILE}: {err}") from err
 
 
 _FACTS: dict[str, dict[str, type]] = {

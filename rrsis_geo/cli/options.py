@@ -16,7 +16,9 @@ SceneArgument = Annotated[  # no Path, which would make "https:/" of "https://"
 ModelOption = Annotated[
     str,
     typer.Option(
-        "--model", help="Name or folder of a model bundle; see `models`.", rich_help_panel="Model"
+        "--model",
+        help="A model bundle: its name (see `models`), its folder, or hf://owner/name[@revision].",
+        rich_help_panel="Model",
     ),
 ]
 BandsOption = Annotated[

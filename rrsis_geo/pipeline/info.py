@@ -6,7 +6,7 @@ from typing import Any
 
 from pyproj import CRS as ProjCRS
 
-from rrsis_geo.bundle import MODEL_FILE, bundle_folders, find_bundle, list_bundles
+from rrsis_geo.bundle import MODEL_FILE, bundle_folders, bundle_name, find_bundle, list_bundles
 from rrsis_geo.errors import ModelError
 from rrsis_geo.geo.pixels import CACHE_MB
 from rrsis_geo.geo.radiometry import measure_stretch
@@ -187,4 +187,4 @@ def _model_facts(name: str) -> ModelFacts:
         about = dict(facts["about"])
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise ModelError(f"{folder / MODEL_FILE}: cannot be read ({err})") from err
-    return ModelFacts(name=folder.name, image=image, about=about)
+    return ModelFacts(name=bundle_name(folder), image=image, about=about)
