@@ -179,7 +179,7 @@ class TripletWriter:
         if not sample.expression.strip():
             raise ValueError("the expression is blank")
         name = image_name or f"{self._count:06}"
-        if not Path(name).suffix:
+        if Path(name).suffix.lower() not in Image.registered_extensions():  # "gsd_0.5" has none
             name += ".png"
         told: dict[str, Any] = {
             "image": self._write_image(sample, name),

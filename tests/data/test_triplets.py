@@ -115,12 +115,25 @@ def test_a_split_must_be_a_file_name(tmp_path: Path, split: str) -> None:
         TripletWriter(tmp_path, split)
 
 
-def test_a_name_with_a_suffix_chooses_the_format(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "file_name", "kind"),
+    [("a.tif", "a.tif", "TIFF"), ("at_0.5", "at_0.5.png", "PNG"), ("b/a.PNG", "a.PNG", "PNG")],
+)
+def test_the_suffix_of_a_name_chooses_the_format(
+    tmp_path: Path, name: str, file_name: str, kind: str
+) -> None:
     with TripletWriter(tmp_path, "train") as writer:
-        writer.add(painted("a", (20, 20)), image_name="a.tif")
+        writer.add(painted("a", (20, 20)), image_name=name)
     (record,) = read_split(tmp_path, "train")
+    assert record.image.path.name == file_name
     with Image.open(record.image.path) as file:
-        assert file.format == "TIFF"
+        assert file.format == kind
+
+
+def test_image_names_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+    with TripletWriter(tmp_path / "root", "train") as writer, pytest.raises(InputError):
+        writer.add(painted("a", (20, 20)), image_name="../../../a.png")
+    assert not list(tmp_path.glob("*.png"))
 
 
 def one_line(tmp_path: Path, **told: Any) -> Path:
