@@ -1,14 +1,17 @@
 """Scores, against numbers worked out by hand."""
 
 import json
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, jaccard_score
 
-from rrsis_geo.metrics import ScoreMeter
+from rrsis_geo.metrics import ScoreMeter, count_pixels
 
 
 def strip(start: int, stop: int, length: int = 10) -> NDArray[np.bool_]:
@@ -135,3 +138,99 @@ def test_bounds(samples: list[tuple[tuple[int, int], tuple[int, int]]]) -> None:
     assert 0 <= scores.oiou <= 1
     assert 0 <= scores.miou <= scores.giou <= 1
     assert scores.miou >= scores.precision[0.5] * 0.5
+
+
+def test_a_target_lost_by_resizing_is_no_absent_one() -> None:
+    counts = count_pixels(EMPTY, EMPTY)
+    meter = ScoreMeter()
+    meter.add_counts(counts, absent=False)
+    scores = meter.scores()
+    assert (scores.n_absent, scores.giou, scores.n_acc, scores.miou_present) == (0, 0.0, None, 0.0)
+    meter.add_counts(counts)  # without a word an empty target is an absent one
+    scores = meter.scores()
+    assert (scores.n_absent, scores.giou, scores.n_acc) == (1, 0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "target", "counts", "iou"),
+    [
+        (strip(0, 4), strip(2, 8), (2, 8, 4, 6, 10), 0.25),
+        (strip(0, 10), strip(0, 10), (10, 10, 10, 10, 10), 1.0),
+        (strip(0, 3), EMPTY, (0, 3, 3, 0, 10), 0.0),
+        (EMPTY, strip(0, 3), (0, 3, 0, 3, 10), 0.0),
+        (strip(0, 3), strip(3, 6), (0, 6, 3, 3, 10), 0.0),
+        (EMPTY, EMPTY, (0, 0, 0, 0, 10), 0.0),
+    ],
+)
+def test_counts_by_hand(
+    predicted: NDArray[np.bool_],
+    target: NDArray[np.bool_],
+    counts: tuple[int, ...],
+    iou: float,
+) -> None:
+    found = count_pixels(predicted, target)
+    assert found == counts
+    assert found.iou == iou
+
+
+masks = arrays(np.bool_, (6, 7), elements=st.booleans())
+sample_lists = st.lists(
+    st.tuples(masks, st.one_of(masks, st.just(np.zeros((6, 7), bool)))), min_size=1, max_size=8
+)
+
+
+@settings(deadline=None)
+@given(sample_lists)
+def test_agrees_with_scikit_learn(
+    samples: list[tuple[NDArray[np.bool_], NDArray[np.bool_]]],
+) -> None:
+    """IoU is its Jaccard index of the foreground, oIoU that of all pixels of all samples."""
+    meter = ScoreMeter()
+    ious = []
+    for predicted, target in samples:
+        own = meter.add(predicted, target)
+        ious.append(jaccard_score(target.ravel(), predicted.ravel(), zero_division=0.0))
+        assert own == pytest.approx(ious[-1])
+    scores = meter.scores()
+    predictions, targets = (np.stack(each).ravel() for each in zip(*samples, strict=True))
+    assert scores.miou == pytest.approx(np.mean(ious))
+    assert scores.oiou == pytest.approx(jaccard_score(targets, predictions, zero_division=0.0))
+    answered = [not predicted.any() for predicted, target in samples if not target.any()]
+    if answered:
+        assert scores.n_acc == pytest.approx(accuracy_score([True] * len(answered), answered))
+        present = [iou for iou, (_, target) in zip(ious, samples, strict=True) if target.any()]
+        assert scores.giou == pytest.approx((sum(answered) + sum(present)) / len(samples))
+
+
+@settings(deadline=None)
+@given(sample_lists, st.randoms(use_true_random=False))
+def test_order_does_not_matter(
+    samples: list[tuple[NDArray[np.bool_], NDArray[np.bool_]]], random: Random
+) -> None:
+    results = []
+    for _ in range(2):
+        meter = ScoreMeter()
+        for predicted, target in samples:
+            meter.add(predicted, target)
+        results.append(meter.scores())
+        random.shuffle(samples)
+    assert results[0].precision == results[1].precision
+    assert results[0].oiou == results[1].oiou
+    assert results[0].miou == pytest.approx(results[1].miou)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(masks, masks, st.sampled_from("abc")), min_size=1, max_size=8))
+def test_groups_make_up_the_whole(
+    samples: list[tuple[NDArray[np.bool_], NDArray[np.bool_], str]],
+) -> None:
+    """Every sample is of one kind, so that the kinds' means weighted by size are the mean."""
+    meter = ScoreMeter()
+    for predicted, target, kind in samples:
+        meter.add(predicted, target, kind=kind)
+    scores = meter.scores()
+    parts = scores.by_kind.values()
+    assert sum(part.n for part in parts) == scores.n
+    assert sum(part.n * part.miou for part in parts) == pytest.approx(scores.n * scores.miou)
+    for at, share in scores.precision.items():
+        assert sum(part.n * part.precision[at] for part in parts) == pytest.approx(scores.n * share)

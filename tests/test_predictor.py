@@ -156,6 +156,32 @@ def test_out_of_memory_halves_the_batch_and_remembers(
         np.testing.assert_allclose(cramped.presence, roomy.presence, rtol=1e-5, atol=1e-5)
 
 
+def test_each_image_with_an_expression_of_its_own(images: NDArray[np.uint8]) -> None:
+    expressions = ["the truck", "all buildings", "the road", "the truck on the road", "the truck"]
+    predictor = Predictor(make_bundle(), "cpu", "fp32")
+    found = predictor.logits_each(images, expressions)
+    assert found.presence is not None
+    for index, expression in enumerate(expressions):
+        alone = predictor.logits(images[index : index + 1], predictor.encode(expression))
+        np.testing.assert_allclose(found.logits[index], alone.logits[0], rtol=1e-5, atol=1e-5)
+        assert alone.presence is not None
+        assert found.presence[index] == pytest.approx(alone.presence[0], rel=1e-5)
+    with pytest.raises(ValueError, match="5 images, but 1 expressions"):
+        predictor.logits_each(images, ["the truck"])
+
+
+def test_each_image_keeps_its_expression_when_memory_is_short(images: NDArray[np.uint8]) -> None:
+    expressions = ["the truck", "all buildings", "the road", "the truck on the road", "the truck"]
+    net = CrampedNet(tiny_net.TinyConfig())
+    net.error = torch.OutOfMemoryError("CUDA out of memory.")
+    predictor = Predictor(make_bundle(net), "cpu", "fp32")
+    cramped = predictor.logits_each(images, expressions)
+    assert net.tried == [5, 2, 2, 1]
+    net.room, predictor.batch_limit = 5, None
+    roomy = predictor.logits_each(images, expressions)
+    np.testing.assert_allclose(cramped.logits, roomy.logits, rtol=1e-5, atol=1e-5)
+
+
 def test_no_room_for_a_single_window(images: NDArray[np.uint8]) -> None:
     net = CrampedNet(tiny_net.TinyConfig())
     net.room = 0

@@ -1,0 +1,91 @@
+"""What papers report, as the package carries it."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from rrsis_geo.data.layouts import LAYOUTS
+from rrsis_geo.published import (
+    CATEGORIES,
+    DATASETS,
+    METRICS,
+    PublishedRow,
+    all_rows,
+    published_rows,
+    widest_disagreement,
+)
+
+SHARED = Path(__file__).parents[2] / "shared" / "benchmarks"
+
+
+def test_every_row_is_of_a_known_split_and_has_a_source() -> None:
+    assert {(row.dataset, row.split) for row in all_rows()} == {
+        (dataset, split) for dataset in DATASETS.values() for split in ("val", "test")
+    }
+    assert all(row.method and row.source for row in all_rows())
+
+
+def test_figures_are_percentages_that_fall_with_the_threshold() -> None:
+    for row in all_rows():
+        told = [value for value in row.metrics.values() if value is not None]
+        assert told, row
+        assert all(0 <= value <= 100 for value in told), row
+        shares = [row.metrics[name] for name in METRICS[:5]]
+        given = [share for share in shares if share is not None]
+        assert given == sorted(given, reverse=True), row
+
+
+def test_best_first() -> None:
+    rows = published_rows("rrsisd", "test")
+    values = [row.metrics["miou"] or 0.0 for row in rows]
+    assert values == sorted(values, reverse=True)
+    assert len(rows) > 40
+
+
+def test_figures_of_btdnet() -> None:
+    """Table I of arXiv 2502.08486."""
+    (row,) = (row for row in published_rows("refsegrs", "test") if row.method == "BTDNet")
+    assert list(row.metrics.values()) == [83.60, 75.07, 62.69, 34.40, 9.14, 80.57, 67.95]
+    assert (row.encoders, row.source) == ("Swin-B + BERT", "BTDNet arXiv:2502.08486 Table I")
+
+
+@pytest.mark.parametrize(("layout", "split"), [("triplets", "test"), ("rrsisd", "train")])
+def test_nothing_is_published(layout: str, split: str) -> None:
+    assert published_rows(layout, split) == ()
+
+
+def row(method: str, miou: float | None) -> PublishedRow:
+    return PublishedRow("D", "test", method, "", "", {"miou": miou}, "paper", "")
+
+
+def test_disagreement() -> None:
+    rows = [row("A", 50), row("A", 58), row("B", 10), row("B", 11), row("C", 1), row("A", None)]
+    assert widest_disagreement(rows) == ("A", 50, 58)
+    assert widest_disagreement(rows[3:]) is None
+    assert row("A", 1).encoders == ""
+
+
+def test_categories() -> None:
+    counts = {layout: len(names) for layout, names in CATEGORIES.items()}
+    assert counts == {"refsegrs": 14, "rrsisd": 20, "risbench": 26}
+    assert all(len(set(names)) == len(names) for names in CATEGORIES.values())
+    assert set(CATEGORIES) == set(DATASETS) == set(LAYOUTS) - {"triplets"}
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the collected tables are not here")
+def test_rows_are_those_collected() -> None:
+    collected = []
+    for name in ("published_results.csv", "published_results_extra.csv"):
+        with (SHARED / name).open(encoding="utf-8", newline="") as file:
+            collected += list(csv.DictReader(file))
+    assert len(collected) == len(all_rows())
+    for told, kept in zip(collected, all_rows(), strict=True):
+        assert [told[n] for n in ("dataset", "split", "method", "source")] == [
+            kept.dataset,
+            kept.split,
+            kept.method,
+            kept.source,
+        ]
+        figures = [float(told[name]) if told[name] else None for name in METRICS]
+        assert figures == list(kept.metrics.values())
