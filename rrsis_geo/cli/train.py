@@ -1,19 +1,28 @@
 """``rrsis-geo train``: a configuration file in, a model bundle out."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rrsis_geo import console
-from rrsis_geo.cli.app import app
+from rrsis_geo.cli.app import INTERRUPTED, app
 from rrsis_geo.cli.options import (
+    JsonOption,
     QuietOption,
     VerboseOption,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-@app.command()
+    from rrsis_geo.pipeline.train import Scores, TrainProgress
+
+
+@app.command(
+    epilog="Example: rrsis-geo train --config configs/btdnet_rrsisd.toml "
+    "--set optim.lr=3e-5 -o runs/a"
+)
 def train(
     config: Annotated[Path, typer.Option("--config", "-c", help="A TOML file, see configs/.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
@@ -22,26 +31,110 @@ def train(
         typer.Option("--set", metavar="A.B=C", help="Set one value over the file; repeatable."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME",
+            help="Push the bundle to the Hugging Face Hub when done; a new repository is private.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Train a network as a configuration file says, and save it as a model bundle."""
     console.setup_logging(quiet=quiet, verbose=verbose)
     from rrsis_geo.config import load
+    from rrsis_geo.pipeline.publish import push_bundle, reserve_repository
     from rrsis_geo.pipeline.train import TrainConfig, train_model
 
-    with console.progress(quiet=quiet) as on_progress:
-        scores = train_model(
-            load(config, TrainConfig, settings or []),
-            out,
-            resume=resume,
-            progress=on_progress and (lambda now: on_progress("steps", now.step, now.steps)),
+    run = load(config, TrainConfig, settings or [])
+    page = reserve_repository(push_to_hub) if push_to_hub is not None else None
+    try:
+        with console.board(quiet=quiet) as show:
+            scores = train_model(run, out, resume=resume, progress=show and _monitor(show))
+    except KeyboardInterrupt as err:
+        console.print_interrupted(f"--resume goes on from the newest checkpoint in {out}")
+        raise typer.Exit(INTERRUPTED) from err
+    if scores is None:  # the first of several processes speaks for all
+        return
+    if push_to_hub is not None:
+        push_bundle(out / "model", push_to_hub)
+    model = str(out / "model")
+    if as_json:
+        console.print_json({"model": model, "scores": scores.to_dict(), "page": page})
+    else:
+        facts = [("samples", str(scores.n)), *_cells(scores).items()]
+        console.print_facts(
+            f"best scores of {model}", facts if page is None else [*facts, ("pushed to", page)]
         )
-    console.print_facts(
-        f"best scores of {out / 'model'}",
-        [
-            (name, f"{value:.4f}")
-            for name, value in scores.to_dict().items()
-            if isinstance(value, float)
+
+
+def _monitor(show: console.BoardCallback) -> "Callable[[TrainProgress], None]":
+    """What shows the progress of training; it knows which scores it has shown."""
+    shown: Scores | None = None
+
+    def tell(now: "TrainProgress") -> None:
+        nonlocal shown
+        is_new = now.scores is not None and now.scores is not shown
+        shown = now.scores
+        show(_board(now, is_new=is_new))
+
+    return tell
+
+
+def _board(now: "TrainProgress", *, is_new: bool) -> console.Board:
+    """The progress of training as people read it; news if its scores are new."""
+    sections = [
+        console.Section(
+            title="loss",
+            columns=tuple(now.losses),
+            rows={"": [f"{value:.4f}" for value in now.losses.values()]},
+        ),
+        console.Section(
+            title="learning rate",
+            columns=tuple(now.rates),
+            rows={"": [f"{rate:.2e}" for rate in now.rates.values()]},
+        ),
+    ]
+    news = ""
+    if now.scores is not None and now.best is not None:
+        last, best = _cells(now.scores), _cells(now.best)
+        sections.append(
+            console.Section(
+                title="validation",
+                columns=tuple(last),
+                rows={"last": tuple(last.values()), "best": tuple(best.values())},
+            )
+        )
+        if is_new:
+            told = ", ".join(f"{name} {value}" for name, value in last.items())
+            better = "; the best so far" if now.scores is now.best else ""
+            news = f"validation after step {now.step}: {told}{better}"
+    epoch = [f"epoch {now.epoch} of {now.epochs}"] if now.epochs else []
+    return console.Board(
+        title="training",
+        done=now.step,
+        total=now.steps,
+        notes=[
+            *epoch,
+            f"{now.images_per_second:.1f} images/s",
+            f"{console.duration(now.seconds_left)} left",
         ],
+        sections=sections,
+        news=news,
     )
+
+
+def _cells(scores: "Scores") -> dict[str, str]:
+    """The scores that people look at first."""
+    shares = {
+        "mIoU": scores.miou,
+        "oIoU": scores.oiou,
+        "Pr@0.5": scores.precision[0.5],
+        "Pr@0.7": scores.precision[0.7],
+        "Pr@0.9": scores.precision[0.9],
+        "gIoU": scores.giou,
+        "N-acc": scores.n_acc,
+    }
+    return {name: f"{share:.4f}" for name, share in shares.items() if share is not None}

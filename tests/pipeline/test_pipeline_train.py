@@ -18,11 +18,12 @@ from rrsis_geo.errors import ConfigError, DeviceError, InputError, OutputError
 from rrsis_geo.pipeline import train
 from rrsis_geo.pipeline.train import TrainConfig, TrainProgress, train_model
 from rrsis_geo.training.checkpoint import checkpoints, load_checkpoint
+from rrsis_geo.training.samples import BenchmarkConfig
 
 WORDS = ("the", "all", "road", "truck", "car", "building", "tree", "on", "white", "red")
 NET = {
     "name": "btdnet",
-    "trunk": "tf_efficientnet_lite0",
+    "trunk": "test_efficientnet",
     "freeze_batch_norm": True,
     "drop_path": 0.0,
     "bsc_text_width": 16,
@@ -153,21 +154,34 @@ def test_a_benchmark_is_passed_over_and_validated_each_epoch(config, triplets, t
 @pytest.mark.parametrize(
     ("stop", "settings"),
     [
-        (1, {}),
-        (3, {"workers": 1, "ema_decay": 0.0}),
-        (2, {"accumulate": 2, "batch_size": 1}),
-        (3, {"accumulate": 3, "batch_size": 1, "dtype": "bf16", "checkpointing": True}),
+        (1, {"workers": 1}),
+        (3, {"ema_decay": 0.0}),
+        (2, {"accumulate": 2}),
+        (3, {"accumulate": 3, "dtype": "bf16", "checkpointing": True}),
     ],
-    ids=["step 1", "no average, a worker", "accumulated", "accumulated, bf16, recomputed"],
+    ids=["step 1, a worker", "no average", "accumulated", "accumulated, bf16, recomputed"],
 )
 def test_an_interrupted_run_resumes_to_the_same_weights(
-    config, tmp_path, monkeypatch, stop, settings
+    config, triplets, tmp_path, monkeypatch, stop, settings
 ):
-    config = replace(config, **settings)
+    benchmark = BenchmarkConfig(layout="triplets", root=triplets, size_px=64, augment=True)
+    config = replace(config, data=None, benchmark=benchmark, **settings)
+    check_resume(config, tmp_path, monkeypatch, stop)
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_on_the_stream_resumes_to_the_same_weights(
+    config, tmp_path, monkeypatch
+):
+    check_resume(replace(config, workers=1), tmp_path, monkeypatch, 2)
+
+
+def check_resume(config, tmp_path, monkeypatch, stop):
     whole = train_model(config, tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         interrupt_after(patch, stop)
-        train_model(config, tmp_path / "cut")
+        with pytest.raises(KeyboardInterrupt):
+            train_model(config, tmp_path / "cut")
     assert load_checkpoint(tmp_path / "cut" / "checkpoints")["step"] == stop
     assert train_model(config, tmp_path / "cut", resume=True) == whole
     assert_same(tmp_path / "whole", tmp_path / "cut")

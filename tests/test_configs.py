@@ -1,0 +1,82 @@
+"""Every configuration that ships loads, and what it describes can be built."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rrsis_geo.bundle import find_bundle, load_bundle
+from rrsis_geo.config import build, load
+from rrsis_geo.data.layouts import LAYOUTS
+from rrsis_geo.nets import PRESETS, build_net
+from rrsis_geo.nets.btdnet import BTDNetConfig
+from rrsis_geo.pipeline.train import TrainConfig
+from rrsis_geo.pipeline.train_config import plan_run
+from rrsis_geo.training.optim import make_optimizer
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted((ROOT / "configs").glob("*.toml"))
+PAPER = {"btdnet_refsegrs": "refsegrs", "btdnet_rrsisd": "rrsisd", "btdnet_risbench": "risbench"}
+"""The paper's configurations, and the layouts they read."""
+
+
+def settings_of(config: TrainConfig) -> dict[str, object]:
+    return {key: value for key, value in config.net.items() if key != "name"}
+
+
+def test_there_are_the_configurations_that_the_documents_speak_of():
+    assert {path.stem for path in FILES} == {*PAPER, "btdnet_lite", "finetune", "smoke"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_loads_and_its_network_builds_and_its_frozen_parts_exist(path):
+    config = load(path, TrainConfig)
+    if config.init.bundle is not None:
+        find_bundle(config.init.bundle)
+        net = load_bundle(config.init.bundle).net
+    else:
+        with torch.device("meta"):
+            net = build_net(config.net["name"], settings_of(config))
+    optimizer = make_optimizer(net, config.optim)
+    assert {group["name"] for group in optimizer.param_groups} == {"encoder", "rest"}
+    if config.benchmark is not None:
+        assert config.benchmark.layout in LAYOUTS
+        assert not config.benchmark.root.is_absolute()
+    if config.image is not None and config.benchmark is not None:
+        assert config.image.size_px == config.benchmark.size_px
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_recipe_is_the_papers(name):
+    config = load(ROOT / "configs" / f"{name}.toml", TrainConfig)
+    assert build(BTDNetConfig, settings_of(config)) == PRESETS["btdnet"]
+    assert (config.epochs, config.step_samples, config.max_tokens) == (50, 8, 20)
+    assert (config.optim.lr, config.optim.encoder_lr, config.optim.power) == (1e-4, 1e-5, 0.9)
+    assert config.benchmark is not None
+    assert (config.benchmark.size_px, config.benchmark.augment) == (512, False)
+    assert config.benchmark.layout == PAPER[name]
+    samples = LAYOUTS[PAPER[name]].counts["train"]
+    plan = plan_run(config, samples)
+    assert plan.steps == 50 * samples // 8
+    assert len(plan.validate_at) == 50
+
+
+def test_the_shipped_models_recipe_is_the_presets():
+    config = load(ROOT / "configs" / "btdnet_lite.toml", TrainConfig)
+    with_weight = {**settings_of(config), "presence_weight": 0.5}  # the run weighs presence double
+    assert build(BTDNetConfig, with_weight) == PRESETS["btdnet-lite"]
+
+
+@pytest.mark.slow
+def test_the_smoke_configuration_trains_on_what_its_script_writes(tmp_path):
+    root = tmp_path / "smoke"
+    make = [sys.executable, str(ROOT / "benchmarks" / "make_smoke.py"), str(root)]
+    subprocess.run(make, check=True, cwd=ROOT)
+    train = [
+        *(sys.executable, "-m", "rrsis_geo", "train", "-o", str(tmp_path / "run")),
+        *("--config", str(ROOT / "configs" / "smoke.toml"), "--set", f"benchmark.root={root}"),
+    ]
+    subprocess.run(train, check=True, cwd=ROOT)
+    load_bundle(str(tmp_path / "run" / "model"))
