@@ -1,0 +1,128 @@
+"""A contact sheet: samples side by side, each with its target outlined and its expression below."""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from rrsis_geo.data.sample import Sample
+
+TILE_PX: Final = 320
+GAP_PX: Final = 14
+FONT_PX: Final = 16
+LINE_PX: Final = 21
+NOTE_PX: Final = 13
+MAX_LINES: Final = 4
+"""Of an expression; what is longer ends in dots."""
+
+BACKGROUND: Final = (22, 24, 28)
+TEXT: Final = (238, 240, 243)
+NOTE: Final = (150, 156, 166)
+TARGET: Final = (255, 214, 0)
+DIMMED: Final = 0.72
+"""Brightness of the image where the target is not."""
+TINT: Final = 0.22
+"""Share of the colour where it is."""
+LEAST_COVER: Final = 48
+"""Of 255: a pixel of a shrunk mask that covers as much is drawn, so that small targets stay."""
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def draw_contact_sheet(
+    samples: Sequence[Sample], notes: Sequence[str], *, columns: int = 4
+) -> Image.Image:
+    """Samples in rows: image, target tinted and outlined, expression, and a note in small letters.
+
+    Args:
+        samples: at their own sizes, at least one.
+        notes: a line for each.
+        columns: samples in a row.
+
+    Returns:
+        an RGB picture.
+    """
+    columns = min(columns, len(samples))
+    font, small = (ImageFont.load_default(size=size) for size in (FONT_PX, NOTE_PX))
+    ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    texts = [_wrapped(_plain(sample.expression), TILE_PX, ruler, font) for sample in samples]
+    tiles = [draw_target(sample, TILE_PX) for sample in samples]
+    starts = range(0, len(samples), columns)
+    heights = [max(tile.height for tile in tiles[start : start + columns]) for start in starts]
+    lines = [max(len(text) for text in texts[start : start + columns]) for start in starts]
+    rows_px = [
+        height + n_lines * LINE_PX + NOTE_PX + 3 * GAP_PX // 2
+        for height, n_lines in zip(heights, lines, strict=True)
+    ]
+    sheet = Image.new(
+        "RGB", (columns * (TILE_PX + GAP_PX) + GAP_PX, sum(rows_px) + GAP_PX), BACKGROUND
+    )
+    draw = ImageDraw.Draw(sheet)
+    for index, (tile, text, note) in enumerate(zip(tiles, texts, notes, strict=True)):
+        row, col = divmod(index, columns)
+        left, top = GAP_PX + col * (TILE_PX + GAP_PX), GAP_PX + sum(rows_px[:row])
+        sheet.paste(tile, (left + (TILE_PX - tile.width) // 2, top + heights[row] - tile.height))
+        top += heights[row] + GAP_PX // 2
+        for line in text:
+            draw.text((left, top), line, TEXT, font)
+            top += LINE_PX
+        draw.text((left, top), _fitting(_plain(note), TILE_PX, draw, small), NOTE, small)
+    return sheet
+
+
+def draw_target(sample: Sample, most_px: int) -> Image.Image:
+    """A sample's image, the longer side ``most_px``, dimmed where its target is not.
+
+    An absent target leaves the whole image as it is.
+    """
+    height, width = sample.image.shape[:2]
+    scale = most_px / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    image = Image.fromarray(sample.image).resize(size, Image.Resampling.LANCZOS)
+    if not sample.mask.any():
+        return image
+    cover = Image.fromarray(sample.mask).convert("L").resize(size, Image.Resampling.BOX)
+    inside = cover.point(lambda value: 255 * (value >= LEAST_COVER))
+    where = np.asarray(inside, bool)
+    edge = np.asarray(inside.filter(ImageFilter.MaxFilter(3)), bool) & ~where
+    bright = np.asarray(image, np.float32)
+    picture: NDArray[np.float32] = DIMMED * bright
+    picture[where] = (1 - TINT) * bright[where] + TINT * np.array(TARGET, np.float32)
+    picture[edge] = TARGET
+    return Image.fromarray(picture.astype(np.uint8))
+
+
+def _wrapped(text: str, most_px: int, draw: ImageDraw.ImageDraw, font: _Font) -> list[str]:
+    """A text in lines that find room, at most :data:`MAX_LINES`."""
+    lines: list[str] = []
+    words = text.split()
+    while words:
+        if len(lines) == MAX_LINES - 1:
+            return [*lines, _fitting(" ".join(words), most_px, draw, font)]
+        n_words = 1
+        while (
+            n_words < len(words)
+            and draw.textlength(" ".join(words[: n_words + 1]), font) <= most_px
+        ):
+            n_words += 1
+        lines.append(_fitting(" ".join(words[:n_words]), most_px, draw, font))
+        words = words[n_words:]
+    return lines
+
+
+def _fitting(text: str, most_px: int, draw: ImageDraw.ImageDraw, font: _Font) -> str:
+    """A text, or its beginning and dots where it finds no room."""
+    if draw.textlength(text, font) <= most_px:
+        return text
+    while text and draw.textlength(text + "...", font) > most_px:
+        text = text[:-1]
+    return text.rstrip() + "..."
+
+
+def _plain(text: str) -> str:
+    """A text in the letters that Pillow's own font has: ASCII."""
+    letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return "".join(letters).encode("ascii", "replace").decode()

@@ -1,0 +1,199 @@
+"""Data sets that we write: samples about labelled images, in folders that appear when whole."""
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+
+from rrsis_geo import __version__
+from rrsis_geo.data.expressions import KIND_WEIGHTS, claimable, write_expression
+from rrsis_geo.data.instances import as_sample
+from rrsis_geo.data.sample import LabelledImage, Sample
+from rrsis_geo.data.triplets import TripletWriter
+from rrsis_geo.errors import ConfigError, OutputError
+
+ABOUT_FILE: Final = "dataset.json"
+"""Says what a data set was made of; what holds none was not made by us."""
+_ATTEMPTS: Final = 5
+"""How often another expression is tried for each that is wanted."""
+
+
+def write_samples(labelled: LabelledImage, rng: np.random.Generator, n: int) -> list[Sample]:
+    """At most ``n`` samples about an image, each with another expression.
+
+    Kinds of expressions are drawn by their usual weights. A wider word than the labels' ("vehicle"
+    of trucks) is used only where all that it means is labelled. There are fewer samples where less
+    can truly be said, and none of an image without objects that is not wholly labelled.
+    """
+    spoken = claimable(labelled) | {item.category for item in labelled.instances}
+    kinds = list(KIND_WEIGHTS)
+    weights = np.array(list(KIND_WEIGHTS.values()))
+    found: dict[str, Sample] = {}
+    for _ in range(_ATTEMPTS * n):
+        if len(found) == n:
+            break
+        kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
+        if not labelled.instances:
+            kind = "absent"
+        written = write_expression(labelled, rng, kind)
+        if written is None or written.category not in spoken:
+            continue
+        if written.expression not in found:
+            found[written.expression] = as_sample(labelled, written)
+    return list(found.values())
+
+
+def check_shares(*shares: float) -> None:
+    """Refuse shares of splits that leave nothing to train on.
+
+    Raises:
+        ConfigError: one is below 0, or all together are 1 or more.
+    """
+    if min(shares) < 0 or sum(shares) >= 1:
+        raise ConfigError(
+            "shares of validation and test must be 0 or more, and less than 1 together, got "
+            + " and ".join(f"{share:g}" for share in shares)
+        )
+
+
+@dataclass(slots=True)
+class SplitCounts:
+    """What a split holds.
+
+    Attributes:
+        images: files.
+        samples: expressions.
+        kinds: samples of each kind of expression, absent targets among them.
+        categories: samples that speak of each category.
+    """
+
+    images: int = 0
+    samples: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    categories: Counter[str] = field(default_factory=Counter)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON; what is most comes first."""
+        return {
+            "images": self.images,
+            "samples": self.samples,
+            "kinds": dict(self.kinds.most_common()),
+            "categories": dict(self.categories.most_common()),
+        }
+
+
+class DatasetWriter:
+    """Writes a folder of triplets; a context manager.
+
+    All is kept in a hidden folder beside the place, and moved there when the block ends without an
+    error. What fails or is interrupted leaves no trace.
+
+    Attributes:
+        counts: what was written, by split.
+        folder: where files are until then.
+    """
+
+    def __init__(self, root: Path, *, overwrite: bool = False) -> None:
+        """Prepare to write ``root``.
+
+        Args:
+            root: the folder, to be made.
+            overwrite: replace a data set that we wrote.
+
+        Raises:
+            OutputError: something is there that may not be replaced.
+        """
+        if root.exists() and not _is_empty(root):
+            if not (root / ABOUT_FILE).is_file():
+                raise OutputError(
+                    f"{root}: exists and was not written by rrsis-geo; give another place"
+                )
+            if not overwrite:
+                raise OutputError(f"{root}: exists already; choose another name, or --overwrite")
+        self.counts: dict[str, SplitCounts] = {}
+        self._root = root
+        self._about: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        parent = self._root.absolute().parent
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            name = f".{self._root.name}.part-"
+            self.folder = Path(tempfile.mkdtemp(prefix=name, dir=parent))
+        except OSError as err:
+            raise OutputError(f"{self._root}: cannot be written ({err.strerror or err})") from err
+        self._stack = ExitStack()
+        self._splits: dict[str, TripletWriter] = {}
+        return self
+
+    def add(self, split: str, sample: Sample, *, image_name: str, source: str = "") -> None:
+        """Write a sample; see :meth:`rrsis_geo.data.triplets.TripletWriter.add`."""
+        if split not in self._splits:
+            writer = TripletWriter(self.folder, split)
+            self._splits[split] = self._stack.enter_context(writer)
+            self.counts[split] = SplitCounts()
+        counts = self.counts[split]
+        self._splits[split].add(sample, image_name=image_name, source=source)
+        counts.samples += 1
+        counts.kinds[sample.kind] += 1
+        counts.categories[sample.category] += 1
+
+    def describe(self, about: Mapping[str, Any]) -> None:
+        """Keep what the data set was made of, JSON-able, in ``dataset.json``."""
+        self._about = dict(about)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._stack.__exit__(kind, error, trace)
+            if kind is None:
+                self._finish()
+        except OSError as err:
+            raise OutputError(f"{self._root}: cannot be written: {err}") from err
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _finish(self) -> None:
+        for split, counts in self.counts.items():
+            images = self.folder / "images" / split
+            counts.images = sum(path.is_file() for path in images.rglob("*"))
+        told = {
+            "software": f"rrsis-geo {__version__}",
+            **self._about,
+            "splits": {split: counts.to_dict() for split, counts in self.counts.items()},
+        }
+        text = json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        (self.folder / ABOUT_FILE).write_text(text, encoding="utf-8")
+        self.folder.chmod(0o755)  # mkdtemp makes folders that only their owner may enter
+        _replace_folder(self.folder, self._root)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    """Put a folder in the place of another; if that fails half-way, the old one is put back."""
+    if not target.exists():
+        new.rename(target)
+        return
+    old = new.with_name(new.name + "-old")
+    target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
