@@ -18,7 +18,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from rrsis_geo.errors import RrsisError
@@ -91,11 +91,13 @@ def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    """A table on stdout; lines are as long as need be where no terminal bounds them."""
+    folding = (Column(name, overflow="fold") for name in columns)
+    table = Table(*folding, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    _out.print(table)
+    wide = _out if _out.is_terminal else Console(file=_out.file, highlight=False, width=10_000)
+    wide.print(table)
 
 
 @contextmanager
