@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -261,28 +262,33 @@ def _print_groups(evaluation: "Evaluation") -> None:
 
 
 def _print_comparison(evaluation: "Evaluation") -> None:
-    """Our row among the published ones, the best mIoU first; sources are listed below."""
+    """Our row among the published ones, the best mIoU first; what papers agree on is one row."""
+    published = evaluation.published
+    sources = list(dict.fromkeys(row.source for row in published))
+    notes = list(dict.fromkeys(row.note for row in published if row.note))
+    marks = dict(zip(notes, ascii_lowercase, strict=False))
     scores = evaluation.scores
-    ours = [
-        *(100 * share for share in scores.precision.values()),
-        100 * scores.oiou,
-        100 * scores.miou,
-    ]
-    sources = list(dict.fromkeys(row.source for row in evaluation.published))
-    lines = [(ours[-1], (f"> {evaluation.model}", "this run", *map(_figure, ours), ""))]
-    for row in evaluation.published:
-        note = f"[{sources.index(row.source) + 1}]" + (f" {row.note}" if row.note else "")
-        figures = map(_figure, row.metrics.values())
-        miou = row.metrics["miou"] or 0.0
-        lines.append((miou, (row.method, row.encoders, *figures, note)))
+    shares = (*scores.precision.values(), scores.oiou, scores.miou)
+    ours: tuple[float | None, ...] = tuple(100 * share for share in shares)
+    lines = {(f"> {evaluation.model}", ours): ("this run", "")}
+    for row in published:
+        line = (row.method, tuple(row.metrics.values()))
+        encoders, cited = lines.get(line, ("", ""))
+        mark = f"[{sources.index(row.source) + 1}]{marks.get(row.note, '')}"
+        lines[line] = (encoders or row.encoders, f"{cited} {mark}".strip())
+    thresholds = (f"Pr{100 * at:.0f}" for at in scores.precision)
     console.print_facts(f"beside published figures of the {evaluation.split} split", [])
     console.print_table(
-        ("method", "encoders", *(f"Pr@{at}" for at in scores.precision), "oIoU", "mIoU", "source"),
-        [cells for _, cells in sorted(lines, key=lambda line: -line[0])],
+        ("method", "encoders", *thresholds, "oIoU", "mIoU", "source"),
+        [
+            (method, encoders, *map(_figure, figures), cited)
+            for (method, figures), (encoders, cited) in sorted(
+                lines.items(), key=lambda item: -(item[0][1][-1] or 0.0)
+            )
+        ],
     )
-    console.print_facts(
-        "sources", [(f"[{number}]", source) for number, source in enumerate(sources, start=1)]
-    )
+    numbered = [(f"[{number}]", source) for number, source in enumerate(sources, start=1)]
+    console.print_facts("sources", numbered + [(mark, note) for note, mark in marks.items()])
     console.print_facts("before you compare", [("-", text) for text in evaluation.cautions])
 
 

@@ -54,7 +54,7 @@ class PublishedRow:
         split: "val" or "test".
         method: as the paper names it.
         visual_encoder: "" where the paper does not tell.
-        text_encoder: "" as above.
+        text_encoder: "" as above, "None" where the method has none.
         metrics: each of ``METRICS`` -> percent as printed, None where it is not reported.
         source: paper and table.
         note: what to know of the row, "" if nothing.
@@ -72,7 +72,8 @@ class PublishedRow:
     @property
     def encoders(self) -> str:
         """Both encoders in a few words, "" where the paper tells none."""
-        return " + ".join(name for name in (self.visual_encoder, self.text_encoder) if name)
+        names = (self.visual_encoder, self.text_encoder)
+        return " + ".join(name for name in names if name not in ("", "None"))
 
 
 @cache
