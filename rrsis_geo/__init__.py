@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from rrsis_geo.errors import (
         ConfigError,
         DeviceError,
+        IncompleteError,
         InputError,
         ModelError,
         OutputError,
         RrsisError,
+        Stopped,
     )
     from rrsis_geo.geo.scene import Scene, SceneInfo, open_scene
     from rrsis_geo.pipeline.outputs import Outputs
     from rrsis_geo.pipeline.plan import SegmentOptions
-    from rrsis_geo.pipeline.segment import SegmentReport, segment_scene
+    from rrsis_geo.pipeline.report import PartReport, SegmentReport
+    from rrsis_geo.pipeline.segment import RunOptions, merge_job, segment_part, segment_scene
     from rrsis_geo.predictor import Predictor
 
 __version__ = "0.1.0"
@@ -35,16 +38,22 @@ _PUBLIC = {
     "load_bundle": "bundle",
     "ConfigError": "errors",
     "DeviceError": "errors",
+    "IncompleteError": "errors",
     "InputError": "errors",
     "ModelError": "errors",
     "OutputError": "errors",
     "RrsisError": "errors",
+    "Stopped": "errors",
     "Scene": "geo.scene",
     "SceneInfo": "geo.scene",
     "open_scene": "geo.scene",
     "SegmentOptions": "pipeline.plan",
     "Outputs": "pipeline.outputs",
-    "SegmentReport": "pipeline.segment",
+    "PartReport": "pipeline.report",
+    "SegmentReport": "pipeline.report",
+    "RunOptions": "pipeline.segment",
+    "merge_job": "pipeline.segment",
+    "segment_part": "pipeline.segment",
     "segment_scene": "pipeline.segment",
     "Predictor": "predictor",
 }
@@ -53,20 +62,26 @@ __all__ = [
     "Bundle",
     "ConfigError",
     "DeviceError",
+    "IncompleteError",
     "InputError",
     "ModelError",
     "OutputError",
     "Outputs",
+    "PartReport",
     "Predictor",
     "RrsisError",
+    "RunOptions",
     "Scene",
     "SceneInfo",
     "SegmentOptions",
     "SegmentReport",
+    "Stopped",
     "__version__",
     "list_bundles",
     "load_bundle",
+    "merge_job",
     "open_scene",
+    "segment_part",
     "segment_scene",
 ]
 

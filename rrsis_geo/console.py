@@ -4,10 +4,13 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +21,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -25,6 +29,45 @@ from rrsis_geo.errors import RrsisError
 
 ProgressCallback = Callable[[str, int, int], None]
 """Called with the name of a stage, how many of its steps are done, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Some numbers of a board, in columns.
+
+    Attributes:
+        title: what they are.
+        columns: their names.
+        rows: name of the row, "" where there is but one -> its numbers, one a column.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """Where a long run stands.
+
+    Attributes:
+        title: what is done.
+        done: steps that are done.
+        total: steps in all.
+        notes: what stands beside the bar, such as the time left.
+        sections: numbers below it.
+        news: what a log is told at once, "" for nothing.
+    """
+
+    title: str
+    done: int
+    total: int
+    notes: Sequence[str]
+    sections: Sequence[Section]
+    news: str = ""
+
+
+BoardCallback = Callable[[Board], None]
 
 LOG_EVERY_S = 30.0
 _out = Console(highlight=False)
@@ -72,9 +115,20 @@ def print_error(error: RrsisError) -> None:
     _line("error: ", "bold red", str(error))
 
 
-def print_interrupted() -> None:
-    """What the user sees after Ctrl-C."""
-    _line("", "yellow", "interrupted; unfinished output removed")
+def print_interrupted(left: str = "unfinished output removed") -> None:
+    """What the user sees after Ctrl-C: among other things, what is left of the work."""
+    _line("", "yellow", f"interrupted; {left}")
+
+
+def print_stopping() -> None:
+    """What the user sees after the first Ctrl-C, where the work can be gone on with."""
+    _line("", "yellow", "stopping when the rows in hand are done; Ctrl-C again stops at once")
+
+
+def print_stopped(message: str, command: str) -> None:
+    """How a run that was stopped can be gone on with."""
+    _line("", "yellow", f"{message}; go on with:")
+    _line("", "", f"  {command}")
 
 
 def print_json(value: object) -> None:
@@ -121,6 +175,25 @@ def progress(*, quiet: bool = False) -> Iterator[ProgressCallback | None]:
             transient=True,
         ) as bars:
             yield _BarProgress(bars)
+
+
+@contextmanager
+def board(*, quiet: bool = False) -> Iterator[BoardCallback | None]:
+    """A callback that shows a board on stderr; None with ``quiet``.
+
+    A terminal gets a live table, which stays when done as it was at last; a log file gets a line
+    every half minute and all news.
+    """
+    if quiet:
+        yield None
+    elif not _err.is_terminal:
+        yield _LogBoard()
+    else:
+        live = _LiveBoard()
+        try:
+            yield live
+        finally:
+            live.stop()
 
 
 def duration(seconds: float) -> str:
@@ -194,3 +267,63 @@ class _LogProgress:
         rate = done / (now - self._started)
         left = duration((total - done) / rate)
         _line("", "", f"{stage}: {done} of {total}, {rate:.1f}/s, {left} left")
+
+
+class _LiveBoard:
+    """A table that is drawn anew; it begins with the first board, so that errors come before it."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=_err, refresh_per_second=4)
+
+    def __call__(self, board: Board) -> None:
+        self._live.start()
+        self._live.update(_drawn(board))
+
+    def stop(self) -> None:
+        self._live.stop()
+
+
+class _LogBoard:
+    """A line now and then, the first and the last among them, and each piece of news."""
+
+    def __init__(self) -> None:
+        self._shown = -LOG_EVERY_S
+
+    def __call__(self, board: Board) -> None:
+        now = time.monotonic()
+        if now - self._shown >= LOG_EVERY_S or board.done in (1, board.total):
+            self._shown = now
+            numbers = [
+                f"{section.title} "
+                + " ".join(f"{name} {n}" for name, n in zip(section.columns, row, strict=True))
+                for section in board.sections
+                for name, row in section.rows.items()
+                if not name
+            ]
+            facts = [f"{board.done} of {board.total}", *board.notes, *numbers]
+            _line("", "", f"{board.title}: {', '.join(facts)}")
+        if board.news:
+            _line("", "", board.news)
+
+
+def _drawn(board: Board) -> RenderableType:
+    """A bar with its notes, and the sections below it in line with one another."""
+    bar = Table.grid(padding=(0, 2))
+    bar.add_row(
+        Text(board.title, style="bold"),
+        ProgressBar(total=board.total, completed=board.done, width=30),
+        f"{board.done}/{board.total}",
+        ", ".join(board.notes),
+    )
+    names = [name for section in board.sections for name in (section.title, *section.rows)]
+    width = max(map(len, names), default=0) + 2
+    tables: list[RenderableType] = []
+    for section in board.sections:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column(section.title, min_width=width, header_style="bold")
+        for column in section.columns:
+            table.add_column(column, justify="right", min_width=9)
+        for name, row in section.rows.items():
+            table.add_row(Text(f"  {name}"), *row)
+        tables.append(Padding(table, (1, 0, 0, 0)))
+    return Group(bar, *tables)

@@ -38,3 +38,15 @@ class DeviceError(RrsisError):
     """A processor or its memory that cannot do the work."""
 
     exit_code = 6
+
+
+class IncompleteError(RrsisError):
+    """Results that were written with gaps, because windows failed."""
+
+    exit_code = 7
+
+
+class Stopped(RrsisError):
+    """A run that was asked to stop, and did; what is finished is kept."""
+
+    exit_code = 130

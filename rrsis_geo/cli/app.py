@@ -14,8 +14,18 @@ from rrsis_geo.errors import RrsisError
 INTERRUPTED = 130
 
 
+ARGUMENTS = "rrsis_geo.arguments"
+"""Where the context's ``meta`` keeps what was typed after the program's name."""
+
+
 class ErrorBoundary(TyperGroup):
     """Turns our errors into a line on stderr and an exit code, in a shell and under test alike."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep the arguments, so that a command can tell how it is gone on with."""
+        ctx.meta[ARGUMENTS] = list(args)
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""

@@ -1,6 +1,8 @@
 """``rrsis-geo segment``: a scene and an expression in, polygons out."""
 
-from typing import TYPE_CHECKING, Annotated
+import re
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,15 +30,26 @@ from rrsis_geo.cli.options import (
     parse_bands,
     parse_bbox,
 )
+from rrsis_geo.cli.stopping import resumable
+from rrsis_geo.errors import ConfigError, IncompleteError
+
+KeepJobOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-job", help="Keep the job's folder when all is done.", rich_help_panel="Run"
+    ),
+]
 
 if TYPE_CHECKING:
-    from rrsis_geo.pipeline.segment import SegmentReport
+    from rrsis_geo.pipeline.failures import FailedWindow
+    from rrsis_geo.pipeline.report import PartReport, SegmentReport
 
 
 @app.command(
     epilog='Example: rrsis-geo segment scene.tif "the truck on the road" --preview trucks.png'
 )
 def segment(
+    context: typer.Context,
     scene: SceneArgument,
     expression: Annotated[
         str, typer.Argument(metavar="EXPRESSION", help='What to find: "the truck on the road".')
@@ -91,16 +104,57 @@ def segment(
         int | None,
         typer.Option(min=1, help="Processor threads for the network.", rich_help_panel="Model"),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with a run that was not finished.", rich_help_panel="Run"
+        ),
+    ] = False,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Remove such a run and start over.", rich_help_panel="Run"),
+    ] = False,
+    keep_job: KeepJobOption = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Processes: one a GPU, or some that share the cores.", rich_help_panel="Run"
+        ),
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Have a Dask cluster compute: tcp://host:8786.",
+            rich_help_panel="Run",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Compute only part K of N, 1/N to N/N, for `merge` to join; for array jobs.",
+            rich_help_panel="Run",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Find what EXPRESSION says in SCENE and write its polygons."""
     console.setup_logging(quiet=quiet, verbose=verbose)
+    from rrsis_geo.pipeline.job import job_path
     from rrsis_geo.pipeline.outputs import Outputs, default_output
     from rrsis_geo.pipeline.plan import SegmentOptions
-    from rrsis_geo.pipeline.segment import segment_scene
+    from rrsis_geo.pipeline.segment import RunOptions, segment_part, segment_scene
 
+    if resume and restart:
+        raise ConfigError("--resume and --restart contradict each other; give one of them")
+    if shard is not None and (restart or keep_job or scheduler is not None):
+        raise ConfigError(
+            "--shard goes on with the job that is there and keeps it, on this machine; "
+            "give it without --restart, --keep-job and --scheduler"
+        )
     box, box_crs = parse_bbox(bbox)
     options = SegmentOptions(
         model=model,
@@ -128,23 +182,86 @@ def segment(
         preview=preview,
         overwrite=overwrite,
     )
-    with console.progress(quiet=quiet or as_json) as on_progress:
-        report = segment_scene(scene, expression, outputs, options, progress=on_progress)
+    run = RunOptions(
+        existing="resume" if resume else "restart" if restart else "refuse",
+        keep_job=keep_job,
+        workers=workers,
+        scheduler=scheduler,
+    )
+    part = _parse_shard(shard)
+    flag = "--resume" if part is None else None
+    with (
+        resumable(context, job_path(outputs.vector), flag=flag) as stop,
+        console.progress(quiet=quiet or as_json) as on_progress,
+    ):
+        how: dict[str, Any] = {"run": run, "progress": on_progress, "stop": stop}
+        if part is None:
+            report = segment_scene(scene, expression, outputs, options, **how)
+        else:
+            part_report = segment_part(scene, expression, outputs, part, options, **how)
+    if part is None:
+        print_report(report, as_json=as_json)
+    else:
+        _print_part(part_report, as_json=as_json)
+
+
+def _parse_shard(text: str | None) -> tuple[int, int] | None:
+    """Which part of how many."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ConfigError(f'--shard takes K/N from 1/N to N/N, such as 3/16; got "{text}"')
+    return int(found[1]), int(found[2])
+
+
+def print_report(report: "SegmentReport", *, as_json: bool) -> None:
+    """The result, and the error that it has gaps.
+
+    Raises:
+        IncompleteError: windows failed.
+    """
     if as_json:
         console.print_json(report.to_dict())
     else:
-        _print_report(report)
+        _print_facts(report)
+    _fail_if_any(report.failed)
 
 
-def _print_report(report: "SegmentReport") -> None:
+def _print_part(report: "PartReport", *, as_json: bool) -> None:
+    """What was done of a job, and the error that it has gaps."""
+    if as_json:
+        console.print_json(report.to_dict())
+    else:
+        what = "shards {}-{}".format(*report.shards) if report.shards else "no shards"
+        left = f"{report.missing} are missing" if report.missing else "all are done"
+        merge = shlex.join(["rrsis-geo", "merge", str(report.job)])
+        console.print_facts(
+            f"{what} done in {report.job}", [("of the job", left), ("when all are", merge)]
+        )
+    _fail_if_any(report.failed)
+
+
+def _fail_if_any(failed: "tuple[FailedWindow, ...]") -> None:
+    if failed:
+        raise IncompleteError(
+            f"{len(failed)} windows failed and are without data in the result, such as rows "
+            f"{failed[0].row_start}-{failed[0].row_stop}, columns "
+            f"{failed[0].col_start}-{failed[0].col_stop} ({failed[0].reason}); "
+            "the same command with --resume tries them again"
+        )
+
+
+def _print_facts(report: "SegmentReport") -> None:
     """The result as people read it."""
     objects = "object" if report.n_objects == 1 else "objects"
+    failed = f", and {len(report.failed)} that failed" if report.failed else ""
     skipped = f", and {report.skipped} skipped that hold no data" if report.skipped else ""
     console.print_facts(
         f'{report.n_objects} {objects} for "{report.expression}" in {report.scene}',
         [
             ("area", console.area(report.area_m2)),
-            ("windows", f"{report.windows}{skipped}"),
+            ("windows", f"{report.windows}{skipped}{failed}"),
             (
                 "time",
                 f"{console.duration(report.seconds)}: "

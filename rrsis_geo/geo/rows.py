@@ -8,11 +8,13 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from rrsis_geo.errors import InputError
 from rrsis_geo.geo.pixels import CACHE_MB
 from rrsis_geo.geo.radiometry import Stretch
 from rrsis_geo.geo.resample import Taps, make_taps, resample_cols, resample_rows
@@ -25,6 +27,8 @@ MAX_UPSAMPLING = 4.0
 """Finer than this, resampling adds pixels to work on and nothing to see."""
 
 _PIECE_BYTES = 32 * 2**20
+_NARROWEST_PX = 512
+"""A piece that cannot be read is cut to about this width, to tell where the damage is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,19 @@ class ValidRows:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Pixels that could not be read, and were tried twice.
+
+    Attributes:
+        window: where, on the grid of the scene (or the part of it); may reach beyond the part.
+        reason: what was said of it.
+    """
+
+    window: Window
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class WindowRow:
     """One row of windows, ready for the network.
 
@@ -145,6 +162,8 @@ class WindowRow:
         valid: bool [S, padded width]: pixels that a result is wanted for. False in the padding.
         source_valid: the same for the rows of the scene's own grid that were newly read.
         grid: the grid that it is a row of.
+        unreadable: all that could not be read so far. It is filled as pixels without data are, but
+            counts as valid where a result is wanted: who asks for it must not take it for empty.
     """
 
     row_i: int
@@ -152,6 +171,7 @@ class WindowRow:
     valid: NDArray[np.bool_]
     source_valid: ValidRows
     grid: WindowGrid
+    unreadable: tuple[Unreadable, ...] = ()
 
     def wanted_cols(self) -> list[int]:
         """Columns of the windows that hold at least one valid pixel; the others may be skipped."""
@@ -177,7 +197,7 @@ def read_window_rows(
     """Read the window rows [start, stop) in order.
 
     Around a part made by ``Scene.crop`` lie real pixels, not mirrored ones, as far as the scene has
-    them.
+    them. Pixels that cannot be read, also when tried again, are told with the rows and filled.
 
     Args:
         scene: the scene or the part that the grid covers.
@@ -186,9 +206,6 @@ def read_window_rows(
         start: first window row.
         stop: one past the last; None means all.
         model: the grid the network sees; None means the scene's own.
-
-    Raises:
-        InputError: the file cannot be read.
     """
     model = model or model_grid(scene.info)
     if (grid.height, grid.width) != (model.height, model.width):
@@ -212,11 +229,13 @@ def read_window_rows(
         source.read_into(low + n_held, rgb[n_held:], valid[n_held:])
         held_stop = high
         if (row == mirrored).all():
-            yield WindowRow(row_i, rgb, valid, source.take_source_valid(), grid)
+            yield WindowRow(
+                row_i, rgb, valid, source.take_source_valid(), grid, source.unreadable()
+            )
             continue
         shown, wanted = rgb[mirrored - low], valid[mirrored - low]
         wanted[(row < 0) | (row >= grid.height)] = False
-        yield WindowRow(row_i, shown, wanted, source.take_source_valid(), grid)
+        yield WindowRow(row_i, shown, wanted, source.take_source_valid(), grid, source.unreadable())
 
 
 class _ModelRows:
@@ -262,6 +281,9 @@ class _ModelRows:
 
     def take_source_valid(self) -> ValidRows:
         return self._source.take_valid()
+
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        return tuple(self._source.unreadable)
 
     def _piece_rows(self) -> int:
         """Rows to resample at a time, so that neither they nor what they are made of grow large."""
@@ -320,6 +342,7 @@ class _SourceRows:
         self._valid = np.empty((0, width), np.bool_)
         self._start: int | None = None
         self._fresh = ValidRows(scene.info.width)
+        self.unreadable: list[Unreadable] = []
 
         dataset = scene.reader.dataset
         self._block = dataset.block_shapes[0]
@@ -371,11 +394,33 @@ class _SourceRows:
             for left in range(0, rgb.shape[1], width):
                 n_rows, n_cols = min(height, len(rgb) - top), min(width, rgb.shape[1] - left)
                 window = Window(first + left, start + top, n_cols, n_rows)
-                pixels, data = self._scene.read(window)
                 place = slice(top, top + n_rows), slice(left, left + n_cols)
-                rgb[place] = self._stretch.apply(pixels, data)
-                valid[place] = data & self._scene.is_wanted(window)
+                self._read_piece(window, rgb[place], valid[place])
         return rgb, valid
+
+    def _read_piece(self, window: Window, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> None:
+        """Read into views. What fails twice is cut into columns of blocks; then it is given up."""
+        for attempt in range(2):
+            try:
+                pixels, data = self._scene.read(window)
+            except InputError as err:
+                reason = str(err)
+                logger.info("%s%s", reason, "" if attempt else "; trying again")
+            else:
+                rgb[:] = self._stretch.apply(pixels, data)
+                valid[:] = data & self._scene.is_wanted(window)
+                return
+        step = -(-_NARROWEST_PX // self._block[1]) * self._block[1]
+        if self._block[1] < window.width > step:
+            offset = (window.col_off + self._scene.info.col_off) % step  # cut between blocks
+            cuts = [0, *range(step - offset, window.width, step), window.width]
+            for left, right in pairwise(cuts):
+                column = Window(window.col_off + left, window.row_off, right - left, window.height)
+                self._read_piece(column, rgb[:, left:right], valid[:, left:right])
+            return
+        self.unreadable.append(Unreadable(window, reason))
+        rgb[:] = self._stretch.fill
+        valid[:] = self._scene.is_wanted(window)
 
     def _piece_shape(self, n_rows: int, n_cols: int) -> tuple[int, int]:
         """Height and width of a piece, so cut that no block is read for two pieces in vain."""

@@ -55,10 +55,10 @@ def _move(files: Sequence[Path], path: Path) -> None:
     """Move each file beside `path`, the one of its name last."""
     try:
         for file in files:
-            _sync(file)
+            sync(file)
         for file in files:
             os.replace(file, path.parent / file.name)  # noqa: PTH105 - as atomic as it gets
-        _sync(path.parent)
+        sync(path.parent)
     except PermissionError as err:
         raise OutputError(
             f"{path}: cannot be replaced ({err.strerror}); is it open in another program?"
@@ -67,8 +67,8 @@ def _move(files: Sequence[Path], path: Path) -> None:
         raise OutputError(f"{path}: cannot be written ({err.strerror})") from err
 
 
-def _sync(path: Path) -> None:
-    """Have the system write it to the disk, where the system can do that for it."""
+def sync(path: Path) -> None:
+    """Have the system write a file or a folder to the disk, where it can do that for one."""
     if path.is_dir() and os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -1,27 +1,29 @@
 """From the files of the shards to the results: one raster a kind, one layer, one picture."""
 
-import shutil
+import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 from affine import Affine
 from rasterio.windows import Window
 
-from rrsis_geo.errors import OutputError
+from rrsis_geo.errors import InputError
 from rrsis_geo.geo.features import Features, make_features
 from rrsis_geo.geo.masks import Kind, RasterWriter
 from rrsis_geo.geo.pixels import geo_env
 from rrsis_geo.geo.preview import PreviewPainter
 from rrsis_geo.geo.scene import Scene
-from rrsis_geo.geo.staging import staged
 from rrsis_geo.geo.vector_io import write_layer
 from rrsis_geo.geo.vectorize import merge_shards
 from rrsis_geo.geo.windows import BLOCK_PX
+from rrsis_geo.pipeline.failures import FailedWindow
 from rrsis_geo.pipeline.outputs import Outputs
 from rrsis_geo.pipeline.plan import Plan
 from rrsis_geo.pipeline.shard import ShardFiles, load_objects
+
+logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 2 * BLOCK_PX
 PREVIEW_PX = 1600
@@ -36,7 +38,7 @@ class Merger:
     """
 
     def __init__(self, plan: Plan, shards: Sequence[ShardFiles], outputs: Outputs) -> None:
-        """For all shards of the plan, in order; their files are read later.
+        """For all shards of the plan, in order; their files may come later.
 
         Raises:
             ConfigError: metres are asked for where the CRS does not tell them.
@@ -58,11 +60,12 @@ class Merger:
             simplify_m=options.simplify_m,
         )
 
-    def write_layer(self, scene: Scene) -> None:
+    def write_layer(self, scene: Scene, failed: Sequence[FailedWindow] = ()) -> None:
         """Write the polygons: joined across shards, filtered, measured and numbered; draw them too.
 
         Args:
             scene: the part that was worked on, for the picture's background.
+            failed: windows that hold no result, which the layer's provenance tells.
 
         Raises:
             OutputError: the layer or the picture cannot be written.
@@ -74,11 +77,15 @@ class Merger:
             self._counted(self._features, painter),
             crs=plan.scene.crs,
             expression=plan.expression,
-            provenance=plan.provenance(),
+            provenance=self._provenance(failed),
             overwrite=outputs.overwrite,
         )
         if painter is not None and outputs.preview is not None:
             painter.save(outputs.preview, plan.expression, overwrite=outputs.overwrite)
+
+    def _provenance(self, failed: Sequence[FailedWindow]) -> dict[str, Any]:
+        told = {"failed_windows": [window.to_dict() for window in failed]} if failed else {}
+        return {**self._plan.provenance(), **told}
 
     def _counted(
         self, features: Iterator[Features], painter: PreviewPainter | None
@@ -98,10 +105,6 @@ class Merger:
         """
         scene, tags = self._plan.scene, self._plan.raster_tags()
         path = self._outputs.files()[kind]
-        if len(self._shards) == 1:
-            with staged(path, overwrite=self._outputs.overwrite) as part:
-                _move(self._shards[0].raster(kind), part)
-            return
         with RasterWriter(path, kind, scene.shape, scene.crs, scene.transform, tags=tags) as writer:
             for shard, files in zip(self._plan.shards, self._shards, strict=True):
                 with geo_env(), rasterio.open(files.raster(kind)) as dataset:
@@ -111,17 +114,17 @@ class Merger:
                         writer.write_band(shard.row_start + row, dataset.read(1, window=window))
 
 
-def _move(source: Path, target: Path) -> None:
-    try:
-        shutil.move(source, target)
-    except OSError as err:
-        raise OutputError(f"{target}: cannot be written ({err.strerror or err})") from err
-
-
 def _painter(scene: Scene, plan: Plan) -> PreviewPainter:
     """Ready to draw on the scene, made small."""
     info = plan.scene
-    image = plan.stretch.apply(*scene.thumbnail(PREVIEW_PX))
+    try:
+        pixels, valid = scene.thumbnail(PREVIEW_PX)
+    except InputError as err:  # the work is done: draw what there is
+        logger.warning("the picture has no background: %s", err)
+        shape = [max(1, round(side * min(1, PREVIEW_PX / max(info.shape)))) for side in info.shape]
+        image = np.full((*shape, 3), plan.stretch.fill, np.uint8)
+    else:
+        image = plan.stretch.apply(pixels, valid)
     row_step, col_step = info.height / image.shape[0], info.width / image.shape[1]
     return PreviewPainter(
         image,

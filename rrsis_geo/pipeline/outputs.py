@@ -1,9 +1,7 @@
-"""Where the results of a run go: checked before the work, kept apart until they are whole."""
+"""Where the results of a run go: checked before the work."""
 
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +49,7 @@ class Outputs:
         kinds: tuple[Kind, ...] = ("mask", "probability")
         return tuple(kind for kind in kinds if kind in self.files())
 
-    def check(self, sources: list[Path]) -> None:
+    def check(self, sources: Iterable[Path]) -> None:
         """Refuse what could not be written in the end.
 
         Args:
@@ -80,8 +78,12 @@ class Outputs:
                 raise OutputError(f"{path}: is to hold both the {taken[place]} and the {name}")
             taken[place] = name
 
-    def check_space(self, n_pixels: int) -> None:
+    def check_space(self, n_pixels: int, *, n_missing: int | None = None) -> None:
         """Refuse a run whose results would not fit on the disk, by a rough estimate.
+
+        Args:
+            n_pixels: of the results.
+            n_missing: pixels of them that lie in no finished shard yet; None means all.
 
         Raises:
             OutputError: too little space; says how much there should be.
@@ -89,9 +91,9 @@ class Outputs:
         job = self.vector.absolute().parent
         needs: list[tuple[Path, float]] = [(job, VECTOR_BYTES)]
         for kind in self.rasters():
-            n_bytes = BYTES_PER_PX[kind] * n_pixels
-            # once in the shards, once whole
-            needs += [(job, n_bytes), (self.files()[kind].absolute().parent, n_bytes)]
+            place = self.files()[kind].absolute().parent
+            in_shards = n_pixels if n_missing is None else n_missing
+            needs += [(job, BYTES_PER_PX[kind] * in_shards), (place, BYTES_PER_PX[kind] * n_pixels)]
         devices: dict[int, tuple[Path, float]] = {}
         for folder, n_bytes in needs:
             device = folder.stat().st_dev
@@ -108,21 +110,3 @@ class Outputs:
 def default_output(scene: str | Path, expression: str) -> Path:
     """Where polygons go if nobody says: scene and expression name a GeoPackage in this folder."""
     return Path(f"{Path(scene).stem}_{layer_name(expression)}.gpkg")
-
-
-@contextmanager
-def job_folder(vector: Path) -> Iterator[Path]:
-    """A hidden folder beside an output, for what is not whole yet; gone when the job ends.
-
-    Raises:
-        OutputError: no folder can be made there.
-    """
-    parent = vector.absolute().parent
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{vector.stem}.part-", dir=parent))
-    except OSError as err:
-        raise OutputError(f"{parent}: cannot be written ({err.strerror or err})") from err
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

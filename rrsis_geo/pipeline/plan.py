@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from numpy import float32, uint8
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
 from rrsis_geo import __version__
 from rrsis_geo.errors import ConfigError
@@ -28,10 +29,10 @@ logger = logging.getLogger(__name__)
 
 SAME_GSD = 0.02
 """Ground pixels that differ by less than this share are taken for equal."""
-SHARD_PX = 2**29
-"""Output pixels of a shard, about: an hour or so of a small network's work on a processor."""
-SHARD_MIN_ROWS = 4096
-"""Under this, the window row that each shard computes again would cost over a tenth."""
+SHARD_PX = 2**25
+"""Output pixels of a shard, about: half a minute of a small network's work on a processor, which is
+what an interruption may cost. Shards that follow each other share their window rows, so that it
+costs nothing to have many."""
 
 
 class WindowOutput(Protocol):
@@ -133,8 +134,26 @@ class SegmentOptions:
         chosen = {name: value for name, value in asdict(self).items() if name not in free}
         if self.aoi is not None:
             stat = self.aoi.stat() if self.aoi.exists() else None
-            chosen["aoi"] = [str(self.aoi), stat and stat.st_size, stat and stat.st_mtime]
+            chosen["aoi"] = [absolute(self.aoi), stat and stat.st_size, stat and stat.st_mtime]
         return chosen
+
+    @staticmethod
+    def from_deciding(record: Mapping[str, Any]) -> "SegmentOptions":
+        """The options that `deciding` told, after a way through JSON; the others at their defaults.
+
+        Raises:
+            ConfigError: the record does not come from there.
+        """
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in record.items()
+        }
+        if fields.get("aoi") is not None:
+            fields["aoi"] = Path(fields["aoi"][0])
+        try:
+            return SegmentOptions(**fields)
+        except TypeError as err:
+            raise ConfigError(f"these are no options of a run: {err}") from err
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,24 +162,32 @@ class ModelFacts:
 
     Attributes:
         name: of the bundle, or of the predictor's class.
-        sha256: of the weights, "" where there are none.
         image: what its windows look like.
+        sha256: of the weights, "" where there are none.
+        dtype: what it computes in, "" where unknown.
         about: what the bundle says of itself.
     """
 
     name: str
     image: ImageSpec
     sha256: str = ""
+    dtype: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def of(predictor: WindowPredictor) -> "ModelFacts":
         """The facts of a predictor's bundle, or of one without."""
         bundle = getattr(predictor, "bundle", None)
+        dtype = str(getattr(predictor, "dtype", "")).removeprefix("torch.")
         if bundle is None:
-            return ModelFacts(name=type(predictor).__name__, image=predictor.image)
+            name = type(predictor).__name__
+            return ModelFacts(name=name, image=predictor.image, dtype=dtype)
         return ModelFacts(
-            name=bundle.name, image=predictor.image, sha256=bundle.sha256, about=bundle.about
+            name=bundle.name,
+            image=predictor.image,
+            sha256=bundle.sha256,
+            dtype=dtype,
+            about=bundle.about,
         )
 
 
@@ -198,6 +225,21 @@ class Plan:
         text = json.dumps(self._deciding(), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def own_window_rows(self, shard: Shard) -> range:
+        """The window rows that are counted for a shard: those that no shard above it needs."""
+        above = self.shards[shard.index - 1].window_row_stop if shard.index else 0
+        return range(max(above, shard.window_row_start), shard.window_row_stop)
+
+    def footprint(self, row_i: int, col_j: int) -> Window:
+        """Where a window lies on the scene's own grid, in whole pixels; may reach beyond it."""
+        grid, model = self.grid, self.model_px
+        top, left = (
+            start - grid.margin_px for start, _ in (grid.rows_of(row_i), grid.cols_of(col_j))
+        )
+        row_start, row_stop = _scaled(top, grid.size_px, model.scale_row)
+        col_start, col_stop = _scaled(left, grid.size_px, model.scale_col)
+        return Window(col_start, row_start, col_stop - col_start, row_stop - row_start)
+
     def provenance(self) -> dict[str, Any]:
         """What made a result, ready for JSON: enough to make it again."""
         return {"software": f"rrsis-geo {__version__}", "plan_hash": self.hash, **self.to_dict()}
@@ -215,7 +257,7 @@ class Plan:
         scene = self.scene
         return {
             "scene": {
-                "path": scene.path,
+                "path": absolute(scene.path),
                 "size_bytes": scene.size_bytes,
                 "mtime": scene.mtime,
                 "bands": list(scene.bands),
@@ -224,7 +266,12 @@ class Plan:
                 "window": [scene.row_off, scene.col_off, scene.height, scene.width],
             },
             "expression": self.expression,
-            "model": {"name": self.model.name, "sha256": self.model.sha256},
+            "model": {
+                "name": self.model.name,
+                "sha256": self.model.sha256,
+                "dtype": self.model.dtype,
+                "image": self.model.image.to_dict(),
+            },
             "options": self.options.deciding(),
             "stretch": self.stretch.to_dict(),
             "grid": asdict(self.grid),
@@ -265,8 +312,18 @@ def make_plan(
 
 def _rows_per_shard(scene: SceneInfo) -> int:
     """Shards of equal height, each of about `SHARD_PX` pixels."""
-    most = max(SHARD_PX // scene.width, SHARD_MIN_ROWS)
+    most = max(SHARD_PX // scene.width, 1)
     return -(-scene.height // -(-scene.height // most))
+
+
+def absolute(path: str | Path) -> str:
+    """A file's whole path, so that it means the same in any folder; an address as it is."""
+    return str(Path(path).absolute()) if Path(path).exists() else str(path)
+
+
+def _scaled(start: int, length: int, scale: float) -> tuple[int, int]:
+    """Pixels [start, stop) of the scene that pixels of the model grid lie on."""
+    return math.floor(start / scale), math.ceil((start + length) / scale)
 
 
 def working_gsd_m(scene: SceneInfo, image: ImageSpec, options: SegmentOptions) -> float | None:

@@ -1,86 +1,87 @@
 """The main job: a scene and an expression in, polygons and rasters out.
 
-Everything that can be checked is checked before the first window is read. Results are kept in a
-hidden folder beside the output until they are whole.
+Everything that can be checked is checked before the first window is read. What is finished is kept
+in a job's folder beside the output until all of it is, so that a run that was stopped, or killed,
+can go on where it was.
 """
 
 import logging
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
-
-from rrsis_geo.bundle import load_bundle
-from rrsis_geo.errors import ConfigError, InputError
-from rrsis_geo.geo.aoi import aoi_area, bbox_area
-from rrsis_geo.geo.masks import Kind
-from rrsis_geo.geo.radiometry import measure_stretch
-from rrsis_geo.geo.scene import Scene, open_scene
+from rrsis_geo.errors import ConfigError, InputError, OutputError, RrsisError, Stopped
+from rrsis_geo.geo.windows import Shard
 from rrsis_geo.pipeline.advice import after_run, before_run, probability
+from rrsis_geo.pipeline.cluster import run_on_cluster
+from rrsis_geo.pipeline.compute import compute, n_windows
+from rrsis_geo.pipeline.failures import merged
+from rrsis_geo.pipeline.job import (
+    Job,
+    clear,
+    is_merging,
+    job_path,
+    numbers,
+    outputs_of,
+)
+from rrsis_geo.pipeline.lock import locked
 from rrsis_geo.pipeline.merge import Merger
-from rrsis_geo.pipeline.outputs import Outputs, job_folder
-from rrsis_geo.pipeline.plan import ModelFacts, Plan, SegmentOptions, WindowPredictor, make_plan
-from rrsis_geo.pipeline.shard import ShardFiles, ShardStats, run_shard
-from rrsis_geo.predictor import Predictor
+from rrsis_geo.pipeline.outputs import Outputs
+from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions, WindowPredictor, absolute
+from rrsis_geo.pipeline.prepare import (
+    Eyes,
+    Work,
+    checked,
+    load_predictor,
+    opened,
+    plan_run,
+    reopened,
+)
+from rrsis_geo.pipeline.prepare import part_of as part_of  # where `info` looks for it
+from rrsis_geo.pipeline.report import PartReport, SegmentReport, collected_warnings
+from rrsis_geo.pipeline.shard import ShardStats
+from rrsis_geo.pipeline.workers import run_workers
+from rrsis_geo.predictor import DTYPES, choose_device, choose_dtype
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, how many of its steps are done, and how many there are."""
 
-CPU_BATCH = 4
-"""Windows at once: enough to keep some cores busy, little against a network's memory."""
-GPU_BATCH = 16
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentReport:
-    """What a run did.
+class RunOptions:
+    """How a run goes about its work; the result does not depend on it.
 
     Attributes:
-        scene: as given.
-        expression: as looked for.
-        model: name of the bundle, or of the predictor's class.
-        outputs: files written, by kind.
-        n_objects: polygons written.
-        area_m2: of all of them on the ground; None where unknown, for want of a CRS.
-        windows: that the network saw.
-        skipped: windows that hold no valid pixel.
-        presence_max: the highest probability that the target is in a window, None where the model
-            does not say.
-        seconds: of the whole run.
-        load_seconds: of it to load the model.
-        network_seconds: of it in the network.
-        plan_hash: of all that decides the result.
-        warnings: what the user was told.
+        existing: what to do about a job that lies there: "refuse" it, "resume" it (or begin one),
+            or "restart", which removes it.
+        keep_job: keep the job's folder when all is done.
+        workers: processes of this machine.
+        scheduler: address of a Dask scheduler, whose workers compute in place of this machine.
     """
 
-    scene: str
-    expression: str
-    model: str
-    outputs: dict[str, Path]
-    n_objects: int
-    area_m2: float | None
-    windows: int
-    skipped: int
-    presence_max: float | None
-    seconds: float
-    load_seconds: float
-    network_seconds: float
-    plan_hash: str
-    warnings: tuple[str, ...] = field(default=())
+    existing: Literal["refuse", "resume", "restart"] = "refuse"
+    keep_job: bool = False
+    workers: int = 1
+    scheduler: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        outputs = {name: str(path) for name, path in self.outputs.items()}
-        return {**fields, "outputs": outputs, "warnings": list(self.warnings)}
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ConfigError(f"workers must be at least 1, got {self.workers}")
+        if self.workers > 1 and self.scheduler is not None:
+            raise ConfigError("workers and scheduler both say who computes; give one of them")
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this process computes by itself."""
+        return self.workers == 1 and self.scheduler is None
 
 
 def segment_scene(
@@ -89,84 +90,377 @@ def segment_scene(
     outputs: Outputs,
     options: SegmentOptions | None = None,
     *,
+    run: RunOptions | None = None,
     predictor: WindowPredictor | None = None,
     progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> SegmentReport:
     """Find what an expression says in a scene, and write it as polygons and rasters.
+
+    A run that ends before its time keeps the shards that it has finished, if any, in a folder
+    beside the polygons; `RunOptions.existing` says what the next one does about it.
 
     Args:
         scene: anything that GDAL opens.
         expression: what to look for, in English.
         outputs: files to write.
         options: None takes all defaults.
+        run: None takes all defaults.
         predictor: what looks, in place of the bundle that the options name.
         progress: told how far the run is.
+        stop: asked now and then; True ends the run after the shard in hand.
 
     Raises:
-        ConfigError: options that do not make sense, or not for this scene.
+        ConfigError: options that do not make sense, or not for this scene or the job there.
         InputError: the scene, the area of interest or the expression cannot be used.
         ModelError: the bundle is missing or damaged.
-        OutputError: a result cannot be written; no trace of it is left then.
+        OutputError: a result cannot be written, or a job lies there.
         DeviceError: the device cannot do the work.
+        Stopped: `stop` said so.
     """
     started = time.perf_counter()
-    options = options or SegmentOptions()
-    expression = _checked(expression)
+    options, run = options or SegmentOptions(), run or RunOptions()
+    expression = checked(expression)
+    folder = job_path(outputs.vector)
+    if run.existing == "refuse" and folder.exists():
+        raise OutputError(
+            f"{folder}: an earlier run was not finished; go on with it (--resume), "
+            "or remove it and start over (--restart)"
+        )
+    is_ours = run.existing == "resume" and is_merging(folder)
+    outputs = replace(outputs, overwrite=outputs.overwrite or is_ours)
     outputs.check([Path(scene), *([options.aoi] if options.aoi else [])])
     with (
-        _collected_warnings() as warnings,
-        open_scene(
-            scene, bands=options.bands, nodata=options.nodata, allow_no_crs=options.allow_no_crs
-        ) as whole,
-        job_folder(outputs.vector) as folder,
+        collected_warnings() as warnings,
+        _made(folder),
+        _begun(scene, expression, options, run, predictor) as (work, predictor, load_seconds),
+        _held(folder, work, outputs, run) as job,
     ):
-        part = part_of(whole, options)
-        outputs.check_space(part.info.width * part.info.height)
-        before_load = time.perf_counter()
-        predictor = predictor or _load_predictor(options)
-        load_seconds = time.perf_counter() - before_load
-        words = predictor.encode(expression)
-        model = ModelFacts.of(predictor)
-        plan = make_plan(part.info, expression, model, options, measure_stretch(whole))
-        files = [ShardFiles(folder, shard.index) for shard in plan.shards]
-        merger = Merger(plan, files, outputs)
+        progress, plan = progress or _silent, work.plan
+        merger = Merger(plan, [job.files(shard) for shard in plan.shards], outputs)
         _tell(before_run(plan, predictor))
-
-        rasters = outputs.rasters()
-        stats = _run_shards(
-            part, plan, predictor, words, files, rasters=rasters, progress=progress or _silent
-        )
-        for kind in rasters:
-            merger.write_raster(kind)
-        merger.write_layer(part)
+        _compute(job, work, plan.shards, options, run, predictor, progress=progress, stop=stop)
+        stats = _merge(job, work, merger, outputs, progress=progress, stop=stop)
         _tell(after_run(plan, stats.presence_max))
+    report = _report(str(scene), work, merger, outputs, stats, tuple(warnings))
+    seconds = time.perf_counter() - started
+    return replace(report, seconds=seconds, load_seconds=load_seconds)
+
+
+def segment_part(
+    scene: str | Path,
+    expression: str,
+    outputs: Outputs,
+    part: tuple[int, int],
+    options: SegmentOptions | None = None,
+    *,
+    run: RunOptions | None = None,
+    predictor: WindowPredictor | None = None,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> PartReport:
+    """Compute one of several parts of the shards; `merge_job` joins them when all are done.
+
+    All parts are begun with the same arguments, in any order, at once or one by one, on machines
+    that see the scene and the outputs under the same path. A part that was done, in part or whole,
+    is gone on with.
+
+    Args:
+        scene: anything that GDAL opens.
+        expression: what to look for, in English.
+        outputs: files that the merge will write; the job lies beside them.
+        part: (k, n): the k-th of n parts, k from 1.
+        options: None takes all defaults.
+        run: None takes all defaults; `existing` is always to resume, and the job is kept.
+        predictor: what looks, in place of the bundle that the options name.
+        progress: told how far this part is.
+        stop: asked now and then; True ends the run after the shard in hand.
+
+    Raises:
+        ConfigError: options that do not make sense, or not for this scene or the job there.
+        RrsisError: as `segment_scene`.
+    """
+    options, run = options or SegmentOptions(), run or RunOptions()
+    number, n_parts = part
+    if not 1 <= number <= n_parts:
+        raise ConfigError(f"part must be 1/{n_parts} to {n_parts}/{n_parts}, got {number}")
+    expression = checked(expression)
+    folder = job_path(outputs.vector)
+    is_ours = is_merging(folder)
+    replace(outputs, overwrite=outputs.overwrite or is_ours).check(
+        [Path(scene), *([options.aoi] if options.aoi else [])]
+    )
+    with (
+        collected_warnings() as warnings,
+        _made(folder),
+        _begun(scene, expression, options, run, predictor) as (work, predictor, _),
+    ):
+        n_shards = len(work.plan.shards)
+        own = range((number - 1) * n_shards // n_parts, number * n_shards // n_parts)
+        shards = work.plan.shards[own.start : own.stop]
+        job = Job.begin(folder, work.plan, outputs)
+        if shards:
+            with locked(folder, own):
+                job.tidy(shards)
+                _check_space(job, work, outputs, shards)
+                _tell(before_run(work.plan, predictor))
+                _compute(
+                    *(job, work, shards, options, run, predictor),
+                    progress=progress or _silent,
+                    stop=stop,
+                )
+    stats = [job.stats(shard) for shard in shards]
+    failed = merged(window for each in stats if each is not None for window in each.failed)
+    return PartReport(
+        job=folder,
+        shards=(own.start + 1, own.stop) if shards else (),
+        missing=len(job.missing()),
+        failed=failed,
+        warnings=tuple(warnings),
+    )
+
+
+def merge_job(
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    keep_job: bool = False,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> SegmentReport:
+    """Write the outputs of a job whose shards are all done.
+
+    Args:
+        folder: of the job.
+        overwrite: replace outputs that exist.
+        keep_job: keep the folder when all is done.
+        progress: told how far it is.
+        stop: asked now and then; True ends it before the next output.
+
+    Raises:
+        InputError: it is no job, its scene is gone, or shards are missing; says which.
+        ConfigError: the scene was changed since.
+        OutputError: a result cannot be written, or another process works on the job.
+        Stopped: `stop` said so.
+    """
+    started = time.perf_counter()
+    job = Job.open(folder)
+    missing = job.missing()
+    if missing:
+        raise InputError(
+            f"{folder}: shards {numbers(missing)} of {len(job.shards)} are missing; "
+            "compute them first, with the --shard that was given for them or with --resume"
+        )
+    outputs = outputs_of(job.record, overwrite=overwrite or is_merging(folder))
+    outputs.check([])
+    with (
+        collected_warnings() as warnings,
+        reopened(job) as work,
+        locked(folder, range(len(job.shards))),
+    ):
+        merger = Merger(work.plan, [job.files(shard) for shard in job.shards], outputs)
+        stats = _merge(job, work, merger, outputs, progress=progress or _silent, stop=stop)
+        _tell(after_run(work.plan, stats.presence_max))
+        _leave(folder, keep=keep_job or bool(stats.failed))
+    report = _report(job.record["scene"]["path"], work, merger, outputs, stats, tuple(warnings))
+    return replace(report, seconds=time.perf_counter() - started)
+
+
+@contextmanager
+def _begun(
+    scene: str | Path,
+    expression: str,
+    options: SegmentOptions,
+    run: RunOptions,
+    predictor: WindowPredictor | None,
+) -> Iterator[tuple[Work, WindowPredictor, float]]:
+    """The scene opened, the model loaded, the run planned."""
+    with opened(scene, options) as (whole, part):
+        before = time.perf_counter()
+        dtype = None
+        if predictor is None and not run.is_alone:  # others compute: this one only has to plan
+            dtype = choose_dtype(options.dtype, choose_device(options.device))
+            predictor = load_predictor(replace(options, device="cpu", dtype="fp32"))
+        predictor = predictor or load_predictor(options)
+        load_seconds = time.perf_counter() - before
+        model = ModelFacts.of(predictor)
+        if dtype is not None:
+            model = replace(model, dtype=str(dtype).removeprefix("torch."))
+        yield plan_run(whole, part, expression, model, options), predictor, load_seconds
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """A folder, which does not stay if it stays empty."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as err:
+        raise OutputError(f"{folder}: cannot be made ({err.strerror or err})") from err
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+@contextmanager
+def _held(folder: Path, work: Work, outputs: Outputs, run: RunOptions) -> Iterator[Job]:
+    """The job of a whole run, begun or gone on with; removed when it has served."""
+    everything = range(len(work.plan.shards))
+    with locked(folder, everything):
+        if run.existing == "restart":
+            clear(folder)
+        job = Job.begin(folder, work.plan, outputs)
+        try:
+            job.tidy(job.shards)
+            _check_space(job, work, outputs, job.shards)
+            yield job
+        except BaseException as err:
+            done = len(job.done())
+            if not done:
+                _leave(folder, keep=False)
+                raise
+            if isinstance(err, RrsisError):
+                raise type(err)(
+                    f"{err}; {done} of {len(job.shards)} shards are kept in {folder}, "
+                    "to go on with by --resume"
+                ) from err
+            raise
+        _leave(folder, keep=run.keep_job or any(s.failed for s in job.done().values()))
+
+
+def _leave(folder: Path, *, keep: bool) -> None:
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_space(job: Job, work: Work, outputs: Outputs, shards: Sequence[Shard]) -> None:
+    info = work.plan.scene
+    n_missing = info.width * sum(shard.n_rows for shard in job.missing(shards))
+    outputs.check_space(info.width * info.height, n_missing=n_missing)
+
+
+def _compute(
+    job: Job,
+    work: Work,
+    shards: Sequence[Shard],
+    options: SegmentOptions,
+    run: RunOptions,
+    predictor: WindowPredictor,
+    *,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> None:
+    """Have the missing ones among some shards computed, by whoever is to do it."""
+    total = n_windows(work.plan, shards)
+    missing = job.missing(shards)
+    done = total - n_windows(work.plan, missing)
+    progress("windows", done, total)
+
+    def count_row() -> None:
+        nonlocal done
+        done += work.plan.grid.n_cols
+        progress("windows", done, total)
+
+    def count_shards() -> None:
+        progress("windows", total - n_windows(work.plan, job.missing(shards)), total)
+
+    if not missing:
+        return
+    if run.is_alone:
+        eyes = Eyes(predictor, predictor.encode(work.plan.expression))
+        compute(
+            *(job, work, eyes, missing),
+            batch_size=options.batch_size,
+            on_window_row=count_row,
+            stop=stop,
+        )
+        return
+    own = predictor if getattr(predictor, "bundle", None) is None else None
+    names = {str(dtype).removeprefix("torch."): name for name, dtype in DTYPES.items()}
+    dtype = names.get(work.plan.model.dtype, options.dtype)
+    options = replace(options, dtype=dtype, model=absolute(options.model))
+    if run.scheduler is None:
+        run_workers(
+            *(job, missing, options, run.workers),
+            predictor=own,
+            on_progress=count_shards,
+            stop=stop,
+        )
+    else:
+        run_on_cluster(
+            *(job, missing, options, run.scheduler),
+            predictor=own,
+            on_progress=count_shards,
+            stop=stop,
+        )
+
+
+def _merge(
+    job: Job,
+    work: Work,
+    merger: Merger,
+    outputs: Outputs,
+    *,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> ShardStats:
+    """Write the outputs from the shards; what happened in all of them together."""
+    stats = ShardStats()
+    for each in job.done().values():
+        stats.add(each)
+    stats.failed = list(merged(stats.failed))
+    if not is_merging(job.folder):
+        outputs.check([])  # somebody may have put something there in the meantime
+        job.begin_merge()
+    steps: list[Callable[[], None]] = [
+        *(partial(merger.write_raster, kind) for kind in outputs.rasters()),
+        partial(merger.write_layer, work.scene, stats.failed),
+    ]
+    for number, step in enumerate(steps):
+        if stop():
+            raise Stopped("stopped")
+        progress("outputs", number, len(steps))
+        step()
+    progress("outputs", len(steps), len(steps))
+    if stats.failed:
+        logger.warning(
+            "%d windows could not be done, such as that at row %d, column %d (%s); their pixels "
+            "are without data (255) in the rasters, and no object is known there",
+            len(stats.failed),
+            stats.failed[0].row_start,
+            stats.failed[0].col_start,
+            stats.failed[0].reason,
+        )
+    return stats
+
+
+def _report(
+    scene: str,
+    work: Work,
+    merger: Merger,
+    outputs: Outputs,
+    stats: ShardStats,
+    warnings: tuple[str, ...],
+) -> SegmentReport:
+    plan = work.plan
     return SegmentReport(
-        scene=str(scene),
-        expression=expression,
-        model=model.name,
+        scene=scene,
+        expression=plan.expression,
+        model=plan.model.name,
         outputs=outputs.files(),
         n_objects=merger.n_objects,
         area_m2=merger.area_m2 if math.isfinite(merger.area_m2) else None,
         windows=stats.windows,
         skipped=stats.skipped,
+        failed=tuple(stats.failed),
         presence_max=None if stats.presence_max is None else probability(stats.presence_max),
-        seconds=time.perf_counter() - started,
-        load_seconds=load_seconds,
+        seconds=0.0,
+        load_seconds=0.0,
         network_seconds=stats.network_seconds,
         plan_hash=plan.hash,
-        warnings=tuple(warnings),
+        warnings=warnings,
     )
-
-
-def _checked(expression: str) -> str:
-    """The expression with single blanks.
-
-    Raises:
-        InputError: there is no word in it.
-    """
-    if not any(char.isalnum() for char in expression):
-        raise InputError('the expression is empty; say what to look for, as in "the red car"')
-    return " ".join(expression.split())
 
 
 def _tell(advice: Iterable[str]) -> None:
@@ -174,95 +468,5 @@ def _tell(advice: Iterable[str]) -> None:
         logger.warning(text)
 
 
-def part_of(scene: Scene, options: SegmentOptions) -> Scene:
-    """The part of a scene that the options ask for.
-
-    Raises:
-        ConfigError: the CRS of the bbox is none.
-        InputError: the area lies outside the scene, or cannot be read.
-    """
-    if options.aoi is not None:
-        return scene.crop(aoi_area(scene.info, options.aoi))
-    if options.bbox is None:
-        return scene
-    crs = None
-    if options.bbox_crs is not None:
-        try:
-            crs = CRS.from_user_input(options.bbox_crs)
-        except (CRSError, ValueError) as err:
-            raise ConfigError(
-                f'"{options.bbox_crs}" is no CRS; write EPSG:4326 or the like'
-            ) from err
-    return scene.crop(bbox_area(scene.info, options.bbox, crs))
-
-
-def _load_predictor(options: SegmentOptions) -> WindowPredictor:
-    bundle = load_bundle(options.model)
-    return Predictor(bundle, options.device, options.dtype, threads=options.threads)
-
-
-def _run_shards(
-    scene: Scene,
-    plan: Plan,
-    predictor: WindowPredictor,
-    words: Any,
-    files: Sequence[ShardFiles],
-    *,
-    rasters: tuple[Kind, ...],
-    progress: Progress,
-) -> ShardStats:
-    """Every shard of a plan, one after the other."""
-    total = ShardStats()
-    done = 0
-    n_windows = sum(s.window_row_stop - s.window_row_start for s in plan.shards) * plan.grid.n_cols
-
-    def count_row() -> None:
-        nonlocal done
-        done += plan.grid.n_cols
-        progress("windows", done, n_windows)
-
-    progress("windows", 0, n_windows)
-    batch_size = plan.options.batch_size or _batch_size(predictor)
-    for shard, file in zip(plan.shards, files, strict=True):
-        stats = run_shard(
-            scene,
-            plan,
-            shard,
-            predictor,
-            words,
-            file,
-            rasters=rasters,
-            batch_size=batch_size,
-            on_window_row=count_row,
-        )
-        total.add(stats)
-    return total
-
-
-def _batch_size(predictor: WindowPredictor) -> int:
-    device = getattr(predictor, "device", None)
-    return GPU_BATCH if device is not None and device.type != "cpu" else CPU_BATCH
-
-
 def _silent(stage: str, done: int, total: int) -> None:
     pass
-
-
-@contextmanager
-def _collected_warnings() -> Iterator[list[str]]:
-    """The texts of all warnings that are logged below us, each once."""
-    texts: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            text = record.getMessage()
-            if text not in texts:
-                texts.append(text)
-
-    package = logging.getLogger("rrsis_geo")
-    collector = Collector(logging.WARNING)
-    package.addHandler(collector)
-    try:
-        yield texts
-    finally:
-        package.removeHandler(collector)

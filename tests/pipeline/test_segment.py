@@ -356,10 +356,11 @@ def test_progress_counts_to_its_end(make_blobs: MakeScene, tmp_path: Path) -> No
         predictor=RedPredictor(),
         progress=lambda *step: seen.append(step),
     )
-    done = [step[1] for step in seen if step[0] == "windows"]
-    assert done == sorted(done)
-    assert done[0] == 0
-    assert done[-1] == seen[-1][2] > 0
+    for stage in ("windows", "outputs"):
+        done, totals = zip(*(step[1:] for step in seen if step[0] == stage), strict=True)
+        assert list(done) == sorted(done)
+        assert done[0] == 0
+        assert {done[-1]} == set(totals)
 
 
 # --- what the user is told

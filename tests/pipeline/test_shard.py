@@ -16,30 +16,31 @@ from rrsis_geo.geo.objects import Objects
 from rrsis_geo.geo.radiometry import measure_stretch
 from rrsis_geo.geo.scene import open_scene
 from rrsis_geo.geo.vectorize import merge_shards
+from rrsis_geo.geo.windows import Shard
 from rrsis_geo.pipeline import shard
 from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions, make_plan
+from rrsis_geo.pipeline.read_ahead import read_ahead
 from rrsis_geo.pipeline.shard import (
     ShardFiles,
     ShardStats,
     load_objects,
-    read_ahead,
-    run_shard,
+    run_shards,
     sigmoid,
 )
 
 MakeScene = Callable[..., Path]
 
 
-def run_shards(
+def all_shards(
     path: Path,
     folder: Path,
     predictor: RedPredictor,
     *,
     batch_size: int = 4,
-    backwards: bool = False,
+    apart: bool = False,
     **options: Any,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Objects, ShardStats]:
-    """Mask, probability and objects of a scene, from its shards."""
+    """Mask, probability and objects of a scene, from its shards: in one pass, or each alone."""
     total = ShardStats()
     with open_scene(path) as scene:
         plan = make_plan(
@@ -50,20 +51,24 @@ def run_shards(
             measure_stretch(scene),
         )
         folder.mkdir()
-        shards = plan.shards[::-1] if backwards else plan.shards
-        for each in shards:
-            stats = run_shard(
+
+        def place(each: Shard) -> ShardFiles:
+            (folder / str(each.index)).mkdir()
+            return ShardFiles(folder / str(each.index))
+
+        for run in [[each] for each in plan.shards[::-1]] if apart else [plan.shards]:
+            for finished in run_shards(
                 scene,
                 plan,
-                each,
+                run,
                 predictor,
                 predictor.encode("red things"),
-                ShardFiles(folder, each.index),
+                place,
                 rasters=("mask", "probability"),
                 batch_size=batch_size,
-            )
-            total.add(stats)
-    files = [ShardFiles(folder, each.index) for each in plan.shards]
+            ):
+                total.add(finished.stats)
+    files = [ShardFiles(folder / str(each.index)) for each in plan.shards]
     rasters = [
         np.concatenate([rasterio.open(file.raster(kind)).read(1) for file in files])
         for kind in ("mask", "probability")
@@ -83,7 +88,7 @@ def test_a_predictor_that_looks_at_single_pixels_gives_them_back(
     make_blobs: MakeScene, tmp_path: Path, red: RedPredictor
 ) -> None:
     path = make_blobs(200, 300)
-    mask, probability, objects, stats = run_shards(path, tmp_path / "job", red)
+    mask, probability, objects, stats = all_shards(path, tmp_path / "job", red)
     logits = red_logits(rgb_of(path))
     assert np.array_equal(mask, logits > 0)
     assert np.abs(probability * 0.004 - sigmoid(logits)).max() < 0.0021  # half a step, and rounding
@@ -95,29 +100,37 @@ def test_a_predictor_that_looks_at_single_pixels_gives_them_back(
 
 @pytest.mark.parametrize("size", [(1100, 90), (513, 511), (1100, 1)])
 @pytest.mark.parametrize(
-    "how", [{"batch_size": 1}, {"rows_per_shard": 512}, {"rows_per_shard": 1024, "backwards": True}]
+    "how", [{"batch_size": 1}, {"rows_per_shard": 512}, {"rows_per_shard": 512, "apart": True}]
 )
 def test_cutting_the_work_otherwise_changes_nothing(
     make_blobs: MakeScene, tmp_path: Path, size: tuple[int, int], how: dict[str, Any]
 ) -> None:
     path = make_blobs(*size)
-    whole = run_shards(path, tmp_path / "whole", RedPredictor(restless=True), batch_size=7)
-    parts = run_shards(path, tmp_path / "parts", RedPredictor(restless=True), **how)
+    whole = all_shards(path, tmp_path / "whole", RedPredictor(restless=True), batch_size=7)
+    parts = all_shards(path, tmp_path / "parts", RedPredictor(restless=True), **how)
     assert np.array_equal(whole[0], parts[0])
     assert np.array_equal(whole[1], parts[1])
     for name, array in whole[2].to_arrays().items():
         assert np.array_equal(array, parts[2].to_arrays()[name]), name
+    assert (whole[3].windows, whole[3].skipped) == (parts[3].windows, parts[3].skipped)
 
 
 @pytest.mark.parametrize("gsd_m", [0.3, 0.8, 1.7])
+@pytest.mark.parametrize("apart", [False, True])
 def test_resampled_shards_meet_without_a_seam(
-    make_blobs: MakeScene, tmp_path: Path, gsd_m: float
+    make_blobs: MakeScene, tmp_path: Path, gsd_m: float, apart: bool
 ) -> None:
     path = make_blobs(1100, 90)
-    whole = run_shards(path, tmp_path / "whole", RedPredictor(restless=True), gsd_m=gsd_m)
-    parts = run_shards(
-        path, tmp_path / "parts", RedPredictor(restless=True), gsd_m=gsd_m, rows_per_shard=512
+    whole = all_shards(path, tmp_path / "whole", RedPredictor(restless=True), gsd_m=gsd_m)
+    parts = all_shards(
+        path,
+        tmp_path / "parts",
+        RedPredictor(restless=True),
+        gsd_m=gsd_m,
+        rows_per_shard=512,
+        apart=apart,
     )
+    assert whole[3].windows == parts[3].windows
     assert whole[0].shape == (1100, 90)
     assert np.array_equal(whole[1], parts[1])
     for name, array in whole[2].to_arrays().items():
@@ -128,11 +141,11 @@ def test_saving_objects_more_often_changes_nothing(
     make_blobs: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_blobs(600, 200)
-    whole = run_shards(path, tmp_path / "whole", RedPredictor(restless=True))
+    whole = all_shards(path, tmp_path / "whole", RedPredictor(restless=True))
     monkeypatch.setattr(shard, "OBJECTS_HELD", 5)
-    parts = run_shards(path, tmp_path / "parts", RedPredictor(restless=True), rows_per_shard=512)
-    assert len(list((tmp_path / "whole").glob("*.npz"))) == 1
-    assert len(list((tmp_path / "parts").glob("*.npz"))) > 4
+    parts = all_shards(path, tmp_path / "parts", RedPredictor(restless=True), rows_per_shard=512)
+    assert len(list((tmp_path / "whole").glob("*/*.npz"))) == 1
+    assert len(list((tmp_path / "parts").glob("*/*.npz"))) > 4
     for name, array in whole[2].to_arrays().items():
         assert np.array_equal(array, parts[2].to_arrays()[name]), name
 
@@ -140,7 +153,7 @@ def test_saving_objects_more_often_changes_nothing(
 def test_batches_never_exceed_what_was_asked(
     make_blobs: MakeScene, tmp_path: Path, red: RedPredictor
 ) -> None:
-    *_, stats = run_shards(make_blobs(100, 300), tmp_path / "job", red, batch_size=3)
+    *_, stats = all_shards(make_blobs(100, 300), tmp_path / "job", red, batch_size=3)
     assert max(red.batches) <= 3
     assert sum(red.batches) == stats.windows
     assert set(red.batches) == {2, 3}  # seven windows in three batches, none of them of one
@@ -152,7 +165,7 @@ def test_windows_without_data_are_skipped(
     invalid = np.zeros((200, 300), bool)
     invalid[:, 150:] = True
     path = make_blobs(200, 300, nodata=0, invalid=invalid)
-    mask, probability, objects, stats = run_shards(path, tmp_path / "job", red)
+    mask, probability, objects, stats = all_shards(path, tmp_path / "job", red)
     assert (mask[invalid] == 255).all()
     assert (probability[invalid] == 255).all()
     assert (mask[~invalid] <= 1).all()

@@ -1,0 +1,42 @@
+"""``rrsis-geo merge``: the shards of a job in, polygons and rasters out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rrsis_geo import console
+from rrsis_geo.cli.app import app
+from rrsis_geo.cli.options import JsonOption, QuietOption, VerboseOption
+from rrsis_geo.cli.segment import KeepJobOption, print_report
+from rrsis_geo.cli.stopping import resumable
+
+
+@app.command(
+    epilog="Example: rrsis-geo merge trucks.gpkg.job, after all of segment ... --shard K/N"
+)
+def merge(
+    context: typer.Context,
+    job: Annotated[
+        Path, typer.Argument(metavar="JOB", help="The folder NAME.job beside the output.")
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing output.", rich_help_panel="Result")
+    ] = False,
+    keep_job: KeepJobOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Join the shards of JOB and write its polygons and rasters."""
+    console.setup_logging(quiet=quiet, verbose=verbose)
+    from rrsis_geo.pipeline.segment import merge_job
+
+    with (
+        resumable(context, job) as stop,
+        console.progress(quiet=quiet or as_json) as on_progress,
+    ):
+        report = merge_job(
+            job, overwrite=overwrite, keep_job=keep_job, progress=on_progress, stop=stop
+        )
+    print_report(report, as_json=as_json)

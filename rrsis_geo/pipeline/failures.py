@@ -1,0 +1,132 @@
+"""Windows that failed: kept apart from those that hold nothing, all the way to the report."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from rrsis_geo.errors import InputError
+from rrsis_geo.geo.rows import WindowRow
+from rrsis_geo.geo.windows import Shard
+from rrsis_geo.pipeline.plan import Plan
+
+logger = logging.getLogger(__name__)
+
+GIVE_UP_ROWS = 2
+"""Rows of windows in succession, none of which could be done, after which a run gives up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedWindow:
+    """A window that could not be read or predicted, though it was tried twice.
+
+    Attributes:
+        window_row: of the grid of windows.
+        window_col: likewise.
+        row_start: first of the scene's rows (of the part that is worked on) that it covers; all
+            pixels that it covers are without data in the result.
+        row_stop: row past the last.
+        col_start: first column.
+        col_stop: column past the last.
+        reason: what was said of it.
+    """
+
+    window_row: int
+    window_col: int
+    row_start: int
+    row_stop: int
+    col_start: int
+    col_stop: int
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> "FailedWindow":
+        """The inverse of `to_dict`."""
+        return FailedWindow(**record)
+
+
+def merged(failed: Iterable[FailedWindow]) -> tuple[FailedWindow, ...]:
+    """Each window once, in reading order: two shards may tell of the same one."""
+    found = {(window.window_row, window.window_col): window for window in failed}
+    return tuple(found[place] for place in sorted(found))
+
+
+class Failures:
+    """What failed in one pass over rows of windows; gives up where all does."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._limit = min(GIVE_UP_ROWS, plan.grid.n_rows)
+        self._found: list[FailedWindow] = []
+        self._row_failed = self._rows_lost = 0
+        self._error: Exception | None = None
+
+    def of(self, shard: Shard) -> list[FailedWindow]:
+        """Those that take pixels from a shard."""
+        rows = range(shard.window_row_start, shard.window_row_stop)
+        return [window for window in self._found if window.window_row in rows]
+
+    def take_unreadable(self, row: WindowRow, cols: Sequence[int]) -> list[int]:
+        """Of the windows in these columns, note those that were not read whole; return the rest."""
+        if not row.unreadable:
+            return list(cols)
+        whole = []
+        for col_j in cols:
+            place = self._plan.footprint(row.row_i, col_j)
+            reason = next((u.reason for u in row.unreadable if _overlap(u.window, place)), None)
+            if reason is None:
+                whole.append(col_j)
+            else:
+                self.add(row.row_i, col_j, InputError(reason))
+        return whole
+
+    def add(self, row_i: int, col_j: int, error: Exception) -> None:
+        """Note a window that was tried twice."""
+        place, (height, width) = self._plan.footprint(row_i, col_j), self._plan.scene.shape
+        failed = FailedWindow(
+            window_row=row_i,
+            window_col=col_j,
+            row_start=max(place.row_off, 0),
+            row_stop=min(place.row_off + place.height, height),
+            col_start=max(place.col_off, 0),
+            col_stop=min(place.col_off + place.width, width),
+            reason=str(error) or type(error).__name__,
+        )
+        logger.info("window %d, %d failed: %s", row_i, col_j, failed.reason)
+        self._found.append(failed)
+        self._row_failed += 1
+        self._error = error
+
+    def finish_row(self, n_tried: int) -> None:
+        """Close a row of windows, of which so many were to be done.
+
+        Raises:
+            Exception: the last error, if nothing at all could be done for some rows: the trouble is
+                with the scene or the device then, not with a window.
+        """
+        if n_tried:
+            lost = self._row_failed == n_tried
+            self._rows_lost = self._rows_lost + 1 if lost else 0
+        self._row_failed = 0
+        if self._error is not None and self._rows_lost >= self._limit:
+            raise self._error
+
+    def burn(self, row_start: int, valid: NDArray[np.bool_]) -> None:
+        """Take the pixels of failed windows out of rows [n, W] of the scene; in place."""
+        for window in self._found:
+            rows = slice(max(window.row_start - row_start, 0), max(window.row_stop - row_start, 0))
+            valid[rows, window.col_start : window.col_stop] = False
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    rows = one.row_off < other.row_off + other.height and other.row_off < one.row_off + one.height
+    cols = one.col_off < other.col_off + other.width and other.col_off < one.col_off + one.width
+    return bool(rows and cols)

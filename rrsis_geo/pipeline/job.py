@@ -1,0 +1,293 @@
+"""The folder of a job: what a run has finished, kept beside its output until the whole is there.
+
+::
+
+    trucks.gpkg.job/
+      manifest.json             the plan and the outputs: the same bytes, whoever makes it
+      shard-00003/              a finished shard: rasters, objects, and done.json written last
+      shard-00004.part-PID/     one in hand; renamed when it is whole, of no worth before
+      lock-00000-00016.json     who works on which shards
+      merging                   outputs are being put in place, and may be replaced by this job
+
+A shard counts as done if its folder bears its name, so a crash at any moment leaves it done or not
+done. Nothing here depends on the order in which shards are done, nor on who does them.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rasterio
+import torch
+
+from rrsis_geo import __version__
+from rrsis_geo.errors import ConfigError, InputError, OutputError
+from rrsis_geo.geo.staging import sync
+from rrsis_geo.geo.windows import Shard
+from rrsis_geo.pipeline.outputs import Outputs
+from rrsis_geo.pipeline.plan import Plan
+from rrsis_geo.pipeline.shard import FinishedShard, ShardFiles, ShardStats
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+MARKER = "done.json"
+MERGING = "merging"
+STOP = "stop"
+
+
+def job_path(vector: Path) -> Path:
+    """The folder of the job that makes a layer."""
+    return vector.with_name(vector.name + ".job")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that has a manifest.
+
+    Attributes:
+        folder: of the job.
+        record: what the manifest says.
+        key: sha256 of the manifest; shards that bear another one count as missing.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    key: str
+
+    @staticmethod
+    def begin(folder: Path, plan: Plan, outputs: Outputs) -> "Job":
+        """Make the manifest of a job, or see that the one that lies there says the same.
+
+        Several processes may begin the same job at once.
+
+        Raises:
+            ConfigError: the scene, the model or an option is another one; says which.
+            OutputError: the manifest cannot be written.
+        """
+        record = manifest_of(plan, outputs)
+        path = folder / MANIFEST
+        if not path.exists():
+            _write_json(path, record)
+        job = Job.open(folder)
+        job.check(plan, outputs)
+        return job
+
+    @staticmethod
+    def open(folder: Path) -> "Job":
+        """A job that was begun.
+
+        Raises:
+            InputError: there is none, or it is of another release.
+        """
+        path = folder / MANIFEST
+        try:
+            text = path.read_text(encoding="utf-8")
+            record = json.loads(text)
+        except FileNotFoundError as err:
+            raise InputError(f"{folder}: no job; there is no {MANIFEST} in it") from err
+        except (OSError, ValueError) as err:
+            raise InputError(f"{path}: cannot be read ({err}); start over with --restart") from err
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise InputError(f"{path}: of another release; start over with --restart")
+        return Job(folder, record, hashlib.sha256(text.encode()).hexdigest())
+
+    def check(self, plan: Plan, outputs: Outputs) -> None:
+        """See that a plan is the one that the job was begun with.
+
+        Raises:
+            ConfigError: it is not; says what differs.
+        """
+        found = differences(self.record, manifest_of(plan, outputs))
+        if found:
+            raise ConfigError(
+                f"{self.folder}: was begun with something else: {'; '.join(found)}. "
+                "Go on with what it was begun with, or start over with --restart"
+            )
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """All shards of the plan."""
+        return tuple(Shard(**shard) for shard in self.record["shards"])
+
+    def files(self, shard: Shard) -> ShardFiles:
+        """What a finished shard has left."""
+        return ShardFiles(self.folder / f"shard-{shard.index:05d}")
+
+    def new_files(self, shard: Shard) -> ShardFiles:
+        """An empty folder for a shard to be computed by this process.
+
+        Raises:
+            OutputError: it cannot be made.
+        """
+        name = f"{self.files(shard).folder.name}.part-{socket.gethostname()}-{os.getpid()}"
+        folder = self.folder / name
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        except OSError as err:
+            raise OutputError(f"{folder}: cannot be made ({err.strerror or err})") from err
+        return ShardFiles(folder)
+
+    def commit(self, finished: FinishedShard) -> None:
+        """Mark a shard as done: its marker, then its name.
+
+        Raises:
+            OutputError: the disk is full, or the folder is gone.
+        """
+        made, target = finished.files.folder, self.files(finished.shard).folder
+        _write_json(made / MARKER, {"job": self.key, "stats": finished.stats.to_dict()})
+        try:
+            sync(made)
+            if target.exists():  # of another process, or with failures: ours is no worse
+                shutil.rmtree(target, ignore_errors=True)
+            made.rename(target)
+            sync(self.folder)
+        except OSError as err:
+            raise OutputError(f"{target}: cannot be written ({err.strerror or err})") from err
+
+    def stats(self, shard: Shard) -> ShardStats | None:
+        """What happened in a shard, None while it is not done."""
+        try:
+            text = (self.files(shard).folder / MARKER).read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        marker = json.loads(text)
+        return ShardStats.from_dict(marker["stats"]) if marker["job"] == self.key else None
+
+    def done(self) -> dict[int, ShardStats]:
+        """What happened in each shard that is done, by its number."""
+        found = {shard.index: self.stats(shard) for shard in self.shards}
+        return {index: stats for index, stats in found.items() if stats is not None}
+
+    def missing(self, among: Sequence[Shard] | None = None) -> list[Shard]:
+        """Shards that are not done."""
+        return [s for s in (self.shards if among is None else among) if self.stats(s) is None]
+
+    def tidy(self, among: Sequence[Shard]) -> None:
+        """Remove what others have left half done of some shards, and shards with failed windows.
+
+        To be called while their lock is held.
+        """
+        for shard in among:
+            folder = self.files(shard).folder
+            for part in self.folder.glob(f"{folder.name}.part-*"):
+                shutil.rmtree(part, ignore_errors=True)
+            stats = self.stats(shard)
+            if stats is not None and stats.failed:
+                shutil.rmtree(folder, ignore_errors=True)
+        self.allow()
+
+    def ask_to_stop(self) -> None:
+        """Have every process that works on the job end after the shard in hand."""
+        (self.folder / STOP).touch()
+
+    def allow(self) -> None:
+        """Take that back."""
+        (self.folder / STOP).unlink(missing_ok=True)
+
+    def should_stop(self) -> bool:
+        """Whether that was asked for."""
+        return (self.folder / STOP).exists()
+
+    def begin_merge(self) -> None:
+        """From now on the outputs that exist are this job's, and may be replaced by it.
+
+        Raises:
+            OutputError: the marker cannot be written.
+        """
+        _write_json(self.folder / MERGING, {})
+
+
+def is_merging(folder: Path) -> bool:
+    """Whether a job has begun to put its outputs in place."""
+    return (folder / MERGING).exists()
+
+
+def clear(folder: Path) -> None:
+    """Remove all that jobs keep in their folder, but for locks.
+
+    Raises:
+        OutputError: it cannot be removed, or holds what no job has put there.
+    """
+    for path in folder.iterdir():
+        name = path.name
+        try:
+            if name.startswith("shard-") and path.is_dir():
+                shutil.rmtree(path)
+            elif name.startswith((MANIFEST, MERGING, STOP)):
+                path.unlink()
+            elif not name.startswith("lock-"):
+                raise OutputError(f"{path}: was not put there by a job; remove it yourself")
+        except OSError as err:
+            raise OutputError(f"{path}: cannot be removed ({err.strerror or err})") from err
+
+
+def manifest_of(plan: Plan, outputs: Outputs) -> dict[str, Any]:
+    """What a manifest says of a plan, as it comes back from JSON: all that decides the result."""
+    record = {
+        "format": FORMAT,
+        "software": {
+            "rrsis-geo": __version__,
+            "torch": str(torch.__version__),
+            "gdal": rasterio.__gdal_version__,
+        },
+        **plan.to_dict(),
+        "outputs": {name: str(path.absolute()) for name, path in outputs.files().items()},
+    }
+    value: dict[str, Any] = json.loads(json.dumps(record))
+    return value
+
+
+def outputs_of(record: Mapping[str, Any], *, overwrite: bool = False) -> Outputs:
+    """The outputs that a manifest names."""
+    paths = {name: Path(path) for name, path in record["outputs"].items()}
+    return Outputs(**paths, overwrite=overwrite)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What two manifests say differently, in words; the shards only if nothing else explains it."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    told = [name for name in names if not name.startswith("shards")]
+    if names and not told:
+        return ["the shards are cut otherwise"]
+    return [f"{n} was {before.get(n, 'none')}, is {after.get(n, 'none')}" for n in told]
+
+
+def _leaves(record: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Every value, as text (which NaN too is equal in), with the dotted names above it."""
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield above + name, json.dumps(value)
+
+
+def numbers(shards: Iterable[Shard]) -> str:
+    """The numbers of shards, from 1, as people write them: "3, 5-7"."""
+    indexes = [shard.index + 1 for shard in shards]
+    firsts = [i for i in indexes if i - 1 not in indexes]
+    lasts = [i for i in indexes if i + 1 not in indexes]
+    pairs = zip(firsts, lasts, strict=True)
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in pairs)
+
+
+def _write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a file so that it is there whole or not at all, whatever happens."""
+    part = path.with_name(f"{path.name}.part-{socket.gethostname()}-{os.getpid()}")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(record, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync(path.parent)
+    except OSError as err:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
