@@ -1,15 +1,17 @@
-"""Write result rasters: tiled GeoTIFF, every block once, moved into place when whole."""
+"""Write result rasters: Cloud Optimized GeoTIFF (COG), moved into place when whole."""
 
 import errno
 import os
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
@@ -19,6 +21,7 @@ from rasterio.windows import Window
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.pixels import geo_env
+from rrsis_geo.geo.raster_style import MASK_COLOURS, mask_qml, probability_qml
 from rrsis_geo.geo.windows import BLOCK_PX
 
 Kind = Literal["mask", "probability"]
@@ -53,6 +56,9 @@ class RasterWriter:
 
     Use as a context manager: leaving it puts the raster in place, an error removes what was
     written. Rows may come in bands of any height; they are gathered to rows of whole blocks.
+
+    A COG has its overviews before its pixels, which come first here: it is copied, block by block,
+    from a tiled file when all rows are there. So both lie on the disk for a while.
     """
 
     def __init__(
@@ -64,7 +70,7 @@ class RasterWriter:
         transform: Affine,
         *,
         tags: Mapping[str, str] | None = None,
-        overviews: bool = True,
+        cog: bool = True,
     ) -> None:
         """Create the temporary file.
 
@@ -75,16 +81,18 @@ class RasterWriter:
             crs: of the scene, or None.
             transform: pixel to world.
             tags: provenance, kept in the file's metadata.
-            overviews: whether to add them; pieces that will be merged need none.
+            cog: add overviews, lay the file out as a COG, and put a style for QGIS beside it, where
+                none lies yet; pieces that will be merged need none of it.
 
         Raises:
             OutputError: it cannot be created there.
         """
         self._path = Path(path)
         self._part = self._path.with_name(self._path.name + ".part")
+        self._copy = self._path.with_name(self._path.name + ".part-cog")
         self._kind: Kind = kind
         self._height, self._width = shape
-        self._overviews = overviews
+        self._cog = cog
         self._row = 0
         self._buffer = np.empty((min(BLOCK_PX, self._height), self._width), np.uint8)
         self._dataset: rasterio.io.DatasetWriter | None = None
@@ -98,9 +106,15 @@ class RasterWriter:
             self._dataset.set_band_description(1, kind)
             if kind == "probability":
                 self._dataset.scales, self._dataset.offsets = (PROBABILITY_STEP,), (0.0,)
+            elif cog:
+                self._dataset.write_colormap(1, MASK_COLOURS)
         except (RasterioError, OSError) as err:
             self._abandon()
             raise self._error(err) from err
+
+    @property
+    def _predictor(self) -> int:
+        return 2 if self._kind == "probability" else 1
 
     def _create(self, crs: CRS | None, transform: Affine) -> rasterio.io.DatasetWriter:
         return rasterio.open(
@@ -118,7 +132,8 @@ class RasterWriter:
             blockxsize=BLOCK_PX,
             blockysize=BLOCK_PX,
             compress="deflate",
-            predictor=2 if self._kind == "probability" else 1,
+            zlevel=1 if self._cog else 6,  # of what is written twice, the first is read once
+            predictor=self._predictor,
             bigtiff="if_safer",
         )
 
@@ -150,7 +165,7 @@ class RasterWriter:
             raise self._error(err) from err
 
     def close(self) -> None:
-        """Add overviews and put the raster in place.
+        """Make it a COG and put it in place.
 
         Raises:
             OutputError: the disk is full, or the place cannot be written.
@@ -162,30 +177,54 @@ class RasterWriter:
         try:
             with geo_env():
                 self._dataset.close()
-                self._build_overviews()
-                self._check_whole()
-            with self._part.open("rb") as file:
+                whole = self._as_cog() if self._cog else self._part
+                self._check_whole(whole)
+            with whole.open("rb") as file:
                 os.fsync(file.fileno())
-            self._part.replace(self._path)
+            whole.replace(self._path)
+            self._part.unlink(missing_ok=True)
+            if self._cog:
+                self._write_style()
         except (RasterioError, OSError) as err:
             raise self._error(err) from err
         self._dataset = None
 
     def _factors(self) -> list[int]:
         """Overview factors: halves, until the raster fits a block."""
-        largest = max(self._height, self._width) if self._overviews else 1
+        largest = max(self._height, self._width) if self._cog else 1
         return [2 ** (k + 1) for k in range(20) if largest > BLOCK_PX * 2**k]
 
-    def _build_overviews(self) -> None:
+    def _as_cog(self) -> Path:
+        """Add overviews to the tiled file; copy it, in the order that a COG has."""
         how = Resampling.mode if self._kind == "mask" else Resampling.average
         if factors := self._factors():
-            with rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK_PX), self._open("r+") as dataset:
+            env = rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK_PX)
+            with env, self._open(self._part, "r+") as dataset:
                 dataset.build_overviews(factors, how)
+        self._check_whole(self._part)
+        with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
+            rasterio.shutil.copy(
+                self._part,
+                self._copy,
+                driver="COG",
+                blocksize=BLOCK_PX,
+                compress="deflate",
+                predictor="standard" if self._predictor == 2 else "no",
+                overviews="force_use_existing" if factors else "none",
+                bigtiff="if_safer",
+                num_threads="all_cpus",
+            )
+        return self._copy
 
-    def _check_whole(self) -> None:
+    def _write_style(self) -> None:
+        """Put the style where QGIS looks for it; one that lies there may be the user's own."""
+        with suppress(FileExistsError), self._path.with_suffix(".qml").open("x") as file:
+            file.write(mask_qml() if self._kind == "mask" else probability_qml())
+
+    def _check_whole(self, path: Path) -> None:
         """See that each block is there: GDAL only logs a write that fails as it closes a file."""
-        n_bytes = self._part.stat().st_size
-        with self._open("r") as dataset:
+        n_bytes = path.stat().st_size
+        with self._open(path, "r") as dataset:
             for level, factor in enumerate([1, *self._factors()]):
                 n_rows = -(-self._height // (BLOCK_PX * factor))
                 n_cols = -(-self._width // (BLOCK_PX * factor))
@@ -202,9 +241,9 @@ class RasterWriter:
                     if None in where or sum(map(int, where)) > n_bytes:
                         raise OSError(errno.ENOSPC, "parts of it are missing; is the disk full?")
 
-    def _open(self, mode: str) -> Any:
+    def _open(self, path: Path, mode: str) -> Any:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
-            return rasterio.open(self._part, mode)
+            return rasterio.open(path, mode)
 
     def __enter__(self) -> Self:
         return self
@@ -233,6 +272,7 @@ class RasterWriter:
         except RasterioIOError:
             pass  # it is removed anyway
         self._part.unlink(missing_ok=True)
+        self._copy.unlink(missing_ok=True)
 
     def _error(self, err: BaseException) -> OutputError:
         return OutputError(f"{self._path}: cannot be written ({err.__cause__ or err})")

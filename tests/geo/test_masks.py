@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
+from rio_cogeo.cogeo import cog_validate
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.masks import (
@@ -21,6 +23,7 @@ from rrsis_geo.geo.masks import (
     encode_mask,
     encode_probability,
 )
+from rrsis_geo.geo.qgis_style import OUTLINE_RGB
 
 UTM = CRS.from_epsg(32632)
 PLACE = Affine(0.5, 0.1, 500_000, 0.1, -0.5, 5_200_000)
@@ -45,7 +48,58 @@ def test_what_is_written_is_read_back(tmp_path: Path, height: int, width: int, c
     write(tmp_path / "mask.tif", values, cut=cut)
     with rasterio.open(tmp_path / "mask.tif") as dataset:
         assert (dataset.read(1) == values).all()
-    assert [file.name for file in tmp_path.iterdir()] == ["mask.tif"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["mask.qml", "mask.tif"]
+
+
+@pytest.mark.parametrize("kind", ["mask", "probability"])
+@pytest.mark.parametrize(("height", "width"), [(1300, 700), (100, 513), (1, 1), (512, 512)])
+def test_it_is_a_valid_cog(tmp_path: Path, kind: Kind, height: int, width: int) -> None:
+    path = tmp_path / f"{kind}.tif"
+    write(path, some_mask(height, width), kind)
+    is_valid, errors, warnings = cog_validate(path, strict=True, quiet=True)
+    assert is_valid, (errors, warnings)
+    with rasterio.open(path) as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
+def test_gdalinfo_and_rio_are_satisfied(tmp_path: Path) -> None:
+    program = shutil.which("gdalinfo")
+    if program is None:
+        pytest.skip("gdalinfo is not installed")
+    path = tmp_path / "probability.tif"
+    write(path, some_mask(1300, 700), "probability")
+    done = subprocess.run([program, "-checksum", path], capture_output=True, text=True, check=True)
+    assert not done.stderr
+    for told in ("LAYOUT=COG", "NoData Value=255", "Scale:0.004", "Overviews: 350x650, 175x325"):
+        assert told in done.stdout
+    rio = Path(sys.executable).with_name("rio")
+    done = subprocess.run(
+        [rio, "cogeo", "validate", "--strict", path], capture_output=True, text=True, check=True
+    )
+    assert "is a valid cloud optimized GeoTIFF" in done.stdout
+
+
+def test_pieces_are_neither_cogs_nor_styled(tmp_path: Path) -> None:
+    path = tmp_path / "piece.tif"
+    with RasterWriter(path, "mask", (700, 600), UTM, PLACE, cog=False) as out:
+        out.write_band(0, some_mask(700, 600))
+    with rasterio.open(path) as dataset:
+        assert not dataset.overviews(1)
+    assert [file.name for file in tmp_path.iterdir()] == ["piece.tif"]
+
+
+def test_a_style_of_the_users_own_stays(tmp_path: Path) -> None:
+    style = tmp_path / "mask.qml"
+    style.write_text("my own")
+    write(tmp_path / "mask.tif", some_mask(3, 3))
+    assert style.read_text() == "my own"
+
+
+def test_a_mask_has_colours(tmp_path: Path) -> None:
+    write(tmp_path / "mask.tif", some_mask(3, 3))
+    with rasterio.open(tmp_path / "mask.tif") as dataset:
+        assert dataset.colormap(1)[1] == (*OUTLINE_RGB, 255)
+        assert dataset.nodata == NODATA
 
 
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:
