@@ -1,7 +1,7 @@
 """An endless, numbered stream of training samples: real instances and painted scenes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +23,10 @@ PAINTED_KINDS: Final = {
     "relation": 0.32,
     "combination": 0.12,
 }
-"""Kinds of expressions about painted scenes, whose relations are known: those weigh more there."""
+"""Share of each kind among expressions about painted scenes: their relations are known."""
 PAINTED_FOCUS: Final = {"truck": 0.34, "bus": 0.08, "van": 0.08, "car": 0.16, "": 0.34}
-"""Categories that expressions about painted scenes are to speak of, "" leaving it to chance: real
-labels hardly know traffic by its kinds."""
+"""Share of categories among what expressions about painted scenes are to speak of, "" leaving it to
+chance: real labels hardly know traffic by its kinds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,8 @@ class StreamConfig:
     painted_gsd_range_m: tuple[float, float] = (0.12, 0.5)
     """Ground pixel of painted scenes; vehicles are to be more than a few pixels."""
     painted_share: float = 0.3
+    painted_kinds: Mapping[str, float] = field(default_factory=lambda: PAINTED_KINDS)
+    painted_focus: Mapping[str, float] = field(default_factory=lambda: PAINTED_FOCUS)
     absent_share: float = 0.25
     """Samples whose target is absent; most windows of a scene are such."""
     val_samples: int = 300
@@ -51,6 +53,13 @@ class StreamConfig:
         for name in ("painted_share", "absent_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        for name in ("painted_kinds", "painted_focus"):
+            shares = getattr(self, name)
+            if not shares or min(shares.values()) < 0 or sum(shares.values()) <= 0:
+                raise ConfigError(f"{name} must hold shares, got {dict(shares)}")
+        if unknown := sorted(self.painted_kinds.keys() - PAINTED_KINDS):
+            kinds = ", ".join(PAINTED_KINDS)
+            raise ConfigError(f"painted_kinds: {unknown[0]!r} is none of {kinds}")
         if self.size_px % 32:
             raise ConfigError(f"size_px must be a multiple of 32, got {self.size_px}")
 
@@ -88,6 +97,8 @@ class SampleStream(Dataset[Sample]):
                 self._config.size_px,
                 self._config.painted_gsd_range_m,
                 absent_share=self._config.absent_share,
+                kinds=self._config.painted_kinds,
+                focus=self._config.painted_focus,
             )
         return self._real.sample(rng)
 
@@ -98,13 +109,24 @@ def painted_sample(
     gsd_range_m: tuple[float, float],
     *,
     absent_share: float = 0.2,
+    kinds: Mapping[str, float] = PAINTED_KINDS,
+    focus: Mapping[str, float] = PAINTED_FOCUS,
 ) -> Sample:
-    """A painted scene with an expression about it."""
+    """A painted scene with an expression about it.
+
+    Args:
+        rng: the only source of chance.
+        size_px: side of the scene, pixels.
+        gsd_range_m: least and most metres per pixel.
+        absent_share: how often the target is to be absent.
+        kinds: share of each kind of expression whose target is present.
+        focus: share of the categories to speak of, where the scene allows it; "" is any.
+    """
     low, high = np.log(gsd_range_m)
-    kinds = _with_absent(PAINTED_KINDS, absent_share)
+    kinds = _with_absent(kinds, absent_share)
     while True:
         scene = paint_scene(rng, size_px, size_px, float(np.exp(rng.uniform(low, high))))
-        kind, category = _draw(kinds, rng), _draw(PAINTED_FOCUS, rng)
+        kind, category = _draw(kinds, rng), _draw(focus, rng)
         written = (
             (category and write_expression(scene, rng, kind, category=category))
             or write_expression(scene, rng, kind)

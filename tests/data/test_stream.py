@@ -34,7 +34,31 @@ def test_painted_samples_have_a_target_unless_it_is_absent():
     assert len(kinds) > 2
 
 
-@pytest.mark.parametrize("wrong", [{"painted_share": 1.5}, {"size_px": 100}])
+def test_painted_samples_speak_of_what_the_shares_say():
+    config = StreamConfig(
+        size_px=96,
+        painted_share=1.0,
+        absent_share=0.0,
+        painted_gsd_range_m=(0.4, 0.5),
+        painted_kinds={"colour": 1.0},
+        painted_focus={"car": 1.0},
+    )
+    stream = SampleStream(config, seed=5, length=12)
+    kinds = [sample.kind for sample in map(stream.__getitem__, range(12))]
+    assert kinds.count("colour") > 8  # "category" where the scene has no colour to name
+    assert set(kinds) <= {"colour", "category"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"painted_share": 1.5},
+        {"size_px": 100},
+        {"painted_kinds": {"colours": 1.0}},
+        {"painted_focus": {}},
+        {"painted_focus": {"truck": -1.0, "": 2.0}},
+    ],
+)
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ConfigError):
         StreamConfig(**wrong)
