@@ -410,7 +410,21 @@ def as_sample(labelled: LabelledImage, written: Written) -> Sample:
     )
 
 
+class ValidationSamples:
+    """A fixed series of samples, each made when it is asked for.
+
+    Number i is the same for the same source, seed and size.
+    """
+
+    def __init__(self, source: InstanceSource, seed: int, size_px: int) -> None:
+        self._referring = ReferringInstances(source, size_px, scale_range=(0.7, 1.5), augment=False)
+        self._seed = seed
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._referring.sample(np.random.default_rng([self._seed, index]))
+
+
 def validation_samples(source: InstanceSource, n: int, seed: int, size_px: int) -> list[Sample]:
-    """A fixed set of samples: the same for the same source, number, seed and size."""
-    referring = ReferringInstances(source, size_px, scale_range=(0.7, 1.5), augment=False)
-    return [referring.sample(np.random.default_rng([seed, index])) for index in range(n)]
+    """The first n of :class:`ValidationSamples`."""
+    samples = ValidationSamples(source, seed, size_px)
+    return [samples[index] for index in range(n)]

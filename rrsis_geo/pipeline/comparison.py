@@ -30,21 +30,28 @@ def rows_to_compare(layout: str, split: str) -> tuple[PublishedRow, ...]:
 
 
 def cautions(
-    rows: Sequence[PublishedRow], *, size_px: int, n: int, split_size: int, published_n: int | None
+    rows: Sequence[PublishedRow],
+    *,
+    size_px: int,
+    n: int,
+    split_size: int,
+    published_size: int | None,
 ) -> Iterator[str]:
     """What stands against taking a comparison at face value.
 
     Args:
-        rows: from :func:`rows_to_compare`.
+        rows: from :func:`rows_to_compare`; where there are none, there is nothing to say.
         size_px: side of the squares that were scored.
         n: samples that were scored.
         split_size: samples in the split at hand.
-        published_n: samples in the split as published, None where unknown.
+        published_size: samples in the split as published, None where unknown.
     """
+    if not rows:
+        return
     if n < split_size:
         yield f"only the first {n} of {split_size} samples were scored: no figure to compare"
-    elif published_n is not None and split_size != published_n:
-        yield f"the split at hand has {split_size} samples, the published one {published_n}"
+    elif published_size is not None and split_size != published_size:
+        yield f"the split at hand has {split_size} samples, the published one {published_size}"
     if size_px not in PUBLISHED_SIZES_PX:
         usual = " or ".join(map(str, PUBLISHED_SIZES_PX))
         yield f"scored at {size_px} px; papers score at {usual} px, and the size matters"

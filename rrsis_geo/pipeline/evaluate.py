@@ -1,43 +1,25 @@
 """Scores of a model on a data set, as the papers compute them, and at the masks' own size."""
 
-import logging
-import math
-import os
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch.nn import functional
-from torch.utils.data import DataLoader
-
 from rrsis_geo import __version__
 from rrsis_geo.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
-from rrsis_geo.data.layouts import LAYOUTS
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.metrics import ScoreMeter, Scores, count_pixels
+from rrsis_geo.metrics import ScoreMeter, Scores
 from rrsis_geo.pipeline.comparison import cautions, rows_to_compare
 from rrsis_geo.pipeline.gallery import Picture, write_gallery
-from rrsis_geo.pipeline.score_files import MaskFolder, SampleScore, ScoreOutputs, write_scores
+from rrsis_geo.pipeline.score_files import ScoreOutputs, write_scores
+from rrsis_geo.pipeline.scoring import Progress, SampleScore, ask, score_samples
 from rrsis_geo.pipeline.scoring_data import Question, ScoringData, check_labels, open_data
 from rrsis_geo.predictor import Predictor
 from rrsis_geo.published import PublishedRow
 
-logger = logging.getLogger(__name__)
-
-BATCH_SIZE: Final = {"cpu": 4, "cuda": 16, "mps": 4}
-"""Samples at once, by the type of the device."""
-MAX_WORKERS: Final = 8
 GALLERY_SAMPLES: Final = 8
 """The most of the worst, of the median and of the best samples."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +162,16 @@ def evaluate_model(
     category_by = check_labels(source, options.category_by)
     predictor = Predictor(bundle, options.device, options.dtype, threads=options.threads)
     started = time.monotonic()
-    samples = _score_samples(source, predictor, options, outputs, category_by, progress)
+    samples = score_samples(
+        source,
+        predictor,
+        category_by=category_by,
+        native=options.native,
+        masks=outputs.masks,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        progress=progress,
+    )
     seconds = time.monotonic() - started
     scores = _scores(samples, native=False)
     native = _scores(samples, native=True) if options.native else None
@@ -204,10 +195,8 @@ def evaluate_model(
                 size_px=size_px,
                 n=len(samples),
                 split_size=source.split_size,
-                published_n=LAYOUTS[layout].counts.get(split),
+                published_size=source.published_size,
             )
-            if rows
-            else ()
         ),
         seconds=seconds,
         device=str(predictor.device),
@@ -220,101 +209,6 @@ def evaluate_model(
     if outputs.gallery is not None:
         _write_pictures(outputs, evaluation, source, samples, predictor)
     return evaluation
-
-
-def named_in(expression: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The category names that stand in an expression, as words of their own or in the plural.
-
-    So tables by category are made of benchmarks without labels (FIANet's, for one): a sentence
-    with two names counts for both, and "road marking" for "road" too.
-    """
-    return tuple(name for name in names if re.search(rf"\b{name}(s|es)?\b", expression.lower()))
-
-
-def _score_samples(
-    source: ScoringData,
-    predictor: Predictor,
-    options: EvaluateOptions,
-    outputs: ScoreOutputs,
-    category_by: str,
-    progress: Progress | None,
-) -> list[SampleScore]:
-    """Put every question to the model, and count the pixels of its answers."""
-    scored: list[SampleScore] = []
-    with ExitStack() as stack:
-        masks = None
-        if outputs.masks is not None:
-            masks = stack.enter_context(MaskFolder(outputs.masks))
-        for questions in _batches(source, predictor, options):
-            logits_BSS, presences = _ask(predictor, questions)
-            for question, logits_SS, presence in zip(questions, logits_BSS, presences, strict=True):
-                predicted = logits_SS > 0
-                native = _at_size(logits_SS, question.mask.shape) > 0 if options.native else None
-                names: tuple[str, ...] = ()
-                if category_by == "text":
-                    names = named_in(question.expression, source.category_names)
-                elif category_by == "label" and question.label:
-                    names = (question.label,)
-                saved = ""
-                if masks is not None:
-                    saved = masks.add(question.id, predicted if native is None else native)
-                scored.append(
-                    SampleScore(
-                        id=question.id,
-                        expression=question.expression,
-                        kind=question.kind,
-                        categories=names,
-                        absent=not question.mask.any(),
-                        counts=count_pixels(predicted, question.target),
-                        native=None if native is None else count_pixels(native, question.mask),
-                        presence=presence,
-                        mask=saved,
-                    )
-                )
-            if progress is not None:
-                progress("samples", len(scored), len(source))
-    return scored
-
-
-def _batches(
-    source: ScoringData, predictor: Predictor, options: EvaluateOptions
-) -> Iterator[list[Question]]:
-    """The questions in order, read ahead by other processes where a GPU would wait for them."""
-    workers = options.workers
-    if workers is None:
-        workers = 0 if predictor.device.type == "cpu" else min(MAX_WORKERS, os.cpu_count() or 1)
-    return iter(
-        DataLoader(
-            source,
-            batch_size=options.batch_size or BATCH_SIZE.get(predictor.device.type, 4),
-            num_workers=workers,
-            collate_fn=list,
-            generator=torch.Generator(),  # leaves the caller's random numbers alone
-        )
-    )
-
-
-def _ask(
-    predictor: Predictor, questions: Sequence[Question]
-) -> tuple[NDArray[np.float32], list[float | None]]:
-    """Logits [B, S, S], and the probability that each target is there at all."""
-    found = predictor.logits_each(
-        np.stack([question.image for question in questions]),
-        [question.expression for question in questions],
-    )
-    if found.presence is None:
-        return found.logits, [None] * len(questions)
-    return found.logits, [0.5 + 0.5 * math.tanh(float(odds) / 2) for odds in found.presence]
-
-
-def _at_size(logits_SS: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Logits resized bilinearly to [H, W]."""
-    if logits_SS.shape == shape:
-        return logits_SS
-    resized: NDArray[np.float32] = functional.interpolate(
-        torch.from_numpy(logits_SS)[None, None], shape, mode="bilinear", align_corners=False
-    )[0, 0].numpy()
-    return resized
 
 
 def _scores(samples: Sequence[SampleScore], *, native: bool) -> Scores:
@@ -376,7 +270,7 @@ def _write_pictures(
 
 
 def _picture(question: Question, sample: SampleScore, predictor: Predictor) -> Picture:
-    logits_BSS, _ = _ask(predictor, [question])
+    logits_BSS, _ = ask(predictor, [question])
     facts = [f"IoU {sample.counts.iou:.3f}"]
     if sample.absent:
         facts = ["target absent", "answered with nothing" if sample.quality else "found something"]
@@ -395,13 +289,15 @@ def _picture(question: Question, sample: SampleScore, predictor: Predictor) -> P
 
 
 def _facts(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """What stands below the title of the page; scores in percent, as papers print them."""
     scores = evaluation.scores
-    facts = [
-        ("samples", f"{scores.n}, {scores.n_absent} of them with an absent target"),
-        ("mIoU", f"{100 * scores.miou:.2f}"),
-        ("oIoU", f"{100 * scores.oiou:.2f}"),
-        *((f"Pr@{at}", f"{100 * share:.2f}") for at, share in scores.precision.items()),
-    ]
+    shares = {"mIoU": scores.miou, "oIoU": scores.oiou}
+    shares |= {f"Pr@{at}": share for at, share in scores.precision.items()}
     if scores.n_acc is not None:
-        facts += [("gIoU", f"{100 * scores.giou:.2f}"), ("N-acc", f"{100 * scores.n_acc:.2f}")]
-    return [*facts, ("scored at", f"{evaluation.size_px} px")]
+        shares |= {"gIoU": scores.giou, "N-acc": scores.n_acc}
+    absent = f", {scores.n_absent} with an absent target" if scores.n_absent else ""
+    return [
+        ("samples", f"{scores.n}{absent}"),
+        *((name, f"{100 * share:.2f} %") for name, share in shares.items()),
+        ("scored at", f"{evaluation.size_px} px"),
+    ]

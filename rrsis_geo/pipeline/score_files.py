@@ -4,57 +4,19 @@ import csv
 import io
 import json
 import os
-import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from typing import Any, Final
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.staging import check_writable, staged
 from rrsis_geo.metrics import PixelCounts, Scores
+from rrsis_geo.pipeline.scoring import SampleScore
 
 SCORES_JSON: Final = "scores.json"
 SCORES_CSV: Final = "scores.csv"
 SAMPLES_CSV: Final = "samples.csv"
-_NAME_LENGTH: Final = 100
-
-
-class SampleScore(NamedTuple):
-    """One sample of a run.
-
-    Attributes:
-        id: names the sample.
-        expression: the referring sentence.
-        kind: what it speaks of, "" where unknown.
-        categories: its categories, however they were told.
-        absent: whether the target is absent.
-        counts: at the size of the published protocol.
-        native: at the mask's own size, None where that was not asked for.
-        presence: probability that the target is there at all, None where the model does not tell.
-        mask: name of the saved mask's file, "" where none was saved.
-    """
-
-    id: str
-    expression: str
-    kind: str
-    categories: tuple[str, ...]
-    absent: bool
-    counts: PixelCounts
-    native: PixelCounts | None
-    presence: float | None
-    mask: str = ""
-
-    @property
-    def quality(self) -> float:
-        """IoU; of an absent target 1 for an empty answer, else 0."""
-        return float(self.counts.predicted == 0) if self.absent else self.counts.iou
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,54 +64,6 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: the folder cannot be made ({err.strerror})") from err
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: the folder is not writable")
-
-
-class MaskFolder:
-    """A folder that masks are written to; a context manager.
-
-    They wait in a hidden folder in it, and move to their places when the block ends well.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._names: set[str] = set()
-
-    def __enter__(self) -> "MaskFolder":
-        try:
-            self._part = Path(tempfile.mkdtemp(prefix=".masks.part-", dir=self._folder))
-        except OSError as err:
-            raise OutputError(f"{self._folder}: cannot be written ({err.strerror})") from err
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None:
-                for path in self._part.iterdir():
-                    path.replace(self._folder / path.name)
-        except OSError as err:
-            raise OutputError(f"{self._folder}: cannot be written ({err.strerror})") from err
-        finally:
-            shutil.rmtree(self._part, ignore_errors=True)
-
-    def add(self, id_: str, mask: NDArray[np.bool_]) -> str:
-        """Write the mask of a sample, white where it is True; give back the file's name."""
-        name = self._free_name(id_)
-        try:
-            Image.fromarray(mask).save(self._part / name)
-        except OSError as err:
-            raise OutputError(f"{self._folder / name}: cannot be written ({err})") from err
-        return name
-
-    def _free_name(self, id_: str) -> str:
-        """A name that every system takes, and that no other sample has."""
-        stem = re.sub(r"\.(png|jpe?g|tiff?|bmp)$", "", id_, flags=re.IGNORECASE)
-        stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).strip("._")[:_NAME_LENGTH] or "sample"
-        name, number = stem, 1
-        while name.lower() in self._names:
-            number += 1
-            name = f"{stem}-{number}"
-        self._names.add(name.lower())
-        return f"{name}.png"
 
 
 def write_scores(

@@ -1,6 +1,7 @@
 """What ``evaluate`` scores on: a split of a data set, or expressions about COCO instances."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from rrsis_geo.data.instances import InstanceSource, ReferringInstances
+from rrsis_geo.data.instances import InstanceSource, ValidationSamples
 from rrsis_geo.data.layouts import LAYOUTS, load_split
 from rrsis_geo.data.records import Records, resized
 from rrsis_geo.data.sample import Sample
@@ -22,7 +23,6 @@ DRAWN_SAMPLES: Final = 600
 """How many samples are drawn of instances where no limit is given."""
 DRAWN_SEED: Final = 20_000_003
 """Also that of benchmarks/validation.py: the figures on the cards of models rest on it."""
-DRAWN_SCALES: Final = (0.7, 1.5)
 
 
 class Question(NamedTuple):
@@ -58,8 +58,8 @@ class ScoringData(Dataset[Question]):
 
     Attributes:
         name: names the split in messages.
-        expressions: all of them; () where they are written only when asked for.
         split_size: samples in the split, of which these are the first.
+        published_size: samples in the split as published, None where nothing is.
         category_names: to be looked for in expressions; () where none are known.
         has_labels: whether samples tell their category by label.
     """
@@ -72,7 +72,7 @@ class ScoringData(Dataset[Question]):
         size_px: int,
         name: str,
         split_size: int,
-        expressions: tuple[str, ...] = (),
+        published_size: int | None = None,
         category_names: tuple[str, ...] = (),
         has_labels: bool = False,
     ) -> None:
@@ -82,7 +82,7 @@ class ScoringData(Dataset[Question]):
         self._size_px = size_px
         self.name = name
         self.split_size = split_size
-        self.expressions = expressions
+        self.published_size = published_size
         self.category_names = category_names
         self.has_labels = has_labels
 
@@ -142,7 +142,7 @@ def open_data(
         size_px=size_px,
         name=records.name,
         split_size=len(whole),
-        expressions=tuple(record.expression for record in records.records),
+        published_size=LAYOUTS[layout].counts.get(split),
         category_names=CATEGORIES.get(layout, tuple(labels)),
         has_labels=bool(labels),
     )
@@ -160,7 +160,7 @@ def _drawn_data(root: Path, split: str, size_px: int, n: int) -> ScoringData:
         raise InputError(f"{path}: has no image with instances")
     names: set[str] = set().union(*map(set[str], source.counts))
     return ScoringData(
-        _DrawnSamples(source, size_px),
+        _Numbered(ValidationSamples(source, DRAWN_SEED, size_px)),
         n,
         size_px=size_px,
         name=path.name if root.is_file() else f"{INSTANCES} {split}",
@@ -170,24 +170,15 @@ def _drawn_data(root: Path, split: str, size_px: int, n: int) -> ScoringData:
     )
 
 
-class _DrawnSamples:
-    """Crops of images with expressions written about them: number i is always the same one."""
+class _Numbered:
+    """Samples drawn of images, told apart by their numbers: several may be of one image."""
 
-    def __init__(self, source: InstanceSource, size_px: int) -> None:
-        self._referring = ReferringInstances(
-            source, size_px, scale_range=DRAWN_SCALES, augment=False
-        )
+    def __init__(self, samples: ValidationSamples) -> None:
+        self._samples = samples
 
     def __getitem__(self, index: int) -> Sample:
-        sample = self._referring.sample(np.random.default_rng([DRAWN_SEED, index]))
-        return Sample(
-            sample.image,
-            sample.expression,
-            sample.mask,
-            f"{index:05d}-{sample.id}",
-            sample.kind,
-            sample.category,
-        )
+        sample = self._samples[index]
+        return replace(sample, id=f"{index:05d}-{sample.id}")
 
 
 def check_labels(data: ScoringData, category_by: str | None) -> str:

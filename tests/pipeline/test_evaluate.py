@@ -30,9 +30,9 @@ from rrsis_geo.pipeline.evaluate import (
     Evaluation,
     choose_samples,
     evaluate_model,
-    named_in,
 )
-from rrsis_geo.pipeline.score_files import SampleScore, ScoreOutputs
+from rrsis_geo.pipeline.score_files import ScoreOutputs
+from rrsis_geo.pipeline.scoring import SampleScore, named_in
 
 MakeBenchmark = Callable[..., Path]
 SPEC = ImageSpec(size_px=64)
