@@ -48,7 +48,7 @@ TABLE = {
     "__main__": Rule({"cli"}, RASTERS | NETWORKS),
     "__init__": Rule({"errors", "geo", "bundle", "predictor", "pipeline"}, RASTERS | NETWORKS),
 }
-RASTER_FREE_PIPELINE = {"train.py", "evaluate.py", "dataset.py"}
+RASTER_FREE_PIPELINE = {"train.py", "evaluate.py", "coco.py", "dataset.py"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

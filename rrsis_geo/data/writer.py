@@ -29,9 +29,10 @@ _ATTEMPTS: Final = 5
 def write_samples(labelled: LabelledImage, rng: np.random.Generator, n: int) -> list[Sample]:
     """At most ``n`` samples about an image, each with another expression.
 
-    Kinds of expressions are drawn by their usual weights. A wider word than the labels' ("vehicle"
-    of trucks) is used only where all that it means is labelled. There are fewer samples where less
-    can truly be said, and none of an image without objects that is not wholly labelled.
+    Kinds of expressions are drawn by their usual weights; where nothing of a kind can be said, the
+    category alone is. A wider word than the labels' ("vehicle" of trucks) is used only where all
+    that it means is labelled. There are fewer samples where less can truly be said, and none of an
+    image without objects that is not wholly labelled.
     """
     spoken = claimable(labelled) | {item.category for item in labelled.instances}
     kinds = list(KIND_WEIGHTS)
@@ -44,6 +45,8 @@ def write_samples(labelled: LabelledImage, rng: np.random.Generator, n: int) -> 
         if not labelled.instances:
             kind = "absent"
         written = write_expression(labelled, rng, kind)
+        if written is None and kind != "absent":
+            written = write_expression(labelled, rng, "category")
         if written is None or written.category not in spoken:
             continue
         if written.expression not in found:

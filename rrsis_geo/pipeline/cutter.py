@@ -23,6 +23,8 @@ from rrsis_geo.pipeline.plan import SegmentOptions
 
 ATTRIBUTE_OF: Final = {"color": "colour", "colour": "colour", "on": "on"}
 """Column -> what expressions are written from: the colour, and what a thing stands on."""
+LABELLED_PER_BARE: Final = 2
+"""Chips with labels for each without, of which it is only said that things are absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,12 @@ class LabelOptions:
     """How labels become samples.
 
     Attributes:
-        columns: what the vector file tells.
+        category_column: column of the vector file that tells what a label is.
+        category: what all labels are, where no column tells.
+        layer: of the file; None where it has only one.
+        attribute_columns: columns that tell more, of the names in :data:`ATTRIBUTE_OF`.
+        size_column: column that tells how many metres points and lines are across.
+        size_m: the same for all that no column tells.
         model: bundle that is to be trained: its ground pixels are those of the chips.
         gsd_m: ground pixel of the chips, in place of the model's choice.
         bands: as for ``segment``.
@@ -48,7 +55,12 @@ class LabelOptions:
         seed: of all chance.
     """
 
-    columns: LabelColumns
+    category_column: str | None = None
+    category: str | None = None
+    layer: str | None = None
+    attribute_columns: tuple[str, ...] = ()
+    size_column: str | None = None
+    size_m: float | None = None
     model: str = "btdnet-lite"
     gsd_m: float | None = None
     bands: tuple[int, ...] | None = None
@@ -70,12 +82,24 @@ class LabelOptions:
         if self.per_chip < 1:
             raise ConfigError(f"per_chip must be at least 1, got {self.per_chip}")
         check_shares(self.val_share, self.test_share)
-        for name in self.columns.attribute_columns:
+        self.columns()
+        for name in self.attribute_columns:
             if name.lower() not in ATTRIBUTE_OF:
                 raise ConfigError(
                     f'attribute column "{name}": expressions are written from columns named '
                     f"{', '.join(ATTRIBUTE_OF)}; rename it"
                 )
+
+    def columns(self) -> LabelColumns:
+        """What is to be read from the vector file."""
+        return LabelColumns(
+            category_column=self.category_column,
+            category=self.category,
+            layer=self.layer,
+            attribute_columns=self.attribute_columns,
+            size_column=self.size_column,
+            size_m=self.size_m,
+        )
 
     def reading(self) -> SegmentOptions:
         """The options by which ``segment`` would read the same pixels."""
@@ -137,7 +161,7 @@ class Cutter:
             return labelled
         for split in (TRAIN, *shares):
             bare = [chip for chip in chips if chip.split == split and not touching[chip]]
-            n_bare = min(len(bare), sum(chip.split == split for chip in labelled))
+            n_bare = sum(chip.split == split for chip in labelled) // LABELLED_PER_BARE
             order = rng.permutation(len(bare)).tolist()
             labelled |= {bare[index]: [] for index in order[:n_bare]}
         return labelled

@@ -1,5 +1,6 @@
 """A scene and a user's labels in, a data set of referring samples out."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,12 +10,13 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from affine import Affine
+from pyogrio.errors import DataLayerError, DataSourceError
 from shapely.affinity import affine_transform
 
 from rrsis_geo.bundle import load_settings
 from rrsis_geo.data.crops import MIN_PIXELS
 from rrsis_geo.data.writer import DatasetWriter, SplitCounts, write_samples
-from rrsis_geo.errors import InputError
+from rrsis_geo.errors import InputError, OutputError
 from rrsis_geo.geo.chips import Chip, read_chip_rows
 from rrsis_geo.geo.labels import Labels, read_labels
 from rrsis_geo.geo.radiometry import measure_stretch
@@ -23,6 +25,8 @@ from rrsis_geo.geo.scene import Scene, SceneInfo, open_scene
 from rrsis_geo.pipeline.cutter import Cutter, LabelOptions
 from rrsis_geo.pipeline.plan import working_gsd_m
 from rrsis_geo.pipeline.segment import part_of
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 
@@ -97,7 +101,7 @@ def from_vectors(
     ):
         part = part_of(whole, reading)
         grid = model_grid(part.info, working_gsd_m(part.info, image, reading))
-        found = read_labels(part.info, grid, labels, options.columns)
+        found = read_labels(part.info, grid, labels, options.columns())
         cutter = Cutter(grid, found, options)
         chips = cutter.plan()
         written = _write_chips(part, whole, cutter, chips, writer, progress or _silent)
@@ -117,6 +121,9 @@ def from_vectors(
             }
         )
     small = int((shapely.area(found.shapes) < MIN_PIXELS).sum())
+    warnings = tuple(_warnings(labels, found, small, grid, options, writer.counts))
+    for warning in warnings:
+        logger.warning("%s", warning)
     told = {name: getattr(found, name) for name in ("read", "outside", "empty", "unnamed")}
     return LabelReport(
         root=root,
@@ -125,7 +132,7 @@ def from_vectors(
         chip_px=options.chip_px,
         labels={**told, "repaired": found.repaired, "small": small},
         categories=cutter.counts(),
-        warnings=tuple(_warnings(labels, found, small, grid, options, writer.counts)),
+        warnings=warnings,
     )
 
 
@@ -184,7 +191,10 @@ def _write_map(written: Mapping[Chip, int], info: SceneInfo, grid: ModelGrid, pa
         geometry=squares,
         crs=None if info.crs is None else info.crs.to_wkt(),
     )
-    table.to_file(path, layer="chips", driver="GPKG", engine="pyogrio")
+    try:
+        table.to_file(path, layer="chips", driver="GPKG", engine="pyogrio")
+    except (DataSourceError, DataLayerError) as err:
+        raise OutputError(f"{path}: cannot be written ({err})") from err
 
 
 def _warnings(

@@ -1,0 +1,94 @@
+"""``rrsis-geo dataset`` as users call it."""
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+from shapely.geometry import box
+from typer.testing import CliRunner
+
+from rrsis_geo import cli
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Commands set up logging for a process of their own; put back what was."""
+    logs = [logging.getLogger(name) for name in ("rrsis_geo", "py.warnings")]
+    before = [(log, log.handlers[:], log.level, log.propagate) for log in logs]
+    with warnings.catch_warnings():
+        yield
+    logging.captureWarnings(False)
+    for log, handlers, level, propagate in before:
+        log.handlers, log.propagate = handlers, propagate
+        log.setLevel(level)
+
+
+def run(*arguments: str | Path) -> tuple[int, str, str]:
+    done = runner.invoke(cli.app, ["dataset", *map(str, arguments)])
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    left, top = 500_000.0, 5_200_000.0
+    places = [(row, col) for row in range(10, 120, 30) for col in range(10, 120, 30)]
+    shapes = [box(left + col, top - row - 8, left + col + 12, top - row) for row, col in places]
+    table = gpd.GeoDataFrame({"kind": ["truck"] * len(shapes)}, geometry=shapes, crs="EPSG:32632")
+    table.to_file(tmp_path / "labels.gpkg", engine="pyogrio")
+    return tmp_path / "labels.gpkg"
+
+
+def test_from_vectors_then_check(
+    make_scene: Callable[..., Path], labels: Path, tmp_path: Path
+) -> None:
+    scene, root = make_scene(256, 256), tmp_path / "made"
+    chosen = ["--category-column", "kind", "--complete", "--chip", "64", "-o", root]
+    code, out, err = run("from-vectors", scene, labels, *chosen)
+    assert code == 0, err
+    assert "64 x 64 pixels of 0.5 m" in out
+    assert "kind category" in out
+    assert "category truck" in out
+    code, out, err = run("check", root, "--layout", "triplets", "--sheet", tmp_path / "s.png")
+    assert code == 0, err
+    assert "damaged or missing" in out
+    assert (tmp_path / "s.png").stat().st_size > 10_000
+    code, out, _ = run("check", root, "--layout", "triplets", "--json")
+    told = json.loads(out)
+    assert told["n_problems"] == 0
+    assert told["splits"]["train"]["categories"].keys() == {"truck"}
+    code, _, err = run("from-vectors", scene, labels, *chosen)
+    assert code == 5
+    assert "--overwrite" in err
+
+
+def test_check_names_damaged_files_and_fails(
+    make_benchmark: Callable[..., Path],
+) -> None:
+    root = make_benchmark("refsegrs")
+    damaged = sorted((root / "images").iterdir())[0]
+    damaged.write_bytes(b"no image")
+    code, out, err = run("check", root, "--layout", "refsegrs")
+    assert code == 3
+    assert str(damaged) in err.replace("\n", "")
+    assert "published" in out
+    code, _, err = run("check", root, "--layout", "refseg")
+    assert code == 2
+    assert "did you mean" in err
+
+
+def test_options_that_contradict_are_refused(
+    make_scene: Callable[..., Path], labels: Path, tmp_path: Path
+) -> None:
+    code, _, err = run("from-vectors", make_scene(), labels, "-o", tmp_path / "made")
+    assert code == 2
+    assert "category_column" in err
+    code, _, err = run("from-coco", tmp_path / "none.json", "-o", tmp_path / "made")
+    assert code == 3
+    assert "none.json" in err
+    assert not (tmp_path / "made").exists()
