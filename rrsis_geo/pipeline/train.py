@@ -23,12 +23,13 @@ from rrsis_geo.images import ImageSpec
 from rrsis_geo.metrics import Scores
 from rrsis_geo.nets import build_net
 from rrsis_geo.nets.base import ReferringNet
+from rrsis_geo.pipeline.train_card import run_card
 from rrsis_geo.pipeline.train_config import TrainConfig, memory_advice, plan_run, refuse_differences
 from rrsis_geo.predictor import choose_device, choose_dtype
 from rrsis_geo.text.tokenizer import Tokenizer
 from rrsis_geo.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint, scores_from
 from rrsis_geo.training.distributed import World, joined, shared
-from rrsis_geo.training.journal import Journal
+from rrsis_geo.training.journal import Journal, tensorboard_installed
 from rrsis_geo.training.loop import (
     LossError,
     WithLoss,
@@ -47,7 +48,7 @@ from rrsis_geo.training.samples import (
     stream_data,
 )
 
-__all__ = ["TrainConfig", "TrainProgress", "start_net", "train_model"]
+__all__ = ["Scores", "TrainConfig", "TrainProgress", "start_net", "train_model"]
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class TrainProgress:
         images_per_second: since the report before.
         seconds_left: at the present speed, validation not counted.
         scores: of the newest validation, None before the first.
+        best: scores of the best validation so far, those before a resumption counted.
     """
 
     step: int
@@ -81,6 +83,7 @@ class TrainProgress:
     images_per_second: float
     seconds_left: float
     scores: Scores | None
+    best: Scores | None
 
 
 def train_model(
@@ -98,8 +101,8 @@ def train_model(
 
     Args:
         config: everything about the run.
-        run_dir: gets ``config.json``, ``metrics.jsonl``, ``pictures/``, ``checkpoints/`` and
-            ``model/``.
+        run_dir: gets ``config.json``, ``metrics.jsonl``, ``tensorboard/``, ``pictures/``,
+            ``checkpoints/`` and ``model/``.
         resume: go on from the newest checkpoint of ``run_dir``.
         progress: told where the run stands, every few steps and after each validation.
 
@@ -130,7 +133,7 @@ def train_model(
             where = f"the last good checkpoint is {last[-1]}" if last else "there is no checkpoint"
             raise InputError(f"step {run.step + 1}: {err}; {where}") from err
         except torch.OutOfMemoryError as err:
-            raise DeviceError(memory_advice(config, run.device, run.step + 1)) from err
+            raise DeviceError(memory_advice(config, str(run.device), run.step + 1)) from err
 
 
 class _Run:
@@ -192,7 +195,10 @@ class _Run:
         self.run_dir.mkdir(parents=True, exist_ok=True)
         text = json.dumps(to_dict(self.config), indent=2) + "\n"
         (self.run_dir / CONFIG_FILE).write_text(text, encoding="utf-8")
-        journal = Journal(self.run_dir, tensorboard=self.config.tensorboard, since_step=self.step)
+        tensorboard = self.config.tensorboard
+        if tensorboard is None:
+            tensorboard = tensorboard_installed()
+        journal = Journal(self.run_dir, tensorboard=tensorboard, since_step=self.step)
         try:
             self._train_and_tell(journal, progress or (lambda now: None))
         finally:
@@ -223,6 +229,7 @@ class _Run:
                         images_per_second=images_per_second,
                         seconds_left=(steps - self.step) / speed,
                         scores=newest,
+                        best=self.best,
                     )
                 )
             minutes = (time.monotonic() - saved) / 60
@@ -303,7 +310,18 @@ class _Run:
                 "val_scores": scores.to_dict(),
                 "versions": {"rrsis-geo": __version__, "torch": torch.__version__},
             }
-            save_bundle(self.run_dir / "model", self.scored, self.tokenizer, self.image, about)
+            card = run_card(
+                self.config,
+                self.data,
+                self.plan,
+                self.scored,
+                self.image,
+                step=self.step,
+                scores=scores,
+            )
+            save_bundle(
+                self.run_dir / "model", self.scored, self.tokenizer, self.image, about, card=card
+            )
         return scores
 
 

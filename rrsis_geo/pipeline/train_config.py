@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-import torch
-
 from rrsis_geo.data.stream import StreamConfig
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.images import ImageSpec
@@ -74,7 +72,8 @@ class TrainConfig:
     """Compute activations again in the backward pass: less memory, a third more time."""
     compile: bool = False
     """Let torch.compile fuse the network; worth it in long runs on a GPU."""
-    tensorboard: bool = False
+    tensorboard: bool | None = None
+    """Write TensorBoard's events too; None does where it is installed."""
 
     def __post_init__(self) -> None:
         if (self.data is None) == (self.benchmark is None):
@@ -177,7 +176,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def memory_advice(config: TrainConfig, device: torch.device, step: int) -> str:
+def memory_advice(config: TrainConfig, device: str, step: int) -> str:
     """What to say where a device's memory was too small for a step."""
     half, twice = max(1, config.batch_size // 2), 2 * config.accumulate
     size = "benchmark.size_px" if config.benchmark is not None else "data.size_px"
