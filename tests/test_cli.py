@@ -516,26 +516,3 @@ def test_real_bundle_from_end_to_end(
         "o.gpkg", layer="the_truck_on_the_road_beside_all_the_old_buildings_there"
     )
     assert len(layer) == record["n_objects"]
-
-
-def test_train_passes_everything_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rrsis_geo.metrics import ScoreMeter
-    from rrsis_geo.pipeline import train
-
-    seen: dict[str, Any] = {}
-
-    def fake(config: Any, run_dir: Path, *, resume: bool, progress: Any) -> Any:
-        seen.update(config=config, run_dir=run_dir, resume=resume)
-        meter = ScoreMeter()
-        meter.add(np.ones((4, 4), bool), np.ones((4, 4), bool))
-        return meter.scores()
-
-    monkeypatch.setattr(train, "train_model", fake)
-    config = tmp_path / "c.toml"
-    config.write_text('name = "x"\n[net]\nname = "btdnet-lite"\n[init]\nvocabulary = "v"\n')
-    run = Run("train", "--config", config, "-o", tmp_path / "run", "--set", "steps=7", "--resume")
-    assert run.code == 0, (run.err, run.result.exception)
-    assert (seen["config"].steps, seen["run_dir"], seen["resume"]) == (7, tmp_path / "run", True)
-    unknown = Run("train", "-c", config, "-o", tmp_path, "--set", "stepps=7")
-    unknown.failed(2, 'unknown setting "stepps"; did you mean "steps"?')
-    Run("train", "-c", tmp_path / "none.toml", "-o", tmp_path).failed(2, "none.toml")

@@ -119,7 +119,7 @@ def _board(now: "TrainProgress", *, is_new: bool) -> console.Board:
         notes=[
             *epoch,
             f"{now.images_per_second:.1f} images/s",
-            f"{console.duration(now.seconds_left)} left",
+            *([f"{console.duration(now.seconds_left)} left"] if now.step < now.steps else []),
         ],
         sections=sections,
         news=news,

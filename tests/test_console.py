@@ -1,0 +1,139 @@
+"""What the terminal shows of a long run, and what a log file gets in its place."""
+
+import io
+import logging
+import re
+
+import pytest
+from rich.console import Console
+
+from rrsis_geo import console
+from rrsis_geo.console import Board, Section
+
+
+def board_of(done: int, *, news: str = "", total: int = 100) -> Board:
+    return Board(
+        title="training",
+        done=done,
+        total=total,
+        notes=["31.2 images/s", "3 min 05 s left"],
+        sections=[
+            Section(title="loss", columns=("total", "dice"), rows={"": ("0.5321", "0.2100")}),
+            Section(
+                title="validation",
+                columns=("mIoU",),
+                rows={"last": ("0.4000",), "best": ("0.5000",)},
+            ),
+        ],
+        news=news,
+    )
+
+
+@pytest.fixture
+def stderr(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Standard error, a log file."""
+    file = io.StringIO()
+    monkeypatch.setattr(console, "_err", Console(file=file, width=200, highlight=False))
+    return file
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Standard error, a terminal of 100 columns."""
+    file = io.StringIO()
+    screen = Console(file=file, force_terminal=True, width=100, height=40, highlight=False)
+    monkeypatch.setattr(console, "_err", screen)
+    return file
+
+
+def shown(file: io.StringIO) -> list[list[str]]:
+    """The words of each line, colours and movements of the cursor left out."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", file.getvalue()).replace("\r", "\n")
+    return [line.split() for line in plain.splitlines() if line.strip()]
+
+
+def test_quiet_shows_nothing(stderr: io.StringIO) -> None:
+    with console.board(quiet=True) as show:
+        assert show is None
+    assert stderr.getvalue() == ""
+
+
+def test_a_log_gets_the_first_the_last_and_a_line_now_and_then(
+    stderr: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with console.board() as show:
+        assert show is not None
+        for done in range(1, 101):
+            show(board_of(done))
+            now[0] += 1  # the last is reported 99 s after the first
+    lines = stderr.getvalue().splitlines()
+    assert [int(line.split()[1]) for line in lines] == [1, 31, 61, 91, 100]
+    assert lines[0] == (
+        "training: 1 of 100, 31.2 images/s, 3 min 05 s left, loss total 0.5321 dice 0.2100"
+    )
+
+
+def test_a_log_gets_news_at_once(stderr: io.StringIO) -> None:
+    with console.board() as show:
+        assert show is not None
+        for done in range(1, 6):
+            show(board_of(done, news="a new best" if done == 3 else ""))
+    assert stderr.getvalue().splitlines()[1:] == ["a new best"]
+
+
+def test_a_terminal_gets_a_table_that_stays(terminal: io.StringIO) -> None:
+    with console.board() as show:
+        assert show is not None
+        show(board_of(1))
+        show(board_of(60))
+    lines = shown(terminal)
+    bar = next(line for line in reversed(lines) if line[0] == "training")
+    assert bar[2:] == ["60/100", "31.2", "images/s,", "3", "min", "05", "s", "left"]
+    assert lines[-5:] == [
+        ["loss", "total", "dice"],
+        ["0.5321", "0.2100"],
+        ["validation", "mIoU"],
+        ["last", "0.4000"],
+        ["best", "0.5000"],
+    ]
+
+
+def test_messages_stand_above_the_table(terminal: io.StringIO) -> None:
+    record = logging.LogRecord("rrsis_geo", logging.WARNING, "", 0, "careful", None, None)
+    with console.board() as show:
+        assert show is not None
+        show(board_of(1))
+        console.LineHandler().handle(record)
+        show(board_of(2))
+    lines = shown(terminal)
+    assert lines.count(["warning:", "careful"]) == 1
+    assert lines[-1] == ["best", "0.5000"]
+
+
+def test_a_run_that_fails_before_its_first_step_leaves_no_table(terminal: io.StringIO) -> None:
+    with pytest.raises(KeyboardInterrupt), console.board():
+        raise KeyboardInterrupt
+    assert terminal.getvalue() == ""
+
+
+def test_a_run_that_fails_later_leaves_the_terminal_as_it_was(terminal: io.StringIO) -> None:
+    def fail() -> None:
+        with console.board() as show:
+            assert show is not None
+            show(board_of(1))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    hidden, back = terminal.getvalue().count("\x1b[?25l"), terminal.getvalue().count("\x1b[?25h")
+    assert hidden == back == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0.4 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s")],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert console.duration(seconds) == words
