@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,6 +97,8 @@ def setup_logging(*, quiet: bool = False, verbose: bool = False) -> None:
     Warnings and errors are shown; only errors with ``quiet``; everything, and the warnings of the
     libraries below us, with ``verbose``.
     """
+    if quiet:  # read when huggingface_hub is imported, which no command does before this
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     handler = LineHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     handler.setLevel(logging.ERROR if quiet else logging.NOTSET)

@@ -3,6 +3,8 @@
 import io
 import logging
 import re
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -56,6 +58,16 @@ def test_quiet_shows_nothing(stderr: io.StringIO) -> None:
     with console.board(quiet=True) as show:
         assert show is None
     assert stderr.getvalue() == ""
+
+
+def test_quiet_downloads_show_no_bars() -> None:
+    code = (
+        "from rrsis_geo import console; console.setup_logging(quiet=True)\n"
+        "from huggingface_hub.utils import are_progress_bars_disabled\n"
+        "assert are_progress_bars_disabled()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_log_gets_the_first_the_last_and_a_line_now_and_then(
