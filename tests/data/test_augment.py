@@ -3,7 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrsis_geo.data.augment import augment_sample, can_turn, turn_sample, turn_words
+from rrsis_geo.data.augment import (
+    augment_sample,
+    can_crop,
+    can_turn,
+    crop_sample,
+    relight_sample,
+    turn_sample,
+    turn_words,
+)
+from rrsis_geo.data.colours import COLOURS, measure_light, name_pixels
 from rrsis_geo.data.sample import Sample
 
 SIDES = {"left": (1, 0), "top": (0, 1), "right": (1, 2), "bottom": (2, 1)}
@@ -76,3 +85,116 @@ def test_four_turns_and_two_mirrors_change_nothing() -> None:
     once = turn_words(text, False, 1)
     assert turn_words(turn_words(turn_words(once, False, 1), False, 1), False, 1).count("left") == 1
     assert turn_words(turn_words(text, True, 0), True, 0) == text
+
+
+# --- crops ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "allowed"),
+    [
+        ("the red car", True),
+        ("all buildings", True),
+        ("the largest storage tank", True),
+        ("two gray trucks", True),
+        ("the car on the left", False),
+        ("the topmost ship", False),
+        ("the ship in the upper right corner", False),
+        ("the car next to the building", False),
+        ("vehicle driving on the road", False),
+        ("the second plane", False),
+        ("the bridge over the river", False),
+        ("the plane in the middle", False),
+        ("the truck surrounded by trees", False),
+        ("a horizontal road", False),
+    ],
+)
+def test_what_speaks_of_more_than_its_target_is_not_cropped(expression, allowed):
+    assert can_crop(expression) == allowed
+
+
+def sample_of(box: tuple[int, int, int, int], expression: str) -> Sample:
+    """40 x 60 pixels, each of its own value, the target a box (row, col, height, width)."""
+    row, col, height, width = box
+    mask = np.zeros((40, 60), bool)
+    mask[row : row + height, col : col + width] = True
+    values = np.arange(40 * 60)
+    image = np.stack([values % 256, values // 256, mask.ravel() * 255], -1)
+    return Sample(image.reshape(40, 60, 3).astype(np.uint8), expression, mask, id="a")
+
+
+boxes = st.tuples(
+    st.integers(0, 30), st.integers(0, 50), st.integers(1, 20), st.integers(1, 20)
+).filter(lambda box: box[0] + box[2] <= 40 and box[1] + box[3] <= 60)
+
+
+@given(box=boxes, seed=st.integers(0, 2**16), whole=st.booleans())
+def test_a_crop_keeps_the_target_and_judges_it_anew(box, seed, whole):
+    sample = sample_of(box, "the largest car" if whole else "the red car")
+    crop = crop_sample(sample, np.random.default_rng(seed))
+    height, width = crop.mask.shape
+    assert crop.image.shape == (height, width, 3)
+    assert height >= 0.6 * 40 - 0.5
+    assert abs(height / 40 - width / 60) < 0.02
+    assert np.array_equal(crop.image[..., 2] > 0, crop.mask)  # image and mask are cut alike
+    n, before = int(crop.mask.sum()), int(sample.mask.sum())
+    assert n == before if whole else 2 * n >= before
+    place = np.argwhere((sample.image == crop.image[0, 0]).all(-1))[0]
+    piece = sample.image[place[0] : place[0] + height, place[1] : place[1] + width]
+    assert np.array_equal(piece, crop.image)
+
+
+def test_crops_differ_and_cut_some_targets():
+    sample = sample_of((0, 0, 40, 20), "the red road")
+    crops = [crop_sample(sample, np.random.default_rng(seed)) for seed in range(30)]
+    assert len({crop.mask.shape for crop in crops}) > 10
+    assert any(crop.mask.sum() < sample.mask.sum() for crop in crops)
+    assert all(crop.expression == sample.expression for crop in crops)
+
+
+def test_a_sample_with_nothing_in_it_stays_one():
+    empty = Sample(np.zeros((40, 40, 3), np.uint8), "the red car", np.zeros((40, 40), bool))
+    assert not crop_sample(empty, np.random.default_rng(0)).mask.any()
+
+
+# --- light ----------------------------------------------------------------------------------------
+
+
+def blocks(*colours: tuple[int, int, int]) -> Sample:
+    """A strip of ground with a block of each colour on it; the first is the target."""
+    image = np.full((40, 40 * len(colours) + 40, 3), (110, 118, 100), np.uint8)
+    mask = np.zeros(image.shape[:2], bool)
+    for number, colour in enumerate(colours):
+        image[10:30, 40 * number + 20 : 40 * number + 40] = colour
+    mask[10:30, 20:40] = True
+    return Sample(image, "the red car", mask)
+
+
+@pytest.mark.parametrize("word", ["red", "blue"])
+def test_another_light_leaves_clear_colours_their_names(word):
+    sample = blocks((190, 30, 30), (30, 90, 170))
+    expression = f"the {word} car"
+    changed = 0
+    for seed in range(40):
+        told = Sample(sample.image, expression, sample.mask)
+        lit = relight_sample(told, np.random.default_rng(seed))
+        changed += not np.array_equal(lit.image, sample.image)
+        names = name_pixels(lit.image[20, [30, 70]], measure_light(lit.image))
+        assert (names == COLOURS.index(word)).tolist() == [word == "red", word == "blue"]
+    assert changed > 30
+
+
+def test_a_light_that_would_make_another_thing_the_named_colour_is_not_taken():
+    almost = (192, 191, 190)  # a little darker than what is called white
+    sample = blocks((250, 250, 250), almost)
+    told = Sample(sample.image, "the white car", sample.mask)
+    free = Sample(sample.image, "the car", sample.mask)
+    refused = 0
+    for seed in range(60):
+        lit = relight_sample(told, np.random.default_rng(seed))
+        anyhow = relight_sample(free, np.random.default_rng(seed))
+        names = name_pixels(lit.image[20, [30, 70]], measure_light(lit.image))
+        would = name_pixels(anyhow.image[20, [30, 70]], measure_light(anyhow.image))
+        assert (names == COLOURS.index("white")).tolist() == [True, False]
+        refused += int(would[1]) == COLOURS.index("white")
+    assert refused > 0
