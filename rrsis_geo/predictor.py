@@ -77,7 +77,7 @@ class Predictor:
             self._net = bundle.net.eval().to(self.device)
             self._net.to(memory_format=torch.channels_last)
         except RuntimeError as err:
-            if not _is_out_of_memory(err):
+            if not is_out_of_memory(err):
                 raise
             raise DeviceError(
                 f"{self.device}: too little free memory for the model {bundle.name}; "
@@ -163,7 +163,7 @@ class Predictor:
                     None if output.presence is None else output.presence.float().cpu().numpy()
                 )
         except RuntimeError as err:
-            if not _is_out_of_memory(err):
+            if not is_out_of_memory(err):
                 raise
             return None  # the error must go before its frames' tensors can
         if not np.isfinite(logits).all():
@@ -264,7 +264,7 @@ def _to_numpy(values: Tensor) -> NDArray[np.float32]:
     return array
 
 
-def _is_out_of_memory(err: RuntimeError) -> bool:
+def is_out_of_memory(err: RuntimeError) -> bool:
     """Whether a device's memory was too small; cuBLAS, cuDNN and the CPU say so in words only."""
     return isinstance(err, torch.OutOfMemoryError) or bool(
         re.search(r"out of memory|_STATUS_ALLOC_FAILED|can't allocate memory", str(err))

@@ -25,7 +25,7 @@ from rrsis_geo.nets import build_net
 from rrsis_geo.nets.base import ReferringNet
 from rrsis_geo.pipeline.train_card import run_card
 from rrsis_geo.pipeline.train_config import TrainConfig, memory_advice, plan_run, refuse_differences
-from rrsis_geo.predictor import choose_device, choose_dtype
+from rrsis_geo.predictor import choose_device, choose_dtype, is_out_of_memory
 from rrsis_geo.text.tokenizer import Tokenizer
 from rrsis_geo.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint, scores_from
 from rrsis_geo.training.distributed import World, joined, shared
@@ -132,7 +132,9 @@ def train_model(
             last = checkpoints(run.checkpoints)
             where = f"the last good checkpoint is {last[-1]}" if last else "there is no checkpoint"
             raise InputError(f"step {run.step + 1}: {err}; {where}") from err
-        except torch.OutOfMemoryError as err:
+        except RuntimeError as err:
+            if not is_out_of_memory(err):
+                raise
             raise DeviceError(memory_advice(config, str(run.device), run.step + 1)) from err
 
 

@@ -40,6 +40,7 @@ SETTINGS = {
     "net": {
         **{"name": "btdnet", "trunk": "test_convnext", "image_px": 64, "drop_path": 0.0},
         **{"width": 32, "heads": 4, "mci_layers": 1, "presence": True},
+        "reconstruction_weight": 0.0,  # it has dropout, whose chance is each process's own
         "text": {
             **{"vocab_size": 5 + len(WORDS), "width": 32, "heads": 4, "ffn_width": 32},
             **{"stages": [1, 1, 1, 1], "dropout": 0.0},
