@@ -22,6 +22,8 @@ from rrsis_geo.errors import ConfigError, OutputError
 
 ABOUT_FILE: Final = "dataset.json"
 """Says what a data set was made of; what holds none was not made by us."""
+_SPLITS: Final = ("train", "val", "test")
+"""In the order in which they are told."""
 _ATTEMPTS: Final = 5
 """How often another expression is tried for each that is wanted."""
 
@@ -169,6 +171,8 @@ class DatasetWriter:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _finish(self) -> None:
+        order = sorted(self.counts, key=lambda name: (*_SPLITS, name).index(name))
+        self.counts = {split: self.counts[split] for split in order}
         for split, counts in self.counts.items():
             images = self.folder / "images" / split
             counts.images = sum(path.is_file() for path in images.rglob("*"))

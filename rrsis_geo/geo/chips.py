@@ -1,13 +1,14 @@
 """Where training chips of a scene lie, which split each belongs to, and their pixels.
 
-A scene is cut into square *cells*, from its upper left corner on; a cell belongs to one split with
-all its ground. A *chip* is a square of a cell's size that becomes a training image. Every cell is a
-chip. Between cells of the training split lie further chips, half a cell apart, so that what the
-border of one chip cuts is whole in another.
+A scene is cut into rectangular *cells*, as many as it has room for squares of a chip's size; a cell
+belongs to one split with all its ground. A *chip* is a square that becomes a training image. In
+each cell lies one, or several where it is much larger. Between cells of the training split lie
+further chips, half a chip apart, so that what the border of one cuts is whole in another.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ _DRAWS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A square of the model grid; it may reach beyond the scene at the right and at the bottom.
+    """A square of the model grid; it reaches beyond a scene that is smaller than itself.
 
     Attributes:
         row: its upper edge, pixels.
@@ -47,8 +48,38 @@ class Chip:
 
 
 def cell_shape(height: int, width: int, size_px: int) -> tuple[int, int]:
-    """Rows and columns of cells that cover a grid."""
-    return -(-height // size_px), -(-width // size_px)
+    """Rows and columns of the cells of a grid, at least one each."""
+    return max(1, height // size_px), max(1, width // size_px)
+
+
+def cell_windows(height: int, width: int, size_px: int) -> list[Window]:
+    """The cells, row by row: they cover the grid and do not overlap."""
+    n_rows, n_cols = cell_shape(height, width, size_px)
+    rows, cols = _edges(height, n_rows), _edges(width, n_cols)
+    return [
+        Window(left, top, right - left, bottom - top)
+        for top, bottom in pairwise(rows)
+        for left, right in pairwise(cols)
+    ]
+
+
+def _edges(length: int, n_cells: int) -> list[int]:
+    return [i * length // n_cells for i in range(n_cells + 1)]
+
+
+def _starts(length: int, n_cells: int, size_px: int) -> list[tuple[int, slice]]:
+    """Where chips begin along one axis, and the cells that each lies in: one, or two neighbours."""
+    edges = _edges(length, n_cells)
+    starts = []
+    for i, (first, stop) in enumerate(pairwise(edges)):
+        slack = max(stop - first - size_px, 0)
+        if slack > size_px // 4:
+            starts += [(first, slice(i, i + 1)), (first + slack, slice(i, i + 1))]
+        else:
+            starts.append((first + slack // 2, slice(i, i + 1)))
+        if i + 1 < n_cells:
+            starts.append((stop - size_px // 2, slice(i, i + 2)))
+    return starts
 
 
 def draw_splits(
@@ -98,22 +129,21 @@ def _unfairness(
     return cost
 
 
-def plan_chips(splits: NDArray[np.str_], size_px: int) -> list[Chip]:
+def plan_chips(splits: NDArray[np.str_], height: int, width: int, size_px: int) -> list[Chip]:
     """The chips of all cells, from the top down; those of different splits share no pixel.
 
     Args:
-        splits: of each cell, [rows, columns].
-        size_px: side of cells and chips; even.
+        splits: of each cell, [rows, columns], as :func:`cell_shape` tells.
+        height: rows of the model grid.
+        width: its columns.
+        size_px: side of the chips.
     """
-    half = size_px // 2
-    n_rows, n_cols = splits.shape
     chips = []
-    for i in range(2 * n_rows - 1):
-        for j in range(2 * n_cols - 1):
-            under = splits[i // 2 : (i + 1) // 2 + 1, j // 2 : (j + 1) // 2 + 1]
-            between = i % 2 or j % 2
-            if not between or (under == TRAIN).all():
-                chips.append(Chip(i * half, j * half, size_px, str(under[0, 0])))
+    for row, rows in _starts(height, splits.shape[0], size_px):
+        for col, cols in _starts(width, splits.shape[1], size_px):
+            under = splits[rows, cols]
+            if under.size == 1 or (under == TRAIN).all():
+                chips.append(Chip(row, col, size_px, str(under[0, 0])))
     return chips
 
 
@@ -149,33 +179,34 @@ def read_chip_rows(
         stretch: of the whole scene.
         model: the grid the network sees.
         size_px: side of the chips, even.
-        rows: where chips begin: multiples of half their side.
+        rows: where chips begin, pixels.
 
     Raises:
         InputError: the file cannot be read.
     """
     half = size_px // 2
-    width = cell_shape(model.height, model.width, size_px)[1] * size_px
+    width = max(model.width, size_px)
     # Rows of windows that just touch: of the two rows and columns they share, each gives up one.
     grid = WindowGrid(model.height, model.width, size_px=half + 2, overlap_px=2)
-    above: tuple[int, NDArray[np.uint8], NDArray[np.bool_]] | None = None
-    for start, stop in _runs(sorted({row // half + i for row in rows for i in (0, 1)})):
-        bands = read_window_rows(scene, stretch, grid, start, min(stop, grid.n_rows), model=model)
+    bands_of = {row: range(row // half, (row + size_px - 1) // half + 1) for row in sorted(rows)}
+    held: dict[int, tuple[NDArray[np.uint8], NDArray[np.bool_]]] = {}
+    for start, stop in _runs(sorted({band for bands in bands_of.values() for band in bands})):
+        read = read_window_rows(scene, stretch, grid, start, min(stop, grid.n_rows), model=model)
         for band in range(start, stop):
             rgb = np.full((half, width, 3), stretch.fill, np.uint8)
             valid = np.zeros((half, width), np.bool_)
             if band < grid.n_rows:
-                read = next(bands)
+                shown = next(read)
                 seen = slice(1, 1 + model.width)
-                valid[:, : model.width] = read.valid[1:-1, seen]
-                rgb[valid] = read.rgb[1:-1, seen][read.valid[1:-1, seen]]
-            if above is not None and above[0] == band - 1 and above[0] * half in rows:
-                yield ChipRow(
-                    above[0] * half,
-                    np.concatenate([above[1], rgb]),
-                    np.concatenate([above[2], valid]),
-                )
-            above = band, rgb, valid
+                valid[:, : model.width] = shown.valid[1:-1, seen]
+                rgb[valid] = shown.rgb[1:-1, seen][shown.valid[1:-1, seen]]
+            held = {number: held[number] for number in held if number >= band - 2}
+            held[band] = rgb, valid
+            for row, bands in bands_of.items():
+                if bands[-1] == band:
+                    top = row - bands[0] * half
+                    both = (np.concatenate([held[i][k] for i in bands]) for k in (0, 1))
+                    yield ChipRow(row, *(array[top : top + size_px] for array in both))
 
 
 def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,15 @@ from rrsis_geo.data.lexicon import category_of
 from rrsis_geo.data.sample import Instance, LabelledImage
 from rrsis_geo.data.writer import check_shares
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.geo.chips import TRAIN, Chip, ChipRow, cell_shape, draw_splits, plan_chips
+from rrsis_geo.geo.chips import (
+    TRAIN,
+    Chip,
+    ChipRow,
+    cell_shape,
+    cell_windows,
+    draw_splits,
+    plan_chips,
+)
 from rrsis_geo.geo.labels import LabelColumns, Labels, burn_shape, find_touching
 from rrsis_geo.geo.rows import ModelGrid
 from rrsis_geo.pipeline.plan import SegmentOptions
@@ -145,17 +153,18 @@ class Cutter:
         shape = cell_shape(self.grid.height, self.grid.width, size_px)
         wanted = {"val": options.val_share, "test": options.test_share}
         shares = {name: share for name, share in wanted.items() if share}
-        counts = self._count_cells(shape)
+        counts = self._count_cells()
         n_labelled = int(counts.any(axis=1).sum())
         if n_labelled <= len(shares):
             raise ConfigError(
-                f"the labels lie in {n_labelled} of {counts.shape[0]} squares of {size_px} pixels, "
+                f"the labels lie in {n_labelled} of {counts.shape[0]} cells of {size_px} pixels, "
                 f"too few for {' and '.join(['train', *shares])} to have ground of their own; give "
                 "a smaller --chip, or --val-share 0"
             )
         splits = draw_splits(counts, shares, rng).reshape(shape)
-        chips = plan_chips(splits, size_px)
-        touching = dict(zip(chips, self._touching(chips), strict=True))
+        chips = plan_chips(splits, self.grid.height, self.grid.width, size_px)
+        windows = [chip.window for chip in chips]
+        touching = dict(zip(chips, find_touching(self._labels.shapes, windows), strict=True))
         labelled = {chip: numbers for chip, numbers in touching.items() if numbers}
         if not options.complete:
             return labelled
@@ -189,20 +198,12 @@ class Cutter:
             id=name,
         )
 
-    def _count_cells(self, shape: tuple[int, int]) -> NDArray[np.intp]:
+    def _count_cells(self) -> NDArray[np.intp]:
         """Labels of each category that touch each cell, [cells, categories]."""
-        size_px = self.options.chip_px
-        cells = [
-            Chip(i * size_px, j * size_px, size_px, "")
-            for i in range(shape[0])
-            for j in range(shape[1])
-        ]
+        cells = cell_windows(self.grid.height, self.grid.width, self.options.chip_px)
         counts = np.zeros((len(cells), len(self._known)), np.intp)
         kinds = [self._known.index(name) for name in self.categories]
-        for cell, numbers in enumerate(self._touching(cells)):
+        for cell, numbers in enumerate(find_touching(self._labels.shapes, cells)):
             for number in numbers:
                 counts[cell, kinds[number]] += 1
         return counts
-
-    def _touching(self, chips: Iterable[Chip]) -> list[list[int]]:
-        return list(find_touching(self._labels.shapes, [chip.window for chip in chips]))

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrsis_geo.geo.chips import TRAIN, cell_shape, draw_splits, plan_chips, read_chip_rows
+from rrsis_geo.geo.chips import (
+    TRAIN,
+    cell_shape,
+    cell_windows,
+    draw_splits,
+    plan_chips,
+    read_chip_rows,
+)
 from rrsis_geo.geo.radiometry import measure_stretch
 from rrsis_geo.geo.rows import model_grid, read_window_rows
 from rrsis_geo.geo.scene import open_scene
@@ -18,25 +25,33 @@ SIZE = 64
 
 
 @given(
-    rows=st.integers(1, 6),
-    cols=st.integers(1, 6),
+    height=st.integers(10, 400),
+    width=st.integers(10, 400),
     val=st.sampled_from([0.0, 0.1, 0.3, 0.6]),
     test=st.sampled_from([0.0, 0.2]),
     seed=st.integers(0, 1000),
 )
 def test_no_ground_is_in_two_splits(
-    rows: int, cols: int, val: float, test: float, seed: int
+    height: int, width: int, val: float, test: float, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
+    rows, cols = cell_shape(height, width, SIZE)
     counts = rng.poisson(0.7, (rows * cols, 3))
     splits = draw_splits(counts, {"val": val, "test": test}, rng).reshape(rows, cols)
-    owner = np.full((rows * SIZE, cols * SIZE), "", "U5")
-    for chip in plan_chips(splits, SIZE):
+    owner = np.full((max(height, SIZE), max(width, SIZE)), "", "U5")
+    for chip in plan_chips(splits, height, width, SIZE):
         ground = owner[chip.row : chip.row + SIZE, chip.col : chip.col + SIZE]
         assert ground.shape == (SIZE, SIZE)
         assert np.isin(ground, ["", chip.split]).all()
         ground[:] = chip.split
-    assert (owner != "").all()
+    cells = cell_windows(height, width, SIZE)
+    assert sum(cell.width * cell.height for cell in cells) == height * width
+    for cell, split in zip(cells, splits.ravel(), strict=True):
+        top, left = int(cell.row_off), int(cell.col_off)
+        ground = owner[top : top + int(cell.height), left : left + int(cell.width)]
+        # a rim of an eighth of a chip may be left over on either side
+        assert (ground == split).mean() > 0.6
+        assert np.isin(ground, ["", split]).all()
 
 
 @given(seed=st.integers(0, 1000), n_cells=st.integers(3, 40))
@@ -60,8 +75,18 @@ def test_splits_are_fair_to_rare_categories() -> None:
 
 def test_training_chips_overlap_by_half_where_the_ground_is_theirs() -> None:
     splits = np.array([[TRAIN, TRAIN, "val"]])
-    chips = [(chip.row, chip.col, chip.split) for chip in plan_chips(splits, SIZE)]
-    assert chips == [(0, 0, TRAIN), (0, 32, TRAIN), (0, 64, TRAIN), (0, 128, "val")]
+    chips = plan_chips(splits, SIZE, 3 * SIZE, SIZE)
+    assert [(chip.row, chip.col, chip.split) for chip in chips] == [
+        (0, 0, TRAIN),
+        (0, 32, TRAIN),
+        (0, 64, TRAIN),
+        (0, 128, "val"),
+    ]
+
+
+def test_a_cell_much_larger_than_a_chip_has_chips_at_both_ends() -> None:
+    chips = plan_chips(np.array([["val"]]), SIZE, SIZE + 40, SIZE)
+    assert [(chip.row, chip.col) for chip in chips] == [(0, 0), (0, 40)]
 
 
 @pytest.mark.parametrize("gsd_m", [None, 0.7, 0.4])
@@ -80,14 +105,14 @@ def test_chips_show_what_a_run_would_show(
         for row in read_window_rows(scene, stretch, windows, model=grid):
             start, stop = windows.rows_of(row.row_i)
             shown[start:stop], data[start:stop] = row.rgb, row.valid
-        n_rows, n_cols = cell_shape(grid.height, grid.width, SIZE)
-        chips = plan_chips(np.full((n_rows, n_cols), TRAIN), SIZE)
-        wanted = {chip.row for chip in chips if chip.row != 32}
+        shape = cell_shape(grid.height, grid.width, SIZE)
+        chips = plan_chips(np.full(shape, TRAIN), grid.height, grid.width, SIZE)
+        wanted = {chip.row for chip in chips}
+        wanted.discard(sorted(wanted)[1])
         by_row = {row.row: row for row in read_chip_rows(scene, stretch, grid, SIZE, wanted)}
     assert by_row.keys() == wanted
     inside = slice(windows.margin_px, None), slice(windows.margin_px, None)
-    whole = np.zeros((n_rows * SIZE, n_cols * SIZE, 3), np.uint8)
-    whole[:] = stretch.fill
+    whole = np.full((grid.height, grid.width, 3), stretch.fill, np.uint8)
     valid = np.zeros(whole.shape[:2], bool)
     extent = slice(grid.height), slice(grid.width)
     valid[extent] = data[inside][extent]
@@ -97,3 +122,14 @@ def test_chips_show_what_a_run_would_show(
             place = slice(chip.row, chip.row + SIZE), slice(chip.col, chip.col + SIZE)
             assert (by_row[chip.row].image(chip) == whole[place]).all()
             assert (by_row[chip.row].valid_in(chip) == valid[place]).all()
+
+
+def test_a_scene_smaller_than_a_chip_is_filled_up(make_scene: Callable[..., Path]) -> None:
+    with open_scene(make_scene(40, 50)) as scene:
+        stretch = measure_stretch(scene)
+        grid = model_grid(scene.info)
+        (chip,) = plan_chips(np.array([[TRAIN]]), 40, 50, SIZE)
+        (row,) = read_chip_rows(scene, stretch, grid, SIZE, [0])
+    assert row.image(chip).shape == (SIZE, SIZE, 3)
+    assert row.valid_in(chip).sum() == 40 * 50
+    assert (row.image(chip)[~row.valid_in(chip)] == stretch.fill).all()
