@@ -1,5 +1,6 @@
 """The app that commands are added to, and its one error boundary."""
 
+import shlex
 import signal
 import sys
 from types import FrameType
@@ -48,6 +49,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Say what you are looking for in an overhead scene; get georeferenced polygons.",
 )
+
+
+def typed(context: typer.Context) -> str:
+    """The command as it was typed, for a shell."""
+    return shlex.join(["rrsis-geo", *context.meta[ARGUMENTS]])
 
 
 def _version(shown: bool) -> None:

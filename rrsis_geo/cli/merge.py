@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rrsis_geo import console
-from rrsis_geo.cli.app import app
+from rrsis_geo.cli.app import app, typed
 from rrsis_geo.cli.options import JsonOption, QuietOption, VerboseOption
 from rrsis_geo.cli.segment import KeepJobOption, print_report
 from rrsis_geo.cli.stopping import resumable
@@ -37,6 +37,11 @@ def merge(
         console.progress(quiet=quiet or as_json) as on_progress,
     ):
         report = merge_job(
-            job, overwrite=overwrite, keep_job=keep_job, progress=on_progress, stop=stop
+            job,
+            overwrite=overwrite,
+            keep_job=keep_job,
+            command=typed(context),
+            progress=on_progress,
+            stop=stop,
         )
     print_report(report, as_json=as_json)

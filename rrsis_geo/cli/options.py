@@ -115,6 +115,24 @@ PreviewOption = Annotated[
         metavar="FILE", help="Also draw the result over the scene, a PNG.", rich_help_panel="Result"
     ),
 ]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Also write a page of the result, an HTML file that needs nothing beside it.",
+        rich_help_panel="Result",
+    ),
+]
+FromProbabilityOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from-probability",
+        metavar="FILE",
+        help="Make polygons of a raster that --probability wrote, without the network. "
+        "SCENE, for pictures, and EXPRESSION may be left out then.",
+        rich_help_panel="Result",
+    ),
+]
 
 
 def parse_bbox(text: str | None) -> tuple[tuple[float, float, float, float] | None, str | None]:

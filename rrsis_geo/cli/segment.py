@@ -2,18 +2,21 @@
 
 import re
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rrsis_geo import console
-from rrsis_geo.cli.app import app
+from rrsis_geo.cli.app import app, typed
+from rrsis_geo.cli.from_probability import print_polygons, refuse_what_needs_network
 from rrsis_geo.cli.options import (
     DEFAULT_MODEL,
     AllowNoCrsOption,
     AoiOption,
     BandsOption,
     BboxOption,
+    FromProbabilityOption,
     GsdOption,
     JsonOption,
     MaskOption,
@@ -25,7 +28,7 @@ from rrsis_geo.cli.options import (
     PreviewOption,
     ProbabilityOption,
     QuietOption,
-    SceneArgument,
+    ReportOption,
     VerboseOption,
     parse_bands,
     parse_bbox,
@@ -50,10 +53,13 @@ if TYPE_CHECKING:
 )
 def segment(
     context: typer.Context,
-    scene: SceneArgument,
+    scene: Annotated[
+        str | None, typer.Argument(metavar="SCENE", help="A georeferenced raster that GDAL reads.")
+    ] = None,
     expression: Annotated[
-        str, typer.Argument(metavar="EXPRESSION", help='What to find: "the truck on the road".')
-    ],
+        str | None,
+        typer.Argument(metavar="EXPRESSION", help='What to find: "the truck on the road".'),
+    ] = None,
     out: OutOption = None,
     model: ModelOption = DEFAULT_MODEL,
     device: Annotated[
@@ -96,6 +102,8 @@ def segment(
     mask: MaskOption = None,
     probability: ProbabilityOption = None,
     preview: PreviewOption = None,
+    report: ReportOption = None,
+    from_probability: FromProbabilityOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing output.", rich_help_panel="Result")
     ] = False,
@@ -143,11 +151,16 @@ def segment(
 ) -> None:
     """Find what EXPRESSION says in SCENE and write its polygons."""
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.pipeline.job import job_path
     from rrsis_geo.pipeline.outputs import Outputs, default_output
     from rrsis_geo.pipeline.plan import SegmentOptions
-    from rrsis_geo.pipeline.segment import RunOptions, segment_part, segment_scene
 
+    if from_probability is not None:
+        refuse_what_needs_network(context)
+        out = out or Path(f"{Path(from_probability).stem}.gpkg")
+    elif scene is None or expression is None:
+        raise ConfigError(
+            'give a SCENE and an EXPRESSION, as in segment scene.tif "the truck on the road"'
+        )
     if resume and restart:
         raise ConfigError("--resume and --restart contradict each other; give one of them")
     if shard is not None and (restart or keep_job or scheduler is not None):
@@ -176,17 +189,39 @@ def segment(
         allow_no_crs=allow_no_crs,
     )
     outputs = Outputs(
-        vector=out or default_output(scene, expression),
+        vector=out or default_output(str(scene), str(expression)),
         mask=mask,
         probability=probability,
         preview=preview,
+        report=report,
         overwrite=overwrite,
     )
+    if from_probability is not None:
+        from rrsis_geo.pipeline.polygonize import polygonize
+
+        with console.progress(quiet=quiet or as_json) as on_progress:
+            polygons = polygonize(
+                from_probability,
+                outputs,
+                options,
+                expression=expression,
+                scene=scene,
+                command=typed(context),
+                progress=on_progress,
+            )
+        print_polygons(polygons, as_json=as_json)
+        return
+    assert scene is not None  # both were asked for above
+    assert expression is not None
+    from rrsis_geo.pipeline.job import job_path
+    from rrsis_geo.pipeline.segment import RunOptions, segment_part, segment_scene
+
     run = RunOptions(
         existing="resume" if resume else "restart" if restart else "refuse",
         keep_job=keep_job,
         workers=workers,
         scheduler=scheduler,
+        command=typed(context),
     )
     part = _parse_shard(shard)
     flag = "--resume" if part is None else None
@@ -196,11 +231,11 @@ def segment(
     ):
         how: dict[str, Any] = {"run": run, "progress": on_progress, "stop": stop}
         if part is None:
-            report = segment_scene(scene, expression, outputs, options, **how)
+            done = segment_scene(scene, expression, outputs, options, **how)
         else:
             part_report = segment_part(scene, expression, outputs, part, options, **how)
     if part is None:
-        print_report(report, as_json=as_json)
+        print_report(done, as_json=as_json)
     else:
         _print_part(part_report, as_json=as_json)
 

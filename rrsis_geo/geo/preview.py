@@ -82,6 +82,10 @@ class PreviewPainter:
         draw_edges(self._lines, starts, stops)
         self._remember(features, polygons)
 
+    def picture(self, expression: str) -> Image.Image:
+        """What was drawn so far, framed, with the expression as its title."""
+        return self._framed(self._painted(), expression)
+
     def save(self, path: str | Path, expression: str, *, overwrite: bool = False) -> None:
         """Write the picture as PNG.
 
@@ -93,7 +97,7 @@ class PreviewPainter:
         Raises:
             OutputError: it exists, or cannot be written.
         """
-        picture = self._framed(self._painted(), expression)
+        picture = self.picture(expression)
         with staged(path, overwrite=overwrite) as part:
             try:
                 picture.save(part, format="PNG")

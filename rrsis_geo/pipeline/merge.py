@@ -1,24 +1,19 @@
 """From the files of the shards to the results: one raster a kind, one layer, one picture."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
 import rasterio
-from affine import Affine
 from rasterio.windows import Window
 
-from rrsis_geo.errors import InputError
-from rrsis_geo.geo.features import Features, make_features
+from rrsis_geo.geo.features import make_features
 from rrsis_geo.geo.masks import Kind, RasterWriter
 from rrsis_geo.geo.pixels import geo_env
-from rrsis_geo.geo.preview import PreviewPainter
 from rrsis_geo.geo.scene import Scene
-from rrsis_geo.geo.vector_io import write_layer
 from rrsis_geo.geo.vectorize import merge_shards
 from rrsis_geo.geo.windows import BLOCK_PX
 from rrsis_geo.pipeline.failures import FailedWindow
+from rrsis_geo.pipeline.layer import ObjectWriter, scene_painter
 from rrsis_geo.pipeline.outputs import Outputs
 from rrsis_geo.pipeline.plan import Plan
 from rrsis_geo.pipeline.shard import ShardFiles, load_objects
@@ -26,15 +21,13 @@ from rrsis_geo.pipeline.shard import ShardFiles, load_objects
 logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 2 * BLOCK_PX
-PREVIEW_PX = 1600
 
 
 class Merger:
     """Puts the shards of a finished run together.
 
     Attributes:
-        n_objects: features written so far.
-        area_m2: of them together; NaN where unknown.
+        objects: writes the layer, and knows what is in it.
     """
 
     def __init__(self, plan: Plan, shards: Sequence[ShardFiles], outputs: Outputs) -> None:
@@ -46,8 +39,7 @@ class Merger:
         self._plan = plan
         self._shards = shards
         self._outputs = outputs
-        self.n_objects = 0
-        self.area_m2 = 0.0
+        self.objects = ObjectWriter(outputs, plan.expression, plan.scene.crs)
         options = plan.options
         self._features = make_features(
             merge_shards(load_objects(part) for files in shards for part in files.parts()),
@@ -70,32 +62,10 @@ class Merger:
         Raises:
             OutputError: the layer or the picture cannot be written.
         """
-        outputs, plan = self._outputs, self._plan
-        painter = _painter(scene, plan) if outputs.preview is not None else None
-        write_layer(
-            outputs.vector,
-            self._counted(self._features, painter),
-            crs=plan.scene.crs,
-            expression=plan.expression,
-            provenance=self._provenance(failed),
-            overwrite=outputs.overwrite,
-        )
-        if painter is not None and outputs.preview is not None:
-            painter.save(outputs.preview, plan.expression, overwrite=outputs.overwrite)
-
-    def _provenance(self, failed: Sequence[FailedWindow]) -> dict[str, Any]:
+        plan, objects = self._plan, self.objects
+        painter = scene_painter(scene, plan.stretch) if objects.needs_picture else None
         told = {"failed_windows": [window.to_dict() for window in failed]} if failed else {}
-        return {**self._plan.provenance(), **told}
-
-    def _counted(
-        self, features: Iterator[Features], painter: PreviewPainter | None
-    ) -> Iterator[Features]:
-        for batch in features:
-            self.n_objects += len(batch)
-            self.area_m2 += float(np.sum(batch.area_m2))
-            if painter is not None:
-                painter.add(batch)
-            yield batch
+        objects.write(self._features, {**plan.provenance(), **told}, painter)
 
     def write_raster(self, kind: Kind) -> None:
         """Write one raster of the shards', with overviews.
@@ -112,22 +82,3 @@ class Merger:
                         n_rows = min(ROWS_AT_ONCE, shard.n_rows - row)
                         window = Window(0, row, scene.width, n_rows)
                         writer.write_band(shard.row_start + row, dataset.read(1, window=window))
-
-
-def _painter(scene: Scene, plan: Plan) -> PreviewPainter:
-    """Ready to draw on the scene, made small."""
-    info = plan.scene
-    try:
-        pixels, valid = scene.thumbnail(PREVIEW_PX)
-    except InputError as err:  # the work is done: draw what there is
-        logger.warning("the picture has no background: %s", err)
-        shape = [max(1, round(side * min(1, PREVIEW_PX / max(info.shape)))) for side in info.shape]
-        image = np.full((*shape, 3), plan.stretch.fill, np.uint8)
-    else:
-        image = plan.stretch.apply(pixels, valid)
-    row_step, col_step = info.height / image.shape[0], info.width / image.shape[1]
-    return PreviewPainter(
-        image,
-        info.transform @ Affine.scale(col_step, row_step),
-        m_per_px=None if info.gsd_col_m is None else info.gsd_col_m * col_step,
-    )

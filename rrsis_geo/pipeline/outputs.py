@@ -11,6 +11,7 @@ from rrsis_geo.geo.staging import check_writable
 from rrsis_geo.geo.vector_io import check_layer_path, layer_name
 
 RASTER_SUFFIXES = (".tif", ".tiff")
+SUFFIXES = {"preview": (".png",), "report": (".html", ".htm")}
 BYTES_PER_PX = {"mask": 0.05, "probability": 0.5}
 """Of a compressed raster with its overviews, as results of real scenes come out, and some more."""
 VECTOR_BYTES = 16 * 2**20
@@ -25,6 +26,7 @@ class Outputs:
         mask: GeoTIFF of 0, 1 and 255 (no data), before small objects are left out.
         probability: GeoTIFF of probabilities, to set another threshold without another run.
         preview: PNG of the scene with the objects drawn.
+        report: one HTML page of the result: the picture, the largest objects, facts of the run.
         overwrite: replace files that exist.
     """
 
@@ -32,6 +34,7 @@ class Outputs:
     mask: Path | None = None
     probability: Path | None = None
     preview: Path | None = None
+    report: Path | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -40,7 +43,7 @@ class Outputs:
 
     def files(self) -> dict[str, Path]:
         """What is wanted, by kind, the polygons first."""
-        names = ("vector", "mask", "probability", "preview")
+        names = ("vector", "mask", "probability", "preview", "report")
         found = {name: getattr(self, name) for name in names}
         return {name: Path(path) for name, path in found.items() if path is not None}
 
@@ -67,7 +70,7 @@ class Outputs:
             if name == "vector":
                 check_layer_path(path, overwrite=self.overwrite)
             else:
-                known = (".png",) if name == "preview" else RASTER_SUFFIXES
+                known = SUFFIXES.get(name, RASTER_SUFFIXES)
                 if path.suffix.lower() not in known:
                     raise OutputError(
                         f"{path}: unknown suffix {path.suffix!r}; the {name} is written as "

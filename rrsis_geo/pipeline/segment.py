@@ -6,7 +6,6 @@ can go on where it was.
 """
 
 import logging
-import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +29,7 @@ from rrsis_geo.pipeline.job import (
     numbers,
     outputs_of,
 )
+from rrsis_geo.pipeline.layer import known_area
 from rrsis_geo.pipeline.lock import locked
 from rrsis_geo.pipeline.merge import Merger
 from rrsis_geo.pipeline.outputs import Outputs
@@ -45,6 +45,7 @@ from rrsis_geo.pipeline.prepare import (
 )
 from rrsis_geo.pipeline.prepare import part_of as part_of  # where `info` looks for it
 from rrsis_geo.pipeline.report import PartReport, SegmentReport, collected_warnings
+from rrsis_geo.pipeline.run_page import write_run_page
 from rrsis_geo.pipeline.shard import ShardStats
 from rrsis_geo.pipeline.workers import run_workers
 from rrsis_geo.predictor import DTYPES, choose_device, choose_dtype
@@ -65,12 +66,14 @@ class RunOptions:
         keep_job: keep the job's folder when all is done.
         workers: processes of this machine.
         scheduler: address of a Dask scheduler, whose workers compute in place of this machine.
+        command: that began the run, for the report.
     """
 
     existing: Literal["refuse", "resume", "restart"] = "refuse"
     keep_job: bool = False
     workers: int = 1
     scheduler: str | None = None
+    command: str = ""
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -142,9 +145,10 @@ def segment_scene(
         _compute(job, work, plan.shards, options, run, predictor, progress=progress, stop=stop)
         stats = _merge(job, work, merger, outputs, progress=progress, stop=stop)
         _tell(after_run(plan, stats.presence_max))
-    report = _report(str(scene), work, merger, outputs, stats, tuple(warnings))
-    seconds = time.perf_counter() - started
-    return replace(report, seconds=seconds, load_seconds=load_seconds)
+        report = _report(str(scene), work, merger, outputs, stats, tuple(warnings))
+        report = replace(report, seconds=time.perf_counter() - started, load_seconds=load_seconds)
+        write_run_page(report, plan, merger.objects, outputs, run.command)
+    return replace(report, seconds=time.perf_counter() - started)
 
 
 def segment_part(
@@ -225,6 +229,7 @@ def merge_job(
     *,
     overwrite: bool = False,
     keep_job: bool = False,
+    command: str = "",
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> SegmentReport:
@@ -234,6 +239,7 @@ def merge_job(
         folder: of the job.
         overwrite: replace outputs that exist.
         keep_job: keep the folder when all is done.
+        command: that began this, for the report.
         progress: told how far it is.
         stop: asked now and then; True ends it before the next output.
 
@@ -261,8 +267,10 @@ def merge_job(
         merger = Merger(work.plan, [job.files(shard) for shard in job.shards], outputs)
         stats = _merge(job, work, merger, outputs, progress=progress or _silent, stop=stop)
         _tell(after_run(work.plan, stats.presence_max))
+        report = _report(job.record["scene"]["path"], work, merger, outputs, stats, tuple(warnings))
+        report = replace(report, seconds=time.perf_counter() - started)
+        write_run_page(report, work.plan, merger.objects, outputs, command)
         _leave(folder, keep=keep_job or bool(stats.failed))
-    report = _report(job.record["scene"]["path"], work, merger, outputs, stats, tuple(warnings))
     return replace(report, seconds=time.perf_counter() - started)
 
 
@@ -449,8 +457,8 @@ def _report(
         expression=plan.expression,
         model=plan.model.name,
         outputs=outputs.files(),
-        n_objects=merger.n_objects,
-        area_m2=merger.area_m2 if math.isfinite(merger.area_m2) else None,
+        n_objects=merger.objects.n_objects,
+        area_m2=known_area(merger.objects.area_m2),
         windows=stats.windows,
         skipped=stats.skipped,
         failed=tuple(stats.failed),

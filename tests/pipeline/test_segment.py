@@ -47,7 +47,9 @@ class Result:
             SegmentOptions(**{"overlap_px": 16, **options}),
             predictor=predictor or RedPredictor(),
         )
-        assert sorted(path.name for path in folder.iterdir()) == ["m.tif", "o.gpkg", "p.tif"]
+        assert sorted(path.name for path in folder.iterdir()) == [
+            *("m.qml", "m.tif", "o.gpkg", "p.qml", "p.tif")
+        ]
         self.layer = gpd.read_file(folder / "o.gpkg", layer=layer_name(expression))
         with rasterio.open(folder / "m.tif") as dataset:
             self.mask: NDArray[np.uint8] = dataset.read(1)

@@ -1,0 +1,56 @@
+"""What `segment --from-probability` takes and prints: the way around the network."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from rrsis_geo import console
+from rrsis_geo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rrsis_geo.pipeline.polygonize import PolygonReport
+
+MEANINGFUL = frozenset(
+    {
+        *("scene", "expression", "from_probability", "threshold", "min_area", "simplify"),
+        *("out", "mask", "preview", "report", "overwrite", "as_json", "quiet", "verbose"),
+    }
+)
+"""Parameters of `segment` that mean something where no network is run."""
+
+
+def refuse_what_needs_network(context: typer.Context) -> None:
+    """Refuse options that would change nothing.
+
+    Raises:
+        ConfigError: some were given; names them.
+    """
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name is not None
+        and parameter.name not in MEANINGFUL
+        and getattr(context.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)}: of no use with --from-probability, which reads no scene and runs "
+            "no network; leave it out"
+        )
+
+
+def print_polygons(report: "PolygonReport", *, as_json: bool) -> None:
+    """The result."""
+    if as_json:
+        console.print_json(report.to_dict())
+        return
+    objects = "object" if report.n_objects == 1 else "objects"
+    console.print_facts(
+        f'{report.n_objects} {objects} above {report.threshold:g} for "{report.expression}" '
+        f"in {report.probability}",
+        [
+            ("area", console.area(report.area_m2)),
+            ("time", console.duration(report.seconds)),
+            *((name, str(path)) for name, path in report.outputs.items()),
+        ],
+    )

@@ -1,0 +1,189 @@
+"""A result on one HTML page: its picture, its largest objects, and how it was made.
+
+The page needs nothing beside it: the picture lies in it, and there is no script.
+"""
+
+import base64
+import html
+import io
+import math
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import rasterio
+from PIL import Image
+
+from rrsis_geo import __version__
+from rrsis_geo.errors import OutputError
+from rrsis_geo.geo.largest import LargeObject
+from rrsis_geo.geo.measure import as_proj
+from rrsis_geo.geo.preview import area_text
+from rrsis_geo.geo.scene import SceneInfo
+from rrsis_geo.geo.staging import staged
+from rrsis_geo.pipeline.layer import ObjectWriter
+
+_JPEG_QUALITY: Final = 88
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What a page tells of a run.
+
+    Attributes:
+        scene: the part that was worked on.
+        expression: what was looked for.
+        model: what looked.
+        n_objects: polygons written.
+        area_m2: of all of them on the ground; None where unknown.
+        work: names and values: how the result was made.
+        seconds: it took.
+        warnings: what the user was told.
+        command: that began the run, "" where there was none.
+        outputs: files written, by kind.
+    """
+
+    scene: SceneInfo
+    expression: str
+    model: str
+    n_objects: int
+    area_m2: float | None
+    work: Sequence[tuple[str, str]]
+    seconds: float
+    warnings: Sequence[str] = field(default=())
+    command: str = ""
+    outputs: dict[str, Path] = field(default_factory=dict)
+
+
+def write_page(
+    path: Path, facts: RunFacts, objects: ObjectWriter, *, overwrite: bool = False
+) -> None:
+    """Write the page of a result.
+
+    Args:
+        path: where it is to be.
+        facts: of the run.
+        objects: has written the layer, with a painter.
+        overwrite: replace the file if there is one.
+
+    Raises:
+        OutputError: it exists, or cannot be written.
+    """
+    text = "\n".join(_parts(facts, objects.picture(), objects.largest()))
+    with staged(path, overwrite=overwrite) as part:
+        try:
+            part.write_text(text, encoding="utf-8")
+        except OSError as err:
+            raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
+
+
+def _parts(facts: RunFacts, picture: Image.Image, largest: list[LargeObject]) -> Iterator[str]:
+    title = html.escape(facts.expression)
+    yield f"<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<title>{title}</title>"
+    yield '<meta name=viewport content="width=device-width, initial-scale=1">'
+    yield f"<style>{_CSS}</style>\n</head>\n<body>\n<h1>{title}</h1>"
+    yield f"<p class=sum>{html.escape(_sum(facts))}</p>"
+    if facts.warnings:
+        told = "".join(f"<li>{html.escape(text)}" for text in facts.warnings)
+        yield f"<section class=warnings><h2>Warnings</h2><ul>{told}</ul></section>"
+    yield f'<img src="{_as_data(picture)}" alt="{title}">'
+    yield from _object_table(facts, largest)
+    yield "<h2>Run</h2>"
+    yield from _fact_table(_run_facts(facts))
+    if facts.command:
+        yield f"<h2>Command</h2>\n<pre>{html.escape(facts.command)}</pre>"
+    yield "</body>\n</html>\n"
+
+
+def _sum(facts: RunFacts) -> str:
+    count = "1 object" if facts.n_objects == 1 else f"{facts.n_objects:,} objects"
+    covered = f", {area_text(facts.area_m2)}" if facts.n_objects and facts.area_m2 else ""
+    return f"{count if facts.n_objects else 'no objects'}{covered} in {facts.scene.path}"
+
+
+def _object_table(facts: RunFacts, largest: list[LargeObject]) -> Iterator[str]:
+    if not largest:
+        return
+    is_all = len(largest) == facts.n_objects
+    yield f"<h2>{'Objects' if is_all else f'The {len(largest)} largest objects'}</h2>"
+    has_lonlat = any(row.lonlat is not None for row in largest)
+    places = ("longitude", "latitude") if has_lonlat else ("x", "y")
+    yield "<div class=wide><table class=objects>"
+    yield _row(("id", *places, "area", "pixels", "score", "highest"), "th")
+    for row in largest:
+        place = tuple(f"{value:.6f}" for value in row.lonlat or ()) or ("", "")
+        yield _row(
+            (
+                str(row.id),
+                *(place if has_lonlat else tuple(f"{value:.2f}" for value in row.xy)),
+                "unknown" if math.isnan(row.area_m2) else area_text(row.area_m2),
+                f"{row.n_pixels:,}",
+                f"{row.score:.3f}",
+                f"{row.score_max:.3f}",
+            )
+        )
+    yield "</table></div>"
+    if has_lonlat:
+        yield "<p class=note>Longitude and latitude of the centroid, degrees in WGS 84.</p>"
+
+
+def _run_facts(facts: RunFacts) -> Iterator[tuple[str, str]]:
+    scene = facts.scene
+    yield "scene", scene.path
+    yield "size", f"{scene.width:,} x {scene.height:,} pixels"
+    yield "CRS", "none" if scene.crs is None else as_proj(scene.crs).name
+    yield "ground pixel", "unknown" if scene.gsd_m is None else f"{scene.gsd_m:.3g} m"
+    yield "model", facts.model
+    yield from facts.work
+    yield "time", f"{facts.seconds:,.1f} s"
+    for kind, path in facts.outputs.items():
+        yield kind, str(path)
+    yield "software", _software()
+
+
+def _software() -> str:
+    found = [f"rrsis-geo {__version__}", f"Python {platform.python_version()}"]
+    for name in ("torch", "rasterio"):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join([*found, f"GDAL {rasterio.__gdal_version__}"])
+
+
+def _fact_table(facts: Iterable[tuple[str, str]]) -> Iterator[str]:
+    yield "<table class=facts>"
+    for name, value in facts:
+        yield f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+    yield "</table>"
+
+
+def _row(cells: Sequence[str], tag: str = "td") -> str:
+    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _as_data(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+_CSS: Final = """
+:root { color-scheme: light dark; --line: #8884; --soft: #888; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem }
+h1 { margin: 0; font-size: 1.7rem } h2 { margin: 2rem 0 .5rem; font-size: 1.15rem }
+.sum { margin: .2rem 0 1rem } .note, .facts th { color: var(--soft) } .note { font-size: .85rem }
+img { width: 100%; height: auto; border-radius: 6px; display: block }
+.wide { overflow-x: auto } table { border-collapse: collapse }
+th, td { padding: .22rem .9rem .22rem 0; text-align: left; vertical-align: top }
+td { overflow-wrap: anywhere } tr { border-bottom: 1px solid var(--line) }
+.objects { width: 100%; font-variant-numeric: tabular-nums }
+.objects th, .objects td { text-align: right; white-space: nowrap }
+.facts th { font-weight: normal; white-space: nowrap }
+.warnings { border-left: 4px solid #e0a000; padding: .1rem 1rem; margin: 1rem 0 }
+.warnings h2 { margin: .4rem 0 0 } .warnings ul { margin: .3rem 0; padding-left: 1.2rem }
+pre { white-space: pre-wrap; padding: .8rem; border: 1px solid var(--line); border-radius: 6px }
+"""
