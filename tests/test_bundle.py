@@ -24,6 +24,7 @@ from rrsis_geo.bundle import (
     find_bundle,
     list_bundles,
     load_bundle,
+    load_settings,
     save_bundle,
 )
 from rrsis_geo.errors import ModelError, OutputError
@@ -65,6 +66,8 @@ def test_round_trip(tmp_path: Path, precision: Precision, largest_error: float) 
     assert bundle.net.config == net.config  # tuples and all
     assert not bundle.net.training
     assert bundle.tokenizer.vocabulary == tuple(tiny_net.PIECES)
+    tokenizer, image = load_settings(folder)
+    assert (tokenizer.to_dict(), image) == (bundle.tokenizer.to_dict(), bundle.image)
     assert (
         bundle.sha256 == hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
     )
