@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -357,6 +358,10 @@ def test_interrupt_is_130() -> None:
     assert "interrupted" in result.stderr
 
 
+SMALL_SHARDS = """
+from rrsis_geo.pipeline import plan
+plan.SHARD_PX = 1
+"""
 SLOW_RUN = """
 import sys, time
 import numpy as np
@@ -365,15 +370,133 @@ import test_cli
 from rrsis_geo import cli
 from rrsis_geo.pipeline import segment
 
-class Slow(test_cli.BrightPredictor):
-    def logits(self, images, words):
-        print("at work", flush=True)
-        time.sleep(0.2)
-        return super().logits(images, words)
+Slow = type("BrightPredictor", (test_cli.BrightPredictor,), {})
 
+def slow(self, images, words):
+    print("at work", flush=True)
+    time.sleep(0.2)
+    return test_cli.BrightPredictor.logits(self, images, words)
+
+Slow.logits = slow
 segment.load_predictor = lambda options: Slow()
 cli.main()
 """
+
+
+class SmallShards:
+    """Shards of 512 rows in a scene of any size."""
+
+    @pytest.fixture(autouse=True)
+    def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from rrsis_geo.pipeline import plan
+
+        monkeypatch.setattr(plan, "SHARD_PX", 1)
+
+
+class TestJobs(SmallShards):
+    """Runs that end before their time, or that are one of many."""
+
+    @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_first_signal_ends_well_and_tells_how_to_go_on(
+        self, make_scene: MakeScene, bright: BrightPredictor, number: signal.Signals
+    ) -> None:
+        scene = make_scene(1000, 100)
+        tests = str(Path(__file__).parent)
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", SMALL_SHARDS + SLOW_RUN, tests),
+                *("segment", str(scene), "the bright spots", "--overlap", "16", "-o", "o.gpkg"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        )
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "at work\n"
+            process.send_signal(number)
+            _, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
+        assert process.returncode == 130, err
+        assert "1 of 2 shards are kept in o.gpkg.job" in err
+        command = shlex.split(err.splitlines()[-1])
+        assert command[0] == "rrsis-geo"
+        assert command[-1] == "--resume"
+        assert [path.name for path in Path.cwd().iterdir()] == ["o.gpkg.job"]
+        Run(*command[1:-1]).failed(5, "--resume", "--restart")
+        done = Run(*command[1:])
+        assert done.code == 0, done.err
+        assert [path.name for path in Path.cwd().iterdir()] == ["o.gpkg"]
+
+    def test_windows_that_fail_are_an_exit_code(
+        self, make_scene: MakeScene, bright: BrightPredictor
+    ) -> None:
+        predict = bright.logits
+
+        def fail(images: Any, words: Any) -> Any:
+            if (images == 255).any():
+                raise RuntimeError("cuDNN error")
+            return predict(images, words)
+
+        bright.logits = fail  # type: ignore[method-assign]
+
+        def content(row: Any, col: Any, band: int) -> Any:
+            return np.where((row == 120) & (col == 120), 255, 100 + 90 * (col % 50 < 9))
+
+        scene = make_scene(content=content)
+        arguments = ("segment", scene, "spots", "--overlap", 16, "-o", "o.gpkg", "--mask", "m.tif")
+        run = Run(*arguments)
+        assert run.code == 7
+        assert "and 1 that failed" in run.out
+        assert "error: 1 windows failed and are without data" in run.err
+        assert "cuDNN error" in run.err
+        assert Path("o.gpkg").exists()
+        assert Path("m.tif").exists()
+        assert json.loads(Run(*arguments, "--resume", "--json").out)["failed"] != []
+        bright.logits = predict  # type: ignore[method-assign]
+        assert Run(*arguments, "--resume").code == 0
+        assert not Path("o.gpkg.job").exists()
+
+    def test_shards_one_by_one_and_merge(
+        self, make_scene: MakeScene, bright: BrightPredictor
+    ) -> None:
+        scene = make_scene(1000, 100)
+        arguments = ("segment", scene, "spots", "--overlap", 16, "-o", "o.gpkg")
+        first = Run(*arguments, "--shard", "1/2")
+        assert first.code == 0, first.err
+        assert "shards 1-1 done in o.gpkg.job" in first.out
+        assert "1 are missing" in first.out
+        Run("merge", "o.gpkg.job").failed(3, "shards 2 of 2 are missing")
+        second = json.loads(Run(*arguments, "--shard", "2/2", "--json").out)
+        assert (second["shards"], second["missing"]) == ([2, 2], 0)
+        merged = Run("merge", "o.gpkg.job", "--json")
+        assert merged.code == 0, merged.err
+        assert json.loads(merged.out)["n_objects"] > 0
+        assert [path.name for path in Path.cwd().iterdir()] == ["o.gpkg"]
+        Run("merge", "o.gpkg.job").failed(3, "no job")
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--resume", "--restart"], "contradict each other"),
+            (["--shard", "1/2", "--restart"], "--shard goes on with the job"),
+            (["--shard", "0/2"], "--shard takes K/N"),
+            (["--shard", "3/2"], "--shard takes K/N"),
+            (["--shard", "half"], "--shard takes K/N"),
+            (["--workers", 2, "--scheduler", "tcp://a:1"], "give one of them"),
+        ],
+    )
+    def test_options_of_runs(
+        self,
+        make_scene: MakeScene,
+        bright: BrightPredictor,
+        arguments: list[object],
+        words: str,
+    ) -> None:
+        Run("segment", make_scene(), "the bus", *arguments).failed(2, words)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

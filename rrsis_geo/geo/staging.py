@@ -1,5 +1,6 @@
 """Outputs made in a hidden folder beside their place, and moved there when they are whole."""
 
+import glob
 import os
 import shutil
 import tempfile
@@ -65,6 +66,19 @@ def _move(files: Sequence[Path], path: Path) -> None:
         ) from err
     except OSError as err:
         raise OutputError(f"{path}: cannot be written ({err.strerror})") from err
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a process left beside an output when it was killed while making it.
+
+    For who knows that no other process is making it now.
+    """
+    name = glob.escape(path.name)
+    for left in (*path.parent.glob(f".{name}.*.part"), *path.parent.glob(f"{name}.part*")):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

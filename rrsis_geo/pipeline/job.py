@@ -212,10 +212,12 @@ def is_merging(folder: Path) -> bool:
 def clear(folder: Path) -> None:
     """Remove all that jobs keep in their folder, but for locks.
 
+    What says that outputs may be replaced goes last, so that this too can be cut short.
+
     Raises:
         OutputError: it cannot be removed, or holds what no job has put there.
     """
-    for path in folder.iterdir():
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == MERGING):
         name = path.name
         try:
             if name.startswith("shard-") and path.is_dir():

@@ -6,7 +6,6 @@ can go on where it was.
 """
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, RrsisError, Stopped
+from rrsis_geo.geo.staging import remove_leftovers
 from rrsis_geo.geo.windows import Shard
 from rrsis_geo.pipeline.advice import after_run, before_run, probability
 from rrsis_geo.pipeline.cluster import run_on_cluster
@@ -261,6 +261,7 @@ def merge_job(
     outputs.check([])
     with (
         collected_warnings() as warnings,
+        _made(folder),
         reopened(job) as work,
         locked(folder, range(len(job.shards))),
     ):
@@ -270,7 +271,8 @@ def merge_job(
         report = _report(job.record["scene"]["path"], work, merger, outputs, stats, tuple(warnings))
         report = replace(report, seconds=time.perf_counter() - started)
         write_run_page(report, work.plan, merger.objects, outputs, command)
-        _leave(folder, keep=keep_job or bool(stats.failed))
+        if not keep_job and not stats.failed:
+            clear(folder)
     return replace(report, seconds=time.perf_counter() - started)
 
 
@@ -299,7 +301,7 @@ def _begun(
 
 @contextmanager
 def _made(folder: Path) -> Iterator[None]:
-    """A folder, which does not stay if it stays empty."""
+    """A folder, which is removed again if it is empty in the end."""
     try:
         folder.mkdir(exist_ok=True)
     except OSError as err:
@@ -326,7 +328,8 @@ def _held(folder: Path, work: Work, outputs: Outputs, run: RunOptions) -> Iterat
         except BaseException as err:
             done = len(job.done())
             if not done:
-                _leave(folder, keep=False)
+                with suppress(OutputError):  # the other error is the one to tell
+                    clear(folder)
                 raise
             if isinstance(err, RrsisError):
                 raise type(err)(
@@ -334,12 +337,8 @@ def _held(folder: Path, work: Work, outputs: Outputs, run: RunOptions) -> Iterat
                     "to go on with by --resume"
                 ) from err
             raise
-        _leave(folder, keep=run.keep_job or any(s.failed for s in job.done().values()))
-
-
-def _leave(folder: Path, *, keep: bool) -> None:
-    if not keep:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not run.keep_job and not any(stats.failed for stats in job.done().values()):
+            clear(folder)
 
 
 def _check_space(job: Job, work: Work, outputs: Outputs, shards: Sequence[Shard]) -> None:
@@ -421,6 +420,8 @@ def _merge(
     if not is_merging(job.folder):
         outputs.check([])  # somebody may have put something there in the meantime
         job.begin_merge()
+    for path in outputs.files().values():
+        remove_leftovers(path)
     steps: list[Callable[[], None]] = [
         *(partial(merger.write_raster, kind) for kind in outputs.rasters()),
         partial(merger.write_layer, work.scene, stats.failed),
