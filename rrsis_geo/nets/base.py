@@ -33,9 +33,9 @@ class ReferringNet(nn.Module, ABC):
 
     training_only: ClassVar[tuple[str, ...]] = ()
     """Prefixes of the state-dict keys that inference does not need; bundles leave them out."""
-    recomputed: ClassVar[tuple[str, ...]] = ()
-    """Lists of modules whose activations may be computed again in the backward pass, to save memory
-    (``training/recompute.py``)."""
+    heavy: ClassVar[tuple[str, ...]] = ()
+    """Lists of the modules that take most of the time and memory; training may compute their
+    activations twice or compile them (``training/heavy.py``)."""
 
     config: Any
 

@@ -138,7 +138,7 @@ class BTDNet(ReferringNet):
     """The whole network. Source: arXiv 2502.08486, fig. 2."""
 
     training_only: ClassVar[tuple[str, ...]] = ("reconstruction.",)
-    recomputed: ClassVar[tuple[str, ...]] = (
+    heavy: ClassVar[tuple[str, ...]] = (
         *("trunk.stages", "text.model.encoder.layer"),
         *("bsc", "decoder.layers"),
     )

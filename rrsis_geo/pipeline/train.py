@@ -29,6 +29,7 @@ from rrsis_geo.predictor import choose_device, choose_dtype, is_out_of_memory
 from rrsis_geo.text.tokenizer import Tokenizer
 from rrsis_geo.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint, scores_from
 from rrsis_geo.training.distributed import World, joined, shared
+from rrsis_geo.training.heavy import compile_parts, recompute_activations
 from rrsis_geo.training.journal import Journal, tensorboard_installed
 from rrsis_geo.training.loop import (
     LossError,
@@ -39,7 +40,6 @@ from rrsis_geo.training.loop import (
     train_step,
 )
 from rrsis_geo.training.optim import make_optimizer, set_rates
-from rrsis_geo.training.recompute import recompute_activations
 from rrsis_geo.training.samples import (
     RankBatches,
     RunData,
@@ -248,7 +248,7 @@ class _Run:
         if config.checkpointing:
             recompute_activations(net)
         if config.compile:
-            net.compile()
+            compile_parts(net)
         model = shared(WithLoss(net), self.device)
         batches = self._batches()
         net.train()

@@ -69,9 +69,9 @@ class TrainConfig:
     """Steps between two validations; None validates after each epoch, and after the last step."""
     checkpoint_minutes: float = 5.0
     checkpointing: bool = False
-    """Compute activations again in the backward pass: less memory, a third more time."""
+    """Compute activations again in the backward pass: less memory, more time."""
     compile: bool = False
-    """Let torch.compile fuse the network; worth it in long runs on a GPU."""
+    """Let torch.compile fuse the heavy parts of the network; for long runs on a GPU."""
     tensorboard: bool | None = None
     """Write TensorBoard's events too; None does where it is installed."""
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from rrsis_geo.nets import build_net
 from rrsis_geo.nets.base import ReferringNet
 from rrsis_geo.text.batch import TextBatch
-from rrsis_geo.training.recompute import recompute_activations
+from rrsis_geo.training.heavy import recompute_activations
 
 SETTINGS = {
     "trunk": "test_convnext",
