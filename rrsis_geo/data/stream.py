@@ -45,6 +45,8 @@ class StreamConfig:
     painted_share: float = 0.3
     painted_kinds: Mapping[str, float] = field(default_factory=lambda: PAINTED_KINDS)
     painted_focus: Mapping[str, float] = field(default_factory=lambda: PAINTED_FOCUS)
+    expressions_per_scene: int = 1
+    """Samples in a row that are about the same painted scene: only their words tell them apart."""
     absent_share: float = 0.25
     """Samples whose target is absent; most windows of a scene are such."""
     val_samples: int = 300
@@ -60,6 +62,8 @@ class StreamConfig:
         if unknown := sorted(self.painted_kinds.keys() - PAINTED_KINDS):
             kinds = ", ".join(PAINTED_KINDS)
             raise ConfigError(f"painted_kinds: {unknown[0]!r} is none of {kinds}")
+        if self.expressions_per_scene < 1:
+            raise ConfigError("expressions_per_scene must be positive")
         if self.size_px % 32:
             raise ConfigError(f"size_px must be a multiple of 32, got {self.size_px}")
 
@@ -90,15 +94,21 @@ class SampleStream(Dataset[Sample]):
         return self._length
 
     def __getitem__(self, index: int) -> Sample:
+        config = self._config
         rng = np.random.default_rng([self._seed, index])
-        if self._real is None or rng.random() < self._config.painted_share:
+        # Where each sample has its own scene, the generator that paints it goes on to write.
+        alone = config.expressions_per_scene == 1
+        first = index - index % config.expressions_per_scene
+        scene_rng = rng if alone else np.random.default_rng([self._seed, first, 1])
+        if self._real is None or scene_rng.random() < config.painted_share:
             return painted_sample(
-                rng,
-                self._config.size_px,
-                self._config.painted_gsd_range_m,
-                absent_share=self._config.absent_share,
-                kinds=self._config.painted_kinds,
-                focus=self._config.painted_focus,
+                scene_rng,
+                config.size_px,
+                config.painted_gsd_range_m,
+                absent_share=config.absent_share,
+                kinds=config.painted_kinds,
+                focus=config.painted_focus,
+                words=rng,
             )
         return self._real.sample(rng)
 
@@ -111,26 +121,29 @@ def painted_sample(
     absent_share: float = 0.2,
     kinds: Mapping[str, float] = PAINTED_KINDS,
     focus: Mapping[str, float] = PAINTED_FOCUS,
+    words: np.random.Generator | None = None,
 ) -> Sample:
     """A painted scene with an expression about it.
 
     Args:
-        rng: the only source of chance.
+        rng: the source of chance for the scene, and for the words too unless ``words`` is given.
         size_px: side of the scene, pixels.
         gsd_range_m: least and most metres per pixel.
         absent_share: how often the target is to be absent.
         kinds: share of each kind of expression whose target is present.
         focus: share of the categories to speak of, where the scene allows it; "" is any.
+        words: the source of chance for the words.
     """
     low, high = np.log(gsd_range_m)
     kinds = _with_absent(kinds, absent_share)
+    words = words or rng
     while True:
         scene = paint_scene(rng, size_px, size_px, float(np.exp(rng.uniform(low, high))))
-        kind, category = _draw(kinds, rng), _draw(focus, rng)
+        kind, category = _draw(kinds, words), _draw(focus, words)
         written = (
-            (category and write_expression(scene, rng, kind, category=category))
-            or write_expression(scene, rng, kind)
-            or write_expression(scene, rng, "category")
+            (category and write_expression(scene, words, kind, category=category))
+            or write_expression(scene, words, kind)
+            or write_expression(scene, words, "category")
         )
         if written is not None:
             return Sample(

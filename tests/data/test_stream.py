@@ -49,6 +49,17 @@ def test_painted_samples_speak_of_what_the_shares_say():
     assert set(kinds) <= {"colour", "category"}
 
 
+def test_samples_in_a_row_may_share_their_scene():
+    config = StreamConfig(size_px=64, painted_share=1.0, expressions_per_scene=3)
+    stream = SampleStream(config, seed=6, length=9)
+    samples = [stream[i] for i in (8, 3, 4, 5, 6)][::-1]  # in any order
+    last, *row, other = samples[0], *samples[1:4], samples[4]
+    assert all(np.array_equal(sample.image, row[0].image) for sample in row)
+    assert len({sample.expression for sample in row}) > 1
+    assert np.array_equal(last.image, other.image)
+    assert not np.array_equal(last.image, row[0].image)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -56,6 +67,7 @@ def test_painted_samples_speak_of_what_the_shares_say():
         {"size_px": 100},
         {"painted_kinds": {"colours": 1.0}},
         {"painted_focus": {}},
+        {"expressions_per_scene": 0},
         {"painted_focus": {"truck": -1.0, "": 2.0}},
     ],
 )
