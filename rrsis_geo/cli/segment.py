@@ -283,7 +283,7 @@ def _fail_if_any(failed: "tuple[FailedWindow, ...]") -> None:
             f"{len(failed)} windows failed and are without data in the result, such as rows "
             f"{failed[0].row_start}-{failed[0].row_stop}, columns "
             f"{failed[0].col_start}-{failed[0].col_stop} ({failed[0].reason}); "
-            "the same command with --resume tries them again"
+            "segment with --resume tries them again"
         )
 
 

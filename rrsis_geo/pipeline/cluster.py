@@ -64,17 +64,19 @@ def run_on_cluster(
         client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as err:
         raise DeviceError(f"{address}: no Dask scheduler answers there ({err})") from err
-    with client:
+    stop_file = job.stop_file()
+    with client, client.as_current():
         n_workers = len(client.nthreads())
         if not n_workers:
             logger.warning("%s: no worker has joined yet; waiting for some", address)
         waiting: set[Any] = {
             client.submit(
                 compute_there,
-                str(job.folder.absolute()),
-                indexes,
+                job.folder.absolute(),
+                stop_file.absolute(),
                 options,
                 predictor,
+                indexes,
                 retries=RETRIES,
                 pure=False,
             )
@@ -91,8 +93,8 @@ def run_on_cluster(
                     future.result()
                 on_progress()
                 if stop():
-                    job.ask_to_stop()
-            if job.should_stop():
+                    stop_file.touch()
+            if stop_file.exists():
                 raise Stopped("stopped")
         except distributed.KilledWorker as err:
             raise DeviceError(
@@ -101,17 +103,19 @@ def run_on_cluster(
         finally:
             if waiting:  # what runs there cannot be called back: have it end soon
                 client.cancel(list(waiting))
-                job.ask_to_stop()
+                stop_file.touch()
             else:
-                job.allow()
+                stop_file.unlink(missing_ok=True)
 
 
 def compute_there(
-    folder: str,
-    indexes: Sequence[int],
+    folder: Path,
+    stop_file: Path,
     options: SegmentOptions,
     predictor: WindowPredictor | None,
+    indexes: Sequence[int],
 ) -> None:
     """Compute a run of shards, on a worker of the cluster."""
-    with _one_at_a_time, computer(Path(folder), options, predictor) as run, suppress(Stopped):
+    arguments = folder, stop_file, options, predictor
+    with _one_at_a_time, computer(*arguments) as run, suppress(Stopped):
         run(indexes)

@@ -68,12 +68,13 @@ def compute(
 
 @contextmanager
 def computer(
-    folder: Path, options: SegmentOptions, predictor: WindowPredictor | None = None
+    folder: Path, stop_file: Path, options: SegmentOptions, predictor: WindowPredictor | None = None
 ) -> Iterator[Compute]:
     """A process of its own, at work on a job of another: gives what computes runs of its shards.
 
     Args:
         folder: of the job.
+        stop_file: if it exists, this process is to end after the shard in hand.
         options: model, device, dtype, batch size and threads of this process; the rest is taken
             from the manifest.
         predictor: in place of the bundle that the options name.
@@ -95,7 +96,7 @@ def computer(
 
         def run(indexes: Sequence[int]) -> None:
             shards = [work.plan.shards[index] for index in indexes]
-            compute(job, work, eyes, shards, batch_size=options.batch_size, stop=job.should_stop)
+            compute(job, work, eyes, shards, batch_size=options.batch_size, stop=stop_file.exists)
 
         yield run
 

@@ -5,9 +5,10 @@
     trucks.gpkg.job/
       manifest.json             the plan and the outputs: the same bytes, whoever makes it
       shard-00003/              a finished shard: rasters, objects, and done.json written last
-      shard-00004.part-PID/     one in hand; renamed when it is whole, of no worth before
+      shard-00004.part-HOST-PID/  one in hand; renamed when it is whole, of no worth before
       lock-00000-00016.json     who works on which shards
       merging                   outputs are being put in place, and may be replaced by this job
+      stop-HOST-PID             those who compute for a process are to end
 
 A shard counts as done if its folder bears its name, so a crash at any moment leaves it done or not
 done. Nothing here depends on the order in which shards are done, nor on who does them.
@@ -125,7 +126,7 @@ class Job:
         Raises:
             OutputError: it cannot be made.
         """
-        name = f"{self.files(shard).folder.name}.part-{socket.gethostname()}-{os.getpid()}"
+        name = f"{self.files(shard).folder.name}.part-{_here()}"
         folder = self.folder / name
         try:
             shutil.rmtree(folder, ignore_errors=True)
@@ -181,19 +182,10 @@ class Job:
             stats = self.stats(shard)
             if stats is not None and stats.failed:
                 shutil.rmtree(folder, ignore_errors=True)
-        self.allow()
 
-    def ask_to_stop(self) -> None:
-        """Have every process that works on the job end after the shard in hand."""
-        (self.folder / STOP).touch()
-
-    def allow(self) -> None:
-        """Take that back."""
-        (self.folder / STOP).unlink(missing_ok=True)
-
-    def should_stop(self) -> bool:
-        """Whether that was asked for."""
-        return (self.folder / STOP).exists()
+    def stop_file(self) -> Path:
+        """If it exists, those who compute for this process are to end after the shard in hand."""
+        return self.folder / f"{STOP}-{_here()}"
 
     def begin_merge(self) -> None:
         """From now on the outputs that exist are this job's, and may be replaced by it.
@@ -280,9 +272,14 @@ def numbers(shards: Iterable[Shard]) -> str:
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in pairs)
 
 
+def _here() -> str:
+    """What no other process bears in a name."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
 def _write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a file so that it is there whole or not at all, whatever happens."""
-    part = path.with_name(f"{path.name}.part-{socket.gethostname()}-{os.getpid()}")
+    part = path.with_name(f"{path.name}.part-{_here()}")
     try:
         with part.open("w", encoding="utf-8") as file:
             json.dump(record, file, indent=1)

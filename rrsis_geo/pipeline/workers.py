@@ -71,12 +71,14 @@ def run_workers(
     waiting = deque(split(shards, RUNS_PER_WORKER * n_workers))
     deaths: Counter[int] = Counter()
     workers: list[_Worker] = []
+    stop_file = job.stop_file()
     try:
         while waiting or workers:
             while waiting and len(workers) < n_workers:
                 number = min(set(range(n_workers)) - {worker.number for worker in workers})
                 own = options_of_worker(options, number, n_workers)
-                workers.append(_start(number, job.folder, own, predictor, waiting.popleft()))
+                arguments = job.folder, stop_file, own, predictor
+                workers.append(_start(number, arguments, waiting.popleft()))
             for worker in _heard_of(workers):
                 answer = _answer(worker)
                 if isinstance(answer, RrsisError):
@@ -91,15 +93,15 @@ def run_workers(
                     _dismiss(worker)
             on_progress()
             if stop():
-                job.ask_to_stop()
+                stop_file.touch()
                 waiting.clear()
-        if job.should_stop():
+        if stop_file.exists():
             raise Stopped("stopped")
     finally:
         for worker in workers:
             worker.process.kill()
             worker.process.join()
-        job.allow()
+        stop_file.unlink(missing_ok=True)
 
 
 def options_of_worker(options: SegmentOptions, number: int, n_workers: int) -> SegmentOptions:
@@ -115,18 +117,14 @@ def options_of_worker(options: SegmentOptions, number: int, n_workers: int) -> S
     return options
 
 
-def _start(
-    number: int,
-    folder: Path,
-    options: SegmentOptions,
-    predictor: WindowPredictor | None,
-    run: list[int],
-) -> _Worker:
+Arguments = tuple[Path, Path, SegmentOptions, WindowPredictor | None]
+"""Of `computer`."""
+
+
+def _start(number: int, arguments: Arguments, run: list[int]) -> _Worker:
     context = multiprocessing.get_context("spawn")  # CUDA and GDAL do not outlive a fork
     ours, theirs = context.Pipe()
-    process = context.Process(
-        target=_serve, args=(theirs, folder, options, predictor), name=f"worker-{number}"
-    )
+    process = context.Process(target=_serve, args=(theirs, arguments), name=f"worker-{number}")
     process.start()
     theirs.close()  # or its end would not be heard of
     worker = _Worker(number, process, ours, [])
@@ -181,15 +179,13 @@ def _left_by(worker: _Worker, job: Job, deaths: Counter[int]) -> list[list[int]]
     return [missing]
 
 
-def _serve(
-    line: Connection, folder: Path, options: SegmentOptions, predictor: WindowPredictor | None
-) -> None:
+def _serve(line: Connection, arguments: Arguments) -> None:
     """What a worker does all its life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.getLogger("rrsis_geo").addHandler(logging.NullHandler())  # the first process has told
     try:
-        with computer(folder, options, predictor) as run:
+        with computer(*arguments) as run:
             while (indexes := line.recv()) is not None:
                 with suppress(Stopped):
                     run(indexes)
