@@ -11,7 +11,7 @@ from rrsis_geo.errors import ConfigError
 DEFAULT_MODEL = "btdnet-lite"
 
 SceneArgument = Annotated[  # no Path, which would make "https:/" of "https://"
-    str, typer.Argument(metavar="SCENE", help="A georeferenced raster that GDAL reads.")
+    str, typer.Argument(metavar="SCENE", help="A raster: file, URL, s3://, VRT or STAC item.")
 ]
 ModelOption = Annotated[
     str,
@@ -99,7 +99,7 @@ MaskOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Also write the mask before --min-area: a GeoTIFF of 0 and 1.",
+        help="Also write the mask before --min-area, a GeoTIFF: 1 target, 0 none, 255 no data.",
         rich_help_panel="Result",
     ),
 ]

@@ -4,7 +4,6 @@ A dataset of GDAL must not be used by two threads at once: one reading thread a 
 """
 
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,14 +15,14 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.features import geometry_mask
 from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.errors import InputError, RrsisError
 from rrsis_geo.geo.ground import pixel_size_m
-from rrsis_geo.geo.pixels import BandsBy, PixelReader, Validity, geo_env, plan_pixels
+from rrsis_geo.geo.pixels import BandsBy, PixelReader, Validity, plan_pixels
+from rrsis_geo.geo.sources import Source, open_source
 
 logger = logging.getLogger(__name__)
 
@@ -142,21 +141,22 @@ def open_scene(
     """Open a raster and check that it can be worked on. Use as a context manager.
 
     Args:
-        path: anything GDAL opens.
-        bands: 1-based, red first, or one shown as gray; None goes by the file's colour
-            interpretation, and failing that takes the first three, with a warning.
+        path: anything GDAL opens, an address too, or a STAC item (see `rrsis_geo.geo.stac`).
+        bands: 1-based, red first, or one shown as gray; None goes by what a STAC item says, by the
+            file's colour interpretation, and failing that takes the first three, with a warning.
         nodata: value that means "no data", in place of what the file says.
         allow_no_crs: take a raster without a CRS; results are then in the coordinates of its
             transform, which are pixels where it has none.
 
     Raises:
-        InputError: no such file, not a raster, no CRS, or bands that make no image.
+        InputError: no such file, not a raster, cannot be reached, no CRS, or bands that make no
+            image.
         ConfigError: bands or nodata that the raster does not have.
     """
-    dataset = _open_dataset(str(path))
+    dataset, named_bands = _open_dataset(str(path))
     try:
         _check_georeference(dataset, path, allow_no_crs)
-        plan = plan_pixels(dataset, str(path), bands, nodata)
+        plan = plan_pixels(dataset, str(path), named_bands if bands is None else bands, nodata)
     except RrsisError:
         dataset.close()
         raise
@@ -182,22 +182,16 @@ def open_scene(
     return Scene(info, PixelReader(dataset, plan, str(path)))
 
 
-def _open_dataset(path: str) -> rasterio.DatasetReader:
-    try:
-        with geo_env(), warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
-            dataset = rasterio.open(path)
-    except RasterioIOError as err:
-        plain = "://" not in path and not path.startswith("/vsi")
-        if plain and not Path(path).exists():
-            raise InputError(f"{path}: no such file") from err
-        raise InputError(f"{path}: not a raster that GDAL can read ({err})") from err
+def _open_dataset(path: str) -> Source:
+    source = open_source(path)
+    dataset = source.dataset
     if dataset.count == 0:
         parts = dataset.subdatasets
         dataset.close()
         if parts:
             raise InputError(f"{path}: holds several rasters; give one of them, such as {parts[0]}")
         raise InputError(f"{path}: a raster without bands")
-    return dataset
+    return source
 
 
 def _check_georeference(

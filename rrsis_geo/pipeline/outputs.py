@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.masks import Kind
@@ -112,4 +113,5 @@ class Outputs:
 
 def default_output(scene: str | Path, expression: str) -> Path:
     """Where polygons go if nobody says: scene and expression name a GeoPackage in this folder."""
-    return Path(f"{Path(scene).stem}_{layer_name(expression)}.gpkg")
+    name = urlsplit(str(scene)).path if "://" in str(scene) else scene
+    return Path(f"{Path(name).stem}_{layer_name(expression)}.gpkg")
