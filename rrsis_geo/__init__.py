@@ -24,10 +24,11 @@ if TYPE_CHECKING:
         Stopped,
     )
     from rrsis_geo.geo.scene import Scene, SceneInfo, open_scene
+    from rrsis_geo.pipeline.engines import RunOptions
     from rrsis_geo.pipeline.outputs import Outputs
     from rrsis_geo.pipeline.plan import SegmentOptions
     from rrsis_geo.pipeline.report import PartReport, SegmentReport
-    from rrsis_geo.pipeline.segment import RunOptions, merge_job, segment_part, segment_scene
+    from rrsis_geo.pipeline.segment import merge_job, segment_part, segment_scene
     from rrsis_geo.predictor import Predictor
 
 __version__ = "0.1.0"
@@ -51,7 +52,7 @@ _PUBLIC = {
     "Outputs": "pipeline.outputs",
     "PartReport": "pipeline.report",
     "SegmentReport": "pipeline.report",
-    "RunOptions": "pipeline.segment",
+    "RunOptions": "pipeline.engines",
     "merge_job": "pipeline.segment",
     "segment_part": "pipeline.segment",
     "segment_scene": "pipeline.segment",

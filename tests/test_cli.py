@@ -451,7 +451,7 @@ class TestJobs(SmallShards):
         run = Run(*arguments)
         assert run.code == 7
         assert "and 1 that failed" in run.out
-        assert "error: 1 windows failed and are without data" in run.err
+        assert "error: 1 window failed, without data" in run.err
         assert "cuDNN error" in run.err
         assert Path("o.gpkg").exists()
         assert Path("m.tif").exists()

@@ -54,7 +54,8 @@ if TYPE_CHECKING:
 def segment(
     context: typer.Context,
     scene: Annotated[
-        str | None, typer.Argument(metavar="SCENE", help="A georeferenced raster that GDAL reads.")
+        str | None,
+        typer.Argument(metavar="SCENE", help="A raster: file, URL, s3://, VRT or STAC item."),
     ] = None,
     expression: Annotated[
         str | None,
@@ -213,8 +214,9 @@ def segment(
         return
     assert scene is not None  # both were asked for above
     assert expression is not None
+    from rrsis_geo.pipeline.engines import RunOptions
     from rrsis_geo.pipeline.job import job_path
-    from rrsis_geo.pipeline.segment import RunOptions, segment_part, segment_scene
+    from rrsis_geo.pipeline.segment import segment_part, segment_scene
 
     run = RunOptions(
         existing="resume" if resume else "restart" if restart else "refuse",
@@ -278,9 +280,11 @@ def _print_part(report: "PartReport", *, as_json: bool) -> None:
 
 
 def _fail_if_any(failed: "tuple[FailedWindow, ...]") -> None:
+    from rrsis_geo.pipeline.failures import count_of
+
     if failed:
         raise IncompleteError(
-            f"{len(failed)} windows failed and are without data in the result, such as rows "
+            f"{count_of(failed)} failed, without data in the result now, such as rows "
             f"{failed[0].row_start}-{failed[0].row_stop}, columns "
             f"{failed[0].col_start}-{failed[0].col_stop} ({failed[0].reason}); "
             "segment with --resume tries them again"

@@ -13,7 +13,7 @@ from rrsis_geo.geo.radiometry import measure_stretch
 from rrsis_geo.geo.scene import SceneInfo, open_scene
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions, make_plan
-from rrsis_geo.pipeline.segment import part_of
+from rrsis_geo.pipeline.prepare import part_of
 
 SECONDS_PER_WINDOW = 0.15
 """Of a network of the size of btdnet-lite on two processor cores, where its card does not say."""

@@ -20,6 +20,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,8 @@ class Job:
         name = f"{self.files(shard).folder.name}.part-{_here()}"
         folder = self.folder / name
         try:
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                shutil.rmtree(folder)
             folder.mkdir()
         except OSError as err:
             raise OutputError(f"{folder}: cannot be made ({err.strerror or err})") from err
@@ -146,7 +148,7 @@ class Job:
         try:
             sync(made)
             if target.exists():  # of another process, or with failures: ours is no worse
-                shutil.rmtree(target, ignore_errors=True)
+                _remove_shard(target)
             made.rename(target)
             sync(self.folder)
         except OSError as err:
@@ -181,7 +183,8 @@ class Job:
                 shutil.rmtree(part, ignore_errors=True)
             stats = self.stats(shard)
             if stats is not None and stats.failed:
-                shutil.rmtree(folder, ignore_errors=True)
+                with suppress(OSError):  # it may as well stay
+                    _remove_shard(folder)
 
     def stop_file(self) -> Path:
         """If it exists, those who compute for this process are to end after the shard in hand."""
@@ -213,13 +216,19 @@ def clear(folder: Path) -> None:
         name = path.name
         try:
             if name.startswith("shard-") and path.is_dir():
-                shutil.rmtree(path)
+                _remove_shard(path)
             elif name.startswith((MANIFEST, MERGING, STOP)):
                 path.unlink()
             elif not name.startswith("lock-"):
                 raise OutputError(f"{path}: was not put there by a job; remove it yourself")
         except OSError as err:
             raise OutputError(f"{path}: cannot be removed ({err.strerror or err})") from err
+
+
+def _remove_shard(folder: Path) -> None:
+    """Remove a shard's folder; its marker first, so that no part of it passes for the whole."""
+    (folder / MARKER).unlink(missing_ok=True)
+    shutil.rmtree(folder)
 
 
 def manifest_of(plan: Plan, outputs: Outputs) -> dict[str, Any]:

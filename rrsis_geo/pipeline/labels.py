@@ -24,7 +24,7 @@ from rrsis_geo.geo.rows import ModelGrid, model_grid
 from rrsis_geo.geo.scene import Scene, SceneInfo, open_scene
 from rrsis_geo.pipeline.cutter import Cutter, LabelOptions
 from rrsis_geo.pipeline.plan import working_gsd_m
-from rrsis_geo.pipeline.segment import part_of
+from rrsis_geo.pipeline.prepare import part_of
 
 logger = logging.getLogger(__name__)
 

@@ -7,20 +7,18 @@ can go on where it was.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
-from rrsis_geo.errors import ConfigError, InputError, OutputError, RrsisError, Stopped
+from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
 from rrsis_geo.geo.staging import remove_leftovers
-from rrsis_geo.geo.windows import Shard
 from rrsis_geo.pipeline.advice import after_run, before_run, probability
-from rrsis_geo.pipeline.cluster import run_on_cluster
-from rrsis_geo.pipeline.compute import compute, n_windows
-from rrsis_geo.pipeline.failures import merged
+from rrsis_geo.pipeline.engines import Progress, RunOptions, have_computed
+from rrsis_geo.pipeline.failures import count_of, merged
+from rrsis_geo.pipeline.holding import check_space, held, made
 from rrsis_geo.pipeline.job import (
     Job,
     clear,
@@ -33,9 +31,8 @@ from rrsis_geo.pipeline.layer import known_area
 from rrsis_geo.pipeline.lock import locked
 from rrsis_geo.pipeline.merge import Merger
 from rrsis_geo.pipeline.outputs import Outputs
-from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions, WindowPredictor, absolute
+from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions, WindowPredictor
 from rrsis_geo.pipeline.prepare import (
-    Eyes,
     Work,
     checked,
     load_predictor,
@@ -43,48 +40,12 @@ from rrsis_geo.pipeline.prepare import (
     plan_run,
     reopened,
 )
-from rrsis_geo.pipeline.prepare import part_of as part_of  # where `info` looks for it
 from rrsis_geo.pipeline.report import PartReport, SegmentReport, collected_warnings
 from rrsis_geo.pipeline.run_page import write_run_page
 from rrsis_geo.pipeline.shard import ShardStats
-from rrsis_geo.pipeline.workers import run_workers
-from rrsis_geo.predictor import DTYPES, choose_device, choose_dtype
+from rrsis_geo.predictor import choose_device, choose_dtype
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a stage, how many of its steps are done, and how many there are."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How a run goes about its work; the result does not depend on it.
-
-    Attributes:
-        existing: what to do about a job that lies there: "refuse" it, "resume" it (or begin one),
-            or "restart", which removes it.
-        keep_job: keep the job's folder when all is done.
-        workers: processes of this machine.
-        scheduler: address of a Dask scheduler, whose workers compute in place of this machine.
-        command: that began the run, for the report.
-    """
-
-    existing: Literal["refuse", "resume", "restart"] = "refuse"
-    keep_job: bool = False
-    workers: int = 1
-    scheduler: str | None = None
-    command: str = ""
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise ConfigError(f"workers must be at least 1, got {self.workers}")
-        if self.workers > 1 and self.scheduler is not None:
-            raise ConfigError("workers and scheduler both say who computes; give one of them")
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether this process computes by itself."""
-        return self.workers == 1 and self.scheduler is None
 
 
 def segment_scene(
@@ -130,19 +91,19 @@ def segment_scene(
             f"{folder}: an earlier run was not finished; go on with it (--resume), "
             "or remove it and start over (--restart)"
         )
-    is_ours = run.existing == "resume" and is_merging(folder)
+    is_ours = run.existing != "refuse" and is_merging(folder)
     outputs = replace(outputs, overwrite=outputs.overwrite or is_ours)
     outputs.check([Path(scene), *([options.aoi] if options.aoi else [])])
     with (
         collected_warnings() as warnings,
-        _made(folder),
+        made(folder),
         _begun(scene, expression, options, run, predictor) as (work, predictor, load_seconds),
-        _held(folder, work, outputs, run) as job,
+        held(folder, work, outputs, run) as job,
     ):
         progress, plan = progress or _silent, work.plan
         merger = Merger(plan, [job.files(shard) for shard in plan.shards], outputs)
         _tell(before_run(plan, predictor))
-        _compute(job, work, plan.shards, options, run, predictor, progress=progress, stop=stop)
+        have_computed(job, work, plan.shards, options, run, predictor, progress=progress, stop=stop)
         stats = _merge(job, work, merger, outputs, progress=progress, stop=stop)
         _tell(after_run(plan, stats.presence_max))
         report = _report(str(scene), work, merger, outputs, stats, tuple(warnings))
@@ -196,7 +157,7 @@ def segment_part(
     )
     with (
         collected_warnings() as warnings,
-        _made(folder),
+        made(folder),
         _begun(scene, expression, options, run, predictor) as (work, predictor, _),
     ):
         n_shards = len(work.plan.shards)
@@ -206,9 +167,9 @@ def segment_part(
         if shards:
             with locked(folder, own):
                 job.tidy(shards)
-                _check_space(job, work, outputs, shards)
+                check_space(job, work, outputs, shards)
                 _tell(before_run(work.plan, predictor))
-                _compute(
+                have_computed(
                     *(job, work, shards, options, run, predictor),
                     progress=progress or _silent,
                     stop=stop,
@@ -261,7 +222,7 @@ def merge_job(
     outputs.check([])
     with (
         collected_warnings() as warnings,
-        _made(folder),
+        made(folder),
         reopened(job) as work,
         locked(folder, range(len(job.shards))),
     ):
@@ -299,110 +260,6 @@ def _begun(
         yield plan_run(whole, part, expression, model, options), predictor, load_seconds
 
 
-@contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """A folder, which is removed again if it is empty in the end."""
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as err:
-        raise OutputError(f"{folder}: cannot be made ({err.strerror or err})") from err
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            folder.rmdir()
-
-
-@contextmanager
-def _held(folder: Path, work: Work, outputs: Outputs, run: RunOptions) -> Iterator[Job]:
-    """The job of a whole run, begun or gone on with; removed when it has served."""
-    everything = range(len(work.plan.shards))
-    with locked(folder, everything):
-        if run.existing == "restart":
-            clear(folder)
-        job = Job.begin(folder, work.plan, outputs)
-        try:
-            job.tidy(job.shards)
-            _check_space(job, work, outputs, job.shards)
-            yield job
-        except BaseException as err:
-            done = len(job.done())
-            if not done:
-                with suppress(OutputError):  # the other error is the one to tell
-                    clear(folder)
-                raise
-            if isinstance(err, RrsisError):
-                raise type(err)(
-                    f"{err}; {done} of {len(job.shards)} shards are kept in {folder}, "
-                    "to go on with by --resume"
-                ) from err
-            raise
-        if not run.keep_job and not any(stats.failed for stats in job.done().values()):
-            clear(folder)
-
-
-def _check_space(job: Job, work: Work, outputs: Outputs, shards: Sequence[Shard]) -> None:
-    info = work.plan.scene
-    n_missing = info.width * sum(shard.n_rows for shard in job.missing(shards))
-    outputs.check_space(info.width * info.height, n_missing=n_missing)
-
-
-def _compute(
-    job: Job,
-    work: Work,
-    shards: Sequence[Shard],
-    options: SegmentOptions,
-    run: RunOptions,
-    predictor: WindowPredictor,
-    *,
-    progress: Progress,
-    stop: Callable[[], bool],
-) -> None:
-    """Have the missing ones among some shards computed, by whoever is to do it."""
-    total = n_windows(work.plan, shards)
-    missing = job.missing(shards)
-    done = total - n_windows(work.plan, missing)
-    progress("windows", done, total)
-
-    def count_row() -> None:
-        nonlocal done
-        done += work.plan.grid.n_cols
-        progress("windows", done, total)
-
-    def count_shards() -> None:
-        progress("windows", total - n_windows(work.plan, job.missing(shards)), total)
-
-    if not missing:
-        return
-    if run.is_alone:
-        eyes = Eyes(predictor, predictor.encode(work.plan.expression))
-        compute(
-            *(job, work, eyes, missing),
-            batch_size=options.batch_size,
-            on_window_row=count_row,
-            stop=stop,
-        )
-        return
-    own = predictor if getattr(predictor, "bundle", None) is None else None
-    names = {str(dtype).removeprefix("torch."): name for name, dtype in DTYPES.items()}
-    dtype = names.get(work.plan.model.dtype, options.dtype)
-    options = replace(options, dtype=dtype, model=absolute(options.model))
-    if run.scheduler is None:
-        run_workers(
-            *(job, missing, options, run.workers),
-            predictor=own,
-            on_progress=count_shards,
-            stop=stop,
-        )
-    else:
-        run_on_cluster(
-            *(job, missing, options, run.scheduler),
-            predictor=own,
-            on_progress=count_shards,
-            stop=stop,
-        )
-
-
 def _merge(
     job: Job,
     work: Work,
@@ -434,9 +291,9 @@ def _merge(
     progress("outputs", len(steps), len(steps))
     if stats.failed:
         logger.warning(
-            "%d windows could not be done, such as that at row %d, column %d (%s); their pixels "
-            "are without data (255) in the rasters, and no object is known there",
-            len(stats.failed),
+            "%s could not be done, such as that at row %d, column %d (%s): the pixels are without "
+            "data (255) in the rasters, and no object is known there",
+            count_of(stats.failed),
             stats.failed[0].row_start,
             stats.failed[0].col_start,
             stats.failed[0].reason,

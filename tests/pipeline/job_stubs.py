@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pipeline_stubs import RedPredictor, StubOutput
 
+from rrsis_geo.pipeline.engines import RunOptions
 from rrsis_geo.pipeline.outputs import Outputs
 from rrsis_geo.pipeline.plan import SegmentOptions
 from rrsis_geo.pipeline.report import PartReport, SegmentReport
-from rrsis_geo.pipeline.segment import RunOptions, segment_part, segment_scene
+from rrsis_geo.pipeline.segment import segment_part, segment_scene
 
 EXPRESSION = "red discs"
 OPTIONS = SegmentOptions(overlap_px=16, rows_per_shard=512)
@@ -38,6 +39,21 @@ class DyingPredictor(RedPredictor):
         return super().logits(images, words)
 
 
+class SleepingPredictor(RedPredictor):
+    """Writes down who it is, and takes its time."""
+
+    def __init__(self, told: Path) -> None:
+        super().__init__(restless=True)
+        self.told = told
+
+    def logits(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+        part = self.told.with_suffix(f".{os.getpid()}")
+        part.write_text(str(os.getpid()))
+        part.replace(self.told)
+        time.sleep(3600)
+        return super().logits(images, words)
+
+
 class StubbornPredictor(RedPredictor):
     """Fails on windows with a mark in them, so many times."""
 
@@ -54,7 +70,8 @@ class StubbornPredictor(RedPredictor):
 
 
 # Manifests tell models without a bundle by their names: these are to pass for the one they imitate.
-DyingPredictor.__name__ = StubbornPredictor.__name__ = RedPredictor.__name__
+for imitator in (DyingPredictor, SleepingPredictor, StubbornPredictor):
+    imitator.__name__ = RedPredictor.__name__
 
 
 def is_marked(images: NDArray[np.uint8]) -> NDArray[np.bool_]:

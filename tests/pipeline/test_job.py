@@ -16,9 +16,10 @@ from pipeline_stubs import RedPredictor
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
 from rrsis_geo.geo.windows import Shard
+from rrsis_geo.pipeline.engines import RunOptions
 from rrsis_geo.pipeline.job import Job, differences, numbers
 from rrsis_geo.pipeline.outputs import Outputs
-from rrsis_geo.pipeline.segment import RunOptions, merge_job, segment_scene
+from rrsis_geo.pipeline.segment import merge_job, segment_scene
 
 MakeScene = Callable[..., Path]
 

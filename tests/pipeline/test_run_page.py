@@ -3,10 +3,11 @@ from pathlib import Path
 
 from pipeline_stubs import RedPredictor, blobs
 
+from rrsis_geo.pipeline.engines import RunOptions
 from rrsis_geo.pipeline.job import job_path
 from rrsis_geo.pipeline.outputs import Outputs
 from rrsis_geo.pipeline.plan import SegmentOptions
-from rrsis_geo.pipeline.segment import RunOptions, merge_job, segment_scene
+from rrsis_geo.pipeline.segment import merge_job, segment_scene
 
 
 def test_a_run_and_its_merge_tell_the_same_of_it(

@@ -1,11 +1,21 @@
 """Several processes on one job: the same result, also where one of them dies."""
 
+import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from job_stubs import DyingPredictor, Scenario, marked, same
+from job_stubs import (
+    DyingPredictor,
+    Scenario,
+    SleepingPredictor,
+    ended,
+    in_child,
+    marked,
+    same,
+)
 from pipeline_stubs import RedPredictor, blobs
 
 from rrsis_geo.errors import DeviceError, InputError, Stopped
@@ -94,6 +104,35 @@ def test_errors_of_workers_are_the_runs(scene: Path, tmp_path: Path) -> None:
     scene.unlink()
     with pytest.raises(InputError, match="no such file"):
         run_workers(job, job.missing(), SegmentOptions(), 2, predictor=RedPredictor(restless=True))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_workers_end_with_the_process_that_started_them(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    told = tmp_path / "pid"
+    pid = in_child(lambda: run.run(predictor=SleepingPredictor(told), workers=1 + 1))
+    wait_for(told.exists)
+    worker = int(told.read_text())
+    assert ended(pid, kill_after=0) == -signal.SIGKILL
+    wait_for(lambda: not is_running(worker))
+    run.run("resume")
+    assert run.result()
+
+
+def wait_for(state: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not state():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process that nobody of ours waits for is there, and not dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.mark.slow

@@ -1,0 +1,61 @@
+"""Begin the job of a run or go on with it, and decide in the end whether its folder stays."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rrsis_geo.errors import OutputError, RrsisError
+from rrsis_geo.geo.windows import Shard
+from rrsis_geo.pipeline.engines import RunOptions
+from rrsis_geo.pipeline.job import Job, clear
+from rrsis_geo.pipeline.lock import locked
+from rrsis_geo.pipeline.outputs import Outputs
+from rrsis_geo.pipeline.prepare import Work
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """A folder, which is removed again if it is empty in the end."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as err:
+        raise OutputError(f"{folder}: cannot be made ({err.strerror or err})") from err
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+@contextmanager
+def held(folder: Path, work: Work, outputs: Outputs, run: RunOptions) -> Iterator[Job]:
+    """The job of a whole run, begun or gone on with; removed when it has served."""
+    everything = range(len(work.plan.shards))
+    with locked(folder, everything):
+        if run.existing == "restart":
+            clear(folder)
+        job = Job.begin(folder, work.plan, outputs)
+        try:
+            job.tidy(job.shards)
+            check_space(job, work, outputs, job.shards)
+            yield job
+        except BaseException as err:
+            done = len(job.done())
+            if not done:
+                with suppress(OutputError):  # the other error is the one to tell
+                    clear(folder)
+                raise
+            if isinstance(err, RrsisError):
+                raise type(err)(
+                    f"{err}; {done} of {len(job.shards)} shards are kept in {folder}, "
+                    "to go on with by --resume"
+                ) from err
+            raise
+        if not run.keep_job and not any(stats.failed for stats in job.done().values()):
+            clear(folder)
+
+
+def check_space(job: Job, work: Work, outputs: Outputs, shards: Sequence[Shard]) -> None:
+    info = work.plan.scene
+    n_missing = info.width * sum(shard.n_rows for shard in job.missing(shards))
+    outputs.check_space(info.width * info.height, n_missing=n_missing)
