@@ -186,7 +186,7 @@ def segment_part(
 
 
 def merge_job(
-    folder: Path,
+    folder: str | Path,
     *,
     overwrite: bool = False,
     keep_job: bool = False,
@@ -211,6 +211,7 @@ def merge_job(
         Stopped: `stop` said so.
     """
     started = time.perf_counter()
+    folder = Path(folder)
     job = Job.open(folder)
     missing = job.missing()
     if missing:

@@ -234,7 +234,7 @@ def test_parts_are_computed_apart_and_merged(
         assert part.shards == (number, number)
         assert part.job == run.job
     assert part.missing == 0
-    report = merge_job(run.job)
+    report = merge_job(str(run.job))
     assert same(run.result(), calm.result())
     assert replace(report, seconds=0, load_seconds=0, network_seconds=0, outputs={}) == replace(
         everything, seconds=0, load_seconds=0, network_seconds=0, outputs={}
