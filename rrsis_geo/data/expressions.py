@@ -51,7 +51,7 @@ KIND_WEIGHTS: Final[Mapping[str, float]] = {
 }
 """Kind of expression -> its share of the samples."""
 
-_ON_FIRST: Final = 0.6
+_ON_FIRST: Final = 0.8
 """How often what a thing is on is said rather than another relation, where labels tell it."""
 
 MAX_INDIVIDUALS: Final = {"tree": 5}
