@@ -109,7 +109,10 @@ def decode_segmentation(
         runs = [_as_runs(part, shape) for part in parts]
         if len({tuple(item["size"]) for item in runs}) > 1:
             raise ValueError("its parts are of different sizes")
-        return np.asarray(coco_mask.decode(runs).any(2), bool)  # [H, W, parts] -> [H, W]
+        mask = np.zeros(tuple(runs[0]["size"]), np.bool_)
+        for item in runs:
+            mask |= coco_mask.decode([item])[..., 0].astype(bool)
+        return mask
     except (ValueError, TypeError, KeyError, IndexError, OverflowError) as err:
         raise InputError(f"{where}: the segmentation cannot be decoded: {err}") from err
 

@@ -12,11 +12,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from rrsis_geo.data.candidates import OUTLINE
 from rrsis_geo.data.crops import CropBox, crop_labelled, plan_crop
 from rrsis_geo.data.expressions import KIND_WEIGHTS, Written, write_expression
+from rrsis_geo.data.files import decode_segmentation, path_inside
 from rrsis_geo.data.lexicon import COLOURLESS, GROUND, WHOLE_ONLY, kinds_of
 from rrsis_geo.data.sample import Instance, LabelledImage, Sample
 from rrsis_geo.data.sources import SOURCE_RULES, complete_categories, parse_gsd_m
@@ -187,7 +187,7 @@ def _record(
     if rule is not None and false_colour and rule.false_colour_gsd_m is not None:
         gsd_m = rule.false_colour_gsd_m
     return _Record(
-        path=image_dir / entry["file_name"],
+        path=path_inside(image_dir, entry["file_name"], str(image_dir)),
         height=entry["height"],
         width=entry["width"],
         source=source,
@@ -205,21 +205,28 @@ def _record(
 
 
 def _decode(category: str, segmentation: Any, is_box: bool, record: _Record) -> Instance | None:
-    """An instance cut to its box; None where the mask is empty."""
-    if isinstance(segmentation, list):
-        runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, record.height, record.width))
-    elif isinstance(segmentation["counts"], list):
-        runs = coco_mask.frPyObjects(segmentation, record.height, record.width)
-    else:
-        runs = segmentation
-    left, top, width, height = (int(value) for value in coco_mask.toBbox(runs))
-    if not width or not height:
+    """An instance cut to its box; None where the mask is empty.
+
+    Raises:
+        InputError: the segmentation is damaged.
+    """
+    if segmentation == []:
         return None
-    mask = coco_mask.decode(runs)[top : top + height, left : left + width]
+    shape = record.height, record.width
+    whole = decode_segmentation(segmentation, shape, f"instances of {record.path}")
+    if whole.shape != shape:
+        raise InputError(
+            f"instances of {record.path}: a mask is {whole.shape[1]} x {whole.shape[0]} pixels, "
+            f"the image {record.width} x {record.height}"
+        )
+    rows, cols = np.flatnonzero(whole.any(axis=1)), np.flatnonzero(whole.any(axis=0))
+    if not len(rows):
+        return None
+    top, left = int(rows[0]), int(cols[0])
+    height, width = int(rows[-1]) + 1 - top, int(cols[-1]) + 1 - left
+    mask = whole[top : top + height, left : left + width]
     attributes = {OUTLINE: "box"} if is_box else {}
-    return Instance(
-        category, (top, left, height, width), np.ascontiguousarray(mask, bool), attributes
-    )
+    return Instance(category, (top, left, height, width), mask.copy(), attributes)
 
 
 class ReferringInstances:

@@ -6,16 +6,17 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import shapely
-from pyogrio.errors import DataSourceError
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.windows import Window
 from shapely.affinity import affine_transform
+from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.scene import Area, SceneInfo
+from rrsis_geo.geo.vector_in import all_finite, read_vectors
 
 _EDGE_PARTS = 256
 """Into how many pieces edges of another CRS are cut before they are projected, for they bend."""
@@ -30,13 +31,14 @@ def read_aoi(path: str | Path) -> gpd.GeoSeries:
     Raises:
         InputError: no such file, not vector data, or no polygon in it.
     """
-    if not Path(path).exists():
-        raise InputError(f"{path}: no such file")
+    series = read_vectors(path).geometry
+    series = series[~(series.is_empty | series.isna())]
+    if not all_finite(series.to_numpy()).all():
+        raise InputError(f"{path}: holds coordinates that are no numbers; repair it")
     try:
-        series = gpd.read_file(path).geometry
-    except (DataSourceError, AttributeError) as err:
-        raise InputError(f"{path}: not vector data that GDAL can read ({err})") from err
-    series = series[~(series.is_empty | series.isna())].make_valid()
+        series = series.make_valid()
+    except ShapelyError as err:
+        raise InputError(f"{path}: its polygons cannot be made valid ({err})") from err
     series = series[shapely.area(series.to_numpy()) > 0]
     if series.empty:
         raise InputError(f"{path}: holds no polygon, so it bounds no area")
@@ -52,9 +54,11 @@ def aoi_area(info: SceneInfo, path: str | Path) -> Area:
         InputError: as ``read_aoi``, or no overlap with the scene.
     """
     series = read_aoi(path)
-    polygon = shapely.union_all(series.to_numpy())
     crs = None if series.crs is None else CRS.from_wkt(series.crs.to_wkt())
-    return area_of(info, polygon, crs, str(path))
+    try:
+        return area_of(info, shapely.union_all(series.to_numpy()), crs, str(path))
+    except ShapelyError as err:
+        raise InputError(f"{path}: its polygons cannot be worked with ({err})") from err
 
 
 def bbox_area(

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pyogrio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.features import geometry_mask
 from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
@@ -19,6 +17,7 @@ from shapely.geometry.base import BaseGeometry
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.geo.rows import ModelGrid
 from rrsis_geo.geo.scene import SceneInfo
+from rrsis_geo.geo.vector_in import all_finite, list_layers, read_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -173,22 +172,12 @@ def burn_shape(shape: BaseGeometry, window: Window) -> NDArray[np.bool_]:
 
 
 def _read_table(path: str | Path, columns: LabelColumns) -> gpd.GeoDataFrame:
-    plain = "://" not in str(path) and not str(path).startswith("/vsi")
-    if plain and not Path(path).exists():
-        raise InputError(f"{path}: no such file")
-    try:
-        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
-        if columns.layer is None and len(layers) > 1:
-            raise ConfigError(f"{path}: has several layers; name one: --layer {', '.join(layers)}")
-        table = gpd.read_file(path, layer=columns.layer)
-    except DataLayerError as err:
-        raise ConfigError(
-            f"{path}: has no layer {columns.layer!r}; it has {', '.join(layers)}"
-        ) from err
-    except DataSourceError as err:
-        raise InputError(f"{path}: not vector data that GDAL can read ({err})") from err
-    if not isinstance(table, gpd.GeoDataFrame):
-        raise InputError(f"{path}: holds a table without geometries, so its labels have no place")
+    layers = list_layers(path)
+    if columns.layer is None and len(layers) > 1:
+        raise ConfigError(f"{path}: has several layers; name one: --layer {', '.join(layers)}")
+    if columns.layer is not None and columns.layer not in layers:
+        raise ConfigError(f"{path}: has no layer {columns.layer!r}; it has {', '.join(layers)}")
+    table = read_vectors(path, layer=columns.layer)
     for name in columns.named():
         if name not in table.columns:
             there = ", ".join(str(known) for known in table.columns if known != "geometry")
@@ -255,7 +244,7 @@ def _to_scene(table: gpd.GeoDataFrame, info: SceneInfo, path: str | Path) -> NDA
     shapes: NDArray[np.object_] = series.to_numpy().copy()
     present = ~shapely.is_missing(shapes) & ~shapely.is_empty(shapes)
     bounds = shapely.bounds(shapes)
-    shapes[~present | ~np.isfinite(bounds).all(axis=1)] = None
+    shapes[~present | ~np.isfinite(bounds).all(axis=1) | ~all_finite(shapes)] = None
     return shapes
 
 

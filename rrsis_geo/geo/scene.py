@@ -4,6 +4,7 @@ A dataset of GDAL must not be used by two threads at once: one reading thread a 
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 
 _BURN_SHAPE = 256, 4096
+
+_FURTHEST = 1e12
+"""No coordinate is larger: squares of it are still numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +204,12 @@ def _check_georeference(
     """Refuse what has no place on the ground."""
     if dataset.transform.is_degenerate:
         raise InputError(f"{path}: its transform maps every pixel onto a line; assign a right one")
+    if not _tells_pixels_apart(dataset.transform, dataset.shape):
+        place = ", ".join(f"{value:g}" for value in dataset.transform[:6])
+        raise InputError(
+            f"{path}: its transform ({place}) gives no places that can be told apart; assign a "
+            'right one with "rio edit-info --transform"'
+        )
     if allow_no_crs:
         return
     if dataset.crs is not None and not dataset.transform.is_identity:
@@ -219,6 +229,15 @@ def _check_georeference(
         f'{path}: no CRS; assign one with "rio edit-info --crs EPSG:...", '
         "or work in pixels with --allow-no-crs"
     )
+
+
+def _tells_pixels_apart(transform: Affine, shape: tuple[int, int]) -> bool:
+    """Whether every corner of a pixel has coordinates, and neighbours have different ones."""
+    height, width = shape
+    corners = [(0, 0), (width, 0), (0, height), (width, height)]
+    furthest = max(abs(value) for corner in corners for value in transform @ corner)
+    step = math.sqrt(abs(transform.determinant))
+    return math.isfinite(furthest) and furthest < _FURTHEST and step > 4 * math.ulp(furthest)
 
 
 class Scene:

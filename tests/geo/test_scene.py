@@ -1,3 +1,4 @@
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -204,3 +205,18 @@ def test_real_scenes(name: str, gsd_m: float) -> None:
         assert scene.info.gsd_m == pytest.approx(gsd_m, rel=0.01)
         assert scene.info.validity == "all"
         assert scene.info.bands == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        Affine(0.5, 0, math.nan, 0, -0.5, 0),
+        Affine(0.5, 0, 0, 0, -0.5, math.inf),
+        Affine(1e300, 0, 0, 0, -1e300, 0),
+        Affine(1e-12, 0, 5e5, 0, -1e-12, 5e6),
+    ],
+    ids=str,
+)
+def test_places_that_are_none_are_refused(make_scene: Callable[..., Path], place: Affine) -> None:
+    with pytest.raises(InputError, match="gives no places that can be told apart"):
+        open_scene(make_scene(transform=place))
