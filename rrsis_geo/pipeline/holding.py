@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rrsis_geo.errors import OutputError, RrsisError
+from rrsis_geo.errors import OutputError, RrsisError, Stopped
 from rrsis_geo.geo.windows import Shard
 from rrsis_geo.pipeline.engines import RunOptions
 from rrsis_geo.pipeline.job import Job, clear
@@ -46,9 +46,9 @@ def held(folder: Path, work: Work, outputs: Outputs, run: RunOptions) -> Iterato
                     clear(folder)
                 raise
             if isinstance(err, RrsisError):
+                hint = "" if isinstance(err, Stopped) else ", to go on with by --resume"
                 raise type(err)(
-                    f"{err}; {done} of {len(job.shards)} shards are kept in {folder}, "
-                    "to go on with by --resume"
+                    f"{err}; {done} of {len(job.shards)} shards are kept in {folder}{hint}"
                 ) from err
             raise
         if not run.keep_job and not any(stats.failed for stats in job.done().values()):
