@@ -27,7 +27,7 @@ import rasterio
 import shapely
 import tiny_net
 from affine import Affine
-from conftest import write_scene
+from conftest import smooth_content, write_scene
 from PIL import Image
 from pipeline_stubs import RedPredictor, blobs
 from safetensors.torch import load_file, save_file
@@ -184,7 +184,9 @@ def vrt(path: Path, rng: Rng) -> None:
         sides = (["150", "120"], ["2000000000", "120"], ["2000000", "1000000"], ["3", "2000000000"])
         side = sides[int(rng.integers(4))]
         source = some_scene(path.with_name("real.tif"), rng).name
-    kind = str(rng.choice(["Byte", "CFloat64", "Nonsense", "Float32"]))
+    if rng.random() < 0.4:
+        place = "5e5,.5,0,52e5,0,-.5"
+    kind = str(rng.choice(["Byte", "Byte", "CFloat64", "Nonsense", "Float32"]))
     bands = "".join(
         f'<VRTRasterBand dataType="{kind}" band="{k}"><SimpleSource>'
         f'<SourceFilename relativeToVRT="1">{source}</SourceFilename>'
@@ -206,6 +208,17 @@ def no_raster(path: Path, rng: Rng) -> None:
 
 def harmed_scene(path: Path, rng: Rng) -> None:
     harm(some_scene(path, rng), rng)
+
+
+def harmed_probability(path: Path, rng: Rng) -> None:
+    kind = "float32" if rng.random() < 0.5 else "uint8"
+    scale = 0.004 if kind == "float32" else 1
+    write_scene(path, 120, 150, bands=1, dtype=kind, content=smooth_content, scale=scale)
+    if kind == "uint8":
+        with rasterio.open(path, "r+") as dataset:
+            dataset.scales = (0.004,)
+    if rng.random() < 0.8:
+        harm(path, rng)
 
 
 RASTERS = (
@@ -494,7 +507,7 @@ def triplets(folder: Path, seed: int) -> None:
 def probability(folder: Path, seed: int) -> None:
     rng = np.random.default_rng([6, seed])
     path = folder / "p.tif"
-    makers = (harmed_scene, strange_place, strange_size, huge, vrt)
+    makers = (harmed_probability, harmed_probability, strange_place, strange_size, huge, vrt)
     makers[seed % len(makers)](path, rng)
     if path.with_suffix(".vrt").exists():
         path = path.with_suffix(".vrt")

@@ -12,13 +12,11 @@ from rrsis_geo.geo.pixels import CACHE_MB
 from rrsis_geo.geo.radiometry import measure_stretch
 from rrsis_geo.geo.scene import SceneInfo, open_scene
 from rrsis_geo.images import ImageSpec
-from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions, make_plan
+from rrsis_geo.pipeline.plan import BYTES_PER_ROW_PX, ModelFacts, SegmentOptions, make_plan
 from rrsis_geo.pipeline.prepare import part_of
 
 SECONDS_PER_WINDOW = 0.15
 """Of a network of the size of btdnet-lite on two processor cores, where its card does not say."""
-BYTES_PER_ROW_PX = 30
-"""Held for each pixel of a row of windows: its colours three times, sums, logits, masks."""
 
 BANDS_BY = {
     "option": "as chosen",

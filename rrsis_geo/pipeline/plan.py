@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from rrsis_geo import __version__
-from rrsis_geo.errors import ConfigError
+from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.geo.radiometry import Stretch
 from rrsis_geo.geo.rows import ModelGrid, model_grid
 from rrsis_geo.geo.scene import SceneInfo
@@ -29,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 SAME_GSD = 0.02
 """Ground pixels that differ by less than this share are taken for equal."""
+MOST_SIDE_PX = 2**24
+"""Rows or columns of a part of a scene that is worked on: 1600 km at 10 cm."""
+BYTES_PER_ROW_PX = 30
+"""Held for each pixel of a row of windows: its colours three times, sums, logits, masks."""
 SHARD_PX = 2**25
 """Output pixels of a shard, about: half a minute of a small network's work on a processor, which is
 what an interruption may cost. Shards that follow each other share their window rows, so that it
@@ -289,7 +294,9 @@ def make_plan(
 
     Raises:
         ConfigError: options that do not fit the scene or the model.
+        InputError: the scene is larger than any, or wider than this machine's memory allows.
     """
+    check_size(scene)
     model_px = model_grid(scene, working_gsd_m(scene, model.image, options))
     grid = WindowGrid(
         height=model_px.height,
@@ -297,6 +304,7 @@ def make_plan(
         size_px=model.image.size_px,
         overlap_px=options.overlap_px,
     )
+    _check_memory(scene, grid)
     rows = options.rows_per_shard or _rows_per_shard(scene)
     return Plan(
         scene=scene,
@@ -308,6 +316,33 @@ def make_plan(
         grid=grid,
         shards=tuple(plan_shards(grid, rows, scene_height=scene.height)),
     )
+
+
+def check_size(scene: SceneInfo) -> None:
+    """Refuse what is larger than any scene, most likely by a damaged header.
+
+    Raises:
+        InputError: it is.
+    """
+    if max(scene.shape) > MOST_SIDE_PX:
+        raise InputError(
+            f"{scene.path}: {scene.width} x {scene.height} pixels are too many for one run; is it "
+            "damaged? If not, work on a part of it: --bbox or --aoi"
+        )
+
+
+def _check_memory(scene: SceneInfo, grid: WindowGrid) -> None:
+    """Refuse a row of windows that is larger than the memory of this machine."""
+    if not hasattr(os, "sysconf"):
+        return
+    needed = BYTES_PER_ROW_PX * grid.size_px * grid.padded_width
+    present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > present:
+        raise InputError(
+            f"{scene.path}: {scene.width} pixels are too wide: a row of windows needs about "
+            f"{needed / 2**30:.0f} GiB of memory, this machine has {present / 2**30:.0f}; "
+            "work on parts of it, side by side: --bbox"
+        )
 
 
 def _rows_per_shard(scene: SceneInfo) -> int:

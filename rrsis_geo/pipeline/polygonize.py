@@ -30,7 +30,7 @@ from rrsis_geo.geo.windows import BLOCK_PX
 from rrsis_geo.pipeline.layer import ObjectWriter, known_area, scene_painter
 from rrsis_geo.pipeline.outputs import Outputs
 from rrsis_geo.pipeline.page import RunFacts, write_page
-from rrsis_geo.pipeline.plan import SegmentOptions, absolute
+from rrsis_geo.pipeline.plan import SegmentOptions, absolute, check_size
 from rrsis_geo.pipeline.report import collected_warnings
 
 Progress = Callable[[str, int, int], None]
@@ -110,6 +110,7 @@ def polygonize(
         open_scene(probability, bands=[1], allow_no_crs=True) as raster,
     ):
         info, tags = raster.info, raster.reader.dataset.tags()
+        check_size(info)
         expression = expression or tags.get("expression")
         if not expression:
             raise ConfigError(f"{probability}: does not say what it shows; give the EXPRESSION too")
@@ -185,7 +186,9 @@ def _objects(
                     tags={"software": f"rrsis-geo {__version__}", **kept},
                 )
             )
-        n_rows = max(BAND_PX // info.width // BLOCK_PX, 1) * BLOCK_PX
+        n_rows = max(BAND_PX // info.width, 1)
+        if n_rows > BLOCK_PX:
+            n_rows -= n_rows % BLOCK_PX  # so that no block is read twice
         for row in range(0, info.height, n_rows):
             progress("rows", row, info.height)
             window = Window(0, row, info.width, min(n_rows, info.height - row))

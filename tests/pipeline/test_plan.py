@@ -1,6 +1,7 @@
 """Options are checked, ground pixels chosen, and a hash names the result."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rrsis_geo.errors import ConfigError
+from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.geo.radiometry import Stretch
 from rrsis_geo.geo.scene import SceneInfo, open_scene
 from rrsis_geo.images import ImageSpec
@@ -130,3 +131,15 @@ def test_provenance_is_json(info: SceneInfo) -> None:
     assert record["scene"]["nodata"] == "nan"
     assert record["plan_hash"] == plan.hash
     assert record["shards"][0]["row_start"] == 0
+
+
+def test_what_is_larger_than_any_scene_is_refused(
+    info: SceneInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size in ({"height": 2**31}, {"width": 2_000_000_000}):
+        with pytest.raises(InputError, match="too many for one run; is it damaged"):
+            plan_of(replace(info, **size))
+    monkeypatch.setattr(os, "sysconf", lambda name: 2**15)  # a machine of one GiB
+    plan_of(info)
+    with pytest.raises(InputError, match=r"a row of windows needs about \d+ GiB"):
+        plan_of(replace(info, width=2_000_000))
