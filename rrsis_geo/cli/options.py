@@ -123,6 +123,14 @@ ReportOption = Annotated[
         rich_help_panel="Result",
     ),
 ]
+WindowsLayerOption = Annotated[
+    bool,
+    typer.Option(
+        "--windows-layer",
+        help="Also a layer of the windows in the GeoPackage: what was said of each.",
+        rich_help_panel="Result",
+    ),
+]
 FromProbabilityOption = Annotated[
     str | None,
     typer.Option(

@@ -30,6 +30,7 @@ from rrsis_geo.cli.options import (
     QuietOption,
     ReportOption,
     VerboseOption,
+    WindowsLayerOption,
     parse_bands,
     parse_bbox,
 )
@@ -104,6 +105,7 @@ def segment(
     probability: ProbabilityOption = None,
     preview: PreviewOption = None,
     report: ReportOption = None,
+    windows_layer: WindowsLayerOption = False,
     from_probability: FromProbabilityOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing output.", rich_help_panel="Result")
@@ -196,6 +198,7 @@ def segment(
         preview=preview,
         report=report,
         overwrite=overwrite,
+        windows_layer=windows_layer,
     )
     if from_probability is not None:
         from rrsis_geo.pipeline.polygonize import polygonize

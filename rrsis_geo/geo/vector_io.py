@@ -92,10 +92,10 @@ def layer_name(expression: str) -> str:
     """An expression as the name of a layer: ASCII letters, digits and underscores, 60 at most."""
     text = unicodedata.normalize("NFKD", expression).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60].rstrip("_")
-    # GeoPackage and SQLite keep these for themselves.
+    # GeoPackage and SQLite keep these for themselves, and one is our layer of windows.
     return (
         f"objects_{slug}"
-        if re.match(r"(gpkg|sqlite|rtree|layer_styles)", slug)
+        if re.match(r"(gpkg|sqlite|rtree|layer_styles|windows$)", slug)
         else (slug or "objects")
     )
 
@@ -108,6 +108,7 @@ def write_layer(
     expression: str,
     provenance: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    extend: Callable[[Path], None] | None = None,
 ) -> int:
     """Write one layer of polygons, in the format that the suffix of `path` names.
 
@@ -121,6 +122,7 @@ def write_layer(
         expression: what was looked for; names and describes the layer.
         provenance: ready for JSON; kept in GeoPackage and GeoParquet.
         overwrite: replace the whole file if there is one.
+        extend: adds to the file what else it is to hold, before it is put in place.
 
     Returns:
         How many features were written.
@@ -140,6 +142,8 @@ def write_layer(
     with staged(path, overwrite=overwrite) as part:
         try:
             _WRITERS[path.suffix.lower()](part, rows, layer)
+            if extend is not None:
+                extend(part)
         except _FOREIGN_ERRORS as err:
             if rows.error is not None:
                 raise rows.error from None

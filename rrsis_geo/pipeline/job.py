@@ -242,6 +242,7 @@ def manifest_of(plan: Plan, outputs: Outputs) -> dict[str, Any]:
         },
         **plan.to_dict(),
         "outputs": {name: str(path.absolute()) for name, path in outputs.files().items()},
+        "windows_layer": outputs.windows_layer,
     }
     value: dict[str, Any] = json.loads(json.dumps(record))
     return value
@@ -250,7 +251,9 @@ def manifest_of(plan: Plan, outputs: Outputs) -> dict[str, Any]:
 def outputs_of(record: Mapping[str, Any], *, overwrite: bool = False) -> Outputs:
     """The outputs that a manifest names."""
     paths = {name: Path(path) for name, path in record["outputs"].items()}
-    return Outputs(**paths, overwrite=overwrite)
+    return Outputs(
+        **paths, overwrite=overwrite, windows_layer=bool(record.get("windows_layer", False))
+    )
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

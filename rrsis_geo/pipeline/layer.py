@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,11 @@ class ObjectWriter:
         features: Iterable[Features],
         provenance: Mapping[str, Any],
         painter: PreviewPainter | None,
+        extend: Callable[[Path], None] | None = None,
     ) -> None:
         """Write the polygons; draw them with the painter, which must be given if one is needed.
+
+        `extend` adds to the file of the polygons what else it is to hold.
 
         Raises:
             OutputError: the layer or the picture cannot be written.
@@ -67,6 +71,7 @@ class ObjectWriter:
             expression=self._expression,
             provenance=provenance,
             overwrite=outputs.overwrite,
+            extend=extend,
         )
         if painter is not None and outputs.preview is not None:
             painter.save(outputs.preview, self._expression, overwrite=outputs.overwrite)

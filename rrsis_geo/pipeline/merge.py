@@ -2,16 +2,20 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import rasterio
 from rasterio.windows import Window
 
 from rrsis_geo.geo.features import make_features
 from rrsis_geo.geo.masks import Kind, RasterWriter
+from rrsis_geo.geo.measure import as_proj
 from rrsis_geo.geo.pixels import geo_env
 from rrsis_geo.geo.scene import Scene
 from rrsis_geo.geo.vectorize import merge_shards
 from rrsis_geo.geo.windows import BLOCK_PX
+from rrsis_geo.geo.windows_layer import WindowScore, append_windows
+from rrsis_geo.pipeline.advice import probability
 from rrsis_geo.pipeline.failures import FailedWindow
 from rrsis_geo.pipeline.layer import ObjectWriter, scene_painter
 from rrsis_geo.pipeline.outputs import Outputs
@@ -52,12 +56,18 @@ class Merger:
             simplify_m=options.simplify_m,
         )
 
-    def write_layer(self, scene: Scene, failed: Sequence[FailedWindow] = ()) -> None:
+    def write_layer(
+        self,
+        scene: Scene,
+        failed: Sequence[FailedWindow] = (),
+        scores: Sequence[tuple[int, int, float | None, float]] = (),
+    ) -> None:
         """Write the polygons: joined across shards, filtered, measured and numbered; draw them too.
 
         Args:
             scene: the part that was worked on, for the picture's background.
             failed: windows that hold no result, which the layer's provenance tells.
+            scores: of the windows that the network saw, see `ShardStats`.
 
         Raises:
             OutputError: the layer or the picture cannot be written.
@@ -65,7 +75,14 @@ class Merger:
         plan, objects = self._plan, self.objects
         painter = scene_painter(scene, plan.stretch) if objects.needs_picture else None
         told = {"failed_windows": [window.to_dict() for window in failed]} if failed else {}
-        objects.write(self._features, {**plan.provenance(), **told}, painter)
+        extend = None
+        if self._outputs.windows_layer:
+            windows = window_scores(plan, scores, failed)
+            crs = None if plan.scene.crs is None else as_proj(plan.scene.crs)
+            extend = partial(
+                append_windows, scores=windows, transform=plan.scene.transform, crs=crs
+            )
+        objects.write(self._features, {**plan.provenance(), **told}, painter, extend)
 
     def write_raster(self, kind: Kind) -> None:
         """Write one raster of the shards', with overviews.
@@ -82,3 +99,31 @@ class Merger:
                         n_rows = min(ROWS_AT_ONCE, shard.n_rows - row)
                         window = Window(0, row, scene.width, n_rows)
                         writer.write_band(shard.row_start + row, dataset.read(1, window=window))
+
+
+def window_scores(
+    plan: Plan,
+    scores: Sequence[tuple[int, int, float | None, float]],
+    failed: Sequence[FailedWindow],
+) -> list[WindowScore]:
+    """All windows of a plan, in reading order: seen, failed, and the others, which were skipped."""
+    seen = {(row_i, col_j): (presence, most) for row_i, col_j, presence, most in scores}
+    lost = {(window.window_row, window.window_col): window.reason for window in failed}
+    height, width = plan.scene.shape
+    found = []
+    for row_i in range(plan.grid.n_rows):
+        for col_j in range(plan.grid.n_cols):
+            place, key = plan.footprint(row_i, col_j), (row_i, col_j)
+            rows = max(place.row_off, 0), min(place.row_off + place.height, height)
+            cols = max(place.col_off, 0), min(place.col_off + place.width, width)
+            inside = Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0])
+            if key in lost:
+                score = WindowScore(row_i, col_j, inside, "failed", reason=lost[key])
+            elif key in seen:
+                presence, most = seen[key]
+                known = None if presence is None else probability(presence)
+                score = WindowScore(row_i, col_j, inside, "seen", known, probability(most))
+            else:
+                score = WindowScore(row_i, col_j, inside, "skipped")
+            found.append(score)
+    return found

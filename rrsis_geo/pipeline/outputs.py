@@ -29,6 +29,7 @@ class Outputs:
         preview: PNG of the scene with the objects drawn.
         report: one HTML page of the result: the picture, the largest objects, facts of the run.
         overwrite: replace files that exist.
+        windows_layer: a second layer in the GeoPackage, of what was said of each window.
     """
 
     vector: Path
@@ -37,6 +38,7 @@ class Outputs:
     preview: Path | None = None
     report: Path | None = None
     overwrite: bool = False
+    windows_layer: bool = False
 
     def __post_init__(self) -> None:
         for name, path in self.files().items():  # who calls from a notebook gives strings
@@ -63,6 +65,8 @@ class Outputs:
             OutputError: an unknown suffix, a folder that is missing or not writable, a file that
                 exists, an input, or one place for two outputs.
         """
+        if self.windows_layer and self.vector.suffix.lower() != ".gpkg":
+            raise OutputError(f"{self.vector}: a layer of windows needs a GeoPackage, .gpkg")
         taken: dict[Path, str] = {}
         for name, path in self.files().items():
             place = path.resolve()

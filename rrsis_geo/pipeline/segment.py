@@ -282,7 +282,7 @@ def _merge(
         remove_leftovers(path)
     steps: list[Callable[[], None]] = [
         *(partial(merger.write_raster, kind) for kind in outputs.rasters()),
-        partial(merger.write_layer, work.scene, stats.failed),
+        partial(merger.write_layer, work.scene, stats.failed, stats.scores),
     ]
     for number, step in enumerate(steps):
         if stop():

@@ -53,6 +53,8 @@ class ShardStats:
         presence_max: the highest log-odds that the target is in a window, None where the predictor
             does not say.
         failed: windows that could not be done; one on a seam is told by both shards.
+        scores: of each that the network saw: row and column of windows, log-odds that the target
+            is in it (None where the predictor does not say), highest log-odds of its pixels.
     """
 
     windows: int = 0
@@ -60,6 +62,7 @@ class ShardStats:
     network_seconds: float = 0.0
     presence_max: float | None = None
     failed: list[FailedWindow] = field(default_factory=list)
+    scores: list[tuple[int, int, float | None, float]] = field(default_factory=list)
 
     def add(self, other: "ShardStats") -> None:
         """Count another shard in."""
@@ -68,6 +71,7 @@ class ShardStats:
         self.network_seconds += other.network_seconds
         self.saw_presence(other.presence_max)
         self.failed += other.failed
+        self.scores += other.scores
 
     def saw_presence(self, presence: float | None) -> None:
         """Keep the highest."""
@@ -193,8 +197,11 @@ def _predict(
         started = time.perf_counter()
         output = predictor.logits(images, words)
         stats.network_seconds += time.perf_counter() - started
-        if output.presence is not None:
-            stats.saw_presence(float(output.presence.max()))
+        told = [None] * len(cols) if output.presence is None else output.presence.tolist()
+        highest = output.logits.max(axis=(1, 2)).tolist()
+        for col_j, presence, most in zip(cols, told, highest, strict=True):
+            stats.saw_presence(presence)
+            stats.scores.append((row.row_i, col_j, presence, most))
         stats.windows += len(cols)
         return output.logits
 
