@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rrsis_geo.pipeline.engines import RunOptions
     from rrsis_geo.pipeline.outputs import Outputs
     from rrsis_geo.pipeline.plan import SegmentOptions
+    from rrsis_geo.pipeline.polygonize import PolygonReport, polygonize
     from rrsis_geo.pipeline.report import PartReport, SegmentReport
     from rrsis_geo.pipeline.segment import merge_job, segment_part, segment_scene
     from rrsis_geo.predictor import Predictor
@@ -51,6 +52,8 @@ _PUBLIC = {
     "SegmentOptions": "pipeline.plan",
     "Outputs": "pipeline.outputs",
     "PartReport": "pipeline.report",
+    "PolygonReport": "pipeline.polygonize",
+    "polygonize": "pipeline.polygonize",
     "SegmentReport": "pipeline.report",
     "RunOptions": "pipeline.engines",
     "merge_job": "pipeline.segment",
@@ -69,6 +72,7 @@ __all__ = [
     "OutputError",
     "Outputs",
     "PartReport",
+    "PolygonReport",
     "Predictor",
     "RrsisError",
     "RunOptions",
@@ -82,6 +86,7 @@ __all__ = [
     "load_bundle",
     "merge_job",
     "open_scene",
+    "polygonize",
     "segment_part",
     "segment_scene",
 ]

@@ -101,7 +101,8 @@ class Outputs:
         for kind in self.rasters():
             place = self.files()[kind].absolute().parent
             in_shards = n_pixels if n_missing is None else n_missing
-            needs += [(job, BYTES_PER_PX[kind] * in_shards), (place, BYTES_PER_PX[kind] * n_pixels)]
+            in_place = 2 * n_pixels  # a COG is copied from a tiled file that lies beside it
+            needs += [(job, BYTES_PER_PX[kind] * in_shards), (place, BYTES_PER_PX[kind] * in_place)]
         devices: dict[int, tuple[Path, float]] = {}
         for folder, n_bytes in needs:
             device = folder.stat().st_dev

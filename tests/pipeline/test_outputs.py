@@ -69,7 +69,7 @@ def test_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(40 * 2**20))
     outputs = Outputs(tmp_path / "a.gpkg", probability=tmp_path / "p.tif")
     outputs.check_space(10**7)
-    with pytest.raises(OutputError, match="about 111 MiB are needed, 40 MiB are free"):
+    with pytest.raises(OutputError, match="about 159 MiB are needed, 40 MiB are free"):
         outputs.check_space(10**8)
     outputs.check_space(2 * 10**7, n_missing=0)  # what is in finished shards is there already
     Outputs(tmp_path / "a.gpkg").check_space(10**8)
