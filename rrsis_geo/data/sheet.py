@@ -1,13 +1,11 @@
 """A contact sheet: samples side by side, each with its target outlined and its expression below."""
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
+from rrsis_geo.data.drawing import BACKGROUND, TEXT, Font, fitting, plain, tinted
 from rrsis_geo.data.sample import Sample
 
 TILE_PX: Final = 320
@@ -18,18 +16,12 @@ NOTE_PX: Final = 13
 MAX_LINES: Final = 4
 """Of an expression; what is longer ends in dots."""
 
-BACKGROUND: Final = (22, 24, 28)
-TEXT: Final = (238, 240, 243)
 NOTE: Final = (150, 156, 166)
 TARGET: Final = (255, 214, 0)
 DIMMED: Final = 0.72
 """Brightness of the image where the target is not."""
 TINT: Final = 0.22
 """Share of the colour where it is."""
-LEAST_COVER: Final = 48
-"""Of 255: a pixel of a shrunk mask that covers as much is drawn, so that small targets stay."""
-
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def draw_contact_sheet(
@@ -48,7 +40,7 @@ def draw_contact_sheet(
     columns = min(columns, len(samples))
     font, small = (ImageFont.load_default(size=size) for size in (FONT_PX, NOTE_PX))
     ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    texts = [_wrapped(_plain(sample.expression), TILE_PX, ruler, font) for sample in samples]
+    texts = [_wrapped(plain(sample.expression), TILE_PX, ruler, font) for sample in samples]
     tiles = [draw_target(sample, TILE_PX) for sample in samples]
     starts = range(0, len(samples), columns)
     heights = [max(tile.height for tile in tiles[start : start + columns]) for start in starts]
@@ -69,7 +61,7 @@ def draw_contact_sheet(
         for line in text:
             draw.text((left, top), line, TEXT, font)
             top += LINE_PX
-        draw.text((left, top), _fitting(_plain(note), TILE_PX, draw, small), NOTE, small)
+        draw.text((left, top), fitting(plain(note), TILE_PX, draw, small), NOTE, small)
     return sheet
 
 
@@ -84,45 +76,22 @@ def draw_target(sample: Sample, most_px: int) -> Image.Image:
     image = Image.fromarray(sample.image).resize(size, Image.Resampling.LANCZOS)
     if not sample.mask.any():
         return image
-    cover = Image.fromarray(sample.mask).convert("L").resize(size, Image.Resampling.BOX)
-    inside = cover.point(lambda value: 255 * (value >= LEAST_COVER))
-    where = np.asarray(inside, bool)
-    edge = np.asarray(inside.filter(ImageFilter.MaxFilter(3)), bool) & ~where
-    bright = np.asarray(image, np.float32)
-    picture: NDArray[np.float32] = DIMMED * bright
-    picture[where] = (1 - TINT) * bright[where] + TINT * np.array(TARGET, np.float32)
-    picture[edge] = TARGET
-    return Image.fromarray(picture.astype(np.uint8))
+    return tinted(image, (sample.mask, TARGET), dimmed=DIMMED, tint=TINT)
 
 
-def _wrapped(text: str, most_px: int, draw: ImageDraw.ImageDraw, font: _Font) -> list[str]:
+def _wrapped(text: str, most_px: int, draw: ImageDraw.ImageDraw, font: Font) -> list[str]:
     """A text in lines that find room, at most :data:`MAX_LINES`."""
     lines: list[str] = []
     words = text.split()
     while words:
         if len(lines) == MAX_LINES - 1:
-            return [*lines, _fitting(" ".join(words), most_px, draw, font)]
+            return [*lines, fitting(" ".join(words), most_px, draw, font)]
         n_words = 1
         while (
             n_words < len(words)
             and draw.textlength(" ".join(words[: n_words + 1]), font) <= most_px
         ):
             n_words += 1
-        lines.append(_fitting(" ".join(words[:n_words]), most_px, draw, font))
+        lines.append(fitting(" ".join(words[:n_words]), most_px, draw, font))
         words = words[n_words:]
     return lines
-
-
-def _fitting(text: str, most_px: int, draw: ImageDraw.ImageDraw, font: _Font) -> str:
-    """A text, or its beginning and dots where it finds no room."""
-    if draw.textlength(text, font) <= most_px:
-        return text
-    while text and draw.textlength(text + "...", font) > most_px:
-        text = text[:-1]
-    return text.rstrip() + "..."
-
-
-def _plain(text: str) -> str:
-    """A text in the letters that Pillow's own font has: ASCII."""
-    letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return "".join(letters).encode("ascii", "replace").decode()

@@ -1,13 +1,12 @@
 """A sheet of samples beside what a network answered: image, truth, prediction."""
 
-import unicodedata
-from bisect import bisect
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
+from rrsis_geo.data.drawing import BACKGROUND, TEXT, fitting, plain, tinted
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.metrics import ScoreMeter
 
@@ -16,16 +15,12 @@ MARGIN_PX = 8
 LINE_PX = 26
 FONT_PX = 15
 
-BACKGROUND = (22, 24, 28)
-TEXT = (238, 240, 243)
 RIGHT = (64, 220, 160)
 WRONG = (255, 130, 50)
 DIMMED = 0.55
 """Brightness of an image where a mask is not."""
 TINT = 0.45
 """Share of the colour where it is."""
-LEAST_COVER = 64
-"""Of 255: a pixel of a shrunk mask that covers as much is drawn, so that small targets stay."""
 
 
 def draw_sheet(samples: Sequence[Sample], masks: Sequence[NDArray[np.bool_]]) -> Image.Image:
@@ -54,15 +49,21 @@ def draw_sheet(samples: Sequence[Sample], masks: Sequence[NDArray[np.bool_]]) ->
         mask, verdict = _judged(sample, mask)
         verdict_px = draw.textlength(verdict, font)
         room = width - 3 * MARGIN_PX - verdict_px
-        line = _shortened(sample.expression, room, draw, font)
+        line = fitting(plain(sample.expression), room, draw, font)
         draw.text((MARGIN_PX, top + LINE_PX / 2), line, TEXT, font, anchor="lm")
         draw.text((width - MARGIN_PX, top + LINE_PX / 2), verdict, TEXT, font, anchor="rm")
         image = Image.fromarray(sample.image)
         image.thumbnail((TILE_PX, TILE_PX))
         tiles = (
             image,
-            _painted(image, (sample.mask, RIGHT)),
-            _painted(image, (mask & ~sample.mask, WRONG), (mask & sample.mask, RIGHT)),
+            tinted(image, (sample.mask, RIGHT), dimmed=DIMMED, tint=TINT),
+            tinted(
+                image,
+                (mask & ~sample.mask, WRONG),
+                (mask & sample.mask, RIGHT),
+                dimmed=DIMMED,
+                tint=TINT,
+            ),
         )
         for left, tile in zip(columns, tiles, strict=True):
             sheet.paste(tile, (left, top + LINE_PX))
@@ -78,34 +79,3 @@ def _judged(sample: Sample, mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_],
     if not sample.mask.any():
         return mask, "not there: wrongly found" if mask.any() else "not there: right"
     return mask, f"IoU {ScoreMeter().add(mask, sample.mask):.2f}"
-
-
-def _painted(
-    image: Image.Image, *layers: tuple[NDArray[np.bool_], tuple[int, int, int]]
-) -> Image.Image:
-    """The image dimmed, and over it masks in their colours, outlined."""
-    bright = np.asarray(image, np.float32)
-    picture = DIMMED * bright
-    for mask, colour in layers:
-        cover = Image.fromarray(mask).convert("L").resize(image.size, Image.Resampling.BOX)
-        inside = cover.point(lambda value: 255 * (value >= LEAST_COVER))
-        edge = np.asarray(inside.filter(ImageFilter.MaxFilter(3)), bool) & ~np.asarray(inside, bool)
-        tinted = (1 - TINT) * bright + TINT * np.array(colour, np.float32)
-        picture[np.asarray(inside, bool)] = tinted[np.asarray(inside, bool)]
-        picture[edge] = colour
-    return Image.fromarray(picture.astype(np.uint8))
-
-
-def _shortened(
-    text: str,
-    most_px: float,
-    draw: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-) -> str:
-    """The beginning of a text that finds room, in the letters that Pillow's own font has."""
-    plain = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    text = "".join(plain).encode("ascii", "replace").decode().replace("\n", " ")
-    if draw.textlength(text, font) <= most_px:
-        return text
-    fits = bisect(range(len(text)), most_px, key=lambda n: draw.textlength(text[:n] + "...", font))
-    return text[: max(0, fits - 1)].rstrip() + "..."

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rrsis_geo.data.drawing import BACKGROUND
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, OutputError
 from rrsis_geo.metrics import ScoreMeter, Scores
 from rrsis_geo.training import journal as journal_module
 from rrsis_geo.training.journal import Journal
-from rrsis_geo.training.pictures import BACKGROUND, LINE_PX, MARGIN_PX, RIGHT, TILE_PX, WRONG
+from rrsis_geo.training.pictures import LINE_PX, MARGIN_PX, RIGHT, TILE_PX, WRONG
 
 
 def scores_of(share: float) -> Scores:
