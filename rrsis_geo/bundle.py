@@ -13,9 +13,7 @@ import json
 import logging
 import os
 import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from rrsis_geo import __version__, hub
 from rrsis_geo.errors import ConfigError, ModelError, OutputError
+from rrsis_geo.folders import is_empty, whole_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -349,14 +348,12 @@ def save_bundle(
     from rrsis_geo.nets.storage import stored_state
 
     folder = Path(folder)
-    if folder.exists() and not (folder / MODEL_FILE).is_file() and not _is_empty(folder):
+    if folder.exists() and not (folder / MODEL_FILE).is_file() and not is_empty(folder):
         raise OutputError(f"{folder}: exists and is not a model bundle; give another place")
     tensors = stored_state(net, precision)
     facts = _facts_of(net, tokenizer, image, about, precision)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.part-", dir=folder.parent))
-        try:
+        with whole_folder(folder) as part:
             save_file(tensors, part / WEIGHTS_FILE)
             (part / WEIGHTS_FILE).chmod(0o644)  # safetensors lets only the owner read
             tokenizer.save(part)
@@ -366,10 +363,6 @@ def save_bundle(
             (part / MODEL_FILE).write_text(text, encoding="utf-8")
             card = card if card is not None else plain_card(folder.name, facts)
             (part / CARD_FILE).write_text(card, encoding="utf-8")
-            part.chmod(0o755)  # mkdtemp makes folders that only their owner may enter
-            _replace_folder(part, folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
     except OSError as err:
         raise OutputError(f"{folder}: the bundle cannot be written: {err}") from err
     logger.info("saved %s", folder)
@@ -392,10 +385,6 @@ def plain_card(name: str, facts: Mapping[str, Any]) -> str:
         text = json.dumps(value, indent=2, ensure_ascii=False)
         lines += ["", f"## {key}", "", "```json", text, "```"]
     return "\n".join([*lines, ""])
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _facts_of(
@@ -423,18 +412,3 @@ def _facts_of(
         "about": dict(about),
         "versions": {"rrsis-geo": __version__, **{name: version(name) for name in libraries}},
     }
-
-
-def _replace_folder(new: Path, target: Path) -> None:
-    """Put a folder in the place of another; if that fails half-way, the old one is put back."""
-    if not target.exists():
-        new.rename(target)
-        return
-    old = new.with_name(new.name + "-old")
-    target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -16,7 +16,18 @@ RASTERS = {"rasterio", "geopandas", "shapely", "pyogrio", "pyproj", "affine"}
 NETWORKS = {"torch", "torchvision", "timm", "transformers"}
 TERMINAL = {"typer", "rich", "click"}
 BELOW_PIPELINE = {
-    *("errors", "config", "geo", "text", "images", "metrics", "published", "nets", "data"),
+    *(
+        "errors",
+        "folders",
+        "config",
+        "geo",
+        "text",
+        "images",
+        "metrics",
+        "published",
+        "nets",
+        "data",
+    ),
     *("hub", "bundle", "predictor", "training"),
 }
 
@@ -30,6 +41,7 @@ class Rule(NamedTuple):
 
 TABLE = {
     "errors": Rule(set(), RASTERS | NETWORKS | TERMINAL | {"numpy", "nltk", "PIL"}),
+    "folders": Rule(set(), RASTERS | NETWORKS | TERMINAL | {"numpy", "nltk", "PIL"}),
     "config": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL | {"numpy"}),
     "geo": Rule({"errors"}, NETWORKS | TERMINAL | {"nltk"}),
     "text": Rule({"errors"}, RASTERS | TERMINAL),
@@ -37,9 +49,9 @@ TABLE = {
     "metrics": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL),
     "published": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL | {"numpy"}),
     "nets": Rule({"errors", "config", "text"}, RASTERS | TERMINAL | {"nltk"}),
-    "data": Rule({"errors", "text", "images"}, RASTERS | TERMINAL | {"timm"}),
+    "data": Rule({"errors", "folders", "text", "images"}, RASTERS | TERMINAL | {"timm"}),
     "hub": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL | {"numpy"}),
-    "bundle": Rule({"errors", "text", "images", "nets", "hub"}, RASTERS | TERMINAL),
+    "bundle": Rule({"errors", "folders", "text", "images", "nets", "hub"}, RASTERS | TERMINAL),
     "predictor": Rule({"errors", "text", "images", "nets", "bundle"}, RASTERS | TERMINAL),
     "training": Rule({"errors", "text", "images", "metrics", "nets", "data"}, RASTERS | TERMINAL),
     "pipeline": Rule(BELOW_PIPELINE, TERMINAL),
