@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from rrsis_geo.bundle import load_bundle, save_bundle
-from rrsis_geo.data.instances import InstanceSource, validation_samples
+from rrsis_geo.data.instances import InstanceSource
+from rrsis_geo.data.referring import validation_samples
 from rrsis_geo.data.sample import Sample, collate
 from rrsis_geo.data.stream import painted_sample
 from rrsis_geo.metrics import ScoreMeter

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from rrsis_geo.bundle import load_bundle
-from rrsis_geo.data.instances import InstanceSource, validation_samples
+from rrsis_geo.data.instances import InstanceSource
+from rrsis_geo.data.referring import validation_samples
 from rrsis_geo.data.stream import painted_sample
 from rrsis_geo.metrics import Scores
 from rrsis_geo.predictor import DTYPES, choose_device, choose_dtype

@@ -9,7 +9,8 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from rrsis_geo.data.expressions import KIND_WEIGHTS, write_expression
-from rrsis_geo.data.instances import InstanceSource, ReferringInstances
+from rrsis_geo.data.instances import InstanceSource
+from rrsis_geo.data.referring import ReferringInstances
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.data.synthetic import CATEGORIES as PAINTED_CATEGORIES
 from rrsis_geo.data.synthetic import paint_scene

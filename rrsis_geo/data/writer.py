@@ -1,8 +1,6 @@
 """Data sets that we write: samples about labelled images, in folders that appear when whole."""
 
 import json
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -15,10 +13,11 @@ import numpy as np
 
 from rrsis_geo import __version__
 from rrsis_geo.data.expressions import KIND_WEIGHTS, claimable, write_expression
-from rrsis_geo.data.instances import as_sample
+from rrsis_geo.data.referring import as_sample
 from rrsis_geo.data.sample import LabelledImage, Sample
 from rrsis_geo.data.triplets import TripletWriter
 from rrsis_geo.errors import ConfigError, OutputError
+from rrsis_geo.folders import is_empty, whole_folder
 
 ABOUT_FILE: Final = "dataset.json"
 """Says what a data set was made of; what holds none was not made by us."""
@@ -116,7 +115,7 @@ class DatasetWriter:
         Raises:
             OutputError: something is there that may not be replaced.
         """
-        if root.exists() and not _is_empty(root):
+        if root.exists() and not is_empty(root):
             if not (root / ABOUT_FILE).is_file():
                 raise OutputError(
                     f"{root}: exists and was not written by rrsis-geo; give another place"
@@ -128,15 +127,13 @@ class DatasetWriter:
         self._about: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
-        parent = self._root.absolute().parent
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            name = f".{self._root.name}.part-"
-            self.folder = Path(tempfile.mkdtemp(prefix=name, dir=parent))
-        except OSError as err:
-            raise OutputError(f"{self._root}: cannot be written ({err.strerror or err})") from err
         self._stack = ExitStack()
         self._splits: dict[str, TripletWriter] = {}
+        try:
+            self.folder = self._stack.enter_context(whole_folder(self._root))
+        except OSError as err:
+            raise OutputError(f"{self._root}: cannot be written ({err.strerror or err})") from err
+        self._stack.push(self._finish)  # after the splits, which are entered later, are closed
         return self
 
     def add(self, split: str, sample: Sample, *, image_name: str, source: str = "") -> None:
@@ -163,14 +160,12 @@ class DatasetWriter:
     ) -> None:
         try:
             self._stack.__exit__(kind, error, trace)
-            if kind is None:
-                self._finish()
         except OSError as err:
             raise OutputError(f"{self._root}: cannot be written: {err}") from err
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _finish(self) -> None:
+    def _finish(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            return
         order = sorted(self.counts, key=lambda name: (*_SPLITS, name).index(name))
         self.counts = {split: self.counts[split] for split in order}
         for split, counts in self.counts.items():
@@ -183,24 +178,3 @@ class DatasetWriter:
         }
         text = json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (self.folder / ABOUT_FILE).write_text(text, encoding="utf-8")
-        self.folder.chmod(0o755)  # mkdtemp makes folders that only their owner may enter
-        _replace_folder(self.folder, self._root)
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
-
-
-def _replace_folder(new: Path, target: Path) -> None:
-    """Put a folder in the place of another; if that fails half-way, the old one is put back."""
-    if not target.exists():
-        new.rename(target)
-        return
-    old = new.with_name(new.name + "-old")
-    target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

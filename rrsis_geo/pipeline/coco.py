@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from rrsis_geo.data.instances import InstanceSource, ReferringInstances
+from rrsis_geo.data.instances import InstanceSource
+from rrsis_geo.data.referring import ReferringInstances
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.data.writer import DatasetWriter, SplitCounts, check_shares
 from rrsis_geo.errors import ConfigError, InputError

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from rrsis_geo.data.instances import InstanceSource, ValidationSamples
+from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.layouts import LAYOUTS, load_split
 from rrsis_geo.data.records import Records, resized
+from rrsis_geo.data.referring import ValidationSamples
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.published import CATEGORIES

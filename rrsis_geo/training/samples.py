@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rrsis_geo.data.augment import augment_sample
-from rrsis_geo.data.instances import InstanceSource, validation_samples
+from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.layouts import load_split
 from rrsis_geo.data.records import Records, resized
+from rrsis_geo.data.referring import validation_samples
 from rrsis_geo.data.sample import Batch, Sample, collate
 from rrsis_geo.data.stream import SampleStream, StreamConfig, painted_sample
 from rrsis_geo.errors import ConfigError, InputError
