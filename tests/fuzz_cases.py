@@ -27,10 +27,10 @@ import rasterio
 import shapely
 import tiny_net
 from affine import Affine
-from conftest import smooth_content, write_scene
 from PIL import Image
 from pipeline_stubs import RedPredictor, blobs
 from safetensors.torch import load_file, save_file
+from scenes_made import smooth_content, write_scene
 
 from rrsis_geo.bundle import load_bundle, save_bundle
 from rrsis_geo.data.instances import InstanceSource

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from conftest import LOCAL_WKT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.windows import Window
+from scenes_made import LOCAL_WKT
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.aoi import aoi_area, area_of, bbox_area

@@ -2,11 +2,11 @@ import math
 
 import pytest
 from affine import Affine
-from conftest import LOCAL_WKT
 from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Geod
 from rasterio.crs import CRS
+from scenes_made import LOCAL_WKT
 
 from rrsis_geo.geo.ground import pixel_size_m
 

@@ -8,11 +8,11 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from conftest import LOCAL_WKT
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
 from rasterio.windows import Window
+from scenes_made import LOCAL_WKT
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.scene import Area, open_scene

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from conftest import LOCAL_WKT
+from scenes_made import LOCAL_WKT
 
 from rrsis_geo.geo.blend import SKIPPED_LOGIT, BandMosaic
 from rrsis_geo.geo.masks import NODATA, RasterWriter, encode_mask
