@@ -219,10 +219,10 @@ def choose_device(name: str) -> torch.device:
             what = "finds no CUDA device" if not count else f"finds only {count} CUDA device(s)"
             raise DeviceError(
                 f"{name}: torch {torch.__version__} {what} here; check nvidia-smi and that torch "
-                "is a CUDA build, or use --device cpu"
+                "is a CUDA build, or choose the device cpu"
             )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("mps: this machine or this torch has none; use --device cpu")
+        raise DeviceError("mps: this machine or this torch has none; choose the device cpu")
     return device
 
 

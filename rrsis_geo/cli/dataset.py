@@ -93,6 +93,8 @@ def check(
         console.print_json(report.to_dict())
     else:
         _print_check(report)
+        if sheet is not None:
+            console.print_facts("contact sheet", [("wrote", str(sheet))])
     if report.n_problems:
         raise InputError(_problems(root, report))
 
@@ -294,7 +296,7 @@ def _print_check(report: "CheckReport") -> None:
         "images": [str(one.images) for one in facts],
         "absent targets": [str(one.absent) for one in facts],
         "word pieces": [_lengths(one.tokens) for one in facts],
-        f"longer than {report.max_tokens}": [_share(one.cut, one.samples) for one in facts],
+        f"cut after {report.max_tokens}": [_share(one.cut, one.samples) for one in facts],
         "empty masks": [str(len(one.empty)) for one in facts],
         "mask not of the image's size": [str(len(one.other_size)) for one in facts],
         "damaged or missing": [str(len(one.problems)) for one in facts],

@@ -152,8 +152,10 @@ def _read_records(instances_path: Path, image_dir: Path) -> list[_Record]:
             _record(entry, annotations[entry["id"]], by_source[entry.get("source", "")], image_dir)
             for entry in images
         ]
-    except (OSError, ValueError) as err:
-        raise InputError(f"{instances_path}: cannot be read as JSON: {err}") from err
+    except OSError as err:
+        raise InputError(f"{instances_path}: cannot be read ({err.strerror})") from err
+    except ValueError as err:
+        raise InputError(f"{instances_path}: is not JSON: {err}") from err
     except (KeyError, TypeError) as err:
         raise InputError(
             f"{instances_path}: is no COCO instances file (it lacks {err}); it needs images, "

@@ -128,8 +128,8 @@ def _first(places: list[Path]) -> Path:
     for place in places:
         if place.exists():
             return place
-    others = ", ".join(str(place.parent) for place in places[1:])
-    raise InputError(f"{places[0]}: no such part of RRSIS-D, nor is {places[0].name} in {others}")
+    others = ", ".join(str(place) for place in places[1:])
+    raise InputError(f"{places[0]}: is missing, a part of RRSIS-D; nor is there {others}")
 
 
 def _entry(entries: Mapping[Any, Any], key: Any, where: str, parts: _Parts) -> Any:

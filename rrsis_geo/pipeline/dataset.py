@@ -129,7 +129,10 @@ def check_dataset(
     max_tokens = tokenizer.max_tokens if max_tokens is None else max_tokens
     names = LAYOUTS[layout].splits(root)
     if not names:
-        raise InputError(f"{root}: has no split of the layout {layout}; is it another layout?")
+        raise InputError(
+            f"{root}: has no split in the layout {layout}; give its own folder, or another layout "
+            "(docs/datasets.md shows what each looks like)"
+        )
     splits: dict[str, SplitFacts] = {}
     images: dict[str, set[Path]] = {}
     readable: list[tuple[str, Records, int]] = []

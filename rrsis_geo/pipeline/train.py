@@ -194,9 +194,12 @@ class _Run:
             for _ in self._steps():
                 pass
             return None
-        self.run_dir.mkdir(parents=True, exist_ok=True)
         text = json.dumps(to_dict(self.config), indent=2) + "\n"
-        (self.run_dir / CONFIG_FILE).write_text(text, encoding="utf-8")
+        try:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            (self.run_dir / CONFIG_FILE).write_text(text, encoding="utf-8")
+        except OSError as err:
+            raise OutputError(f"{self.run_dir}: cannot be written ({err.strerror})") from err
         tensorboard = self.config.tensorboard
         if tensorboard is None:
             tensorboard = tensorboard_installed()

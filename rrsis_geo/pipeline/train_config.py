@@ -79,17 +79,17 @@ class TrainConfig:
         if (self.data is None) == (self.benchmark is None):
             raise ConfigError("set one of [data], the stream, and [benchmark], a data set")
         if (self.epochs is None) == (self.steps is None):
-            raise ConfigError("set one of epochs and steps")
+            both = "both are" if self.steps is not None else "neither is"
+            raise ConfigError(f"set either epochs or steps: {both} set")
         if self.data is not None and self.epochs is not None:
             raise ConfigError(
                 "epochs need a [benchmark]: the stream of [data] never ends; set steps"
             )
-        counts = (self.epochs, self.steps, self.batch_size, self.accumulate, self.val_every)
-        if min(count for count in counts if count is not None) < 1 or self.workers < 0:
-            raise ConfigError(
-                "epochs, steps, batch_size, accumulate and val_every must be positive, and workers "
-                "not negative"
-            )
+        least = {"epochs": 1, "steps": 1, "batch_size": 1, "accumulate": 1, "val_every": 1}
+        for name, lowest in {**least, "workers": 0}.items():
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise ConfigError(f"{name} must be at least {lowest}, got {value}")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
         if self.init.bundle is None and self.init.vocabulary is None:

@@ -61,7 +61,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
     """
     found = checkpoints(folder)
     if not found:
-        raise InputError(f"{folder}: no checkpoint to resume from")
+        raise InputError(f"{folder}: no checkpoint to resume from; leave out --resume to begin")
     for path in reversed(found):
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

@@ -25,7 +25,7 @@ def test_the_newest_is_loaded_and_two_are_kept(tmp_path):
 
 
 def test_nothing_to_resume_is_said(tmp_path):
-    with pytest.raises(InputError, match="no checkpoint"):
+    with pytest.raises(InputError, match=r"no checkpoint to resume from; leave out --resume"):
         load_checkpoint(tmp_path)
 
 
