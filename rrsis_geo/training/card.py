@@ -70,7 +70,6 @@ class CardFacts:
         seed: of the run.
         scores: on the validation samples, after ``step``.
         config: every setting of the run, JSON-able.
-        licence: of the weights, in Markdown; "" where nobody said.
     """
 
     title: str
@@ -86,7 +85,6 @@ class CardFacts:
     seed: int
     scores: Scores
     config: Mapping[str, Any]
-    licence: str = ""
 
 
 def library_versions() -> dict[str, str]:
@@ -130,7 +128,7 @@ def trained_card(facts: CardFacts) -> str:
         _pairs(run),
         "Every setting:",
         f"```json\n{json.dumps(facts.config, indent=2, ensure_ascii=False)}\n```",
-        f"## Licence\n\n{facts.licence}" if facts.licence else LICENCE,
+        LICENCE,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

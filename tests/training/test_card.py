@@ -73,8 +73,6 @@ def test_every_setting_can_be_read_back(facts: CardFacts) -> None:
 @pytest.mark.parametrize(
     ("changes", "present", "missing"),
     [
-        ({"licence": "CC BY 4.0, as the labels are."}, "CC BY 4.0, as the", "None is stated"),
-        ({"licence": ""}, "None is stated", "CC BY"),
         ({"start": {}}, "random numbers", "timm swin_base"),
         ({"categories": ()}, "## Start", "Categories:"),
     ],
