@@ -20,14 +20,18 @@ def recompute_activations(net: ReferringNet) -> None:
         part.forward = _recomputed(part, part.forward)
 
 
-def compile_parts(net: ReferringNet) -> None:
-    """Let torch.compile fuse the heavy parts, in place.
+def compile_parts(net: ReferringNet, backend: str = "inductor") -> None:
+    """Let torch.compile fuse the heavy parts, in place; weights keep their names.
 
     Part by part: layers that are alike share their code, and what reads a length from the data
     stays outside.
+
+    Args:
+        net: the network.
+        backend: of torch.compile; "aot_eager" traces like the usual one and generates no code.
     """
     for part in _heavy_parts(net):
-        part.compile()
+        part.compile(backend=backend)
 
 
 def _heavy_parts(net: ReferringNet) -> Iterator[nn.Module]:

@@ -223,6 +223,12 @@ def test_a_folder_that_holds_a_run_is_not_written_over(config, tmp_path):
         train_model(config, tmp_path / "run")
 
 
+def test_a_folder_that_cannot_be_made_is_named(config, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"file.run: cannot be written \(Not a directory\)"):
+        train_model(config, tmp_path / "file" / "run")
+
+
 def test_a_run_is_resumed_with_its_own_settings_only(config, tmp_path):
     train_model(replace(config, steps=1), tmp_path / "run")
     other = replace(config, steps=2, optim=replace(config.optim, lr=1e-3))
