@@ -27,6 +27,7 @@ from rrsis_geo.images import ImageSpec
 
 MakeScene = Callable[..., Path]
 runner = CliRunner()
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 class Output:
@@ -45,20 +46,6 @@ class BrightPredictor:
 
     def logits(self, images: NDArray[np.uint8], words: Any) -> Output:
         return Output((images[..., 0].astype(np.float32) - 180.5) / 8)
-
-
-@pytest.fixture(autouse=True)
-def _own_logging() -> Iterator[None]:
-    """Commands set up logging for a process of their own; put back what was."""
-    package = logging.getLogger("rrsis_geo")
-    foreign = logging.getLogger("py.warnings")
-    before = [(log, log.handlers[:], log.level, log.propagate) for log in (package, foreign)]
-    with warnings.catch_warnings():
-        yield
-    logging.captureWarnings(False)
-    for log, handlers, level, propagate in before:
-        log.handlers, log.propagate = handlers, propagate
-        log.setLevel(level)
 
 
 @pytest.fixture
@@ -311,8 +298,12 @@ def test_options_that_make_no_sense(
     Run("segment", make_scene(), "the bus", *arguments).failed(2, words)
 
 
+def test_segment_alone_says_what_it_wants() -> None:
+    Run("segment").failed(2, "give a SCENE and an EXPRESSION")
+
+
 @pytest.mark.parametrize(
-    "arguments", [["segment"], ["nonsense"], ["segment", "a", "b", "--batch-size", "0"], ["--no"]]
+    "arguments", [["nonsense"], ["segment", "a", "b", "--batch-size", "0"], ["--no"]]
 )
 def test_usage_errors(arguments: list[str]) -> None:
     run = Run(*arguments)
