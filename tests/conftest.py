@@ -1,6 +1,8 @@
 """Factories that every part's tests may use."""
 
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +40,16 @@ def make_benchmark(tmp_path: Path) -> Callable[..., Path]:
         return write_benchmark(root, layout, **quirks)
 
     return make
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Commands set up logging for a process of their own; put back what was."""
+    logs = [logging.getLogger(name) for name in ("rrsis_geo", "py.warnings")]
+    before = [(log, log.handlers[:], log.level, log.propagate) for log in logs]
+    with warnings.catch_warnings():
+        yield
+    logging.captureWarnings(False)
+    for log, handlers, level, propagate in before:
+        log.handlers, log.propagate = handlers, propagate
+        log.setLevel(level)

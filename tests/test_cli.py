@@ -1,7 +1,6 @@
 """Commands as users call them: results on stdout, one clear line on stderr, the right exit code."""
 
 import json
-import logging
 import os
 import re
 import shlex
@@ -9,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 

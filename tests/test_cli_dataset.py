@@ -1,9 +1,7 @@
 """``rrsis-geo dataset`` as users call it."""
 
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,19 +12,7 @@ from typer.testing import CliRunner
 from rrsis_geo import cli
 
 runner = CliRunner()
-
-
-@pytest.fixture(autouse=True)
-def _own_logging() -> Iterator[None]:
-    """Commands set up logging for a process of their own; put back what was."""
-    logs = [logging.getLogger(name) for name in ("rrsis_geo", "py.warnings")]
-    before = [(log, log.handlers[:], log.level, log.propagate) for log in logs]
-    with warnings.catch_warnings():
-        yield
-    logging.captureWarnings(False)
-    for log, handlers, level, propagate in before:
-        log.handlers, log.propagate = handlers, propagate
-        log.setLevel(level)
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:

@@ -11,7 +11,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 from PIL import Image
-from test_cli import Run, _own_logging  # noqa: F401  (an autouse fixture, here too)
+from test_cli import Run
 
 from rrsis_geo import hub
 from rrsis_geo.bundle import load_bundle
@@ -19,6 +19,8 @@ from rrsis_geo.errors import InputError
 from rrsis_geo.metrics import ScoreMeter, Scores
 from rrsis_geo.pipeline import publish, train
 from rrsis_geo.pipeline.train import TrainProgress
+
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 def scores_of(share: float) -> Scores:
