@@ -9,24 +9,16 @@ the latter also from the folder above, in ``ROOT/new_dataset2``.
 """
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from rrsis_geo.data.files import path_inside, read_phrases
-from rrsis_geo.data.records import ImageFile, MaskFile, Record, unknown_split
+from rrsis_geo.data.phrase_lists import Parts, read_listed
+from rrsis_geo.data.records import Record
 from rrsis_geo.errors import InputError
 
 COUNTS: Final = {"train": 2172, "val": 431, "test": 1817}
 """As CroBIM prints them. The 413 of BTDNet and FIANet for val is a misprint: the sum is 4420."""
 MASK_ABOVE: Final = 50
 """As the loaders of LGCE and FIANet have it; masks hold 0 and 255."""
-
-
-class _Parts(NamedTuple):
-    """Where the parts of the data set are."""
-
-    images: Path
-    masks: Path
-    lists: dict[str, Path]
 
 
 def list_splits(root: Path) -> tuple[str, ...]:
@@ -46,30 +38,17 @@ def read_split(root: Path, split: str) -> list[Record]:
         InputError: neither layout is found, or a line is no sample.
     """
     parts = _find_parts(root)
-    if split not in parts.lists:
-        raise unknown_split(root, split, parts.lists)
-    records = []
-    for name, expression, where in read_phrases(parts.lists[split]):
-        file = name if Path(name).suffix else f"{name}.tif"
-        records.append(
-            Record(
-                id=Path(name).stem,
-                expression=expression,
-                image=ImageFile(path_inside(parts.images, file, where)),
-                mask=MaskFile(path_inside(parts.masks, file, where), MASK_ABOVE),
-            )
-        )
-    return records
+    return read_listed(root, split, parts, suffix=".tif", mask_above=MASK_ABOVE)
 
 
-def _find_parts(root: Path) -> _Parts:
+def _find_parts(root: Path) -> Parts:
     tried = []
     for folder in (root, root / "RefSegRS", root / "new_dataset2"):
         for ending, numbers in (("", ("", "3")), ("2", ("3", ""))):
             images, masks = folder / f"images{ending}", folder / f"masks{ending}"
             lists = _find_lists((folder, root), numbers)
             if images.is_dir() and masks.is_dir() and lists:
-                return _Parts(images, masks, lists)
+                return Parts(images, masks, lists)
             tried.append(str(images.relative_to(root)))
     raise InputError(
         f"{root}: no RefSegRS here; looked for {', '.join(tried)}, each with its masks and "

@@ -8,11 +8,11 @@ and a DatasetDict of the Hugging Face library, saved to disk (see ``saved_datase
 """
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from rrsis_geo.data import saved_dataset
-from rrsis_geo.data.files import path_inside, read_phrases
-from rrsis_geo.data.records import ImageFile, MaskFile, Record, unknown_split
+from rrsis_geo.data.phrase_lists import Parts, read_listed
+from rrsis_geo.data.records import Record
 from rrsis_geo.errors import InputError
 
 COUNTS: Final = {"train": 26300, "val": 10013, "test": 16159}
@@ -20,14 +20,6 @@ MASK_ABOVE: Final = 50
 """Loaders have 50 or 0; masks hold 0 and 255."""
 _IMAGE_FOLDERS: Final = ("img_rgb", "rgb", "images")
 _MASK_FOLDERS: Final = ("mask", "masks")
-
-
-class _Parts(NamedTuple):
-    """Where the parts of the data set are."""
-
-    images: Path
-    masks: Path
-    lists: dict[str, Path]
 
 
 def list_splits(root: Path) -> tuple[str, ...]:
@@ -51,23 +43,10 @@ def read_split(root: Path, split: str) -> list[Record]:
     if saved_dataset.is_saved(root):
         return saved_dataset.read_split(root, split, mask_above=MASK_ABOVE)
     parts = _find_parts(root)
-    if split not in parts.lists:
-        raise unknown_split(root, split, parts.lists)
-    records = []
-    for name, expression, where in read_phrases(parts.lists[split]):
-        file = name if Path(name).suffix else f"{name}.png"
-        records.append(
-            Record(
-                id=Path(name).stem,
-                expression=expression,
-                image=ImageFile(path_inside(parts.images, file, where)),
-                mask=MaskFile(path_inside(parts.masks, file, where), MASK_ABOVE),
-            )
-        )
-    return records
+    return read_listed(root, split, parts, suffix=".png", mask_above=MASK_ABOVE)
 
 
-def _find_parts(root: Path) -> _Parts:
+def _find_parts(root: Path) -> Parts:
     for folder in (root, root / "RISBench_dataset", root / "RISBench"):
         lists = {
             split: folder / f"output_phrase_{split}.txt"
@@ -77,7 +56,7 @@ def _find_parts(root: Path) -> _Parts:
         images = [folder / name for name in _IMAGE_FOLDERS if (folder / name).is_dir()]
         masks = [folder / name for name in _MASK_FOLDERS if (folder / name).is_dir()]
         if lists and images and masks:
-            return _Parts(images[0], masks[0], lists)
+            return Parts(images[0], masks[0], lists)
     raise InputError(
         f"{root}: no RISBench here; it needs a folder of images ({', '.join(_IMAGE_FOLDERS)}), one "
         "of masks (mask), and output_phrase_<split>.txt; or a saved DatasetDict"
