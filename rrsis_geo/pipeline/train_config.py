@@ -15,7 +15,7 @@ from rrsis_geo.training.samples import BenchmarkConfig
 HARMLESS: Final = frozenset(
     {"workers", "device", "checkpointing", "compile", "checkpoint_minutes", "tensorboard"}
 )
-"""Settings that a resumed run may change: the numbers it computes are the same."""
+"""Settings that a resumed run may change: its numbers stay the same, but for rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class TrainConfig:
     checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, more time."""
     compile: bool = False
-    """Let torch.compile fuse the heavy parts of the network; for long runs on a GPU."""
+    """Let torch.compile fuse the heavy parts of the network; experimental."""
     tensorboard: bool | None = None
     """Write TensorBoard's events too; None does where it is installed."""
 
