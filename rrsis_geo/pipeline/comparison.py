@@ -60,7 +60,7 @@ def cautions(
         method, low, high = spread
         yield (
             f"papers disagree on one and the same method ({method}: mIoU {low:.2f} to {high:.2f} "
-            "here); take 2 points between code bases for noise"
+            "here); less than 2 points between code bases say nothing"
         )
     yield (
         "some choose their checkpoint on the very split they report (FIANet on test, RMSIN on "
