@@ -17,6 +17,14 @@ Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
+def scaled(image: NDArray[np.uint8], most_px: int) -> Image.Image:
+    """An RGB image [H, W, 3] at another size, its longer side ``most_px``."""
+    height, width = image.shape[:2]
+    scale = most_px / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
+
+
 def tinted(
     image: Image.Image,
     *layers: tuple[NDArray[np.bool_], Colour],

@@ -5,7 +5,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from rrsis_geo.data.drawing import BACKGROUND, TEXT, Font, fitting, plain, tinted
+from rrsis_geo.data.drawing import BACKGROUND, TEXT, Font, fitting, plain, scaled, tinted
 from rrsis_geo.data.sample import Sample
 
 TILE_PX: Final = 320
@@ -70,10 +70,7 @@ def draw_target(sample: Sample, most_px: int) -> Image.Image:
 
     An absent target leaves the whole image as it is.
     """
-    height, width = sample.image.shape[:2]
-    scale = most_px / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    image = Image.fromarray(sample.image).resize(size, Image.Resampling.LANCZOS)
+    image = scaled(sample.image, most_px)
     if not sample.mask.any():
         return image
     return tinted(image, (sample.mask, TARGET), dimmed=DIMMED, tint=TINT)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from rrsis_geo.data.drawing import BACKGROUND, TEXT, fitting, plain, tinted
+from rrsis_geo.data.drawing import BACKGROUND, TEXT, fitting, plain, scaled, tinted
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.metrics import ScoreMeter
 
@@ -52,8 +52,7 @@ def draw_sheet(samples: Sequence[Sample], masks: Sequence[NDArray[np.bool_]]) ->
         line = fitting(plain(sample.expression), room, draw, font)
         draw.text((MARGIN_PX, top + LINE_PX / 2), line, TEXT, font, anchor="lm")
         draw.text((width - MARGIN_PX, top + LINE_PX / 2), verdict, TEXT, font, anchor="rm")
-        image = Image.fromarray(sample.image)
-        image.thumbnail((TILE_PX, TILE_PX))
+        image = scaled(sample.image, TILE_PX)
         tiles = (
             image,
             tinted(image, (sample.mask, RIGHT), dimmed=DIMMED, tint=TINT),
