@@ -187,6 +187,8 @@ def test_a_sheet_takes_any_sizes_and_letters(tmp_path: Path) -> None:
     )
     assert is_tinted(tiles_of(sheet, 1)[1], RIGHT).sum() >= 8  # a target of nine pixels is seen
     assert not is_tinted(tiles_of(sheet, 2)[2], RIGHT).any()
+    last_column = tiles_of(sheet, 2)[0][: TILE_PX * 40 // 90, -1]
+    assert (last_column != BACKGROUND).any(axis=1).all()  # what is small is enlarged
 
 
 def test_no_samples_no_picture(tmp_path: Path) -> None:
