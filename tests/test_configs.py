@@ -65,8 +65,7 @@ def test_the_papers_recipe_is_the_papers(name):
 
 def test_the_shipped_models_recipe_is_the_presets():
     config = load(ROOT / "configs" / "btdnet_lite.toml", TrainConfig)
-    with_weight = {**settings_of(config), "presence_weight": 0.5}  # the run weighs presence double
-    assert build(BTDNetConfig, with_weight) == PRESETS["btdnet-lite"]
+    assert build(BTDNetConfig, settings_of(config)) == PRESETS["btdnet-lite"]
 
 
 @pytest.mark.slow

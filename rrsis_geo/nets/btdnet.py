@@ -77,7 +77,7 @@ class BTDNetConfig:
     background_weight: float = 0.6
     reconstruction_weight: float = 0.1
     dice_weight: float = 0.0
-    presence_weight: float = 0.5
+    presence_weight: float = 0.3
 
     def __post_init__(self) -> None:
         if not set(self.bsc_stages) <= {1, 2, 3, 4}:
@@ -113,7 +113,7 @@ PRESETS = {
         smoothing="depthwise",
         fine_width=48,
         presence=True,
-        dice_weight=0.5,
+        dice_weight=1.0,
     ),
 }
 
