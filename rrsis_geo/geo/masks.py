@@ -212,7 +212,6 @@ class RasterWriter:
                 predictor="standard" if self._predictor == 2 else "no",
                 overviews="force_use_existing" if factors else "none",
                 bigtiff="if_safer",
-                num_threads="all_cpus",
             )
         return self._copy
 
