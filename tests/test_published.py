@@ -7,7 +7,6 @@ import pytest
 
 from rrsis_geo.data.layouts import LAYOUTS
 from rrsis_geo.published import (
-    CATEGORIES,
     DATASETS,
     METRICS,
     PublishedRow,
@@ -15,6 +14,7 @@ from rrsis_geo.published import (
     published_rows,
     widest_disagreement,
 )
+from rrsis_geo.text.lexicon import BENCHMARK_CATEGORIES
 
 SHARED = Path(__file__).parents[2] / "shared" / "benchmarks"
 
@@ -67,10 +67,10 @@ def test_disagreement() -> None:
 
 
 def test_categories() -> None:
-    counts = {layout: len(names) for layout, names in CATEGORIES.items()}
+    counts = {layout: len(names) for layout, names in BENCHMARK_CATEGORIES.items()}
     assert counts == {"refsegrs": 14, "rrsisd": 20, "risbench": 26}
-    assert all(len(set(names)) == len(names) for names in CATEGORIES.values())
-    assert set(CATEGORIES) == set(DATASETS) == set(LAYOUTS) - {"triplets"}
+    assert all(len(set(names)) == len(names) for names in BENCHMARK_CATEGORIES.values())
+    assert set(BENCHMARK_CATEGORIES) == set(DATASETS) == set(LAYOUTS) - {"triplets"}
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the collected tables are not here")

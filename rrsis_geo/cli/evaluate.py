@@ -11,6 +11,8 @@ from rrsis_geo import console
 from rrsis_geo.cli.app import app
 from rrsis_geo.cli.options import (
     DEFAULT_MODEL,
+    DeviceOption,
+    DtypeOption,
     JsonOption,
     ModelOption,
     QuietOption,
@@ -55,12 +57,8 @@ def evaluate(
         ),
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel="Model")
-    ] = "auto",
-    dtype: Annotated[
-        str, typer.Option(help="auto, fp32, bf16, fp16.", rich_help_panel="Model")
-    ] = "auto",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
     batch_size: Annotated[
         int | None,
         typer.Option(

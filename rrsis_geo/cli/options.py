@@ -81,6 +81,12 @@ AllowNoCrsOption = Annotated[
         rich_help_panel="Scene",
     ),
 ]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel="Model")
+]
+DtypeOption = Annotated[
+    str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.", rich_help_panel="Model")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Everything on stderr.")]

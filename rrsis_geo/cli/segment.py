@@ -16,6 +16,8 @@ from rrsis_geo.cli.options import (
     AoiOption,
     BandsOption,
     BboxOption,
+    DeviceOption,
+    DtypeOption,
     FromProbabilityOption,
     GsdOption,
     JsonOption,
@@ -64,12 +66,8 @@ def segment(
     ] = None,
     out: OutOption = None,
     model: ModelOption = DEFAULT_MODEL,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel="Model")
-    ] = "auto",
-    dtype: Annotated[
-        str, typer.Option(help="auto, fp32, bf16, fp16.", rich_help_panel="Model")
-    ] = "auto",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
     batch_size: Annotated[
         int | None,
         typer.Option(

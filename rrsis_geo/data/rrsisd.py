@@ -19,30 +19,9 @@ from typing import Any, Final, NamedTuple
 from rrsis_geo.data.files import path_inside
 from rrsis_geo.data.records import CodedMask, ImageFile, Record, unknown_split
 from rrsis_geo.errors import InputError
+from rrsis_geo.text.lexicon import RRSISD_CATEGORIES
 
 COUNTS: Final = {"train": 12181, "val": 1740, "test": 3481}
-CATEGORIES: Final = (
-    "airplane",
-    "airport",
-    "golf field",
-    "expressway service area",
-    "baseball field",
-    "stadium",
-    "ground track field",
-    "storage tank",
-    "basketball court",
-    "chimney",
-    "tennis court",
-    "overpass",
-    "train station",
-    "ship",
-    "expressway toll station",
-    "dam",
-    "harbor",
-    "bridge",
-    "vehicle",
-    "windmill",
-)
 _REFS: Final = "refs(unc).p"
 _INSTANCES: Final = "instances.json"
 _LIST_FOLDERS: Final = ("rrsisd", ".")
@@ -54,7 +33,7 @@ _IMAGE_FOLDERS: Final = (
     "images/rrsisd",
     "images",
 )
-_PLAIN_NAMES: Final = {name.replace(" ", ""): name for name in CATEGORIES}
+_PLAIN_NAMES: Final = {name.replace(" ", ""): name for name in RRSISD_CATEGORIES}
 
 
 class _Parts(NamedTuple):

@@ -15,7 +15,7 @@ from rrsis_geo.data.records import Records, resized
 from rrsis_geo.data.referring import ValidationSamples
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, InputError
-from rrsis_geo.published import CATEGORIES
+from rrsis_geo.text.lexicon import BENCHMARK_CATEGORIES
 
 INSTANCES: Final = "instances"
 """The layout of COCO instances, which have no expressions of their own."""
@@ -144,7 +144,7 @@ def open_data(
         name=records.name,
         split_size=len(whole),
         published_size=LAYOUTS[layout].counts.get(split),
-        category_names=CATEGORIES.get(layout, tuple(labels)),
+        category_names=BENCHMARK_CATEGORIES.get(layout, tuple(labels)),
         has_labels=bool(labels),
     )
 

@@ -1,4 +1,4 @@
-"""What papers report of the benchmarks: their tables, and the categories they are broken down by.
+"""What papers report of the benchmarks.
 
 ``results.csv`` holds the rows of the tables as printed, in percent, each with its source. A method
 may stand there several times: papers differ in what they report of one and the same method.
@@ -17,30 +17,6 @@ DATASETS: Final[Mapping[str, str]] = MappingProxyType(
     {"refsegrs": "RefSegRS", "rrsisd": "RRSIS-D", "risbench": "RISBench"}
 )
 """Layout -> name of the benchmark in papers."""
-
-CATEGORIES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "refsegrs": (
-            *("road", "vehicle", "car", "van", "building", "truck", "trailer", "bus"),
-            *("road marking", "bikeway", "sidewalk", "tree", "low vegetation"),
-            "impervious surface",
-        ),
-        "rrsisd": (
-            *("airplane", "airport", "golf field", "expressway service area", "baseball field"),
-            *("stadium", "ground track field", "storage tank", "basketball court", "chimney"),
-            *("tennis court", "overpass", "train station", "ship", "expressway toll station"),
-            *("dam", "harbor", "bridge", "vehicle", "windmill"),
-        ),
-        "risbench": (
-            *("expressway service area", "expressway toll station", "ground track field"),
-            *("basketball court", "container crane", "roundabout", "windmill", "overpass"),
-            *("stadium", "bridge", "soccer ball field", "baseball diamond", "train station"),
-            *("golf field", "airport", "harbor", "dam", "ship", "helipad", "vehicle", "chimney"),
-            *("airplane", "helicopter", "tennis court", "storage tank", "swimming pool"),
-        ),
-    }
-)
-"""Layout -> categories of the benchmark, as its papers name them."""
 
 METRICS: Final = ("pr50", "pr60", "pr70", "pr80", "pr90", "oiou", "miou")
 

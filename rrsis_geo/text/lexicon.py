@@ -75,6 +75,12 @@ RISBENCH_CATEGORIES = (
     "storage tank",
     "swimming pool",
 )
+BENCHMARK_CATEGORIES = {
+    "refsegrs": REFSEGRS_CATEGORIES,
+    "rrsisd": RRSISD_CATEGORIES,
+    "risbench": RISBENCH_CATEGORIES,
+}
+"""Layout -> categories of the benchmark, as its papers name them."""
 OTHER_CATEGORIES = ("vegetation", "water", "large vehicle", "small vehicle")
 """What our own training data labels beside the benchmarks' categories."""
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rrsis_geo.data.records import Records, resized
-from rrsis_geo.data.rrsisd import CATEGORIES, list_splits, read_plain_pickle, read_split
+from rrsis_geo.data.rrsisd import list_splits, read_plain_pickle, read_split
 from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.text.lexicon import RRSISD_CATEGORIES
 
 MakeBenchmark = Callable[..., Path]
 
@@ -97,8 +98,8 @@ def test_categories_go_by_the_names_of_the_papers(make_benchmark: MakeBenchmark)
     change_refs(root, lambda ref: ref.update(category_id=0))
     told = {record.category for record in read_split(root, "train")}
     assert told == {"expressway service area"}
-    assert told < set(CATEGORIES)
-    assert len(CATEGORIES) == 20
+    assert told < set(RRSISD_CATEGORIES)
+    assert len(RRSISD_CATEGORIES) == 20
 
 
 def test_lists_of_runs_that_are_numbers_are_read(make_benchmark: MakeBenchmark) -> None:
