@@ -1,11 +1,9 @@
 """What a shift of the presence log-odds of a bundle trades: silence where nothing is, against loss.
 
     python benchmarks/presence.py --instances ../shared/data/instances_train.json
-    python benchmarks/presence.py --instances ... --shift -0.5 --out runs/shifted
 
 Samples are of images that the model was trained on, so that the held-back ones stay unseen, and of
-painted scenes; each counts half. With --shift and --out the bundle is written again with that shift
-in its presence output.
+painted scenes; each counts half.
 """
 
 import argparse
@@ -17,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from rrsis_geo.bundle import load_bundle, save_bundle
+from rrsis_geo.bundle import load_bundle
 from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.referring import validation_samples
 from rrsis_geo.data.sample import Sample, collate
@@ -34,15 +32,8 @@ def main() -> None:
     parser.add_argument("--instances", type=Path, required=True, help="COCO file")
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--size", type=int, default=512, help="side of the samples, pixels")
-    parser.add_argument("--shift", type=float, help="write the bundle with this shift")
-    parser.add_argument("--out", type=Path, help="folder to write it to")
     args = parser.parse_args()
-    if (args.shift is None) != (args.out is None):
-        parser.error("--shift and --out go together")
-    if args.shift is None:
-        show(args.model, samples_of(args.instances, args.samples, args.size))
-    else:
-        write_shifted(args.model, args.shift, args.out)
+    show(args.model, samples_of(args.instances, args.samples, args.size))
 
 
 def samples_of(instances: Path, n: int, size_px: int) -> list[Sample]:
@@ -81,16 +72,6 @@ def answer(gated: Tensor, presence: Tensor, shift: float) -> Tensor:
     """
     least = math.log(2) + softplus(-presence) - softplus(-(presence + shift))
     return softplus(-gated) < least
-
-
-def write_shifted(model: str, shift: float, out: Path) -> None:
-    """Write the bundle again, its last bias of the presence output moved."""
-    bundle = load_bundle(model)
-    with torch.no_grad():
-        bundle.net.presence.mlp[-1].bias += shift
-    about = dict(bundle.about)
-    about["presence_shift"] = about.get("presence_shift", 0.0) + shift
-    save_bundle(out, bundle.net, bundle.tokenizer, bundle.image, about, precision="int8")
 
 
 if __name__ == "__main__":

@@ -19,10 +19,9 @@ from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.referring import validation_samples
 from rrsis_geo.data.stream import painted_sample
 from rrsis_geo.metrics import Scores
+from rrsis_geo.pipeline.scoring_data import DRAWN_SEED
 from rrsis_geo.predictor import DTYPES, choose_device, choose_dtype
 from rrsis_geo.training.loop import score_net
-
-SEED = 20_000_003
 
 
 def main() -> None:
@@ -42,9 +41,9 @@ def main() -> None:
     sets = {}
     if args.instances is not None:
         source = InstanceSource(args.instances)
-        sets["real"] = validation_samples(source, args.real, SEED, args.size)
+        sets["real"] = validation_samples(source, args.real, DRAWN_SEED, args.size)
     sets["painted"] = [
-        painted_sample(np.random.default_rng([SEED, i]), args.size, (0.12, 0.5))
+        painted_sample(np.random.default_rng([DRAWN_SEED, i]), args.size, (0.12, 0.5))
         for i in range(args.painted)
     ]
     results = {}

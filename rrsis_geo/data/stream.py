@@ -1,7 +1,7 @@
 """An endless, numbered stream of training samples: real instances and painted scenes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from rrsis_geo.data.expressions import KIND_WEIGHTS, write_expression
 from rrsis_geo.data.instances import InstanceSource
-from rrsis_geo.data.referring import ReferringInstances
+from rrsis_geo.data.referring import ReferringInstances, as_sample
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.data.synthetic import CATEGORIES as PAINTED_CATEGORIES
 from rrsis_geo.data.synthetic import paint_scene
@@ -147,14 +147,7 @@ def painted_sample(
             or write_expression(scene, words, "category")
         )
         if written is not None:
-            return Sample(
-                scene.image,
-                written.expression,
-                written.mask,
-                id=f"painted: {written.expression}",
-                kind=written.kind,
-                category=written.category,
-            )
+            return replace(as_sample(scene, written), id=f"painted: {written.expression}")
 
 
 def _draw(shares: Mapping[str, float], rng: np.random.Generator) -> str:
