@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from rrsis_geo.data.expressions import KIND_WEIGHTS, write_expression
 from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.referring import ReferringInstances, as_sample
-from rrsis_geo.data.sample import Sample
+from rrsis_geo.data.sample import LabelledImage, Sample
 from rrsis_geo.data.synthetic import CATEGORIES as PAINTED_CATEGORIES
 from rrsis_geo.data.synthetic import paint_scene
 from rrsis_geo.errors import ConfigError
@@ -28,6 +28,9 @@ PAINTED_KINDS: Final = {
 PAINTED_FOCUS: Final = {"truck": 0.34, "bus": 0.08, "van": 0.08, "car": 0.16, "": 0.34}
 """Share of categories among what expressions about painted scenes are to speak of, "" leaving it to
 chance: real labels hardly know traffic by its kinds."""
+
+_CONTRAST_ATTEMPTS: Final = 6
+"""Scenes painted in search of one where a category is on the road and off it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +51,15 @@ class StreamConfig:
     painted_focus: Mapping[str, float] = field(default_factory=lambda: PAINTED_FOCUS)
     expressions_per_scene: int = 1
     """Samples in a row that are about the same painted scene: only their words tell them apart."""
+    painted_contrast: float = 0.0
+    """Share of the scenes that several expressions share which all speak of one category, and are
+    drawn anew until it is on the road and off it: then only the relation tells them apart."""
     absent_share: float = 0.25
     """Samples whose target is absent; most windows of a scene are such."""
     val_samples: int = 300
 
     def __post_init__(self) -> None:
-        for name in ("painted_share", "absent_share"):
+        for name in ("painted_share", "absent_share", "painted_contrast"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         for name in ("painted_kinds", "painted_focus"):
@@ -75,6 +81,7 @@ class SampleStream(Dataset[Sample]):
     def __init__(self, config: StreamConfig, *, seed: int, length: int) -> None:
         self._config, self._seed, self._length = config, seed, length
         self._real = None
+        self._shared: _Shared | None = None
         if config.instances is not None:
             self._real = ReferringInstances(
                 InstanceSource(config.instances),
@@ -97,21 +104,73 @@ class SampleStream(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         config = self._config
         rng = np.random.default_rng([self._seed, index])
-        # Where each sample has its own scene, the generator that paints it goes on to write.
-        alone = config.expressions_per_scene == 1
         first = index - index % config.expressions_per_scene
+        alone = config.expressions_per_scene == 1
         scene_rng = rng if alone else np.random.default_rng([self._seed, first, 1])
-        if self._real is None or scene_rng.random() < config.painted_share:
-            return painted_sample(
-                scene_rng,
-                config.size_px,
-                config.painted_gsd_range_m,
-                absent_share=config.absent_share,
-                kinds=config.painted_kinds,
-                focus=config.painted_focus,
-                words=rng,
-            )
-        return self._real.sample(rng)
+        if self._real is not None and scene_rng.random() >= config.painted_share:
+            return self._real.sample(rng)
+        kinds = _with_absent(config.painted_kinds, config.absent_share)
+        if not alone:
+            if self._shared is None or self._shared.number != first:
+                self._shared = _paint_shared(first, scene_rng, config)
+            focus = self._shared.focus or config.painted_focus
+            if sample := _told(self._shared.scene, rng, kinds, focus):
+                return sample
+        return painted_sample(
+            rng,
+            config.size_px,
+            config.painted_gsd_range_m,
+            absent_share=config.absent_share,
+            kinds=config.painted_kinds,
+            focus=config.painted_focus,
+        )
+
+
+class _Shared(NamedTuple):
+    """The painted scene that samples from ``number`` on are about, and what they are to speak of.
+
+    The last one is kept, since samples are mostly asked for in a row.
+    """
+
+    number: int
+    scene: LabelledImage
+    focus: Mapping[str, float] | None
+
+
+def _paint_shared(number: int, rng: np.random.Generator, config: StreamConfig) -> _Shared:
+    contrast = rng.random() < config.painted_contrast
+    category = _draw(config.painted_focus, rng) if contrast else ""
+    for _ in range(_CONTRAST_ATTEMPTS):
+        scene = _paint(rng, config.size_px, config.painted_gsd_range_m)
+        on = {item.attributes.get("on") for item in scene.instances if item.category == category}
+        if not category or ("road" in on and len(on) > 1):
+            break
+    return _Shared(number, scene, {category: 1.0} if category else None)
+
+
+def _paint(
+    rng: np.random.Generator, size_px: int, gsd_range_m: tuple[float, float]
+) -> LabelledImage:
+    low, high = np.log(gsd_range_m)
+    return paint_scene(rng, size_px, size_px, float(np.exp(rng.uniform(low, high))))
+
+
+def _told(
+    scene: LabelledImage,
+    rng: np.random.Generator,
+    kinds: Mapping[str, float],
+    focus: Mapping[str, float],
+) -> Sample | None:
+    """A sample about a scene; None where nothing can be said of it."""
+    kind, category = _draw(kinds, rng), _draw(focus, rng)
+    written = (
+        (category and write_expression(scene, rng, kind, category=category))
+        or write_expression(scene, rng, kind)
+        or write_expression(scene, rng, "category")
+    )
+    if not written:
+        return None
+    return replace(as_sample(scene, written), id=f"painted: {written.expression}")
 
 
 def painted_sample(
@@ -122,32 +181,22 @@ def painted_sample(
     absent_share: float = 0.2,
     kinds: Mapping[str, float] = PAINTED_KINDS,
     focus: Mapping[str, float] = PAINTED_FOCUS,
-    words: np.random.Generator | None = None,
 ) -> Sample:
     """A painted scene with an expression about it.
 
     Args:
-        rng: the source of chance for the scene, and for the words too unless ``words`` is given.
+        rng: the source of chance.
         size_px: side of the scene, pixels.
         gsd_range_m: least and most metres per pixel.
         absent_share: how often the target is to be absent.
         kinds: share of each kind of expression whose target is present.
         focus: share of the categories to speak of, where the scene allows it; "" is any.
-        words: the source of chance for the words.
     """
-    low, high = np.log(gsd_range_m)
     kinds = _with_absent(kinds, absent_share)
-    words = words or rng
     while True:
-        scene = paint_scene(rng, size_px, size_px, float(np.exp(rng.uniform(low, high))))
-        kind, category = _draw(kinds, words), _draw(focus, words)
-        written = (
-            (category and write_expression(scene, words, kind, category=category))
-            or write_expression(scene, words, kind)
-            or write_expression(scene, words, "category")
-        )
-        if written is not None:
-            return replace(as_sample(scene, written), id=f"painted: {written.expression}")
+        scene = _paint(rng, size_px, gsd_range_m)
+        if sample := _told(scene, rng, kinds, focus):
+            return sample
 
 
 def _draw(shares: Mapping[str, float], rng: np.random.Generator) -> str:

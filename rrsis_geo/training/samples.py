@@ -172,8 +172,9 @@ def _order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
 class RankBatches(Sampler[list[int]]):
     """The numbers of the samples that a process takes, batch by batch.
 
-    A batch of all processes is a run of ``batch_size`` numbers; the process of rank r takes the
-    numbers i · size + r of it, so that how many processes there are does not change the data.
+    A batch of all processes is a run of ``batch_size`` numbers, of which each process takes a run
+    in the order of their ranks: how many processes there are does not change the data, and
+    neighbours (which may share a scene) stay together.
 
     Args:
         first: number of the first batch.
@@ -198,8 +199,9 @@ class RankBatches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         for number in range(self._first, self._stop):
-            start = number * self._batch_size
-            yield list(range(start + self._world.rank, start + self._batch_size, self._world.size))
+            share = self._batch_size // self._world.size
+            start = number * self._batch_size + self._world.rank * share
+            yield list(range(start, start + share))
 
 
 def load_batches(
