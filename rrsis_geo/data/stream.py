@@ -140,12 +140,12 @@ class _Shared(NamedTuple):
 def _paint_shared(number: int, rng: np.random.Generator, config: StreamConfig) -> _Shared:
     contrast = rng.random() < config.painted_contrast
     category = _draw(config.painted_focus, rng) if contrast else ""
-    for _ in range(_CONTRAST_ATTEMPTS):
+    for _ in range(_CONTRAST_ATTEMPTS if category else 1):
         scene = _paint(rng, config.size_px, config.painted_gsd_range_m)
         on = {item.attributes.get("on") for item in scene.instances if item.category == category}
-        if not category or ("road" in on and len(on) > 1):
-            break
-    return _Shared(number, scene, {category: 1.0} if category else None)
+        if "road" in on and len(on) > 1:
+            return _Shared(number, scene, {category: 1.0})
+    return _Shared(number, scene, None)
 
 
 def _paint(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rrsis_geo.data.lexicon import kinds_of
 from rrsis_geo.data.stream import SampleStream, StreamConfig, painted_sample
 from rrsis_geo.errors import ConfigError
 
@@ -58,6 +59,23 @@ def test_samples_in_a_row_may_share_their_scene():
     assert len({sample.expression for sample in row}) > 1
     assert np.array_equal(last.image, other.image)
     assert not np.array_equal(last.image, row[0].image)
+
+
+def test_scenes_of_contrast_tell_one_category_apart_by_where_it_is():
+    config = StreamConfig(
+        size_px=160,
+        painted_share=1.0,
+        painted_kinds={"relation": 1.0},
+        painted_focus={"car": 1.0},
+        expressions_per_scene=6,
+        painted_contrast=1.0,
+        absent_share=0.0,
+    )
+    stream = SampleStream(config, seed=4, length=6)
+    samples = [stream[i] for i in range(6)]
+    assert all("car" in kinds_of(sample.category) for sample in samples)
+    assert len({sample.mask.tobytes() for sample in samples}) > 1
+    assert len({sample.image.tobytes() for sample in samples}) == 1
 
 
 @pytest.mark.parametrize(
