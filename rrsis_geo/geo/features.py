@@ -37,6 +37,7 @@ class Features:
         n_pixels: int64 [N], of the scene, before any simplification.
         expression: what was looked for.
         model: what looked.
+        scene: file name of the scene, in a layer of several; None in others.
     """
 
     polygons: NDArray[Any]
@@ -48,6 +49,7 @@ class Features:
     n_pixels: NDArray[np.int64]
     expression: str
     model: str
+    scene: str | None = None
 
     def __len__(self) -> int:
         return len(self.id)

@@ -23,7 +23,6 @@ DERIVED = (".qix", ".sbn", ".sbx", ".qpj", ".shp.xml")
 """Files that other programs make from a Shapefile; those of an old one would not fit a new one."""
 
 _NUMBER_BYTES = 4 * 24 + 2 * 18  # as GDAL lays out our four floats and two integers
-_TEXT_FIELDS = 2
 
 
 class ShapefileFitter:
@@ -45,8 +44,10 @@ class ShapefileFitter:
             OutputError: the .shp or the .dbf would exceed 2 GB.
         """
         expression, model = _cut(features.expression), _cut(features.model)
-        is_cut = (expression, model) != (features.expression, features.model)
-        fitted = replace(features, expression=expression, model=model)
+        scene = None if features.scene is None else _cut(features.scene)
+        fitted = replace(features, expression=expression, model=model, scene=scene)
+        texts = (features.expression, features.model, features.scene)
+        is_cut = (expression, model, scene) != texts
         if not self._has_spoken:
             self._has_spoken = True
             self._speak(is_cut)
@@ -67,7 +68,8 @@ class ShapefileFitter:
         n_rings = shapely.get_num_interior_rings(features.polygons) + 1
         n_points = shapely.get_num_coordinates(features.polygons)
         self._bytes[".shp"] += int(np.sum(52 + 4 * n_rings + 16 * n_points))
-        self._bytes[".dbf"] += len(features) * (1 + _NUMBER_BYTES + _TEXT_FIELDS * TEXT_BYTES)
+        n_texts = 2 if features.scene is None else 3
+        self._bytes[".dbf"] += len(features) * (1 + _NUMBER_BYTES + n_texts * TEXT_BYTES)
         for suffix, n_bytes in self._bytes.items():
             if n_bytes > LARGEST_BYTES:
                 raise OutputError(
