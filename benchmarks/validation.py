@@ -17,6 +17,7 @@ import torch
 from rrsis_geo.bundle import load_bundle
 from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.referring import validation_samples
+from rrsis_geo.data.sample import Sample
 from rrsis_geo.data.stream import painted_sample
 from rrsis_geo.metrics import Scores
 from rrsis_geo.pipeline.scoring_data import DRAWN_SEED
@@ -38,21 +39,29 @@ def main() -> None:
     device = choose_device("auto")
     dtype = choose_dtype(args.dtype, device)
     net = bundle.net.eval().to(device).to(memory_format=torch.channels_last)
-    sets = {}
-    if args.instances is not None:
-        source = InstanceSource(args.instances)
-        sets["real"] = validation_samples(source, args.real, DRAWN_SEED, args.size)
-    sets["painted"] = [
-        painted_sample(np.random.default_rng([DRAWN_SEED, i]), args.size, (0.12, 0.5))
-        for i in range(args.painted)
-    ]
     results = {}
-    for name, samples in sets.items():
+    for name, samples in validation_sets(
+        args.instances, args.real, args.painted, args.size
+    ).items():
         scores = score_net(net, samples, bundle.tokenizer, bundle.image, dtype=dtype, batch_size=4)
         results[name] = scores.to_dict()
         show(name, scores)
     if args.json:
         args.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def validation_sets(
+    instances: Path | None, real: int, painted: int, size_px: int
+) -> dict[str, list[Sample]]:
+    """So many held-back real samples (where there are instances) and painted ones."""
+    sets = {}
+    if instances is not None:
+        sets["real"] = validation_samples(InstanceSource(instances), real, DRAWN_SEED, size_px)
+    sets["painted"] = [
+        painted_sample(np.random.default_rng([DRAWN_SEED, i]), size_px, (0.12, 0.5))
+        for i in range(painted)
+    ]
+    return sets
 
 
 def show(name: str, scores: Scores) -> None:

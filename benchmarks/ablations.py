@@ -1,0 +1,94 @@
+"""What BTDNet's parts are worth: trained without each at equal budget, scored on the same data.
+
+    python benchmarks/ablations.py runs/ablations --instances ../shared/data/instances_val.json
+
+Every row starts from the pre-trained encoders of ``--config``, sees the same samples in the same
+order for ``--steps`` steps, and is scored with the same held-back samples as ``validation.py``. A
+row that is done is kept; a run that was cut short goes on from its last checkpoint.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from validation import validation_sets
+
+from rrsis_geo.bundle import load_bundle
+from rrsis_geo.data.sample import Sample
+from rrsis_geo.pipeline.train import train_model
+from rrsis_geo.pipeline.train_config import load_run
+from rrsis_geo.predictor import choose_device, choose_dtype
+from rrsis_geo.training.loop import score_net
+
+ROWS: dict[str, tuple[str, ...]] = {
+    "whole": (),
+    "no background stream": ("net.background_weight=0.0",),
+    "no prior of the masked text": ("net.background_prior=false",),
+    "no vision to text in BSC": ("net.bsc_to_text=false",),
+    "no BSC windows 3 and 5": ("net.vision_windows=[1]", "net.text_windows=[1]"),
+    "no reconstruction": ("net.reconstruction_weight=0.0",),
+    "no presence": ("net.presence=false",),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, help="folder for the runs and their scores")
+    parser.add_argument("--config", type=Path, default=Path("configs/btdnet_lite.toml"))
+    parser.add_argument("--instances", type=Path, help="COCO file; without it only painted scenes")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--real", type=int, default=400, help="samples of real images to score")
+    parser.add_argument("--painted", type=int, default=200, help="samples of painted scenes")
+    parser.add_argument("--size", type=int, default=256, help="side of samples, pixels")
+    parser.add_argument("--only", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="for every row")
+    args = parser.parse_args()
+    sets = validation_sets(args.instances, args.real, args.painted, args.size)
+    results = {}
+    for name in args.only:
+        folder = args.runs / name.replace(" ", "_")
+        scores = folder / "scores.json"
+        if not scores.exists():
+            train(folder, args.config, args.steps, [*args.set, *ROWS[name]], args.size)
+            scores.write_text(json.dumps(score(folder / "model", sets), indent=2) + "\n")
+        results[name] = json.loads(scores.read_text())
+    for name in sets:
+        show(name, {row: scores[name] for row, scores in results.items()})
+
+
+def train(folder: Path, config: Path, steps: int, changes: list[str], size_px: int) -> None:
+    """One row's run."""
+    settings = [f"steps={steps}", f"val_every={steps}", f"data.size_px={size_px}", *changes]
+    run = load_run(config, settings)
+    train_model(run, folder, resume=any((folder / "checkpoints").glob("*")))
+
+
+def score(model: Path, sets: dict[str, list[Sample]]) -> dict[str, dict[str, object]]:
+    """Scores of a bundle on each set."""
+    bundle = load_bundle(str(model))
+    device = choose_device("auto")
+    net = bundle.net.eval().to(device).to(memory_format=torch.channels_last)
+    dtype = choose_dtype("auto", device)
+    return {
+        name: score_net(net, samples, bundle.tokenizer, bundle.image, dtype=dtype).to_dict()
+        for name, samples in sets.items()
+    }
+
+
+def show(title: str, rows: dict[str, dict[str, object]]) -> None:
+    """Print a table in Markdown: mIoU over present targets, by kind too, and the absent ones."""
+    kinds = [kind for kind in rows[next(iter(rows))]["by_kind"] if kind != "absent"]
+    print(f"\n| {title} | mIoU | " + " | ".join(kinds) + " | N-acc | false area |")
+    print("|---" * (len(kinds) + 4) + "|")
+    for name, scores in rows.items():
+        by_kind = [f"{scores['by_kind'][kind]['miou_present']:.3f}" for kind in kinds]
+        print(
+            f"| {name} | {scores['miou_present']:.3f} | "
+            + " | ".join(by_kind)
+            + f" | {scores['n_acc']:.3f} | {scores['false_area_ppm']:.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
