@@ -8,22 +8,25 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import shapely
 
 from rrsis_geo import __version__
 from rrsis_geo.errors import OutputError
-from rrsis_geo.geo.acquired import Acquired
+from rrsis_geo.geo.acquired import Acquired, acquired
 from rrsis_geo.geo.footprint import footprint
 from rrsis_geo.geo.masks import NODATA, PROBABILITY_STEP
 from rrsis_geo.geo.measure import as_proj
 from rrsis_geo.geo.qgis_style import OUTLINE_RGB
-from rrsis_geo.geo.scene import SceneInfo
+from rrsis_geo.geo.scene import Scene, SceneInfo
 from rrsis_geo.geo.stac import may_be_item
 from rrsis_geo.geo.staging import staged
+from rrsis_geo.pipeline.outputs import Outputs
+from rrsis_geo.pipeline.plan import Plan
+from rrsis_geo.pipeline.report import ExpressionResult, SegmentReport
 
 _EXTENSION = "https://stac-extensions.github.io/{}/schema.json"
 _GEOTIFF = "image/tiff; application=geotiff"
@@ -61,22 +64,6 @@ _BESIDE: Final = {
 """Files that lie beside an output: their media types and roles."""
 
 
-class Found(NamedTuple):
-    """What was found for an expression.
-
-    Attributes:
-        expression: what was looked for.
-        layer: the name of its layer, which keys of files of its own end in.
-        n_objects: polygons.
-        area_m2: of all of them on the ground; None where unknown.
-    """
-
-    expression: str
-    layer: str
-    n_objects: int
-    area_m2: float | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemFacts:
     """What an item tells of a result.
@@ -85,7 +72,7 @@ class ItemFacts:
         grid: of the result, and the path of what it was made from.
         acquired: when the scene was taken; None where unknown.
         made: when the result was.
-        found: for each expression.
+        results: of each expression.
         model: what looked, "" where unknown.
         threshold: probability above which a pixel counts.
         outputs: files written, by kind, or by kind and layer ("mask:trucks"); the item is left out.
@@ -95,7 +82,7 @@ class ItemFacts:
     grid: SceneInfo
     acquired: Acquired | None
     made: datetime
-    found: Sequence[Found]
+    results: Sequence[ExpressionResult]
     model: str
     threshold: float
     outputs: Mapping[str, Path]
@@ -104,7 +91,39 @@ class ItemFacts:
     def about(self, key: str) -> str:
         """The expressions that an output is about."""
         layer = key.partition(":")[2]
-        return "; ".join(each.expression for each in self.found if layer in ("", each.layer))
+        return "; ".join(each.expression for each in self.results if layer in ("", each.layer))
+
+
+def write_run_item(report: SegmentReport, plan: Plan, scene: Scene, outputs: Outputs) -> None:
+    """Write the item of a run, if one is wanted; all other outputs must lie in place.
+
+    Args:
+        report: of the run.
+        plan: of the run.
+        scene: the part that was worked on, open.
+        outputs: of the run.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if outputs.stac_item is None:
+        return
+    facts = ItemFacts(
+        grid=plan.scene,
+        acquired=acquired(plan.scene.path, scene.reader.dataset),
+        made=datetime.now(UTC),
+        results=report.results,
+        model=plan.model.name,
+        threshold=plan.options.threshold,
+        outputs=report.outputs,
+        own={
+            "model_sha256": plan.model.sha256 or None,
+            "plan_hash": report.plan_hash,
+            "windows": report.windows,
+            "windows_failed": len(report.failed),
+        },
+    )
+    write_item(outputs.stac_item, facts, overwrite=outputs.overwrite)
 
 
 def write_item(path: Path, facts: ItemFacts, *, overwrite: bool = False) -> None:
@@ -204,11 +223,11 @@ def _processing(facts: ItemFacts) -> dict[str, Any]:
 
 
 def _own(facts: ItemFacts) -> Iterator[tuple[str, Any]]:
-    yield "expressions", [each.expression for each in facts.found]
+    yield "expressions", [each.expression for each in facts.results]
     yield "model", facts.model or None
     yield "threshold", facts.threshold
     names = ("expression", "n_objects", "area_m2")
-    yield "found", [{name: getattr(each, name) for name in names} for each in facts.found]
+    yield "found", [{name: getattr(each, name) for name in names} for each in facts.results]
     yield from facts.own.items()
 
 

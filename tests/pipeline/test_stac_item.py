@@ -9,21 +9,37 @@ from typing import Any
 
 import pytest
 import rasterio
+from pipeline_stubs import RedPredictor
 from scenes_made import LOCAL_WKT
 
 from rrsis_geo import __version__
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.acquired import Acquired
 from rrsis_geo.geo.scene import open_scene
-from rrsis_geo.pipeline.stac_item import Found, ItemFacts, make_item, write_item
+from rrsis_geo.pipeline.engines import RunOptions
+from rrsis_geo.pipeline.job import job_path
+from rrsis_geo.pipeline.outputs import Outputs
+from rrsis_geo.pipeline.plan import SegmentOptions
+from rrsis_geo.pipeline.polygonize import polygonize
+from rrsis_geo.pipeline.report import ExpressionResult
+from rrsis_geo.pipeline.segment import merge_job, segment_scene
+from rrsis_geo.pipeline.stac_item import ItemFacts, make_item, write_item
 
 pystac = pytest.importorskip("pystac")
 validation = pytest.importorskip("pystac.validation")
 pytest.importorskip("jsonschema")
 
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-TRUCKS = Found("the truck on the road", "the_truck_on_the_road", 3, 61.5)
-ROOFS = Found("all roofs", "all_roofs", 0, None)
+TRUCKS = ExpressionResult(
+    expression="the truck on the road",
+    layer="the_truck_on_the_road",
+    outputs={},
+    n_objects=3,
+    area_m2=61.5,
+)
+ROOFS = ExpressionResult(
+    expression="all roofs", layer="all_roofs", outputs={}, n_objects=0, area_m2=None
+)
 
 
 def make_facts(scene: Path, outputs: dict[str, Path], **changes: Any) -> ItemFacts:
@@ -33,7 +49,7 @@ def make_facts(scene: Path, outputs: dict[str, Path], **changes: Any) -> ItemFac
         "grid": grid,
         "acquired": None,
         "made": MADE,
-        "found": [TRUCKS],
+        "results": [TRUCKS],
         "model": "lite",
         "threshold": 0.4,
         "outputs": outputs,
@@ -122,7 +138,7 @@ def test_each_expression_has_its_own_assets(
         "mask:the_truck_on_the_road": tmp_path / "mask_trucks.tif",
         "mask:all_roofs": tmp_path / "mask_roofs.tif",
     }
-    facts = make_facts(make_scene(40, 60), outputs, found=[TRUCKS, ROOFS])
+    facts = make_facts(make_scene(40, 60), outputs, results=[TRUCKS, ROOFS])
     item = validated(make_item(tmp_path / "item.json", facts))
     assert item["properties"]["rrsis_geo:expressions"] == [TRUCKS.expression, ROOFS.expression]
     assert item["properties"]["rrsis_geo:found"][1]["area_m2"] is None
@@ -229,3 +245,54 @@ def test_it_appears_whole_or_not_at_all(
         write_item(path, facts, overwrite=True)
     assert path.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["item.json", "scene-0.tif"]
+
+
+def test_a_run_its_merge_and_its_probability_write_items(
+    tmp_path: Path, make_blobs: Callable[..., Path]
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    names = {"mask": "m.tif", "probability": "p.tif", "preview": "v.png", "report": "r.html"}
+    outputs = Outputs(
+        folder / "o.gpkg",
+        stac_item=folder / "o.json",
+        **{kind: folder / name for kind, name in names.items()},
+    )
+    scene = make_blobs(200, 300)
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.update_tags(TIFFTAG_DATETIME="2020:05:06 07:08:09")
+    report = segment_scene(
+        scene,
+        ("the red disc", "every red disc"),
+        outputs,
+        SegmentOptions(overlap_px=16),
+        run=RunOptions(keep_job=True),
+        predictor=RedPredictor(),
+    )
+    assert report.outputs["stac_item"] == folder / "o.json"
+    item = pystac.Item.from_file(str(folder / "o.json"))
+    validated(json.loads((folder / "o.json").read_text()))
+    assert item.datetime == datetime(2020, 5, 6, 7, 8, 9, tzinfo=UTC)
+    assert item.properties["rrsis_geo:model"] == "RedPredictor"
+    assert item.properties["rrsis_geo:plan_hash"] == report.plan_hash
+    found = [each["n_objects"] for each in item.properties["rrsis_geo:found"]]
+    assert found == [result.n_objects for result in report.results]
+    listed = {Path(asset.get_absolute_href()).resolve() for asset in item.assets.values()}
+    written = {path.resolve() for path in folder.iterdir() if path.is_file()}
+    assert listed == written - {(folder / "o.json").resolve()}, "every file is listed"
+
+    first = json.loads((folder / "o.json").read_text())
+    merge_job(job_path(outputs.vector), overwrite=True)
+    assert without_times(json.loads((folder / "o.json").read_text())) == without_times(first)
+
+    again = Outputs(folder / "again.geojson", stac_item=folder / "again.json")
+    polygonize(folder / "p_the_red_disc.tif", again)
+    item = validated(json.loads((folder / "again.json").read_text()))
+    assert item["links"][0]["href"] == "./p_the_red_disc.tif"
+    assert item["properties"]["rrsis_geo:found"][0]["expression"] == "the red disc"
+
+
+def without_times(item: dict[str, Any]) -> dict[str, Any]:
+    told = item["properties"]
+    kept = {name: told[name] for name in told if name not in ("created", "processing:datetime")}
+    return {**item, "properties": kept}
