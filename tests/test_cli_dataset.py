@@ -1,6 +1,7 @@
 """``rrsis-geo dataset`` as users call it."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def test_from_vectors_then_check(
     assert "64 x 64 pixels of 0.5 m" in out
     assert "kind category" in out
     assert "category truck" in out
+    assert re.search(r"labels +\d+ +\d+", out)
+    assert "the val split has only" in err
     code, out, err = run("check", root, "--layout", "triplets", "--sheet", tmp_path / "s.png")
     assert code == 0, err
     assert "damaged or missing" in out
@@ -73,7 +76,8 @@ def test_options_that_contradict_are_refused(
 ) -> None:
     code, _, err = run("from-vectors", make_scene(), labels, "-o", tmp_path / "made")
     assert code == 2
-    assert "category_column" in err
+    assert "--category-column" in err
+    assert "neither is given" in err
     code, _, err = run("from-coco", tmp_path / "none.json", "-o", tmp_path / "made")
     assert code == 3
     assert "none.json" in err

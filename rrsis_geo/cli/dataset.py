@@ -216,7 +216,8 @@ def from_vectors(
         console.print_json(report.to_dict())
         return
     sides = f"{report.chip_px} x {report.chip_px} pixels of {report.gsd_m:.3g} m"
-    _print_written(f"{out}: images of {sides}", report.to_dict()["splits"])
+    shown = ("labels", *map(str, report.shown.values()))
+    _print_written(f"{out}: images of {sides}", report.to_dict()["splits"], shown)
     console.print_facts("labels", [("on the scene", _most(report.categories))])
 
 
@@ -265,13 +266,14 @@ def _most(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {n}" for name, n in counts.items()) or "none"
 
 
-def _print_written(title: str, splits: Mapping[str, Any]) -> None:
-    """What each split holds, in all and by kind and category of expressions."""
+def _print_written(title: str, splits: Mapping[str, Any], *more: tuple[str, ...]) -> None:
+    """What each split holds, in all and by kind and category of expressions; and more rows."""
     console.print_facts(title, [])
     facts = splits.values()
     rows: list[tuple[str, ...]] = [
         ("images", *(str(one["images"]) for one in facts)),
         ("samples", *(str(one["samples"]) for one in facts)),
+        *more,
         *_rows("kind", [one["kinds"] for one in facts]),
         *_rows("category", [one["categories"] for one in facts]),
     ]

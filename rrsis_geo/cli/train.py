@@ -44,11 +44,11 @@ def train(
 ) -> None:
     """Train a network as a configuration file says, and save it as a model bundle."""
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.config import load
     from rrsis_geo.pipeline.publish import push_bundle, reserve_repository
-    from rrsis_geo.pipeline.train import TrainConfig, train_model
+    from rrsis_geo.pipeline.train import train_model
+    from rrsis_geo.pipeline.train_config import load_run
 
-    run = load(config, TrainConfig, settings or [])
+    run = load_run(config, settings or [])
     page = reserve_repository(push_to_hub) if push_to_hub is not None else None
     try:
         with console.board(quiet=quiet) as show:

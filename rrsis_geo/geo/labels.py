@@ -47,9 +47,10 @@ class LabelColumns:
 
     def __post_init__(self) -> None:
         if (self.category_column is None) == (self.category is None):
+            given = "neither is" if self.category is None else "both are"
             raise ConfigError(
-                "what the labels are must be told in one way: category_column names a column, "
-                "category names them all"
+                "what the labels are must be told in one way, by --category-column (a column that "
+                f"tells) or by --category (the same for all); {given} given"
             )
         if self.size_m is not None and not 0 < self.size_m < np.inf:
             raise ConfigError(f"size must be above 0 metres, got {self.size_m:g}")

@@ -1,7 +1,7 @@
 """A scene and a user's labels in, a data set of referring samples out."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,8 @@ Progress = Callable[[str, int, int], None]
 CHIPS_FILE: Final = "chips.gpkg"
 MIN_VALID: Final = 0.25
 """A chip of which less than this shows data is left out."""
+FEW_SAMPLES: Final = 50
+"""Scores over fewer than this are mostly chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class LabelReport:
     Attributes:
         root: the data set.
         splits: what each holds.
+        shown: how many labels the images of each split show; one may be in several images.
         gsd_m: metres on the ground per pixel of the chips.
         chip_px: their side.
         labels: how many features were read, and how many were outside, empty, unnamed, repaired,
@@ -52,6 +55,7 @@ class LabelReport:
 
     root: Path
     splits: dict[str, SplitCounts]
+    shown: dict[str, int]
     gsd_m: float | None
     chip_px: int
     labels: dict[str, int]
@@ -128,6 +132,7 @@ def from_vectors(
     return LabelReport(
         root=root,
         splits=writer.counts,
+        shown=_count_shown(writer.counts, written, chips),
         gsd_m=grid.gsd_m,
         chip_px=options.chip_px,
         labels={**told, "repaired": found.repaired, "small": small},
@@ -167,6 +172,16 @@ def _write_chips(
                 written[chip] = len(samples)
         progress("chips", done, len(chips))
     return written
+
+
+def _count_shown(
+    splits: Iterable[str], written: Iterable[Chip], chips: Mapping[Chip, list[int]]
+) -> dict[str, int]:
+    """Labels that the written chips of each split show."""
+    seen: dict[str, set[int]] = {split: set() for split in splits}
+    for chip in written:
+        seen[chip.split].update(chips[chip])
+    return {split: len(numbers) for split, numbers in seen.items()}
 
 
 def _write_map(written: Mapping[Chip, int], info: SceneInfo, grid: ModelGrid, path: Path) -> None:
@@ -228,6 +243,12 @@ def _warnings(
     for split, share in (("val", options.val_share), ("test", options.test_share)):
         if share and split not in splits:
             yield f"the {split} split is empty: nothing can be said of what lies in its ground"
+        elif split in splits and splits[split].samples < FEW_SAMPLES:
+            yield (
+                f"the {split} split has only {splits[split].samples} samples, too few to tell a "
+                "better model from a lucky one; more labels, or a larger --per-chip or "
+                f"--{split}-share, give more"
+            )
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -1,11 +1,12 @@
 """What a training run is: its settings, its length, and which settings may change on the way."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
+from rrsis_geo.config import load
 from rrsis_geo.data.stream import StreamConfig
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.images import ImageSpec
@@ -101,6 +102,20 @@ class TrainConfig:
     def step_samples(self) -> int:
         """Samples of a step."""
         return self.batch_size * self.accumulate
+
+
+def load_run(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """A run's settings from a file, with ``"a.b=c"`` set over it.
+
+    ``steps`` and ``epochs`` say the same in two ways: to set one takes the file's other away.
+
+    Raises:
+        ConfigError: as for :func:`rrsis_geo.config.load`.
+    """
+    given = {item.partition("=")[0].strip() for item in overrides}
+    lengths = {"steps", "epochs"}
+    replaced = [f"{name}=none" for name in lengths - given] if lengths & given else []
+    return load(path, TrainConfig, [*replaced, *overrides])
 
 
 class RunPlan(NamedTuple):

@@ -121,7 +121,7 @@ def test_errors_name_the_file_and_the_remedy(
     far = write(tmp_path / "far.gpkg", [ground_box(9000, 5, 9, 9)], "EPSG:4326", what=["car"])
     with pytest.raises(InputError, match=r"no label lies on the scene .*WGS 84"):
         read(scene, far)
-    with pytest.raises(ConfigError, match="one way"):
+    with pytest.raises(ConfigError, match=r"--category-column .* --category .*; both are given"):
         LabelColumns(category="car", category_column="what")
 
 

@@ -106,10 +106,13 @@ def test_masks_and_sentences_agree_with_the_pixels(
 
 
 def test_splits_share_no_ground(scene: Path, labels: Path, tmp_path: Path) -> None:
-    make(scene, labels, tmp_path / "made", test_share=0.1, complete=True)
+    report = make(scene, labels, tmp_path / "made", test_share=0.1, complete=True)
     chips = gpd.read_file(tmp_path / "made" / "chips.gpkg")
     assert chips.crs.to_epsg() == 32632
     ground = {name: shapely.union_all(part.geometry) for name, part in chips.groupby("split")}
+    things = gpd.read_file(labels).to_crs(chips.crs).geometry
+    for name, part in ground.items():
+        assert report.shown[name] == (things.intersection(part).area > 0.1).sum()
     assert set(ground) == {"train", "val", "test"}
     for first in ground:
         for second in ground:

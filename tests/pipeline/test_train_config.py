@@ -12,6 +12,7 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.pipeline.train_config import (
     HARMLESS,
     TrainConfig,
+    load_run,
     memory_advice,
     plan_run,
     refuse_differences,
@@ -47,6 +48,19 @@ def config_of(**settings: Any) -> TrainConfig:
 def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         config_of(**settings)
+
+
+@pytest.mark.parametrize("length", ["epochs = 3", "steps = 90"])
+@pytest.mark.parametrize(("name", "other"), [("steps", "epochs"), ("epochs", "steps")])
+def test_a_length_set_over_the_file_takes_the_place_of_the_other(tmp_path, length, name, other):
+    path = tmp_path / "run.toml"
+    tables = '[init]\nbundle = "b"\n[benchmark]\nlayout = "triplets"\nroot = "data"\n'
+    path.write_text(f'name = "a"\n{length}\n{tables}')
+    config = load_run(path, [f"{name}=7", "seed=5"])
+    assert (getattr(config, name), getattr(config, other), config.seed) == (7, None, 5)
+    assert load_run(path, ["seed=5"]).epochs == (3 if "epochs" in length else None)
+    with pytest.raises(ConfigError, match="both are set"):
+        load_run(path, ["steps=7", "epochs=7"])
 
 
 @given(
