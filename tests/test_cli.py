@@ -128,7 +128,7 @@ def test_every_option_arrives(
         *("--preview", "p.png", "--overwrite", "--allow-no-crs", "--threads", 2),
     ).failed(2, "seen")
     scene, expression, outputs, options = seen["arguments"]
-    assert (scene, expression) == ("/vsicurl/https://host/s.tif", "the bus")
+    assert (scene, expression) == ("/vsicurl/https://host/s.tif", ["the bus"])
     assert outputs.files() == {
         "vector": Path("o.fgb"),
         "mask": Path("m.tif"),

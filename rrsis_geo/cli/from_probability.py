@@ -1,5 +1,6 @@
 """What `segment --from-probability` takes and prints: the way around the network."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
 
 MEANINGFUL = frozenset(
     {
-        *("scene", "expression", "from_probability", "threshold", "min_area", "simplify"),
-        *("out", "mask", "preview", "report", "overwrite", "as_json", "quiet", "verbose"),
+        *("scene", "expressions", "from_probability", "threshold", "min_area", "simplify"),
+        *("out", "mask", "preview", "report", "stac_item", "overwrite", "as_json"),
+        *("quiet", "verbose"),
     }
 )
 """Parameters of `segment` that mean something where no network is run."""
@@ -37,6 +39,20 @@ def refuse_what_needs_network(context: typer.Context) -> None:
             f"{', '.join(given)}: of no use with --from-probability, which reads no scene and runs "
             "no network; leave it out"
         )
+
+
+def one_expression(expressions: Sequence[str]) -> str | None:
+    """What a probability is said to show, None where nobody says it.
+
+    Raises:
+        ConfigError: more than one thing.
+    """
+    if len(expressions) > 1:
+        raise ConfigError(
+            f"--from-probability: a probability shows one expression, {len(expressions)} are "
+            "given; give the EXPRESSION of this raster, or none"
+        )
+    return expressions[0] if expressions else None
 
 
 def print_polygons(report: "PolygonReport", *, as_json: bool) -> None:

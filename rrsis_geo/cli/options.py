@@ -90,6 +90,14 @@ DtypeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Everything on stderr.")]
+ExpressionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--expressions",
+        metavar="FILE",
+        help="Also find what this text file says: an expression a line; # begins a comment line.",
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -129,6 +137,15 @@ ReportOption = Annotated[
         rich_help_panel="Result",
     ),
 ]
+StacItemOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--stac-item",
+        metavar="FILE",
+        help="Also describe the result as a STAC item, a JSON file that lists all others.",
+        rich_help_panel="Result",
+    ),
+]
 WindowsLayerOption = Annotated[
     bool,
     typer.Option(
@@ -161,6 +178,26 @@ def parse_bbox(text: str | None) -> tuple[tuple[float, float, float, float] | No
             f'--bbox takes left,bottom,right,top and maybe a CRS, such as EPSG:4326; got "{text}"'
         ) from None
     return (left, bottom, right, top), parts[4] if len(parts) == 5 else None
+
+
+def read_expressions(path: Path | None) -> list[str]:
+    """The lines of a text file but for blank ones and comments; [] of none.
+
+    Raises:
+        ConfigError: it cannot be read, is no UTF-8, or says nothing.
+    """
+    if path is None:
+        return []
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as err:
+        raise ConfigError(f"{path}: is not UTF-8 text ({err.reason}); save it as that") from err
+    except OSError as err:
+        raise ConfigError(f"{path}: cannot be read ({err.strerror or err})") from err
+    found = [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise ConfigError(f"{path}: holds no expression; write one a line")
+    return found
 
 
 def parse_bands(text: str | None) -> tuple[int, ...] | None:

@@ -1,7 +1,8 @@
-"""``rrsis-geo segment``: a scene and an expression in, polygons out."""
+"""``rrsis-geo segment``: a scene and expressions in, polygons out."""
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,11 @@ import typer
 
 from rrsis_geo import console
 from rrsis_geo.cli.app import app, typed
-from rrsis_geo.cli.from_probability import print_polygons, refuse_what_needs_network
+from rrsis_geo.cli.from_probability import (
+    one_expression,
+    print_polygons,
+    refuse_what_needs_network,
+)
 from rrsis_geo.cli.options import (
     DEFAULT_MODEL,
     AllowNoCrsOption,
@@ -18,6 +23,7 @@ from rrsis_geo.cli.options import (
     BboxOption,
     DeviceOption,
     DtypeOption,
+    ExpressionsOption,
     FromProbabilityOption,
     GsdOption,
     JsonOption,
@@ -31,10 +37,12 @@ from rrsis_geo.cli.options import (
     ProbabilityOption,
     QuietOption,
     ReportOption,
+    StacItemOption,
     VerboseOption,
     WindowsLayerOption,
     parse_bands,
     parse_bbox,
+    read_expressions,
 )
 from rrsis_geo.cli.stopping import resumable
 from rrsis_geo.errors import ConfigError, IncompleteError
@@ -48,7 +56,7 @@ KeepJobOption = Annotated[
 
 if TYPE_CHECKING:
     from rrsis_geo.pipeline.failures import FailedWindow
-    from rrsis_geo.pipeline.report import PartReport, SegmentReport
+    from rrsis_geo.pipeline.report import ExpressionResult, PartReport, SegmentReport
 
 
 @app.command(
@@ -60,10 +68,14 @@ def segment(
         str | None,
         typer.Argument(metavar="SCENE", help="A raster: file, URL, s3://, VRT or STAC item."),
     ] = None,
-    expression: Annotated[
-        str | None,
-        typer.Argument(metavar="EXPRESSION", help='What to find: "the truck on the road".'),
+    expressions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="EXPRESSION...",
+            help='What to find: "the truck on the road". Several are found in one pass.',
+        ),
     ] = None,
+    expressions_file: ExpressionsOption = None,
     out: OutOption = None,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
@@ -71,7 +83,9 @@ def segment(
     batch_size: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Windows at once. Default: suits the device.", rich_help_panel="Model"
+            min=1,
+            help="Windows at once, whatever the number of expressions. Default: suits the device.",
+            rich_help_panel="Model",
         ),
     ] = None,
     overlap: OverlapOption = 128,
@@ -103,6 +117,7 @@ def segment(
     probability: ProbabilityOption = None,
     preview: PreviewOption = None,
     report: ReportOption = None,
+    stac_item: StacItemOption = None,
     windows_layer: WindowsLayerOption = False,
     from_probability: FromProbabilityOption = None,
     overwrite: Annotated[
@@ -150,7 +165,11 @@ def segment(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Find what EXPRESSION says in SCENE and write its polygons."""
+    """Find what EXPRESSION says in SCENE and write its polygons.
+
+    Several expressions get a layer each in a GeoPackage. In other formats, and of rasters and
+    pictures, each gets a file of its own, with the name of its layer appended.
+    """
     console.setup_logging(quiet=quiet, verbose=verbose)
     from rrsis_geo.pipeline.outputs import Outputs, default_output
     from rrsis_geo.pipeline.plan import SegmentOptions
@@ -158,7 +177,8 @@ def segment(
     if from_probability is not None:
         refuse_what_needs_network(context)
         out = out or Path(f"{Path(from_probability).stem}.gpkg")
-    elif scene is None or expression is None:
+    wanted = [*(expressions or ()), *read_expressions(expressions_file)]
+    if from_probability is None and (scene is None or not wanted):
         raise ConfigError(
             'give a SCENE and an EXPRESSION, as in segment scene.tif "the truck on the road"'
         )
@@ -190,11 +210,12 @@ def segment(
         allow_no_crs=allow_no_crs,
     )
     outputs = Outputs(
-        vector=out or default_output(str(scene), str(expression)),
+        vector=out or default_output(str(scene), wanted),
         mask=mask,
         probability=probability,
         preview=preview,
         report=report,
+        stac_item=stac_item,
         overwrite=overwrite,
         windows_layer=windows_layer,
     )
@@ -206,15 +227,14 @@ def segment(
                 from_probability,
                 outputs,
                 options,
-                expression=expression,
+                expression=one_expression(wanted),
                 scene=scene,
                 command=typed(context),
                 progress=on_progress,
             )
         print_polygons(polygons, as_json=as_json)
         return
-    assert scene is not None  # both were asked for above
-    assert expression is not None
+    assert scene is not None  # asked for above
     from rrsis_geo.pipeline.engines import RunOptions
     from rrsis_geo.pipeline.job import job_path
     from rrsis_geo.pipeline.segment import segment_part, segment_scene
@@ -234,9 +254,9 @@ def segment(
     ):
         how: dict[str, Any] = {"run": run, "progress": on_progress, "stop": stop}
         if part is None:
-            done = segment_scene(scene, expression, outputs, options, **how)
+            done = segment_scene(scene, wanted, outputs, options, **how)
         else:
-            part_report = segment_part(scene, expression, outputs, part, options, **how)
+            part_report = segment_part(scene, wanted, outputs, part, options, **how)
     if part is None:
         print_report(done, as_json=as_json)
     else:
@@ -297,10 +317,16 @@ def _print_facts(report: "SegmentReport") -> None:
     objects = "object" if report.n_objects == 1 else "objects"
     failed = f", and {len(report.failed)} that failed" if report.failed else ""
     skipped = f", and {report.skipped} skipped that hold no data" if report.skipped else ""
+    several = len(report.results) > 1
+    if several:
+        console.print_table(
+            ("expression", "objects", "area", "surest window"), _result_rows(report.results)
+        )
+    what = f"{len(report.results)} expressions" if several else f'"{report.expressions[0]}"'
     console.print_facts(
-        f'{report.n_objects} {objects} for "{report.expression}" in {report.scene}',
+        f"{report.n_objects} {objects} for {what} in {report.scene}",
         [
-            ("area", console.area(report.area_m2)),
+            *([] if several else [("area", console.area(report.area_m2))]),
             ("windows", f"{report.windows}{skipped}{failed}"),
             (
                 "time",
@@ -311,3 +337,16 @@ def _print_facts(report: "SegmentReport") -> None:
             *((name, str(path)) for name, path in report.outputs.items()),
         ],
     )
+
+
+def _result_rows(results: "Sequence[ExpressionResult]") -> list[tuple[str, ...]]:
+    """A row an expression: what was found of it, and how sure the model is that it is there."""
+    return [
+        (
+            result.expression,
+            f"{result.n_objects}",
+            console.area(result.area_m2),
+            "unknown" if result.presence_max is None else f"{result.presence_max:.0%}",
+        )
+        for result in results
+    ]

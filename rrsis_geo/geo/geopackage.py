@@ -71,7 +71,7 @@ INSERT INTO gpkg_contents (table_name, data_type, identifier, description)
 def add_extras(
     path: Path, layer: str, geometry: str, qml: str, provenance: Mapping[str, Any]
 ) -> None:
-    """Add a default style and the provenance of a layer to a closed GeoPackage.
+    """Add a default style and the provenance of a layer, once each, to a closed GeoPackage.
 
     Args:
         path: of the GeoPackage.
@@ -85,7 +85,10 @@ def add_extras(
     """
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA synchronous = OFF")  # the whole file is synced in the end
-        connection.executescript(_METADATA_TABLES + _STYLE_TABLE)
+        if not connection.execute(
+            "SELECT 1 FROM sqlite_schema WHERE name = 'layer_styles'"
+        ).fetchone():  # of the first layer
+            connection.executescript(_METADATA_TABLES + _STYLE_TABLE)
         row = connection.execute(
             "INSERT INTO gpkg_metadata (md_scope, md_standard_uri, mime_type, metadata)"
             " VALUES ('dataset', ?, 'application/json', ?)",

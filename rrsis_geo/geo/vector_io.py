@@ -10,8 +10,9 @@ import re
 import sqlite3
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ SCHEMA = pa.schema(
     ]
 )
 """Columns of a layer; see `Features`. What is unknown is null."""
+
+SCENES_SCHEMA = SCHEMA.insert(1, pa.field("scene", pa.string()))
+"""Columns of a layer of several scenes."""
 
 SUFFIXES = (".gpkg", ".shp", ".geojson", ".fgb", ".parquet")
 
@@ -100,6 +104,23 @@ def layer_name(expression: str) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A layer to be written.
+
+    Attributes:
+        features: its rows; drawn one batch at a time, whatever they raise is passed on.
+        expression: what was looked for; describes the layer.
+        name: of the layer, "" for one that is made of the expression; see `layer_name`.
+        provenance: ready for JSON; kept in GeoPackage and GeoParquet.
+    """
+
+    features: Iterable[Features]
+    expression: str
+    name: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
 def write_layer(
     path: str | Path,
     features: Iterable[Features],
@@ -109,20 +130,38 @@ def write_layer(
     provenance: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     extend: Callable[[Path], None] | None = None,
+    schema: pa.Schema = SCHEMA,
 ) -> int:
-    """Write one layer of polygons, in the format that the suffix of `path` names.
+    """Write a file of one layer; see `write_layers`.
+
+    Returns:
+        How many features were written.
+    """
+    layer = Layer(features=features, expression=expression, provenance=provenance or {})
+    return write_layers(path, [layer], crs=crs, overwrite=overwrite, extend=extend, schema=schema)
+
+
+def write_layers(
+    path: str | Path,
+    layers: Sequence[Layer],
+    *,
+    crs: CRS | ProjCRS | None,
+    overwrite: bool = False,
+    extend: Callable[[Path], None] | None = None,
+    schema: pa.Schema = SCHEMA,
+) -> int:
+    """Write layers of polygons, in the format that the suffix of `path` names.
 
     A layer without a single feature is a valid one with its CRS and fields. GeoJSON is written in
     EPSG:4326, as RFC 7946 has it; all other formats keep the CRS as it is.
 
     Args:
-        path: where the layer is to be.
-        features: its rows; drawn one batch at a time, whatever they raise is passed on.
-        crs: of the polygons; None writes a layer without one.
-        expression: what was looked for; names and describes the layer.
-        provenance: ready for JSON; kept in GeoPackage and GeoParquet.
+        path: where the file is to be.
+        layers: at least one; more in a GeoPackage only. They are written one after the other.
+        crs: of the polygons; None writes layers without one.
         overwrite: replace the whole file if there is one.
         extend: adds to the file what else it is to hold, before it is put in place.
+        schema: columns; `SCENES_SCHEMA` where the features name their scenes.
 
     Returns:
         How many features were written.
@@ -131,26 +170,39 @@ def write_layer(
         OutputError: see `check_layer_path`; the disk is full; or a Shapefile would exceed 2 GB.
     """
     path = check_layer_path(path, overwrite=overwrite)
-    layer = _Layer(
-        path=path,
-        name=layer_name(expression),
-        description=expression,
-        crs=None if crs is None else as_proj(crs),
-        provenance=provenance or {},
-    )
-    rows = _Rows(features)
+    suffix, count = path.suffix.lower(), 0
+    if len(layers) != 1 and suffix != ".gpkg":
+        raise ValueError(f"{path}: holds one layer, not {len(layers)}")
     with staged(path, overwrite=overwrite) as part:
-        try:
-            _WRITERS[path.suffix.lower()](part, rows, layer)
-            if extend is not None:
+        for layer in layers:
+            rows = _Rows(layer.features, schema)
+            told = _Layer(
+                path=path,
+                name=layer.name or layer_name(layer.expression),
+                description=layer.expression,
+                crs=None if crs is None else as_proj(crs),
+                provenance=layer.provenance,
+            )
+            with _told_of(path, rows):
+                _WRITERS[suffix](part, rows, told)
+            count += rows.count
+        if extend is not None:
+            with _told_of(path):
                 extend(part)
-        except _FOREIGN_ERRORS as err:
-            if rows.error is not None:
-                raise rows.error from None
-            raise OutputError(f"{path}: cannot be written ({err})") from err
-    if path.suffix.lower() == ".shp":
+    if suffix == ".shp":
         shapefile.remove_derived(path)
-    return rows.count
+    return count
+
+
+@contextmanager
+def _told_of(path: Path, rows: "_Rows | None" = None) -> Iterator[None]:
+    """Tell of what went wrong in writing a file, or raise what its rows raised."""
+    try:
+        yield
+    except _FOREIGN_ERRORS as err:
+        if rows is not None and rows.error is not None:
+            raise rows.error from None
+        raise OutputError(f"{path}: cannot be written ({err})") from err
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +217,9 @@ class _Layer:
 class _Rows:
     """Features as Arrow batches. Keeps what they raise, which does not get through GDAL."""
 
-    def __init__(self, features: Iterable[Features]) -> None:
+    def __init__(self, features: Iterable[Features], schema: pa.Schema) -> None:
         self._features = features
+        self.schema = schema
         self.count = 0
         self.error: BaseException | None = None
 
@@ -178,37 +231,41 @@ class _Rows:
             for features in self._features:
                 if len(features):
                     fitted = fit(features) if fit else features
-                    yield fitted, _as_columns(fitted)
+                    yield fitted, _as_columns(fitted, self.schema)
                     self.count += len(features)
         except BaseException as err:
             self.error = err
             raise
 
     def stream(
-        self, schema: pa.Schema = SCHEMA, fit: Callable[[Features], Features] | None = None
+        self,
+        schema: pa.Schema | None = None,
+        fit: Callable[[Features], Features] | None = None,
     ) -> pa.RecordBatchReader:
-        """The same for GDAL, with the names of `schema`."""
+        """The same for GDAL; with the names of `schema`, if they are to be other ones."""
+        schema = self.schema if schema is None else schema
         batches = (batch.rename_columns(schema.names) for _, batch in self.pairs(fit))
         return pa.RecordBatchReader.from_batches(schema, batches)
 
 
-def _as_columns(features: Features) -> pa.RecordBatch:
+def _as_columns(features: Features, schema: pa.Schema) -> pa.RecordBatch:
     def number(values: Any) -> pa.Array:
         return pa.array(values, from_pandas=True)  # NaN becomes null
 
     n = len(features)
-    columns = [
-        pa.array(shapely.to_wkb(features.polygons), pa.binary()),
-        number(features.id),
-        pa.repeat(features.expression, n),
-        number(features.score),
-        number(features.score_max),
-        number(features.area_m2),
-        number(features.perimeter_m),
-        number(features.n_pixels),
-        pa.repeat(features.model, n),
-    ]
-    return pa.record_batch(columns, schema=SCHEMA)
+    columns = {
+        GEOMETRY: pa.array(shapely.to_wkb(features.polygons), pa.binary()),
+        "scene": pa.repeat(pa.scalar(features.scene, pa.string()), n),
+        "id": number(features.id),
+        "expression": pa.repeat(features.expression, n),
+        "score": number(features.score),
+        "score_max": number(features.score_max),
+        "area_m2": number(features.area_m2),
+        "perimeter_m": number(features.perimeter_m),
+        "n_pixels": number(features.n_pixels),
+        "model": pa.repeat(features.model, n),
+    }
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
 def _write_with_gdal(
@@ -218,6 +275,7 @@ def _write_with_gdal(
     driver: str,
     name: str | None = None,
     *,
+    append: bool = False,
     dataset_options: Mapping[str, str] | None = None,
     layer_options: Mapping[str, str] | None = None,
     encoding: str | None = None,
@@ -231,6 +289,7 @@ def _write_with_gdal(
             part,
             layer=name,
             driver=driver,
+            append=append,
             geometry_name=GEOMETRY,
             geometry_type="Polygon",
             crs=None if crs is None else crs.to_wkt("WKT2_2019"),
@@ -241,13 +300,16 @@ def _write_with_gdal(
 
 
 def _write_geopackage(part: Path, rows: _Rows, layer: _Layer) -> None:
+    number = len(pyogrio.list_layers(part)) if part.exists() else 0
     _write_with_gdal(
         part,
         rows.stream(),
         layer.crs,
         "GPKG",
         layer.name,
-        dataset_options={"VERSION": "1.2"},  # what GDAL before 3.7 knows without a warning
+        append=number > 0,
+        # what GDAL before 3.7 knows without a warning
+        dataset_options=None if number else {"VERSION": "1.2"},
         layer_options={
             "GEOMETRY_NAME": GEOMETRY,
             "SPATIAL_INDEX": "YES",
@@ -258,8 +320,8 @@ def _write_geopackage(part: Path, rows: _Rows, layer: _Layer) -> None:
 
 
 def _write_shapefile(part: Path, rows: _Rows, layer: _Layer) -> None:
-    names = [shapefile.FIELD_NAMES.get(name, name) for name in SCHEMA.names]
-    schema = pa.schema([field.with_name(n) for field, n in zip(SCHEMA, names, strict=True)])
+    names = [shapefile.FIELD_NAMES.get(name, name) for name in rows.schema.names]
+    schema = pa.schema([field.with_name(n) for field, n in zip(rows.schema, names, strict=True)])
     fitter = shapefile.ShapefileFitter(layer.path)
     _write_with_gdal(
         part, rows.stream(schema, fitter.fit), layer.crs, "ESRI Shapefile", encoding="UTF-8"
@@ -293,7 +355,7 @@ def _write_flatgeobuf(part: Path, rows: _Rows, layer: _Layer) -> None:
 
 
 def _write_parquet(part: Path, rows: _Rows, layer: _Layer) -> None:
-    write_geoparquet(part, rows.pairs(), SCHEMA, GEOMETRY, layer.crs, layer.provenance)
+    write_geoparquet(part, rows.pairs(), rows.schema, GEOMETRY, layer.crs, layer.provenance)
 
 
 _WRITERS: Mapping[str, Callable[[Path, _Rows, _Layer], None]] = {

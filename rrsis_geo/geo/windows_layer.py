@@ -1,5 +1,6 @@
 """The windows of a run as a layer: where each lies, and what the network said of it."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +39,13 @@ class WindowScore(NamedTuple):
 
 
 def append_windows(
-    path: Path, scores: Sequence[WindowScore], transform: Affine, crs: ProjCRS | None
+    path: Path,
+    scores: Sequence[WindowScore],
+    transform: Affine,
+    crs: ProjCRS | None,
+    *,
+    layer: str = LAYER,
+    description: str = "What was said of each window",
 ) -> None:
     """Add the layer to a GeoPackage that is being made.
 
@@ -47,6 +54,8 @@ def append_windows(
         scores: of all windows.
         transform: pixel to world.
         crs: of the world.
+        layer: its name.
+        description: of the layer.
 
     Raises:
         DataSourceError: of pyogrio, where it cannot be written; so are its others.
@@ -60,14 +69,17 @@ def append_windows(
     placed = corners @ np.array([[a, d], [b, e]]) + np.array([c, f])
     names = ("window_row", "window_col", "state", "presence", "probability_max", "reason")
     columns = {name: [getattr(score, name) for score in scores] for name in names}
-    frame = gpd.GeoDataFrame(columns, geometry=shapely.polygons(placed), crs=crs)
+    outlines = shapely.orient_polygons(shapely.polygons(placed))  # rows may run down or up
+    frame = gpd.GeoDataFrame(columns, geometry=outlines, crs=crs)
     for name in ("presence", "probability_max"):
         frame[name] = frame[name].astype(float).round(6)
-    pyogrio.write_dataframe(
-        frame.rename_geometry("geom"),
-        path,
-        layer=LAYER,
-        driver="GPKG",
-        append=True,
-        layer_options={"GEOMETRY_NAME": "geom", "DESCRIPTION": "What was said of each window"},
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+        pyogrio.write_dataframe(
+            frame.rename_geometry("geom"),
+            path,
+            layer=layer,
+            driver="GPKG",
+            append=True,
+            layer_options={"GEOMETRY_NAME": "geom", "DESCRIPTION": description},
+        )

@@ -1,7 +1,7 @@
 """What a user should be told about an expression and a model, in plain words, before and after."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rrsis_geo.pipeline.plan import ModelFacts, Plan, WindowPredictor
 from rrsis_geo.text.phrases import categories_in, scene_wide_words
@@ -12,25 +12,28 @@ DOUBT = 0.5
 
 def before_run(plan: Plan, predictor: WindowPredictor) -> Iterator[str]:
     """What speaks against a good result, as far as the expression and the scene tell."""
-    yield from _expression_advice(plan, predictor)
+    for expression in plan.expressions:
+        of_which = f'"{expression}": ' if len(plan.expressions) > 1 else ""
+        for text in _expression_advice(plan, expression, predictor):
+            yield f"{of_which}{text}"
     yield from _pixel_advice(plan)
 
 
-def after_run(plan: Plan, presence_max: float | None) -> Iterator[str]:
+def after_run(plan: Plan, presences_max: Sequence[float | None]) -> Iterator[str]:
     """What the run itself brought to light.
 
     Args:
         plan: of the run.
-        presence_max: the highest log-odds that the target is in a window, None where unknown.
+        presences_max: of each expression the highest log-odds that the target is in a window, None
+            where unknown.
     """
-    if presence_max is None:
-        return
-    presence = probability(presence_max)
-    if presence < DOUBT:
-        yield (
-            f'the model doubts that "{plan.expression}" is anywhere in the scene: '
-            f"in no window is it more than {presence:.0%} sure"
-        )
+    for expression, log_odds in zip(plan.expressions, presences_max, strict=True):
+        presence = 1.0 if log_odds is None else probability(log_odds)
+        if presence < DOUBT:
+            yield (
+                f'the model doubts that "{expression}" is anywhere in the scene: '
+                f"in no window is it more than {presence:.0%} sure"
+            )
 
 
 def probability(log_odds: float) -> float:
@@ -38,8 +41,7 @@ def probability(log_odds: float) -> float:
     return 0.5 + 0.5 * math.tanh(log_odds / 2)
 
 
-def _expression_advice(plan: Plan, predictor: WindowPredictor) -> Iterator[str]:
-    expression = plan.expression
+def _expression_advice(plan: Plan, expression: str, predictor: WindowPredictor) -> Iterator[str]:
     bundle = getattr(predictor, "bundle", None)
     cut = bundle.tokenizer.cut_words(expression) if bundle is not None else ""
     if cut:

@@ -92,7 +92,7 @@ def computer(
                 f"{folder}: was begun with the model {wanted.name} ({wanted.sha256[:12]}) in "
                 f"{wanted.dtype}; here it is {facts.name} ({facts.sha256[:12]}) in {facts.dtype}"
             )
-        eyes = Eyes(predictor, predictor.encode(work.plan.expression))
+        eyes = Eyes.of(predictor, work.plan)
 
         def run(indexes: Sequence[int]) -> None:
             shards = [work.plan.shards[index] for index in indexes]

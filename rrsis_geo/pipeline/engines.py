@@ -77,7 +77,7 @@ def have_computed(
     if not missing:
         return
     if run.is_alone:
-        eyes = Eyes(predictor, predictor.encode(work.plan.expression))
+        eyes = Eyes.of(predictor, work.plan)
         compute(
             *(job, work, eyes, missing),
             batch_size=options.batch_size,

@@ -51,11 +51,16 @@ def held(folder: Path, work: Work, outputs: Outputs, run: RunOptions) -> Iterato
                     f"{err}; {done} of {len(job.shards)} shards are kept in {folder}{hint}"
                 ) from err
             raise
-        if not run.keep_job and not any(stats.failed for stats in job.done().values()):
+        failed = [each.failed for stats in job.done().values() for each in stats]
+        if not run.keep_job and not any(failed):
             clear(folder)
 
 
 def check_space(job: Job, work: Work, outputs: Outputs, shards: Sequence[Shard]) -> None:
     info = work.plan.scene
     n_missing = info.width * sum(shard.n_rows for shard in job.missing(shards))
-    outputs.check_space(info.width * info.height, n_missing=n_missing)
+    outputs.check_space(
+        info.width * info.height,
+        n_missing=n_missing,
+        n_expressions=len(work.plan.expressions),
+    )

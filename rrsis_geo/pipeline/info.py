@@ -93,7 +93,7 @@ def describe_scene(path: str, options: SegmentOptions) -> SceneFacts:
         path, bands=options.bands, nodata=options.nodata, allow_no_crs=options.allow_no_crs
     ) as scene:
         part = part_of(scene, options)
-        plan = make_plan(part.info, "", model, options, measure_stretch(scene))
+        plan = make_plan(part.info, ("",), model, options, measure_stretch(scene))
     info, grid = plan.scene, plan.grid
     row_bytes = max(grid.padded_width * grid.size_px, info.width * grid.size_px)
     per_window = model.about.get("seconds_per_window", SECONDS_PER_WINDOW)

@@ -4,7 +4,8 @@
 
     trucks.gpkg.job/
       manifest.json             the plan and the outputs: the same bytes, whoever makes it
-      shard-00003/              a finished shard: rasters, objects, and done.json written last
+      shard-00003/              a finished shard: rasters and objects of each expression, and
+                                done.json written last
       shard-00004.part-HOST-PID/  one in hand; renamed when it is whole, of no worth before
       lock-00000-00016.json     who works on which shards
       merging                   outputs are being put in place, and may be replaced by this job
@@ -34,9 +35,9 @@ from rrsis_geo.geo.staging import sync
 from rrsis_geo.geo.windows import Shard
 from rrsis_geo.pipeline.outputs import Outputs
 from rrsis_geo.pipeline.plan import Plan
-from rrsis_geo.pipeline.shard import FinishedShard, ShardFiles, ShardStats
+from rrsis_geo.pipeline.shard_files import FinishedShard, ShardFiles, ShardStats
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 MARKER = "done.json"
 MERGING = "merging"
@@ -75,7 +76,7 @@ class Job:
         record = manifest_of(plan, outputs)
         path = folder / MANIFEST
         if not path.exists():
-            _write_json(path, record)
+            write_json(path, record)
         job = Job.open(folder)
         job.check(plan, outputs)
         return job
@@ -144,7 +145,8 @@ class Job:
             OutputError: the disk is full, or the folder is gone.
         """
         made, target = finished.files.folder, self.files(finished.shard).folder
-        _write_json(made / MARKER, {"job": self.key, "stats": finished.stats.to_dict()})
+        stats = [each.to_dict() for each in finished.stats]
+        write_json(made / MARKER, {"job": self.key, "stats": stats})
         try:
             sync(made)
             if target.exists():  # of another process, or with failures: ours is no worse
@@ -154,16 +156,18 @@ class Job:
         except OSError as err:
             raise OutputError(f"{target}: cannot be written ({err.strerror or err})") from err
 
-    def stats(self, shard: Shard) -> ShardStats | None:
-        """What happened in a shard, None while it is not done."""
+    def stats(self, shard: Shard) -> tuple[ShardStats, ...] | None:
+        """What happened in a shard, for each expression; None while it is not done."""
         try:
             text = (self.files(shard).folder / MARKER).read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
             return None
         marker = json.loads(text)
-        return ShardStats.from_dict(marker["stats"]) if marker["job"] == self.key else None
+        if marker["job"] != self.key:
+            return None
+        return tuple(ShardStats.from_dict(each) for each in marker["stats"])
 
-    def done(self) -> dict[int, ShardStats]:
+    def done(self) -> dict[int, tuple[ShardStats, ...]]:
         """What happened in each shard that is done, by its number."""
         found = {shard.index: self.stats(shard) for shard in self.shards}
         return {index: stats for index, stats in found.items() if stats is not None}
@@ -181,8 +185,7 @@ class Job:
             folder = self.files(shard).folder
             for part in self.folder.glob(f"{folder.name}.part-*"):
                 shutil.rmtree(part, ignore_errors=True)
-            stats = self.stats(shard)
-            if stats is not None and stats.failed:
+            if any(each.failed for each in self.stats(shard) or ()):
                 with suppress(OSError):  # it may as well stay
                     _remove_shard(folder)
 
@@ -196,7 +199,7 @@ class Job:
         Raises:
             OutputError: the marker cannot be written.
         """
-        _write_json(self.folder / MERGING, {})
+        write_json(self.folder / MERGING, {})
 
 
 def is_merging(folder: Path) -> bool:
@@ -289,7 +292,7 @@ def _here() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-def _write_json(path: Path, record: Mapping[str, Any]) -> None:
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a file so that it is there whole or not at all, whatever happens."""
     part = path.with_name(f"{path.name}.part-{_here()}")
     try:

@@ -1,14 +1,16 @@
 """Polygons of a result, written as a stream; drawn and listed as they pass, where it is wanted."""
 
+import io
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from affine import Affine
-from PIL import Image
 from rasterio.crs import CRS
 
 from rrsis_geo.errors import InputError
@@ -17,87 +19,132 @@ from rrsis_geo.geo.largest import LargeObject, LargestObjects
 from rrsis_geo.geo.preview import PreviewPainter
 from rrsis_geo.geo.radiometry import Stretch
 from rrsis_geo.geo.scene import Scene
-from rrsis_geo.geo.vector_io import write_layer
+from rrsis_geo.geo.vector_io import Layer, write_layers
+from rrsis_geo.pipeline.failures import FailedWindow
 from rrsis_geo.pipeline.outputs import Outputs
+from rrsis_geo.pipeline.report import ExpressionResult
 
 logger = logging.getLogger(__name__)
 
 PICTURE_PX = 1600
 LISTED = 100
 """Objects in the table of a page."""
+_JPEG_QUALITY: Final = 88
+
+Painting = Callable[[], PreviewPainter]
+"""Gives a new painter, with nothing drawn on its background yet."""
 
 
-class ObjectWriter:
-    """Writes the layer of a run and its picture.
+class ObjectLayer:
+    """The objects of one expression on their way to their file.
 
     Attributes:
+        outputs: the files of this expression.
+        expression: what was looked for.
+        name: of the layer.
         n_objects: features written so far.
         area_m2: of them together; NaN where unknown.
+        picture: JPEG of the scene with the objects, for the page, once they are written.
     """
 
-    def __init__(self, outputs: Outputs, expression: str, crs: CRS | None) -> None:
-        self._outputs = outputs
-        self._expression = expression
-        self._crs = crs
-        self._painter: PreviewPainter | None = None
-        self._largest = LargestObjects(LISTED, crs)
+    def __init__(self, outputs: Outputs, expression: str, name: str, crs: CRS | None) -> None:
+        self.outputs = outputs
+        self.expression = expression
+        self.name = name
         self.n_objects = 0
         self.area_m2 = 0.0
-
-    @property
-    def needs_picture(self) -> bool:
-        """Whether anything is to be drawn."""
-        return self._outputs.preview is not None or self._outputs.report is not None
-
-    def write(
-        self,
-        features: Iterable[Features],
-        provenance: Mapping[str, Any],
-        painter: PreviewPainter | None,
-        extend: Callable[[Path], None] | None = None,
-    ) -> None:
-        """Write the polygons; draw them with the painter, which must be given if one is needed.
-
-        `extend` adds to the file of the polygons what else it is to hold.
-
-        Raises:
-            OutputError: the layer or the picture cannot be written.
-        """
-        self._painter, outputs = painter, self._outputs
-        write_layer(
-            outputs.vector,
-            self._seen(features),
-            crs=self._crs,
-            expression=self._expression,
-            provenance=provenance,
-            overwrite=outputs.overwrite,
-            extend=extend,
-        )
-        if painter is not None and outputs.preview is not None:
-            painter.save(outputs.preview, self._expression, overwrite=outputs.overwrite)
-
-    def picture(self) -> Image.Image:
-        """The scene with its objects, once they are written."""
-        assert self._painter is not None, "a picture needs a painter"
-        return self._painter.picture(self._expression)
+        self.picture: bytes | None = None
+        self._largest = LargestObjects(LISTED, crs)
 
     def largest(self) -> list[LargeObject]:
         """The largest of the objects, the largest first."""
         return self._largest.rows()
 
-    def _seen(self, features: Iterable[Features]) -> Iterator[Features]:
+    def result(
+        self, failed: tuple[FailedWindow, ...] = (), presence_max: float | None = None
+    ) -> ExpressionResult:
+        """What is told of the objects, once they are written."""
+        return ExpressionResult(
+            expression=self.expression,
+            layer=self.name,
+            outputs=self.outputs.files(),
+            n_objects=self.n_objects,
+            area_m2=self.area_m2 if math.isfinite(self.area_m2) else None,
+            failed=failed,
+            presence_max=presence_max,
+        )
+
+    def passing(
+        self, features: Iterable[Features], painting: Painting | None
+    ) -> Iterator[Features]:
+        """The same features; they are counted, listed and drawn, and after the last the picture is
+        made.
+
+        Raises:
+            OutputError: the picture cannot be written.
+        """
+        painter = None if painting is None else painting()
         for batch in features:
             self.n_objects += len(batch)
             self.area_m2 += float(np.sum(batch.area_m2))
-            if self._painter is not None:
-                self._painter.add(batch)
-            if self._outputs.report is not None:
+            if painter is not None:
+                painter.add(batch)
+            if self.outputs.report is not None:
                 self._largest.add(batch)
             yield batch
+        if painter is not None and self.outputs.preview is not None:
+            painter.save(self.outputs.preview, self.expression, overwrite=self.outputs.overwrite)
+        if painter is not None and self.outputs.report is not None:
+            buffer = io.BytesIO()
+            painter.picture(self.expression).save(
+                buffer, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True
+            )
+            self.picture = buffer.getvalue()
 
 
-def scene_painter(scene: Scene, stretch: Stretch) -> PreviewPainter:
-    """Ready to draw on a scene, or a part of one, made small."""
+def needs_picture(outputs: Outputs) -> bool:
+    """Whether anything is to be drawn."""
+    return outputs.preview is not None or outputs.report is not None
+
+
+def write_objects(
+    layers: Sequence[ObjectLayer],
+    features: Sequence[Iterable[Features]],
+    provenances: Sequence[Mapping[str, Any]],
+    crs: CRS | None,
+    painting: Painting | None,
+    extend: Callable[[Path], None] | None = None,
+) -> None:
+    """Write the polygons of each expression, and its picture; layers of one file together.
+
+    Args:
+        layers: one an expression.
+        features: of each; drawn batch by batch, one layer after the other.
+        provenances: of each, ready for JSON.
+        crs: of the polygons.
+        painting: must be given if a picture is needed.
+        extend: adds to a file of polygons what else it is to hold.
+
+    Raises:
+        OutputError: a layer or a picture cannot be written.
+    """
+    told = zip(layers, features, provenances, strict=True)
+    for path, group in groupby(told, key=lambda each: each[0].outputs.vector):
+        rows = [
+            Layer(
+                features=layer.passing(found, painting),
+                expression=layer.expression,
+                name=layer.name,
+                provenance=provenance,
+            )
+            for layer, found, provenance in group
+        ]
+        overwrite = layers[0].outputs.overwrite
+        write_layers(path, rows, crs=crs, overwrite=overwrite, extend=extend)
+
+
+def scene_painting(scene: Scene, stretch: Stretch) -> Painting:
+    """Ready to draw on a scene, or on a part of one, made small; read once for all pictures."""
     info = scene.info
     try:
         pixels, valid = scene.thumbnail(PICTURE_PX)
@@ -108,13 +155,9 @@ def scene_painter(scene: Scene, stretch: Stretch) -> PreviewPainter:
     else:
         image = stretch.apply(pixels, valid)
     row_step, col_step = info.height / image.shape[0], info.width / image.shape[1]
-    return PreviewPainter(
+    return partial(
+        PreviewPainter,
         image,
         info.transform @ Affine.scale(col_step, row_step),
         m_per_px=None if info.gsd_col_m is None else info.gsd_col_m * col_step,
     )
-
-
-def known_area(area_m2: float) -> float | None:
-    """A sum of areas, None where one of them is unknown."""
-    return area_m2 if math.isfinite(area_m2) else None

@@ -1,21 +1,20 @@
-"""A result on one HTML page: its picture, its largest objects, and how it was made.
+"""A result on one HTML page: of each expression the picture and the largest objects; and how all
+was made.
 
 The page needs nothing beside it: the picture lies in it, and there is no script.
 """
 
 import base64
 import html
-import io
 import math
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 import rasterio
-from PIL import Image
 
 from rrsis_geo import __version__
 from rrsis_geo.errors import OutputError
@@ -24,9 +23,8 @@ from rrsis_geo.geo.measure import as_proj
 from rrsis_geo.geo.preview import area_text
 from rrsis_geo.geo.scene import SceneInfo
 from rrsis_geo.geo.staging import staged
-from rrsis_geo.pipeline.layer import ObjectWriter
-
-_JPEG_QUALITY: Final = 88
+from rrsis_geo.pipeline.layer import ObjectLayer
+from rrsis_geo.pipeline.report import ExpressionResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +33,8 @@ class RunFacts:
 
     Attributes:
         scene: the part that was worked on.
-        expression: what was looked for.
+        results: of each expression.
         model: what looked.
-        n_objects: polygons written.
-        area_m2: of all of them on the ground; None where unknown.
         work: names and values: how the result was made.
         seconds: it took.
         warnings: what the user was told.
@@ -47,32 +43,30 @@ class RunFacts:
     """
 
     scene: SceneInfo
-    expression: str
+    results: Sequence[ExpressionResult]
     model: str
-    n_objects: int
-    area_m2: float | None
     work: Sequence[tuple[str, str]]
     seconds: float
     warnings: Sequence[str] = field(default=())
     command: str = ""
-    outputs: dict[str, Path] = field(default_factory=dict)
+    outputs: Mapping[str, Path] = field(default_factory=dict)
 
 
 def write_page(
-    path: Path, facts: RunFacts, objects: ObjectWriter, *, overwrite: bool = False
+    path: Path, facts: RunFacts, layers: Sequence[ObjectLayer], *, overwrite: bool = False
 ) -> None:
     """Write the page of a result.
 
     Args:
         path: where it is to be.
         facts: of the run.
-        objects: has written the layer, with a painter.
+        layers: of the same expressions, with pictures.
         overwrite: replace the file if there is one.
 
     Raises:
         OutputError: it exists, or cannot be written.
     """
-    text = "\n".join(_parts(facts, objects.picture(), objects.largest()))
+    text = "\n".join(_parts(facts, layers))
     with staged(path, overwrite=overwrite) as part:
         try:
             part.write_text(text, encoding="utf-8")
@@ -80,8 +74,10 @@ def write_page(
             raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
 
 
-def _parts(facts: RunFacts, picture: Image.Image, largest: list[LargeObject]) -> Iterator[str]:
-    title = html.escape(facts.expression)
+def _parts(facts: RunFacts, layers: Sequence[ObjectLayer]) -> Iterator[str]:
+    several = len(layers) > 1
+    expression = facts.results[0].expression
+    title = html.escape(f"{len(layers)} expressions" if several else expression)
     yield f"<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<title>{title}</title>"
     yield '<meta name=viewport content="width=device-width, initial-scale=1">'
     yield f"<style>{_CSS}</style>\n</head>\n<body>\n<h1>{title}</h1>"
@@ -89,8 +85,16 @@ def _parts(facts: RunFacts, picture: Image.Image, largest: list[LargeObject]) ->
     if facts.warnings:
         told = "".join(f"<li>{html.escape(text)}" for text in facts.warnings)
         yield f"<section class=warnings><h2>Warnings</h2><ul>{told}</ul></section>"
-    yield f'<img src="{_as_data(picture)}" alt="{title}">'
-    yield from _object_table(facts, largest)
+    if several:
+        yield from _contents(facts.results)
+    for result, layer in zip(facts.results, layers, strict=True):
+        name = html.escape(result.expression)
+        if several:
+            yield f"<h2 id={layer.name}>{name}</h2>"
+            yield f"<p class=sum>{html.escape(_count([result]))}</p>"
+        assert layer.picture is not None, "a page needs pictures"
+        yield f'<img src="{_as_data(layer.picture)}" alt="{name}">'
+        yield from _object_table(result, layer.largest(), "h3" if several else "h2")
     yield "<h2>Run</h2>"
     yield from _fact_table(_run_facts(facts))
     if facts.command:
@@ -99,16 +103,42 @@ def _parts(facts: RunFacts, picture: Image.Image, largest: list[LargeObject]) ->
 
 
 def _sum(facts: RunFacts) -> str:
-    count = "1 object" if facts.n_objects == 1 else f"{facts.n_objects:,} objects"
-    covered = f", {area_text(facts.area_m2)}" if facts.n_objects and facts.area_m2 else ""
-    return f"{count if facts.n_objects else 'no objects'}{covered} in {facts.scene.path}"
+    return f"{_count(facts.results)} in {facts.scene.path}"
 
 
-def _object_table(facts: RunFacts, largest: list[LargeObject]) -> Iterator[str]:
+def _count(results: Sequence[ExpressionResult]) -> str:
+    """How many objects, and what they cover where that is one expression's."""
+    n_objects = sum(result.n_objects for result in results)
+    count = "1 object" if n_objects == 1 else f"{n_objects:,} objects"
+    area_m2 = results[0].area_m2 if len(results) == 1 else None  # theirs may overlap
+    covered = f", {area_text(area_m2)}" if n_objects and area_m2 else ""
+    return f"{count if n_objects else 'no objects'}{covered}"
+
+
+def _contents(results: Sequence[ExpressionResult]) -> Iterator[str]:
+    """A row an expression, with the way to its part of the page."""
+    yield "<div class=wide><table class=objects>"
+    yield _row(("expression", "objects", "area", "surest window"), "th")
+    for result in results:
+        presence = result.presence_max
+        cells = (
+            f"{result.n_objects:,}",
+            "unknown" if result.area_m2 is None else area_text(result.area_m2),
+            "unknown" if presence is None else f"{presence:.0%}",
+        )
+        link = f"<a href=#{result.layer}>{html.escape(result.expression)}</a>"
+        yield _row(cells).replace("<tr>", f"<tr><td>{link}</td>")
+    yield "</table></div>"
+
+
+def _object_table(
+    result: ExpressionResult, largest: list[LargeObject], heading: str
+) -> Iterator[str]:
     if not largest:
         return
-    is_all = len(largest) == facts.n_objects
-    yield f"<h2>{'Objects' if is_all else f'The {len(largest)} largest objects'}</h2>"
+    is_all = len(largest) == result.n_objects
+    title = "Objects" if is_all else f"The {len(largest)} largest objects"
+    yield f"<{heading}>{title}</{heading}>"
     has_lonlat = any(row.lonlat is not None for row in largest)
     places = ("longitude", "latitude") if has_lonlat else ("x", "y")
     yield "<div class=wide><table class=objects>"
@@ -165,10 +195,8 @@ def _row(cells: Sequence[str], tag: str = "td") -> str:
     return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
-def _as_data(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+def _as_data(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 _CSS: Final = """

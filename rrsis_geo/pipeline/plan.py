@@ -9,10 +9,10 @@ import json
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy import float32, uint8
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ MOST_SIDE_PX = 2**24
 """Rows or columns of a part of a scene that is worked on: 1600 km at 10 cm."""
 BYTES_PER_ROW_PX = 30
 """Held for each pixel of a row of windows: its colours three times, sums, logits, masks."""
+BYTES_PER_ROW_PX_MORE = 21
+"""Held for each of them by each expression but the first: all but the colours."""
 SHARD_PX = 2**25
 """Output pixels of a shard, about: half a minute of a small network's work on a processor, which is
 what an interruption may cost. Shards that follow each other share their window rows, so that it
@@ -66,6 +68,14 @@ class WindowPredictor(Protocol):
         """What is said of windows, uint8 RGB [B, S, S, 3]."""
 
 
+@runtime_checkable
+class SharingPredictor(WindowPredictor, Protocol):
+    """One that does for all expressions at once what they have in common."""
+
+    def logits_all(self, images: NDArray[uint8], words: Sequence[Any]) -> Sequence[WindowOutput]:
+        """What is said of windows for the words of each expression: as `logits` says it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentOptions:
     """What a user can choose.
@@ -74,8 +84,8 @@ class SegmentOptions:
         model: name or folder of a bundle.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         dtype: "auto", "fp32", "bf16", "fp16".
-        batch_size: windows run at once, None for a size that suits the device; changes nothing
-            but, maybe, the last bits of a network's arithmetic.
+        batch_size: windows run at once, for one expression after the other; None for a size that
+            suits the device. Changes nothing but, maybe, the last bits of a network's arithmetic.
         threads: of the processor for the network, None leaves the choice to torch.
         overlap_px: pixels that neighbouring windows share, on the model grid.
         threshold: probability above which a pixel belongs to the target.
@@ -202,7 +212,7 @@ class Plan:
 
     Attributes:
         scene: the part of the scene that is worked on.
-        expression: what is looked for.
+        expressions: what is looked for.
         model: what looks.
         options: as chosen.
         stretch: how the scene's values become colours.
@@ -212,7 +222,7 @@ class Plan:
     """
 
     scene: SceneInfo
-    expression: str
+    expressions: tuple[str, ...]
     model: ModelFacts
     options: SegmentOptions
     stretch: Stretch
@@ -245,16 +255,21 @@ class Plan:
         col_start, col_stop = _scaled(left, grid.size_px, model.scale_col)
         return Window(col_start, row_start, col_stop - col_start, row_stop - row_start)
 
-    def provenance(self) -> dict[str, Any]:
-        """What made a result, ready for JSON: enough to make it again."""
-        return {"software": f"rrsis-geo {__version__}", "plan_hash": self.hash, **self.to_dict()}
+    def provenance(self, expression: str) -> dict[str, Any]:
+        """What made the result of an expression, ready for JSON: enough to make it again."""
+        return {
+            "software": f"rrsis-geo {__version__}",
+            "plan_hash": self.hash,
+            "expression": expression,
+            **self.to_dict(),
+        }
 
-    def raster_tags(self) -> dict[str, str]:
+    def raster_tags(self, expression: str) -> dict[str, str]:
         """The same in short."""
         return {
             "software": f"rrsis-geo {__version__}",
             "plan_hash": self.hash,
-            "expression": self.expression,
+            "expression": expression,
             "model": self.model.name,
         }
 
@@ -270,7 +285,7 @@ class Plan:
                 "nodata": None if scene.nodata is None else repr(scene.nodata),
                 "window": [scene.row_off, scene.col_off, scene.height, scene.width],
             },
-            "expression": self.expression,
+            "expressions": list(self.expressions),
             "model": {
                 "name": self.model.name,
                 "sha256": self.model.sha256,
@@ -285,7 +300,7 @@ class Plan:
 
 def make_plan(
     scene: SceneInfo,
-    expression: str,
+    expressions: Sequence[str],
     model: ModelFacts,
     options: SegmentOptions,
     stretch: Stretch,
@@ -304,11 +319,11 @@ def make_plan(
         size_px=model.image.size_px,
         overlap_px=options.overlap_px,
     )
-    _check_memory(scene, grid)
+    _check_memory(scene, grid, len(expressions))
     rows = options.rows_per_shard or _rows_per_shard(scene)
     return Plan(
         scene=scene,
-        expression=expression,
+        expressions=tuple(expressions),
         model=model,
         options=options,
         stretch=stretch,
@@ -331,17 +346,19 @@ def check_size(scene: SceneInfo) -> None:
         )
 
 
-def _check_memory(scene: SceneInfo, grid: WindowGrid) -> None:
+def _check_memory(scene: SceneInfo, grid: WindowGrid, n_expressions: int) -> None:
     """Refuse a row of windows that is larger than the memory of this machine."""
     if not hasattr(os, "sysconf"):
         return
-    needed = BYTES_PER_ROW_PX * grid.size_px * grid.padded_width
+    per_px = BYTES_PER_ROW_PX + (n_expressions - 1) * BYTES_PER_ROW_PX_MORE
+    needed = per_px * grid.size_px * grid.padded_width
     present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > present:
         raise InputError(
             f"{scene.path}: {scene.width} pixels are too wide: a row of windows needs about "
             f"{needed / 2**30:.0f} GiB of memory, this machine has {present / 2**30:.0f}; "
             "work on parts of it, side by side: --bbox"
+            + (", or look for fewer expressions at once" if n_expressions > 1 else "")
         )
 
 

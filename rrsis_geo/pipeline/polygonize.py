@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,29 @@ from rasterio.windows import Window
 
 from rrsis_geo import __version__
 from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.geo.acquired import acquired
 from rrsis_geo.geo.aoi import bbox_area
 from rrsis_geo.geo.features import make_features
 from rrsis_geo.geo.masks import RasterWriter, encode_mask
 from rrsis_geo.geo.objects import Objects
-from rrsis_geo.geo.preview import PreviewPainter
 from rrsis_geo.geo.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene import Scene, open_scene
 from rrsis_geo.geo.strips import close_strip
+from rrsis_geo.geo.vector_io import layer_name
 from rrsis_geo.geo.vectorize import BandVectorizer
 from rrsis_geo.geo.windows import BLOCK_PX
-from rrsis_geo.pipeline.layer import ObjectWriter, known_area, scene_painter
+from rrsis_geo.pipeline.layer import (
+    ObjectLayer,
+    Painting,
+    needs_picture,
+    scene_painting,
+    write_objects,
+)
 from rrsis_geo.pipeline.outputs import Outputs
 from rrsis_geo.pipeline.page import RunFacts, write_page
 from rrsis_geo.pipeline.plan import SegmentOptions, absolute, check_size
 from rrsis_geo.pipeline.report import collected_warnings
+from rrsis_geo.pipeline.stac_item import ItemFacts, write_item
 
 Progress = Callable[[str, int, int], None]
 
@@ -125,7 +134,7 @@ def polygonize(
             min_area_m2=options.min_area_m2,
             simplify_m=options.simplify_m,
         )
-        writer = ObjectWriter(outputs, expression, info.crs)
+        layer = ObjectLayer(outputs, expression, layer_name(expression), info.crs)
         names = ("threshold", "min_area_m2", "simplify_m")
         provenance = {
             "software": f"rrsis-geo {__version__}",
@@ -137,26 +146,25 @@ def polygonize(
             },
             "options": {name: getattr(options, name) for name in names},
         }
-        painter = _painter(raster, scene) if writer.needs_picture else None
-        writer.write(features, provenance, painter)
+        painting = _painting(raster, scene) if needs_picture(outputs) else None
+        write_objects([layer], [features], [provenance], info.crs, painting)
+        result = layer.result()
         report = PolygonReport(
             probability=str(probability),
             expression=expression,
             model=model,
             threshold=options.threshold,
             outputs=outputs.files(),
-            n_objects=writer.n_objects,
-            area_m2=known_area(writer.area_m2),
+            n_objects=result.n_objects,
+            area_m2=result.area_m2,
             seconds=time.perf_counter() - started,
             warnings=tuple(warnings),
         )
         if outputs.report is not None:
             facts = RunFacts(
                 scene=info,
-                expression=expression,
+                results=[result],
                 model=model or "unknown",
-                n_objects=report.n_objects,
-                area_m2=report.area_m2,
                 work=(
                     ("made of", f"{probability}, without running the network"),
                     ("threshold", f"{options.threshold:g}"),
@@ -166,7 +174,18 @@ def polygonize(
                 command=command,
                 outputs=report.outputs,
             )
-            write_page(outputs.report, facts, writer, overwrite=outputs.overwrite)
+            write_page(outputs.report, facts, [layer], overwrite=outputs.overwrite)
+        if outputs.stac_item is not None:
+            item = ItemFacts(
+                grid=info,
+                acquired=acquired(str(probability), raster.reader.dataset),
+                made=datetime.now(UTC),
+                results=[result],
+                model=model,
+                threshold=options.threshold,
+                outputs=report.outputs,
+            )
+            write_item(outputs.stac_item, item, overwrite=outputs.overwrite)
     return report
 
 
@@ -216,17 +235,17 @@ def _read(raster: Scene, window: Window) -> tuple[NDArray[np.float32], NDArray[n
     return probability, valid
 
 
-def _painter(raster: Scene, scene: str | Path | None) -> PreviewPainter:
+def _painting(raster: Scene, scene: str | Path | None) -> Painting:
     """Ready to draw on the scene, or on the probability itself."""
     info = raster.info
     if scene is None:
         scale = float(raster.reader.dataset.scales[0]) or 1.0
-        return scene_painter(raster, Stretch(kind="linear", lo=(0.0,), hi=(1 / scale,)))
+        return scene_painting(raster, Stretch(kind="linear", lo=(0.0,), hi=(1 / scale,)))
     corners = [(0, 0), (info.width, 0), (0, info.height), (info.width, info.height)]
     xs, ys = zip(*(info.transform @ corner for corner in corners), strict=True)
     with open_scene(scene, allow_no_crs=True) as whole:
         part = whole.crop(bbox_area(whole.info, (min(xs), min(ys), max(xs), max(ys)), info.crs))
-        return scene_painter(part, measure_stretch(whole))
+        return scene_painting(part, measure_stretch(whole))
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -1,6 +1,7 @@
 """All that a process needs before it can compute shards: the scene, the plan, the model."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from rrsis_geo.pipeline.job import Job, outputs_of
 from rrsis_geo.pipeline.plan import ModelFacts, Plan, SegmentOptions, WindowPredictor, make_plan
 from rrsis_geo.predictor import Predictor
 
+logger = logging.getLogger(__name__)
+
 
 class Work(NamedTuple):
     """What shards are computed from."""
@@ -31,7 +34,13 @@ class Eyes(NamedTuple):
     """What windows are looked at with."""
 
     predictor: WindowPredictor
-    words: Any  # the expression, as the predictor encoded it
+    words: tuple[Any, ...]  # of each expression, as the predictor encoded them
+
+    @staticmethod
+    def of(predictor: WindowPredictor, plan: Plan) -> "Eyes":
+        """A predictor, and all that the plan looks for."""
+        words = (predictor.encode(expression) for expression in plan.expressions)
+        return Eyes(predictor, tuple(words))
 
 
 def load_predictor(options: SegmentOptions) -> WindowPredictor:
@@ -46,15 +55,21 @@ def load_predictor(options: SegmentOptions) -> WindowPredictor:
     return Predictor(bundle, options.device, options.dtype, threads=options.threads)
 
 
-def checked(expression: str) -> str:
-    """An expression with single blanks.
+def checked(expressions: str | Sequence[str]) -> tuple[str, ...]:
+    """One expression or several, with single blanks, each once.
 
     Raises:
-        InputError: there is no word in it.
+        InputError: there is none, or no word in one.
     """
-    if not any(char.isalnum() for char in expression):
+    given = (expressions,) if isinstance(expressions, str) else tuple(expressions)
+    if not given or not all(any(map(str.isalnum, expression)) for expression in given):
         raise InputError('the expression is empty; say what to look for, as in "the red car"')
-    return " ".join(expression.split())
+    tidied = [" ".join(expression.split()) for expression in given]
+    found = tuple(dict.fromkeys(tidied))
+    for expression in found:
+        if tidied.count(expression) > 1:
+            logger.warning('"%s" is given more than once; it is looked for once', expression)
+    return found
 
 
 @contextmanager
@@ -72,7 +87,11 @@ def opened(path: str | Path, options: SegmentOptions) -> Iterator[tuple[Scene, S
 
 
 def plan_run(
-    whole: Scene, part: Scene, expression: str, model: ModelFacts, options: SegmentOptions
+    whole: Scene,
+    part: Scene,
+    expressions: Sequence[str],
+    model: ModelFacts,
+    options: SegmentOptions,
 ) -> Work:
     """Plan a run, measuring the stretch.
 
@@ -80,7 +99,7 @@ def plan_run(
         ConfigError: options that do not fit the scene or the model.
         InputError: the scene cannot be read.
     """
-    plan = make_plan(part.info, expression, model, options, measure_stretch(whole))
+    plan = make_plan(part.info, expressions, model, options, measure_stretch(whole))
     return Work(part, plan)
 
 
@@ -102,7 +121,7 @@ def reopened(job: Job) -> Iterator[Work]:
     )
     stretch = Stretch.from_dict(record["stretch"])
     with opened(record["scene"]["path"], options) as (_, part):
-        plan = make_plan(part.info, record["expression"], model, options, stretch)
+        plan = make_plan(part.info, record["expressions"], model, options, stretch)
         plan = replace(plan, shards=job.shards)
         job.check(plan, outputs_of(record))
         yield Work(part, plan)

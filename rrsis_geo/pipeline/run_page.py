@@ -1,9 +1,9 @@
 """The page of a run: what it tells beside the picture and the objects."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rrsis_geo.pipeline.advice import metres
-from rrsis_geo.pipeline.layer import ObjectWriter
+from rrsis_geo.pipeline.layer import ObjectLayer
 from rrsis_geo.pipeline.outputs import Outputs
 from rrsis_geo.pipeline.page import RunFacts, write_page
 from rrsis_geo.pipeline.plan import Plan
@@ -11,14 +11,18 @@ from rrsis_geo.pipeline.report import SegmentReport
 
 
 def write_run_page(
-    report: SegmentReport, plan: Plan, objects: ObjectWriter, outputs: Outputs, command: str
+    report: SegmentReport,
+    plan: Plan,
+    layers: Sequence[ObjectLayer],
+    outputs: Outputs,
+    command: str,
 ) -> None:
     """Write the page of a run, if one is wanted.
 
     Args:
         report: of the run.
         plan: of the run.
-        objects: has written its layer.
+        layers: of the expressions; they are written.
         outputs: of the run.
         command: that began it, "" where there was none.
 
@@ -29,17 +33,15 @@ def write_run_page(
         return
     facts = RunFacts(
         scene=plan.scene,
-        expression=plan.expression,
+        results=report.results,
         model=plan.model.name,
-        n_objects=report.n_objects,
-        area_m2=report.area_m2,
         work=tuple(_work(report, plan)),
         seconds=report.seconds,
         warnings=report.warnings,
         command=command,
         outputs=report.outputs,
     )
-    write_page(outputs.report, facts, objects, overwrite=outputs.overwrite)
+    write_page(outputs.report, facts, layers, overwrite=outputs.overwrite)
 
 
 def _work(report: SegmentReport, plan: Plan) -> Iterator[tuple[str, str]]:
@@ -58,7 +60,7 @@ def _work(report: SegmentReport, plan: Plan) -> Iterator[tuple[str, str]]:
         yield "smallest object", f"{options.min_area_m2:g} m\N{SUPERSCRIPT TWO}"
     if options.simplify_m:
         yield "outlines", f"straightened by up to {options.simplify_m:g} m"
-    if report.presence_max is not None:
+    if report.presence_max is not None and len(report.results) == 1:
         yield "surest window", f"{report.presence_max:.0%} that the target is in it"
     yield "in the network", f"{report.network_seconds:,.1f} s"
     yield "plan", report.plan_hash

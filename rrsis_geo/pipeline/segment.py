@@ -1,4 +1,4 @@
-"""The main job: a scene and an expression in, polygons and rasters out.
+"""The main job: a scene and expressions in, polygons and rasters out.
 
 Everything that can be checked is checked before the first window is read. What is finished is kept
 in a job's folder beside the output until all of it is, so that a run that was stopped, or killed,
@@ -7,7 +7,7 @@ can go on where it was.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -27,7 +27,6 @@ from rrsis_geo.pipeline.job import (
     numbers,
     outputs_of,
 )
-from rrsis_geo.pipeline.layer import known_area
 from rrsis_geo.pipeline.lock import locked
 from rrsis_geo.pipeline.merge import Merger
 from rrsis_geo.pipeline.outputs import Outputs
@@ -42,7 +41,8 @@ from rrsis_geo.pipeline.prepare import (
 )
 from rrsis_geo.pipeline.report import PartReport, SegmentReport, collected_warnings
 from rrsis_geo.pipeline.run_page import write_run_page
-from rrsis_geo.pipeline.shard import ShardStats
+from rrsis_geo.pipeline.shard_files import ShardStats
+from rrsis_geo.pipeline.stac_item import write_run_item
 from rrsis_geo.predictor import choose_device, choose_dtype
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 def segment_scene(
     scene: str | Path,
-    expression: str,
+    expression: str | Sequence[str],
     outputs: Outputs,
     options: SegmentOptions | None = None,
     *,
@@ -59,14 +59,17 @@ def segment_scene(
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> SegmentReport:
-    """Find what an expression says in a scene, and write it as polygons and rasters.
+    """Find what expressions say in a scene, and write it as polygons and rasters.
+
+    Several expressions are looked for in one pass over the scene; the result of each is that of a
+    run of its own. A GeoPackage holds a layer of each; see `Outputs` for other files.
 
     A run that ends before its time keeps the shards that it has finished, if any, in a folder
     beside the polygons; `RunOptions.existing` says what the next one does about it.
 
     Args:
         scene: anything that GDAL opens.
-        expression: what to look for, in English.
+        expression: what to look for, in English: one, or several in a sequence.
         outputs: files to write.
         options: None takes all defaults.
         run: None takes all defaults.
@@ -84,7 +87,7 @@ def segment_scene(
     """
     started = time.perf_counter()
     options, run = options or SegmentOptions(), run or RunOptions()
-    expression = checked(expression)
+    expressions = checked(expression)
     folder = job_path(outputs.vector)
     if run.existing == "refuse" and folder.exists():
         raise OutputError(
@@ -93,11 +96,11 @@ def segment_scene(
         )
     is_ours = run.existing != "refuse" and is_merging(folder)
     outputs = replace(outputs, overwrite=outputs.overwrite or is_ours)
-    outputs.check([Path(scene), *([options.aoi] if options.aoi else [])])
+    outputs.check([Path(scene), *([options.aoi] if options.aoi else [])], expressions)
     with (
         collected_warnings() as warnings,
         made(folder),
-        _begun(scene, expression, options, run, predictor) as (work, predictor, load_seconds),
+        _begun(scene, expressions, options, run, predictor) as (work, predictor, load_seconds),
         held(folder, work, outputs, run) as job,
     ):
         progress, plan = progress or _silent, work.plan
@@ -105,16 +108,17 @@ def segment_scene(
         _tell(before_run(plan, predictor))
         have_computed(job, work, plan.shards, options, run, predictor, progress=progress, stop=stop)
         stats = _merge(job, work, merger, outputs, progress=progress, stop=stop)
-        _tell(after_run(plan, stats.presence_max))
+        _tell(after_run(plan, [each.presence_max for each in stats]))
         report = _report(str(scene), work, merger, outputs, stats, tuple(warnings))
         report = replace(report, seconds=time.perf_counter() - started, load_seconds=load_seconds)
-        write_run_page(report, plan, merger.objects, outputs, run.command)
+        write_run_page(report, plan, merger.layers, outputs, run.command)
+        write_run_item(report, plan, work.scene, outputs)
     return replace(report, seconds=time.perf_counter() - started)
 
 
 def segment_part(
     scene: str | Path,
-    expression: str,
+    expression: str | Sequence[str],
     outputs: Outputs,
     part: tuple[int, int],
     options: SegmentOptions | None = None,
@@ -132,7 +136,7 @@ def segment_part(
 
     Args:
         scene: anything that GDAL opens.
-        expression: what to look for, in English.
+        expression: what to look for, in English: one, or several in a sequence.
         outputs: files that the merge will write; the job lies beside them.
         part: (k, n): the k-th of n parts, k from 1.
         options: None takes all defaults.
@@ -149,16 +153,16 @@ def segment_part(
     number, n_parts = part
     if not 1 <= number <= n_parts:
         raise ConfigError(f"part must be 1/{n_parts} to {n_parts}/{n_parts}, got {number}")
-    expression = checked(expression)
+    expressions = checked(expression)
     folder = job_path(outputs.vector)
     is_ours = is_merging(folder)
     replace(outputs, overwrite=outputs.overwrite or is_ours).check(
-        [Path(scene), *([options.aoi] if options.aoi else [])]
+        [Path(scene), *([options.aoi] if options.aoi else [])], expressions
     )
     with (
         collected_warnings() as warnings,
         made(folder),
-        _begun(scene, expression, options, run, predictor) as (work, predictor, _),
+        _begun(scene, expressions, options, run, predictor) as (work, predictor, _),
     ):
         n_shards = len(work.plan.shards)
         own = range((number - 1) * n_shards // n_parts, number * n_shards // n_parts)
@@ -174,8 +178,8 @@ def segment_part(
                     progress=progress or _silent,
                     stop=stop,
                 )
-    stats = [job.stats(shard) for shard in shards]
-    failed = merged(window for each in stats if each is not None for window in each.failed)
+    stats = [each for shard in shards for each in job.stats(shard) or ()]
+    failed = merged(window for each in stats for window in each.failed)
     return PartReport(
         job=folder,
         shards=(own.start + 1, own.stop) if shards else (),
@@ -220,7 +224,7 @@ def merge_job(
             "compute them first, with the --shard that was given for them or with --resume"
         )
     outputs = outputs_of(job.record, overwrite=overwrite or is_merging(folder))
-    outputs.check([])
+    outputs.check([], job.record["expressions"])
     with (
         collected_warnings() as warnings,
         made(folder),
@@ -229,11 +233,12 @@ def merge_job(
     ):
         merger = Merger(work.plan, [job.files(shard) for shard in job.shards], outputs)
         stats = _merge(job, work, merger, outputs, progress=progress or _silent, stop=stop)
-        _tell(after_run(work.plan, stats.presence_max))
+        _tell(after_run(work.plan, [each.presence_max for each in stats]))
         report = _report(job.record["scene"]["path"], work, merger, outputs, stats, tuple(warnings))
         report = replace(report, seconds=time.perf_counter() - started)
-        write_run_page(report, work.plan, merger.objects, outputs, command)
-        if not keep_job and not stats.failed:
+        write_run_page(report, work.plan, merger.layers, outputs, command)
+        write_run_item(report, work.plan, work.scene, outputs)
+        if not keep_job and not report.failed:
             clear(folder)
     return replace(report, seconds=time.perf_counter() - started)
 
@@ -241,7 +246,7 @@ def merge_job(
 @contextmanager
 def _begun(
     scene: str | Path,
-    expression: str,
+    expressions: Sequence[str],
     options: SegmentOptions,
     run: RunOptions,
     predictor: WindowPredictor | None,
@@ -258,7 +263,7 @@ def _begun(
         model = ModelFacts.of(predictor)
         if dtype is not None:
             model = replace(model, dtype=str(dtype).removeprefix("torch."))
-        yield plan_run(whole, part, expression, model, options), predictor, load_seconds
+        yield plan_run(whole, part, expressions, model, options), predictor, load_seconds
 
 
 def _merge(
@@ -269,20 +274,27 @@ def _merge(
     *,
     progress: Progress,
     stop: Callable[[], bool],
-) -> ShardStats:
-    """Write the outputs from the shards; what happened in all of them together."""
-    stats = ShardStats()
-    for each in job.done().values():
-        stats.add(each)
-    stats.failed = list(merged(stats.failed))
+) -> list[ShardStats]:
+    """Write the outputs from the shards; what happened in all of them, for each expression."""
+    expressions = work.plan.expressions
+    stats = [ShardStats() for _ in expressions]
+    for done in job.done().values():
+        for total, each in zip(stats, done, strict=True):
+            total.add(each)
+    for total in stats:
+        total.failed = list(merged(total.failed))
     if not is_merging(job.folder):
-        outputs.check([])  # somebody may have put something there in the meantime
+        outputs.check([], expressions)  # somebody may have put something there in the meantime
         job.begin_merge()
-    for path in outputs.files().values():
+    for path in outputs.written(expressions).values():
         remove_leftovers(path)
     steps: list[Callable[[], None]] = [
-        *(partial(merger.write_raster, kind) for kind in outputs.rasters()),
-        partial(merger.write_layer, work.scene, stats.failed, stats.scores),
+        *(
+            partial(merger.write_raster, number, kind)
+            for number in range(len(expressions))
+            for kind in outputs.rasters()
+        ),
+        partial(merger.write_layers, work.scene, stats),
     ]
     for number, step in enumerate(steps):
         if stop():
@@ -290,14 +302,15 @@ def _merge(
         progress("outputs", number, len(steps))
         step()
     progress("outputs", len(steps), len(steps))
-    if stats.failed:
+    failed = merged(window for total in stats for window in total.failed)
+    if failed:
         logger.warning(
             "%s could not be done, such as that at row %d, column %d (%s): the pixels are without "
             "data (255) in the rasters, and no object is known there",
-            count_of(stats.failed),
-            stats.failed[0].row_start,
-            stats.failed[0].col_start,
-            stats.failed[0].reason,
+            count_of(failed),
+            failed[0].row_start,
+            failed[0].col_start,
+            failed[0].reason,
         )
     return stats
 
@@ -307,24 +320,27 @@ def _report(
     work: Work,
     merger: Merger,
     outputs: Outputs,
-    stats: ShardStats,
+    stats: Sequence[ShardStats],
     warnings: tuple[str, ...],
 ) -> SegmentReport:
     plan = work.plan
+    results = tuple(
+        layer.result(
+            tuple(each.failed),
+            None if each.presence_max is None else probability(each.presence_max),
+        )
+        for layer, each in zip(merger.layers, stats, strict=True)
+    )
     return SegmentReport(
         scene=scene,
-        expression=plan.expression,
         model=plan.model.name,
-        outputs=outputs.files(),
-        n_objects=merger.objects.n_objects,
-        area_m2=known_area(merger.objects.area_m2),
-        windows=stats.windows,
-        skipped=stats.skipped,
-        failed=tuple(stats.failed),
-        presence_max=None if stats.presence_max is None else probability(stats.presence_max),
+        results=results,
+        outputs=outputs.written(plan.expressions),
+        windows=max(each.windows for each in stats),
+        skipped=stats[0].skipped,
         seconds=0.0,
         load_seconds=0.0,
-        network_seconds=stats.network_seconds,
+        network_seconds=sum(each.network_seconds for each in stats),
         plan_hash=plan.hash,
         warnings=warnings,
     )

@@ -33,7 +33,7 @@ def told(
 ) -> list[str]:
     model = ModelFacts(name="m", image=image or ImageSpec(), about=about or {})
     scene = replace(info, gsd_m=gsd_m, gsd_row_m=gsd_m, gsd_col_m=gsd_m)
-    plan = make_plan(scene, expression, model, SegmentOptions(**options), Stretch("identity"))
+    plan = make_plan(scene, (expression,), model, SegmentOptions(**options), Stretch("identity"))
     return list(before_run(plan, RedPredictor()))
 
 
@@ -86,7 +86,7 @@ def test_scene_too_coarse_to_be_helped(info: SceneInfo) -> None:
 
 def test_words_that_are_not_read(info: SceneInfo) -> None:
     model = ModelFacts(name="m", image=ImageSpec())
-    plan = make_plan(info, "the bus", model, SegmentOptions(), Stretch("identity"))
+    plan = make_plan(info, ("the bus",), model, SegmentOptions(), Stretch("identity"))
     predictor = RedPredictor()
     tokenizer = SimpleNamespace(cut_words=lambda expression: " by the old road")
     predictor.bundle = SimpleNamespace(tokenizer=tokenizer)  # type: ignore[attr-defined]
@@ -96,10 +96,10 @@ def test_words_that_are_not_read(info: SceneInfo) -> None:
 
 def test_doubt(info: SceneInfo) -> None:
     model = ModelFacts(name="m", image=ImageSpec())
-    plan = make_plan(info, "the bus", model, SegmentOptions(), Stretch("identity"))
-    assert list(after_run(plan, None)) == []
-    assert list(after_run(plan, 0.1)) == []
-    (text,) = after_run(plan, -3.0)
+    plan = make_plan(info, ("the bus",), model, SegmentOptions(), Stretch("identity"))
+    assert list(after_run(plan, [None])) == []
+    assert list(after_run(plan, [0.1])) == []
+    (text,) = after_run(plan, [-3.0])
     assert "in no window is it more than 5% sure" in text
 
 

@@ -19,6 +19,7 @@ from rrsis_geo.geo.windows import Shard
 from rrsis_geo.pipeline.engines import RunOptions
 from rrsis_geo.pipeline.job import Job, differences, numbers
 from rrsis_geo.pipeline.outputs import Outputs
+from rrsis_geo.pipeline.report import SegmentReport
 from rrsis_geo.pipeline.segment import merge_job, segment_scene
 
 MakeScene = Callable[..., Path]
@@ -180,7 +181,7 @@ def test_changed_model_expression_and_outputs(scene: Path, tmp_path: Path) -> No
         run.run("resume", OtherPredictor())
     with pytest.raises(ConfigError, match=r'model\.dtype was "", is "bfloat16"'):
         run.run("resume", OtherPredictor())
-    with pytest.raises(ConfigError, match='expression was "red discs", is "blue discs"'):
+    with pytest.raises(ConfigError, match=r'expressions was \["red discs"\], is \["blue discs"\]'):
         run.run("resume", expression="blue discs")
     without = replace(run.outputs, probability=None)
     resume = RunOptions(existing="resume")
@@ -223,6 +224,14 @@ def test_numbers() -> None:
 # --- one job, many processes
 
 
+def without_places(report: SegmentReport) -> SegmentReport:
+    """A report without its times and paths, which tell apart runs that found the same."""
+    results = tuple(replace(result, outputs={}) for result in report.results)
+    return replace(
+        report, seconds=0, load_seconds=0, network_seconds=0, outputs={}, results=results
+    )
+
+
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
 def test_parts_are_computed_apart_and_merged(
     scene: Path, tmp_path: Path, order: tuple[int, ...]
@@ -236,9 +245,7 @@ def test_parts_are_computed_apart_and_merged(
     assert part.missing == 0
     report = merge_job(str(run.job))
     assert same(run.result(), calm.result())
-    assert replace(report, seconds=0, load_seconds=0, network_seconds=0, outputs={}) == replace(
-        everything, seconds=0, load_seconds=0, network_seconds=0, outputs={}
-    )
+    assert without_places(report) == without_places(everything)
 
 
 def test_parts_that_start_at_once(scene: Path, tmp_path: Path) -> None:

@@ -76,4 +76,4 @@ def test_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_default_output_is_in_this_folder() -> None:
-    assert default_output("/data/a.b.tif", "the bus") == Path("a.b_the_bus.gpkg")
+    assert default_output("/data/a.b.tif", ["the bus"]) == Path("a.b_the_bus.gpkg")

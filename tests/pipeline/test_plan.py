@@ -27,7 +27,7 @@ def info(make_scene: MakeScene) -> SceneInfo:
 
 
 def plan_of(info: SceneInfo, model: ModelFacts = MODEL, **options: Any) -> Plan:
-    return make_plan(info, "the bus", model, SegmentOptions(**options), Stretch("identity"))
+    return make_plan(info, ("the bus",), model, SegmentOptions(**options), Stretch("identity"))
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,9 @@ def test_hash_names_the_result_and_nothing_else(info: SceneInfo) -> None:
 
 def test_provenance_is_json(info: SceneInfo) -> None:
     plan = plan_of(replace(info, nodata=float("nan")), aoi=Path("a.gpkg"))
-    record = json.loads(json.dumps(plan.provenance(), allow_nan=False))
+    record = json.loads(json.dumps(plan.provenance("the bus"), allow_nan=False))
     assert record["expression"] == "the bus"
+    assert record["expressions"] == ["the bus"]
     assert record["options"]["aoi"] == ["a.gpkg", None, None]
     assert record["scene"]["nodata"] == "nan"
     assert record["plan_hash"] == plan.hash

@@ -17,16 +17,11 @@ from rrsis_geo.geo.radiometry import measure_stretch
 from rrsis_geo.geo.scene import open_scene
 from rrsis_geo.geo.vectorize import merge_shards
 from rrsis_geo.geo.windows import Shard
-from rrsis_geo.pipeline import shard
+from rrsis_geo.pipeline import shard_files
 from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions, make_plan
 from rrsis_geo.pipeline.read_ahead import read_ahead
-from rrsis_geo.pipeline.shard import (
-    ShardFiles,
-    ShardStats,
-    load_objects,
-    run_shards,
-    sigmoid,
-)
+from rrsis_geo.pipeline.shard import run_shards
+from rrsis_geo.pipeline.shard_files import ShardFiles, ShardStats, load_objects, sigmoid
 
 MakeScene = Callable[..., Path]
 
@@ -45,7 +40,7 @@ def all_shards(
     with open_scene(path) as scene:
         plan = make_plan(
             scene.info,
-            "red things",
+            ("red things",),
             ModelFacts.of(predictor),
             SegmentOptions(**{"overlap_px": 16, **options}),
             measure_stretch(scene),
@@ -62,19 +57,19 @@ def all_shards(
                 plan,
                 run,
                 predictor,
-                predictor.encode("red things"),
+                [predictor.encode("red things")],
                 place,
                 rasters=("mask", "probability"),
                 batch_size=batch_size,
             ):
-                total.add(finished.stats)
+                total.add(*finished.stats)
     files = [ShardFiles(folder / str(each.index)) for each in plan.shards]
     rasters = [
-        np.concatenate([rasterio.open(file.raster(kind)).read(1) for file in files])
+        np.concatenate([rasterio.open(file.raster(0, kind)).read(1) for file in files])
         for kind in ("mask", "probability")
     ]
     objects = Objects.concat(
-        list(merge_shards(load_objects(part) for file in files for part in file.parts()))
+        list(merge_shards(load_objects(part) for file in files for part in file.parts(0)))
     )
     return rasters[0], rasters[1], objects, total
 
@@ -142,7 +137,7 @@ def test_saving_objects_more_often_changes_nothing(
 ) -> None:
     path = make_blobs(600, 200)
     whole = all_shards(path, tmp_path / "whole", RedPredictor(restless=True))
-    monkeypatch.setattr(shard, "OBJECTS_HELD", 5)
+    monkeypatch.setattr(shard_files, "OBJECTS_HELD", 5)
     parts = all_shards(path, tmp_path / "parts", RedPredictor(restless=True), rows_per_shard=512)
     assert len(list((tmp_path / "whole").glob("*/*.npz"))) == 1
     assert len(list((tmp_path / "parts").glob("*/*.npz"))) > 4
