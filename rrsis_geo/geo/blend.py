@@ -18,15 +18,17 @@ def axis_ramp(
 ) -> NDArray[np.float32]:
     """Weights of a window along one axis, float32 [size_px], strictly above 0.
 
-    The ramps (i + 0.5) / overlap of two neighbours sum to 1. The outer side of the ``first`` and of
-    the ``last`` window has no neighbour and no ramp.
+    The ramps of two neighbours sum to 1. They rise as 6x^5 - 15x^4 + 10x^3 from 0 to 1: at the rim
+    of a window a network does not see all around, and what it says there hardly counts. The outer
+    side of the ``first`` and of the ``last`` window has no neighbour and no ramp.
     """
-    rise = (np.arange(overlap_px, dtype=np.float32) + np.float32(0.5)) / np.float32(overlap_px)
+    x = (np.arange(overlap_px) + 0.5) / overlap_px
+    rise = (x**3 * (x * (6 * x - 15) + 10)).astype(np.float32)
     ramp = np.ones(size_px, np.float32)
     if not first:
         ramp[:overlap_px] = rise
     if not last:
-        ramp[size_px - overlap_px :] = 1 - rise
+        ramp[size_px - overlap_px :] = rise[::-1]
     return ramp
 
 

@@ -56,6 +56,15 @@ def test_ramps_are_positive_and_complementary(size: int, data: st.DataObject) ->
     assert (axis_ramp(size, overlap, first=True, last=True) == 1).all()
 
 
+def test_the_rim_of_a_window_hardly_counts() -> None:
+    """A neighbour that sees all around says what is there."""
+    grid = WindowGrid(300, 300, 128, 32)
+    wrong = np.full((128, 128), 2, np.float32)
+    wrong[4:-4, 4:-4] = 1
+    _, rows = blend(grid, lambda i, j: wrong)
+    assert np.abs(rows[16:-16, 16:-16] - 1).max() < 0.03
+
+
 @given(small_grids(), st.integers(0, 2**32), st.floats(0, 1))
 def test_a_constant_blends_to_itself_beside_skipped_windows_too(
     grid: WindowGrid, seed: int, skipped: float
