@@ -40,7 +40,7 @@ class RedPredictor:
         return expression
 
     def logits(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
-        assert words == self.expressions[-1]
+        assert words in self.expressions
         size = self.image.size_px
         assert images.shape[1:] == (size, size, 3)
         assert images.dtype == np.uint8
