@@ -257,17 +257,16 @@ class _LogProgress:
     """A line now and then, for logs; stages that are done sooner print nothing."""
 
     def __init__(self) -> None:
-        self._stage = ""
-        self._started = self._shown = time.monotonic()
+        self._started: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if stage != self._stage:
-            self._stage, self._started, self._shown = stage, now, now
-        if now - self._shown < LOG_EVERY_S or not done:
+        started = self._started.setdefault(stage, now)
+        if now - self._shown.setdefault(stage, now) < LOG_EVERY_S or not done:
             return
-        self._shown = now
-        rate = done / (now - self._started)
+        self._shown[stage] = now
+        rate = done / (now - started)
         left = duration((total - done) / rate)
         _line("", "", f"{stage}: {done} of {total}, {rate:.1f}/s, {left} left")
 

@@ -22,6 +22,10 @@ class InputError(RrsisError):
     exit_code = 3
 
 
+class OutsideError(InputError):
+    """An area of interest that lies beside the scene."""
+
+
 class ModelError(RrsisError):
     """A model bundle that is missing, damaged or does not fit."""
 

@@ -105,7 +105,8 @@ OutOption = Annotated[
         "-o",
         metavar="FILE",
         help="Polygons, by suffix: .gpkg .shp .geojson .fgb .parquet. "
-        "Default: SCENE_EXPRESSION.gpkg in the current folder.",
+        "Default: SCENE_EXPRESSION.gpkg in the current folder. Of several scenes, a folder for a "
+        "file each, or one file for all.",
         rich_help_panel="Result",
     ),
 ]

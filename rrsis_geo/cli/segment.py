@@ -44,6 +44,7 @@ from rrsis_geo.cli.options import (
     parse_bbox,
     read_expressions,
 )
+from rrsis_geo.cli.scenes import refuse_files, refuse_for_several, segment_several
 from rrsis_geo.cli.stopping import resumable
 from rrsis_geo.errors import ConfigError, IncompleteError
 
@@ -66,7 +67,11 @@ def segment(
     context: typer.Context,
     scene: Annotated[
         str | None,
-        typer.Argument(metavar="SCENE", help="A raster: file, URL, s3://, VRT or STAC item."),
+        typer.Argument(
+            metavar="SCENE",
+            help="A raster: file, URL, s3://, VRT or STAC item; or several: a folder, a pattern in "
+            'quotes ("tiles/*.tif"), or a text file (.txt) of paths, one a line.',
+        ),
     ] = None,
     expressions: Annotated[
         list[str] | None,
@@ -169,14 +174,19 @@ def segment(
 
     Several expressions get a layer each in a GeoPackage. In other formats, and of rasters and
     pictures, each gets a file of its own, with the name of its layer appended.
+
+    Several scenes get files of their own in folders (-o results/ --mask masks/), or one file for
+    the polygons of all (-o all.gpkg), whose rows name their scene.
     """
     console.setup_logging(quiet=quiet, verbose=verbose)
     from rrsis_geo.pipeline.outputs import Outputs, default_output
     from rrsis_geo.pipeline.plan import SegmentOptions
+    from rrsis_geo.pipeline.scenes import default_place, find_several
 
     if from_probability is not None:
         refuse_what_needs_network(context)
         out = out or Path(f"{Path(from_probability).stem}.gpkg")
+    refuse_files(expressions or ())
     wanted = [*(expressions or ()), *read_expressions(expressions_file)]
     if from_probability is None and (scene is None or not wanted):
         raise ConfigError(
@@ -189,6 +199,11 @@ def segment(
             "--shard goes on with the job that is there and keeps it, on this machine; "
             "give it without --restart, --keep-job and --scheduler"
         )
+    scenes = None if scene is None else find_several(scene)
+    if scene is not None and scenes is not None:
+        about_one = {"--shard": shard, "--scheduler": scheduler}
+        refuse_for_several(scenes, {**about_one, "--from-probability": from_probability})
+        out = out or default_place(scene, wanted)
     box, box_crs = parse_bbox(bbox)
     options = SegmentOptions(
         model=model,
@@ -246,6 +261,11 @@ def segment(
         scheduler=scheduler,
         command=typed(context),
     )
+    if scenes is not None:
+        segment_several(
+            *(context, scenes, wanted, outputs, options, run), quiet=quiet, as_json=as_json
+        )
+        return
     part = _parse_shard(shard)
     flag = "--resume" if part is None else None
     with (

@@ -14,7 +14,7 @@ from shapely.affinity import affine_transform
 from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
-from rrsis_geo.errors import InputError
+from rrsis_geo.errors import InputError, OutsideError
 from rrsis_geo.geo.scene import Area, SceneInfo
 from rrsis_geo.geo.vector_in import all_finite, read_vectors
 
@@ -51,7 +51,8 @@ def aoi_area(info: SceneInfo, path: str | Path) -> Area:
     Polygons without a CRS are taken to be in the scene's.
 
     Raises:
-        InputError: as ``read_aoi``, or no overlap with the scene.
+        InputError: as ``read_aoi``.
+        OutsideError: no overlap with the scene.
     """
     series = read_aoi(path)
     crs = None if series.crs is None else CRS.from_wkt(series.crs.to_wkt())
@@ -72,7 +73,8 @@ def bbox_area(
         crs: of the bounds; None means the scene's own.
 
     Raises:
-        InputError: the box is empty or lies beside the scene.
+        InputError: the box is empty.
+        OutsideError: it lies beside the scene.
     """
     left, bottom, right, top = bounds
     if not (left < right and bottom < top):
@@ -94,7 +96,8 @@ def area_of(info: SceneInfo, polygon: BaseGeometry, crs: CRS | None, name: str) 
         name: of the area, for messages.
 
     Raises:
-        InputError: no overlap with the scene, or no way from one CRS to the other.
+        InputError: no way from one CRS to the other.
+        OutsideError: no overlap with the scene.
     """
     if crs is not None and info.crs is not None and crs != info.crs:
         scene_edge = _project(_footprint(info), info.crs, crs, name)
@@ -111,7 +114,7 @@ def area_of(info: SceneInfo, polygon: BaseGeometry, crs: CRS | None, name: str) 
     scene_box = shapely.box(0, 0, info.width, info.height)
     covered = shapely.intersection(shapely.make_valid(pixel_polygon), scene_box)
     if covered.area == 0:
-        raise InputError(
+        raise OutsideError(
             f"{name}: lies outside the scene {info.path}: "
             f"it spans {_bounds(polygon)}, the scene {_bounds(scene_edge)}"
         )
