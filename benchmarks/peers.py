@@ -78,20 +78,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--envs", type=Path, help="folder of the programs' environments")
     parser.add_argument("--folder", type=Path, required=True, help="for scenes and results")
-    parser.add_argument("--minutes", type=float, default=20, help="for all of it")
+    parser.add_argument("--minutes", type=float, default=20, help="for all of it but making scenes")
     parser.add_argument("--scenes", nargs="*", help="such as huge-5000, in place of all")
     parser.add_argument("--programs", nargs="*", default=(FLOOR, OURS, *PEERS))
     parser.add_argument("--cell-seconds", type=float, default=CELL_SECONDS, help="for one program")
     parser.add_argument("--memory-gib", type=float, default=MEMORY_GIB, help="for one program")
     parser.add_argument("--make-scenes", action="store_true", help="make them, and measure nothing")
     args = parser.parse_args()
-    end = time.monotonic() + 60 * args.minutes
     args.folder.mkdir(parents=True, exist_ok=True)
     scenes = [Scene.of(name) for name in args.scenes] if args.scenes else SCENES
     for scene in scenes:
         made(scene, args.folder)
     if args.make_scenes:
         return
+    end = time.monotonic() + 60 * args.minutes
     path = args.folder / "results.json"
     results = json.loads(path.read_text()) if path.exists() else {"programs": {}, "cells": {}}
     results.update(date=str(date.today()), machine=machine())
@@ -124,7 +124,7 @@ def made(scene: Scene, folder: Path) -> Path:
     """The file of a scene, made where it is missing."""
     path = scene.path(folder)
     if not path.exists():
-        part = path.with_name("part.tif")
+        part = path.with_name(f"part-{path.name}")
         make_scene(part, scene.pattern, scene.size_px, scene.size_px)
         truth_path(part).replace(truth_path(path))
         part.replace(path)
