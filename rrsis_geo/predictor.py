@@ -15,6 +15,7 @@ from torch import Tensor
 from rrsis_geo.bundle import Bundle
 from rrsis_geo.errors import ConfigError, DeviceError
 from rrsis_geo.images import ImageSpec, to_input
+from rrsis_geo.nets.base import SegOutput
 from rrsis_geo.text.batch import TextBatch
 
 logger = logging.getLogger(__name__)
@@ -113,6 +114,24 @@ class Predictor:
         Raises:
             DeviceError: the memory is too small for a single window, or the values overflow.
         """
+        return self.logits_all(images, [words])[0]
+
+    def logits_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[WindowLogits]:
+        """What the model says of windows for several expressions, one after the other.
+
+        What they have in common is done once: the way to the device, and what the network makes of
+        an image before it reads. The device's memory need not be larger than for one expression.
+
+        Args:
+            images: uint8 RGB [B, S, S, 3], B at least 1.
+            words: of each expression, from ``encode``.
+
+        Returns:
+            For each expression what :meth:`logits` gives.
+
+        Raises:
+            DeviceError: see :meth:`logits`.
+        """
         return self._run(images, lambda part: words)
 
     def logits_each(self, images: NDArray[np.uint8], expressions: Sequence[str]) -> WindowLogits:
@@ -134,13 +153,15 @@ class Predictor:
             with self._inference():
                 return self._net.encode_text(TextBatch(*(field[part] for field in tokens)))
 
-        return self._run(images, words_of)
+        return self._run(images, lambda part: [words_of(part)])[0]
 
-    def _run(self, images: NDArray[np.uint8], words_of: Callable[[slice], Any]) -> WindowLogits:
+    def _run(
+        self, images: NDArray[np.uint8], words_of: Callable[[slice], Sequence[Any]]
+    ) -> list[WindowLogits]:
         """As many images at once as the memory allows, with the words that a part of them takes."""
         if images.ndim != 4 or not len(images):
             raise ValueError(f"expected [B, S, S, 3] with B > 0, got {images.shape}")
-        parts: list[WindowLogits] = []
+        parts: list[list[WindowLogits]] = []
         start = 0
         while start < len(images):
             count = min(self.batch_limit or len(images), len(images) - start)
@@ -151,27 +172,28 @@ class Predictor:
             else:
                 parts.append(part)
                 start += count
-        return parts[0] if len(parts) == 1 else _joined(parts)
+        if len(parts) == 1:
+            return parts[0]
+        return [_joined(each) for each in zip(*parts, strict=True)]
 
-    def _try_batch(self, images: NDArray[np.uint8], words: Any) -> WindowLogits | None:
-        """Windows run at once; None where the memory is too small for them."""
+    def _try_batch(
+        self, images: NDArray[np.uint8], words: Sequence[Any]
+    ) -> list[WindowLogits] | None:
+        """Windows run at once, for each expression; None where the memory is too small for them."""
         try:
             with self._inference():
-                output = self._net.segment(to_input(images, self.image, self.device), words)
-                logits = output.logits.float().cpu().numpy()
-                presence = (
-                    None if output.presence is None else output.presence.float().cpu().numpy()
-                )
+                pixels = self._net.encode_image(to_input(images, self.image, self.device))
+                said = [_on_host(self._net.segment(pixels, each)) for each in words]
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
             return None  # the error must go before its frames' tensors can
-        if not np.isfinite(logits).all():
+        if not all(np.isfinite(each.logits).all() for each in said):
             raise DeviceError(
                 f"the model {self.bundle.name} gave values that are no numbers in {self.dtype} "
                 f"on {self.device}; use --dtype fp32"
             )
-        return WindowLogits(logits, presence)
+        return said
 
     def _halve(self, count: int) -> None:
         if self.device.type == "cuda":
@@ -271,7 +293,12 @@ def is_out_of_memory(err: RuntimeError) -> bool:
     )
 
 
-def _joined(parts: list[WindowLogits]) -> WindowLogits:
+def _on_host(output: SegOutput) -> WindowLogits:
+    presence = None if output.presence is None else _to_numpy(output.presence)
+    return WindowLogits(_to_numpy(output.logits), presence)
+
+
+def _joined(parts: Sequence[WindowLogits]) -> WindowLogits:
     presences = [part.presence for part in parts if part.presence is not None]
     return WindowLogits(
         np.concatenate([part.logits for part in parts]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -102,6 +103,32 @@ def test_bad_images(shape: tuple[int, ...]) -> None:
     predictor = Predictor(make_bundle(), "cpu")
     with pytest.raises(ValueError, match="B > 0"):
         predictor.logits(np.zeros(shape, np.uint8), predictor.encode("the road"))
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+def test_several_expressions_at_once_are_each_alone(
+    images: NDArray[np.uint8], limit: int | None
+) -> None:
+    predictor = Predictor(make_bundle(), "cpu")
+    predictor.batch_limit = limit
+    words = [predictor.encode(text) for text in ("the road", "all buildings", "the truck")]
+    said = predictor.logits_all(images, words)
+    assert len(said) == 3
+    for each, own in zip(said, words, strict=True):
+        alone = predictor.logits(images, own)
+        np.testing.assert_array_equal(each.logits, alone.logits)
+        assert alone.presence is not None
+        np.testing.assert_array_equal(each.presence, alone.presence)
+    assert not np.array_equal(said[0].logits, said[1].logits)
+
+
+def test_images_are_encoded_once_for_all_expressions(images: NDArray[np.uint8]) -> None:
+    bundle = make_bundle()
+    predictor = Predictor(bundle, "cpu")
+    words = [predictor.encode(text) for text in ("the road", "all buildings")]
+    with mock.patch.object(bundle.net, "encode_image", wraps=bundle.net.encode_image) as seen:
+        predictor.logits_all(images, words)
+    assert seen.call_count == 1
 
 
 class CrampedNet(tiny_net.TinyNet):

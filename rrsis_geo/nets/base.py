@@ -28,7 +28,8 @@ class ReferringNet(nn.Module, ABC):
     """A network that finds in an image what an expression names.
 
     ``encode_text`` is what does not depend on the image and is done once a scene; the words of a
-    single expression serve a batch of any number of images.
+    single expression serve a batch of any number of images. ``encode_image`` is what does not
+    depend on the expression, and is done once for all expressions.
     """
 
     training_only: ClassVar[tuple[str, ...]] = ()
@@ -43,9 +44,16 @@ class ReferringNet(nn.Module, ABC):
     def encode_text(self, tokens: TextBatch) -> Any:
         """Everything about the expressions that no image changes."""
 
+    def encode_image(self, image: Tensor) -> Any:
+        """Everything about the images that no expression changes; nothing, if not overridden."""
+        return image
+
     @abstractmethod
-    def segment(self, image: Tensor, words: Any) -> SegOutput:
-        """Find the expressions in normalised images [B, 3, H, W]; words of B or of one."""
+    def segment(self, image: Any, words: Any) -> SegOutput:
+        """Find the expressions in images; words of B or of one.
+
+        Images are normalised [B, 3, H, W], or what ``encode_image`` made of such.
+        """
 
     @abstractmethod
     def loss(self, output: SegOutput, target: Tensor) -> dict[str, Tensor]:

@@ -134,6 +134,18 @@ class BTDNetWords(NamedTuple):
     background: Tensor | None
 
 
+class BTDNetPixels(NamedTuple):
+    """What is known of the images before the expression is read.
+
+    Attributes:
+        image: normalised [B, 3, H, W].
+        stages: outputs of the leading trunk stages that no expression changes, each [B, C, h, w].
+    """
+
+    image: Tensor
+    stages: tuple[Tensor, ...]
+
+
 class BTDNet(ReferringNet):
     """The whole network. Source: arXiv 2502.08486, fig. 2."""
 
@@ -191,8 +203,8 @@ class BTDNet(ReferringNet):
             background = self.background(masked, attention)
         return BTDNetWords(tuple(stages), attention, masked, background)
 
-    def segment(self, image: Tensor, words: BTDNetWords) -> SegOutput:
-        """Eq. (1), the decoder, and the rule that the higher stream wins.
+    def encode_image(self, image: Tensor) -> BTDNetPixels:
+        """Trunk stages up to the first correlation with the text.
 
         Raises:
             ValueError: the image's sides are not multiples of 32, at least 64.
@@ -200,9 +212,23 @@ class BTDNet(ReferringNet):
         H, W = image.shape[-2:]
         if H % 32 or W % 32 or min(H, W) < 64:
             raise ValueError(f"image sides must be multiples of 32 from 64 on, got {H} x {W}")
+        stages, pixels = [], image
+        for index in range(min(self.config.bsc_stages, default=4)):
+            pixels = self.trunk.stage(index, pixels)
+            stages.append(pixels)
+        return BTDNetPixels(image, tuple(stages))
+
+    def segment(self, image: Tensor | BTDNetPixels, words: BTDNetWords) -> SegOutput:
+        """Eq. (1), the decoder, and the rule that the higher stream wins.
+
+        Raises:
+            ValueError: see `encode_image`.
+        """
+        image, free = image if isinstance(image, BTDNetPixels) else self.encode_image(image)
+        H, W = image.shape[-2:]
         pixels, text, maps = image, words.stages[0], []
         for index in range(4):
-            pixels = self.trunk.stage(index, pixels)
+            pixels = free[index] if index < len(free) else self.trunk.stage(index, pixels)
             if index < len(words.stages):
                 text = words.stages[index]
             else:

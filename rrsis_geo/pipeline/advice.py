@@ -19,6 +19,14 @@ def before_run(plan: Plan, predictor: WindowPredictor) -> Iterator[str]:
     yield from _pixel_advice(plan)
 
 
+def given_again(given: str | Sequence[str]) -> Iterator[str]:
+    """Which expressions were given more than once."""
+    tidied = [given] if isinstance(given, str) else [" ".join(text.split()) for text in given]
+    for expression in dict.fromkeys(tidied):
+        if tidied.count(expression) > 1:
+            yield f'"{expression}" is given more than once; it is looked for once'
+
+
 def after_run(plan: Plan, presences_max: Sequence[float | None]) -> Iterator[str]:
     """What the run itself brought to light.
 

@@ -1,6 +1,5 @@
 """All that a process needs before it can compute shards: the scene, the plan, the model."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,8 +18,6 @@ from rrsis_geo.images import ImageSpec
 from rrsis_geo.pipeline.job import Job, outputs_of
 from rrsis_geo.pipeline.plan import ModelFacts, Plan, SegmentOptions, WindowPredictor, make_plan
 from rrsis_geo.predictor import Predictor
-
-logger = logging.getLogger(__name__)
 
 
 class Work(NamedTuple):
@@ -64,12 +61,7 @@ def checked(expressions: str | Sequence[str]) -> tuple[str, ...]:
     given = (expressions,) if isinstance(expressions, str) else tuple(expressions)
     if not given or not all(any(map(str.isalnum, expression)) for expression in given):
         raise InputError('the expression is empty; say what to look for, as in "the red car"')
-    tidied = [" ".join(expression.split()) for expression in given]
-    found = tuple(dict.fromkeys(tidied))
-    for expression in found:
-        if tidied.count(expression) > 1:
-            logger.warning('"%s" is given more than once; it is looked for once', expression)
-    return found
+    return tuple(dict.fromkeys(" ".join(expression.split()) for expression in given))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
 from rrsis_geo.geo.staging import remove_leftovers
-from rrsis_geo.pipeline.advice import after_run, before_run, probability
+from rrsis_geo.pipeline.advice import after_run, before_run, given_again, probability
 from rrsis_geo.pipeline.engines import Progress, RunOptions, have_computed
 from rrsis_geo.pipeline.failures import count_of, merged
 from rrsis_geo.pipeline.holding import check_space, held, made
@@ -105,7 +105,7 @@ def segment_scene(
     ):
         progress, plan = progress or _silent, work.plan
         merger = Merger(plan, [job.files(shard) for shard in plan.shards], outputs)
-        _tell(before_run(plan, predictor))
+        _tell([*given_again(expression), *before_run(plan, predictor)])
         have_computed(job, work, plan.shards, options, run, predictor, progress=progress, stop=stop)
         stats = _merge(job, work, merger, outputs, progress=progress, stop=stop)
         _tell(after_run(plan, [each.presence_max for each in stats]))
@@ -172,7 +172,7 @@ def segment_part(
             with locked(folder, own):
                 job.tidy(shards)
                 check_space(job, work, outputs, shards)
-                _tell(before_run(work.plan, predictor))
+                _tell([*given_again(expression), *before_run(work.plan, predictor)])
                 have_computed(
                     *(job, work, shards, options, run, predictor),
                     progress=progress or _silent,

@@ -38,6 +38,13 @@ def test_words_of_one_expression_serve_many_images(net, image, make_tokens):
     torch.testing.assert_close(shared, each, atol=2e-5, rtol=1e-4)
 
 
+def test_images_encoded_once_serve_many_expressions(net, image, make_tokens):
+    pixels = net.encode_image(image)
+    for length in (7, 4):
+        words = net.encode_text(make_tokens([length]))
+        assert torch.equal(net.segment(pixels, words).logits, net.segment(image, words).logits)
+
+
 def test_padding_changes_nothing(net, image, make_tokens):
     short = make_tokens([6, 6], length=6)
     padded = TextBatch(*(torch.nn.functional.pad(field, (0, 5)) for field in short))
