@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from rrsis_geo.pipeline.plan import SegmentOptions
     from rrsis_geo.pipeline.polygonize import PolygonReport, polygonize
     from rrsis_geo.pipeline.report import PartReport, SegmentReport
+    from rrsis_geo.pipeline.scenes import segment_scenes
+    from rrsis_geo.pipeline.scenes_report import ScenesReport
     from rrsis_geo.pipeline.segment import merge_job, segment_part, segment_scene
     from rrsis_geo.predictor import Predictor
 
@@ -59,6 +61,8 @@ _PUBLIC = {
     "merge_job": "pipeline.segment",
     "segment_part": "pipeline.segment",
     "segment_scene": "pipeline.segment",
+    "segment_scenes": "pipeline.scenes",
+    "ScenesReport": "pipeline.scenes_report",
     "Predictor": "predictor",
 }
 
@@ -78,6 +82,7 @@ __all__ = [
     "RunOptions",
     "Scene",
     "SceneInfo",
+    "ScenesReport",
     "SegmentOptions",
     "SegmentReport",
     "Stopped",
@@ -89,6 +94,7 @@ __all__ = [
     "polygonize",
     "segment_part",
     "segment_scene",
+    "segment_scenes",
 ]
 
 
