@@ -169,7 +169,13 @@ def from_vectors(
             rich_help_panel="Scene",
         ),
     ] = False,
-    chip: Annotated[int, typer.Option(metavar="PIXELS", help="Side of the images.")] = 512,
+    chip: Annotated[
+        int,
+        typer.Option(
+            metavar="PIXELS",
+            help="Side of the images; training squashes them to its benchmark.size_px.",
+        ),
+    ] = 256,
     per_chip: Annotated[int, typer.Option(min=1, help="Expressions about an image.")] = 4,
     val_share: Annotated[float, typer.Option(help="Of the ground, for validation.")] = 0.2,
     test_share: Annotated[float, typer.Option(help="Of the ground, for a last test.")] = 0.0,

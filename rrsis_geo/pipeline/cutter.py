@@ -76,7 +76,7 @@ class LabelOptions:
     bbox: tuple[float, float, float, float] | None = None
     bbox_crs: str | None = None
     aoi: Path | None = None
-    chip_px: int = 512
+    chip_px: int = 256
     per_chip: int = 4
     val_share: float = 0.2
     test_share: float = 0.0

@@ -325,7 +325,13 @@ class _Run:
                 scores=scores,
             )
             save_bundle(
-                self.run_dir / "model", self.scored, self.tokenizer, self.image, about, card=card
+                self.run_dir / "model",
+                self.scored,
+                self.tokenizer,
+                self.image,
+                about,
+                precision=self.config.precision,
+                card=card,
             )
         return scores
 

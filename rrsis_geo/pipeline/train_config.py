@@ -14,7 +14,15 @@ from rrsis_geo.training.optim import OptimConfig
 from rrsis_geo.training.samples import BenchmarkConfig
 
 HARMLESS: Final = frozenset(
-    {"workers", "device", "checkpointing", "compile", "checkpoint_minutes", "tensorboard"}
+    {
+        "workers",
+        "device",
+        "checkpointing",
+        "compile",
+        "checkpoint_minutes",
+        "tensorboard",
+        "precision",
+    }
 )
 """Settings that a resumed run may change: its numbers stay the same, but for rounding."""
 
@@ -73,6 +81,9 @@ class TrainConfig:
     """Compute activations again in the backward pass: less memory, more time."""
     compile: bool = False
     """Let torch.compile fuse the heavy parts of the network; experimental."""
+    precision: Literal["int8", "fp16", "fp32"] = "int8"
+    """Of the bundle's weights. What starts from a bundle of int8 and learns slowly needs "fp16":
+    each small change would be rounded away, back to the value it began with."""
     tensorboard: bool | None = None
     """Write TensorBoard's events too; None does where it is installed."""
 

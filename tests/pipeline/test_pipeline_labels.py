@@ -12,12 +12,14 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry import box
 
+from rrsis_geo.config import load
 from rrsis_geo.data.layouts import load_split
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, InputError, OutputError
 from rrsis_geo.pipeline import labels as pipeline_labels
 from rrsis_geo.pipeline.cutter import LabelOptions
 from rrsis_geo.pipeline.labels import LabelReport, from_vectors
+from rrsis_geo.pipeline.train_config import TrainConfig
 
 SIDE = 512
 GSD_M = 0.5
@@ -174,6 +176,12 @@ def test_what_is_interrupted_leaves_no_trace(
     with pytest.raises(error):
         from_vectors(scene, labels, folder / "made", options, overwrite=True)
     assert sorted(folder.rglob("*")) == before
+
+
+def test_chips_are_as_large_as_the_fine_tuning_shows_them() -> None:
+    config = load(Path(__file__).parents[2] / "configs" / "finetune.toml", TrainConfig)
+    assert config.benchmark is not None
+    assert LabelOptions(category="truck").chip_px == config.benchmark.size_px
 
 
 def test_only_what_we_wrote_is_replaced(scene: Path, labels: Path, tmp_path: Path) -> None:

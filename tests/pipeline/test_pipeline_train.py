@@ -136,6 +136,15 @@ def test_a_run_leaves_a_bundle_its_config_and_a_log(config, tmp_path):
     )
 
 
+def test_a_bundle_of_fp32_is_what_was_scored(config, tmp_path):
+    run = tmp_path / "run"
+    train_model(replace(config, precision="fp32", steps=1), run)
+    scored = load_checkpoint(run / "checkpoints")["average"]
+    stored = load_bundle(str(run / "model")).net.state_dict()
+    names = [name for name in stored if not name.startswith("reconstruction.")]  # not stored
+    assert [name for name in names if not torch.equal(stored[name], scored[f"module.{name}"])] == []
+
+
 def test_a_benchmark_is_passed_over_and_validated_each_epoch(config, triplets, tmp_path):
     benchmark = {"layout": "triplets", "root": triplets, "size_px": 64, "augment": True}
     settings = {
