@@ -164,13 +164,16 @@ def _last_band(red: NDArray[np.uint8], band: int) -> NDArray[np.uint8]:
 
 def _discs(row: NDArray[np.int64], col: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Discs of 8 to 22 pixels, at places that differ from cell to cell; bool [n, w]."""
-    row, col = row[:, None], col[None, :]
-    i, j = row // PERIOD_PX, col // PERIOD_PX
-    mixed = (i * 7919 + j * 104729) % 1009
-    y = i * PERIOD_PX + 16 + mixed % 32
-    x = j * PERIOD_PX + 16 + mixed * 31 % 32
-    radius = 8 + mixed % 15
-    inside: NDArray[np.bool_] = (row - y) ** 2 + (col - x) ** 2 < radius**2
+    inside = np.empty((len(row), len(col)), np.bool_)
+    j = col // PERIOD_PX
+    for i in np.unique(row // PERIOD_PX):
+        mixed = (i * 7919 + j * 104729) % 1009
+        y = i * PERIOD_PX + 16 + mixed % 32
+        x = j * PERIOD_PX + 16 + mixed * 31 % 32
+        radius = 8 + mixed % 15
+        most = (radius**2 - (col - x) ** 2).astype(np.int32)
+        rows = row // PERIOD_PX == i
+        inside[rows] = (row[rows, None] - y).astype(np.int32) ** 2 < most
     return inside
 
 
