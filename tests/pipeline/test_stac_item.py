@@ -296,3 +296,22 @@ def without_times(item: dict[str, Any]) -> dict[str, Any]:
     told = item["properties"]
     kept = {name: told[name] for name in told if name not in ("created", "processing:datetime")}
     return {**item, "properties": kept}
+
+
+def test_what_was_made_from_an_item_refers_to_it(
+    tmp_path: Path, make_blobs: Callable[..., Path]
+) -> None:
+    source = tmp_path / "source.json"
+    visual = {"href": make_blobs(100, 100).name, "type": "image/tiff", "roles": ["visual"]}
+    when = {"datetime": None, "start_datetime": "2020-05-06T07:00:00Z"}
+    when["end_datetime"] = "2020-05-06T08:00:00Z"
+    source.write_text(json.dumps({"properties": when, "assets": {"visual": visual}}))
+    outputs = Outputs(tmp_path / "o.gpkg", stac_item=tmp_path / "o.json")
+    segment_scene(
+        source, "the red disc", outputs, SegmentOptions(overlap_px=16), predictor=RedPredictor()
+    )
+    item = validated(json.loads((tmp_path / "o.json").read_text()))
+    assert item["links"][0]["rel"] == "derived_from"
+    assert item["links"][0]["href"] == "./source.json"
+    assert item["properties"]["datetime"] is None
+    assert item["properties"]["start_datetime"] == "2020-05-06T07:00:00.000Z"
