@@ -20,6 +20,8 @@ from rrsis_geo.text.batch import TextBatch
 
 logger = logging.getLogger(__name__)
 
+MOST_ENCODED = 256
+"""Expressions whose words are kept: 48 kB for one of eleven words with btdnet-lite."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -74,6 +76,7 @@ class Predictor:
             torch.set_num_threads(threads)
         self.bundle = bundle
         self.batch_limit: int | None = None
+        self._encoded: dict[str, Any] = {}
         try:
             self._net = bundle.net.eval().to(self.device)
             self._net.to(memory_format=torch.channels_last)
@@ -94,12 +97,19 @@ class Predictor:
     def encode(self, expression: str) -> Any:
         """The words of an expression, to be given to ``logits`` for any number of windows.
 
+        They are kept for a while, for the next scene that the same is looked for in.
+
         Raises:
             InputError: the expression is blank or has no word that the model knows.
         """
-        tokens = self.bundle.tokenizer.encode([expression])
-        with self._inference():
-            return self._net.encode_text(tokens.to(self.device))
+        if expression not in self._encoded:
+            tokens = self.bundle.tokenizer.encode([expression])
+            with self._inference():
+                words = self._net.encode_text(tokens.to(self.device))
+            if len(self._encoded) >= MOST_ENCODED:
+                self._encoded.clear()
+            self._encoded[expression] = words
+        return self._encoded[expression]
 
     def logits(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
         """What the model says of windows, for the words of one expression.

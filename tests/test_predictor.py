@@ -131,6 +131,18 @@ def test_images_are_encoded_once_for_all_expressions(images: NDArray[np.uint8]) 
     assert seen.call_count == 1
 
 
+def test_an_expression_is_encoded_once_for_all_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = make_bundle()
+    predictor = Predictor(bundle, "cpu")
+    monkeypatch.setattr("rrsis_geo.predictor.MOST_ENCODED", 2)
+    with mock.patch.object(bundle.net, "encode_text", wraps=bundle.net.encode_text) as seen:
+        for text in ("the road", "all buildings", "the road", "all buildings"):
+            predictor.encode(text)
+        assert seen.call_count == 2
+        predictor.encode("the bus")
+        assert len(predictor._encoded) == 1
+
+
 class CrampedNet(tiny_net.TinyNet):
     """Runs out of memory above some number of images."""
 

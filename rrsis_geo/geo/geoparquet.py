@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import shapely
 from pyproj import CRS as ProjCRS
 
-from rrsis_geo.geo.features import Features
+from rrsis_geo.geo.features import BATCH, Features
 
 
 def write_geoparquet(
@@ -22,7 +22,7 @@ def write_geoparquet(
     crs: ProjCRS | None,
     provenance: Mapping[str, Any],
 ) -> None:
-    """Write batches as they come; one row group each is all that is held.
+    """Write batches as they come, small ones together; a row group is all that is held.
 
     Args:
         path: of the file.
@@ -36,11 +36,17 @@ def write_geoparquet(
         OSError, pyarrow.ArrowException: the file cannot be written.
     """
     low, high = np.full(2, np.inf), np.full(2, -np.inf)
+    waiting: list[pa.RecordBatch] = []
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for features, batch in batches:
-            writer.write_batch(batch)
+            waiting.append(batch)
+            if sum(map(len, waiting)) >= BATCH:
+                writer.write_table(pa.Table.from_batches(waiting))
+                waiting.clear()
             bounds = shapely.total_bounds(features.polygons)
             low, high = np.fmin(low, bounds[:2]), np.fmax(high, bounds[2:])
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting))
         column: dict[str, Any] = {
             "encoding": "WKB",
             "geometry_types": ["Polygon"],

@@ -86,18 +86,17 @@ class ScenesOutputs:
                     f"{path}: each of several scenes has a {kind} of its own; name a folder for "
                     f"them, such as {path.with_suffix('')}"
                 )
-        if self.joined and (given.windows_layer or given.stac_item is not None):
-            what = "a layer of windows" if given.windows_layer else "a STAC item"
-            raise OutputError(
-                f"{vector}: {what} belongs to the polygons of one scene; name a folder for the "
-                f"results, such as {vector.with_suffix('')}"
-            )
-
-        if self.joined and given.stac_item is not None:
-            raise OutputError(
-                f"{vector}: a STAC item describes the files of one scene; name a folder for the "
-                f"results, such as {vector.with_suffix('')}"
-            )
+        of_one = {
+            "a layer of windows": given.windows_layer,
+            "a STAC item": given.stac_item is not None,
+            "a report": given.report is not None,
+        }
+        for what, is_wanted in of_one.items():
+            if self.joined and is_wanted:
+                raise OutputError(
+                    f"{vector}: {what} belongs to the polygons of one scene; name a folder for the "
+                    f"results, such as {vector.with_suffix('')}"
+                )
 
     def of(self, scene: NamedScene) -> Outputs:
         """The files of one scene."""

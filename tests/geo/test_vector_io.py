@@ -285,6 +285,16 @@ class TestGeoJson:
 
 
 class TestGeoParquet:
+    def test_large_batches_are_row_groups(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import pyarrow.parquet as pq
+
+        monkeypatch.setattr("rrsis_geo.geo.geoparquet.BATCH", 1)
+        write(tmp_path / "trucks.parquet", some_features())
+        groups = pq.ParquetFile(tmp_path / "trucks.parquet").metadata
+        assert [groups.row_group(k).num_rows for k in range(groups.num_row_groups)] == [1, 2]
+
     def test_file_metadata(self, tmp_path: Path) -> None:
         import pyarrow.parquet as pq
 
@@ -292,7 +302,7 @@ class TestGeoParquet:
         features = some_features()
         write(path, features, provenance={"threshold": 0.5})
         file = pq.ParquetFile(path)
-        assert file.num_row_groups == 2
+        assert file.num_row_groups == 1  # though they came in two batches
         metadata = file.schema_arrow.metadata or file.metadata.metadata
         geo = json.loads(metadata[b"geo"])
         column = geo["columns"][geo["primary_column"]]

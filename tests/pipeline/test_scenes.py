@@ -343,8 +343,10 @@ def test_a_file_for_the_rasters_of_all_is_refused(batch: Batch, kind: str, out: 
 
 def test_what_is_said_of_one_scene_needs_a_file_of_its_own(batch: Batch) -> None:
     refused(batch, OutputError, r"name a folder .*o$", "o.gpkg", windows_layer=True)
-    refused(batch, OutputError, r"name a folder .*o$", "o.gpkg", stac_item="items")
-    batch.run(windows_layer=True, stac_item="results")
+    for kind in ("stac_item", "report"):
+        refused(batch, OutputError, r"name a folder .*o$", "o.gpkg", **{kind: "items"})
+    batch.run(windows_layer=True, stac_item="results", report="results")
+    assert "tile_0.gpkg" in (batch.folder / "results/tile_0.html").read_text()
     assert (batch.folder / "results/tile_0.json").exists()
     assert "windows" in pyogrio.list_layers(batch.folder / "results/tile_0.gpkg")[:, 0]
 
