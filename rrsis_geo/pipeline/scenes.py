@@ -6,8 +6,8 @@ not keep the others from being done. A call that is stopped, or killed, can be g
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from glob import has_magic
 from pathlib import Path
@@ -82,12 +82,15 @@ def segment_scenes(
     expressions = checked(expression)
     found, where = _found(scenes), ScenesOutputs(outputs)
     where.check()
+
+    def look(done: int) -> None:
+        _stop_if(stop)
+        progress("scenes looked at", done, len(found))
+
     if run.existing == "refuse":
         _refuse_job(where.job)
     with one_warning_a_kind(), ExitStack() as stack:
-        tasks = find_tasks(
-            found, where, options, lambda done: progress("scenes looked at", done, len(found))
-        )
+        tasks = find_tasks(found, where, options, look)
         _make_folders(where, stack)
         stack.enter_context(locked(where.job, range(1)))
         job = ScenesJob(where.job)
@@ -105,18 +108,17 @@ def segment_scenes(
             _check_space(todo, len(expressions))
             what = SceneRun(expressions, options, run.keep_job, run.command)
             counter = _Counter(progress, n_windows, results)
-            for task, result in _worked_on(
-                todo, job, what, run, predictor, counter=counter, stop=stop
-            ):
-                result = _without_layers(result) if where.joined else result
-                job.mark(task, result)
-                results[task.scene.name] = result
-                counter.finish(task)
+            steps = _worked_on(todo, job, what, run, predictor, counter=counter, stop=stop)
+            with closing(steps):
+                for task, result in steps:
+                    result = _without_layers(result) if where.joined else result
+                    job.mark(task, result)
+                    results[task.scene.name] = result
+                    counter.finish(task)
             ordered = [(task, results[task.scene.name]) for task in tasks]
             _refuse_if_all_failed(ordered)
             if where.joined:
-                if stop():
-                    raise Stopped("stopped")
+                _stop_if(stop)
                 job.begin_merge()
                 write_joined(ordered, where, expressions, facts, options)
         report = ScenesReport(
@@ -262,7 +264,7 @@ def _worked_on(
     *,
     counter: "_Counter",
     stop: Callable[[], bool],
-) -> Iterator[tuple[SceneTask, SceneResult]]:
+) -> Generator[tuple[SceneTask, SceneResult]]:
     """Each scene with what became of it, in the order in which they are done."""
     if run.workers > 1:
         own = predictor if getattr(predictor, "bundle", None) is None else None
@@ -279,8 +281,7 @@ def _worked_on(
         return
     assert predictor is not None
     for task in tasks:
-        if stop():
-            raise Stopped("stopped")
+        _stop_if(stop)
         job.mark_begun(task)
         yield task, run_scene(task, what, predictor, progress=counter.within(task), stop=stop)
 
@@ -355,6 +356,11 @@ class _Counter:
     def _tell(self) -> None:
         self._progress("windows", self._windows, self._total)
         self._progress("scenes", len(self._finished), len(self._n_windows))
+
+
+def _stop_if(stop: Callable[[], bool]) -> None:
+    if stop():
+        raise Stopped("stopped")
 
 
 def _silent(stage: str, done: int, total: int) -> None:
