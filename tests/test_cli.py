@@ -147,6 +147,51 @@ def test_every_option_arrives(
     assert options.allow_no_crs
 
 
+def test_several_expressions(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    lines = "\ufeff# what the town asked for\r\nthe roofs\r\n\r\n  the cars \r\nthe spots\r\n"
+    Path("list.txt").write_bytes(lines.encode())
+    scene = make_scene(200, 300)
+    run = Run(
+        "segment", scene, "the spots", "all trees", "--expressions", "list.txt", "--overlap", 16
+    )
+    assert run.code == 0, run.err
+    assert '"the spots" is given more than once; it is looked for once' in run.err
+    (made,) = Path.cwd().glob("*.gpkg")
+    assert made.name == "scene-0_4_expressions.gpkg"
+    rows = run.out.splitlines()
+    assert rows[0].split() == ["expression", "objects", "area", "surest", "window"]
+    expressions = ["the spots", "all trees", "the roofs", "the cars"]
+    assert [row.split("  ")[0] for row in rows[1:5]] == expressions
+    assert "for 4 expressions in " in rows[5]
+    for name in ("the_spots", "all_trees", "the_roofs", "the_cars"):
+        assert len(gpd.read_file(made, layer=name)) > 0
+
+
+def test_json_of_several_expressions(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    run = Run("segment", make_scene(200, 300), "a", "b", "-o", "o.fgb", "--json", "--overlap", 16)
+    told = json.loads(run.out)
+    assert "expression" not in told
+    assert told["outputs"] == {"vector:a": "o_a.fgb", "vector:b": "o_b.fgb"}
+    assert [result["expression"] for result in told["results"]] == ["a", "b"]
+    assert told["n_objects"] == sum(result["n_objects"] for result in told["results"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read"),
+        (b"# nothing\n\n", "holds no expression; write one a line"),
+        ("caf\xe9".encode("latin-1"), "is not UTF-8 text"),
+    ],
+)
+def test_bad_lists_of_expressions(
+    make_scene: MakeScene, bright: BrightPredictor, content: bytes | None, words: str
+) -> None:
+    if content is not None:
+        Path("list.txt").write_bytes(content)
+    Run("segment", make_scene(), "--expressions", "list.txt").failed(2, "list.txt", words)
+
+
 def test_json_is_all_of_stdout(make_scene: MakeScene, bright: BrightPredictor) -> None:
     run = Run(
         *("segment", make_scene(), "the largest spot", "--json", "--overlap", 16, "-o", "o.gpkg"),

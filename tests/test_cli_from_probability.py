@@ -75,6 +75,16 @@ def test_what_needs_the_network_is_refused(probability: Path) -> None:
     assert [path.name for path in Path.cwd().iterdir() if path.suffix == ".gpkg"] == []
 
 
+def test_several_expressions_are_refused(probability: Path) -> None:
+    done = run("--from-probability", probability, "scene.tif", "a van", "a bus")
+    assert done.exit_code == 2
+    assert "a probability shows one expression, 2 are given" in done.stderr
+    (Path.cwd() / "list.txt").write_text("a van")
+    done = run("--from-probability", probability, "--expressions", "list.txt")
+    assert done.exit_code == 2
+    assert "--expressions: of no use with --from-probability" in done.stderr
+
+
 def test_without_it_scene_and_expression_are_asked_for(probability: Path) -> None:
     for arguments in ((), (probability,)):
         done = run(*arguments)

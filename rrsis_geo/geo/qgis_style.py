@@ -2,6 +2,15 @@
 
 OUTLINE_RGB = (255, 32, 140)
 """Pink: a colour that roofs, roads, fields, woods and water do not have."""
+LAYER_RGB = (
+    OUTLINE_RGB,
+    (0, 220, 255),
+    (255, 215, 0),
+    (150, 90, 255),
+    (120, 255, 0),
+    (255, 110, 0),
+)
+"""Of the layers of one file, in turn: pink, cyan, yellow, violet, lime, orange."""
 
 _QML = """\
 <!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
@@ -39,6 +48,10 @@ _QML = """\
 """
 
 
-def polygon_qml() -> str:
-    """The style of a layer of objects, in QGIS's XML (read by 3.22 and later)."""
-    return _QML.format(rgb=",".join(map(str, OUTLINE_RGB)))
+def polygon_qml(number: int = 0) -> str:
+    """The style of a layer of objects, in QGIS's XML (read by 3.22 and later).
+
+    Args:
+        number: of the layer in its file, from 0; neighbours differ in colour.
+    """
+    return _QML.format(rgb=",".join(map(str, LAYER_RGB[number % len(LAYER_RGB)])))

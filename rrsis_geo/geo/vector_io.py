@@ -174,10 +174,11 @@ def write_layers(
     if len(layers) != 1 and suffix != ".gpkg":
         raise ValueError(f"{path}: holds one layer, not {len(layers)}")
     with staged(path, overwrite=overwrite) as part:
-        for layer in layers:
+        for number, layer in enumerate(layers):
             rows = _Rows(layer.features, schema)
             told = _Layer(
                 path=path,
+                number=number,
                 name=layer.name or layer_name(layer.expression),
                 description=layer.expression,
                 crs=None if crs is None else as_proj(crs),
@@ -208,6 +209,7 @@ def _told_of(path: Path, rows: "_Rows | None" = None) -> Iterator[None]:
 @dataclass(frozen=True, slots=True)
 class _Layer:
     path: Path
+    number: int
     name: str
     description: str
     crs: ProjCRS | None
@@ -300,23 +302,22 @@ def _write_with_gdal(
 
 
 def _write_geopackage(part: Path, rows: _Rows, layer: _Layer) -> None:
-    number = len(pyogrio.list_layers(part)) if part.exists() else 0
     _write_with_gdal(
         part,
         rows.stream(),
         layer.crs,
         "GPKG",
         layer.name,
-        append=number > 0,
+        append=layer.number > 0,
         # what GDAL before 3.7 knows without a warning
-        dataset_options=None if number else {"VERSION": "1.2"},
+        dataset_options=None if layer.number else {"VERSION": "1.2"},
         layer_options={
             "GEOMETRY_NAME": GEOMETRY,
             "SPATIAL_INDEX": "YES",
             "DESCRIPTION": layer.description,
         },
     )
-    geopackage.add_extras(part, layer.name, GEOMETRY, polygon_qml(), layer.provenance)
+    geopackage.add_extras(part, layer.name, GEOMETRY, polygon_qml(layer.number), layer.provenance)
 
 
 def _write_shapefile(part: Path, rows: _Rows, layer: _Layer) -> None:

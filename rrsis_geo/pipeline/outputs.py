@@ -181,5 +181,6 @@ def default_output(scene: str | Path, expressions: Sequence[str]) -> Path:
     """Where polygons go if nobody says: a GeoPackage in this folder, named for the scene and for
     what is looked for, or for its number where that is several things."""
     name = urlsplit(str(scene)).path if "://" in str(scene) else scene
-    found = expressions[0] if len(expressions) == 1 else f"{len(expressions)} expressions"
+    number = len(set(expressions))
+    found = expressions[0] if number == 1 else f"{number} expressions"
     return Path(f"{Path(name).stem}_{layer_name(found)}.gpkg")

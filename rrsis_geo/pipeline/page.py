@@ -117,7 +117,7 @@ def _count(results: Sequence[ExpressionResult]) -> str:
 
 def _contents(results: Sequence[ExpressionResult]) -> Iterator[str]:
     """A row an expression, with the way to its part of the page."""
-    yield "<div class=wide><table class=objects>"
+    yield "<div class=wide><table class='objects contents'>"
     yield _row(("expression", "objects", "area", "surest window"), "th")
     for result in results:
         presence = result.presence_max
@@ -210,6 +210,7 @@ th, td { padding: .22rem .9rem .22rem 0; text-align: left; vertical-align: top }
 td { overflow-wrap: anywhere } tr { border-bottom: 1px solid var(--line) }
 .objects { width: 100%; font-variant-numeric: tabular-nums }
 .objects th, .objects td { text-align: right; white-space: nowrap }
+.contents :is(th, td):first-child { text-align: left } a { color: inherit }
 .facts th { font-weight: normal; white-space: nowrap }
 .warnings { border-left: 4px solid #e0a000; padding: .1rem 1rem; margin: 1rem 0 }
 .warnings h2 { margin: .4rem 0 0 } .warnings ul { margin: .3rem 0; padding-left: 1.2rem }

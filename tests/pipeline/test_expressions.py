@@ -297,12 +297,13 @@ def test_a_geopackage_holds_a_styled_layer_of_each(scene: Path, tmp_path: Path) 
     assert listed == [*LAYERS, *windows]
     assert report.outputs == {"vector": tmp_path / "o.gpkg"}
     with sqlite3.connect(outputs.vector) as base:
-        styled = base.execute("SELECT f_table_name FROM layer_styles").fetchall()
+        styled = base.execute("SELECT f_table_name, styleQML FROM layer_styles").fetchall()
         told = base.execute(
             "SELECT table_name, metadata FROM gpkg_metadata_reference JOIN gpkg_metadata AS m"
             " ON md_file_id = m.id ORDER BY m.id"
         ).fetchall()
-    assert [name for (name,) in styled] == LAYERS
+    assert [name for name, _ in styled] == LAYERS
+    assert len({style for _, style in styled}) == 3, "each in a colour of its own"
     assert [name for name, _ in told] == LAYERS
     for expression, (_, text) in zip(EXPRESSIONS, told, strict=True):
         assert f'"expression": "{expression}"' in text
