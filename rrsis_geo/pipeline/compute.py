@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from rrsis_geo.errors import ConfigError, Stopped
+from rrsis_geo.errors import Stopped
 from rrsis_geo.geo.windows import Shard
 from rrsis_geo.pipeline.job import Job, outputs_of
-from rrsis_geo.pipeline.plan import ModelFacts, Plan, SegmentOptions, WindowPredictor
+from rrsis_geo.pipeline.plan import Plan, SegmentOptions, WindowPredictor
 from rrsis_geo.pipeline.prepare import Eyes, Work, load_predictor, reopened
 from rrsis_geo.pipeline.shard import run_shards
 
@@ -86,12 +86,7 @@ def computer(
     job = Job.open(folder)
     with reopened(job) as work:
         predictor = predictor or _loaded(options)
-        facts, wanted = ModelFacts.of(predictor), work.plan.model
-        if (facts.sha256, facts.dtype) != (wanted.sha256, wanted.dtype):
-            raise ConfigError(
-                f"{folder}: was begun with the model {wanted.name} ({wanted.sha256[:12]}) in "
-                f"{wanted.dtype}; here it is {facts.name} ({facts.sha256[:12]}) in {facts.dtype}"
-            )
+        work.plan.model.refuse_other(predictor, folder)
         eyes = Eyes.of(predictor, work.plan)
 
         def run(indexes: Sequence[int]) -> None:

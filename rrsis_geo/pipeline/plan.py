@@ -205,6 +205,19 @@ class ModelFacts:
             about=bundle.about,
         )
 
+    def refuse_other(self, predictor: WindowPredictor, job: Path) -> None:
+        """See that a predictor is the one that a job was begun with.
+
+        Raises:
+            ConfigError: it has other weights, or computes in another dtype.
+        """
+        found = ModelFacts.of(predictor)
+        if (found.sha256, found.dtype) != (self.sha256, self.dtype):
+            raise ConfigError(
+                f"{job}: was begun with the model {self.name} ({self.sha256[:12]}) in "
+                f"{self.dtype}; here it is {found.name} ({found.sha256[:12]}) in {found.dtype}"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rrsis_geo.errors import ConfigError, InputError, RrsisError, Stopped
 from rrsis_geo.pipeline.engines import Progress, RunOptions
-from rrsis_geo.pipeline.plan import SegmentOptions, WindowPredictor
+from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions, WindowPredictor
 from rrsis_geo.pipeline.prepare import load_predictor
 from rrsis_geo.pipeline.processes import (
     Worker,
@@ -32,6 +32,7 @@ class SceneRun(NamedTuple):
 
     expressions: tuple[str, ...]
     options: SegmentOptions
+    model: ModelFacts
     keep_job: bool
     command: str
 
@@ -166,6 +167,7 @@ def _serve(line: Connection, arguments: tuple[SceneRun, Path, WindowPredictor | 
     keep_to_parent()
     try:
         predictor = predictor or load_predictor(what.options)
+        what.model.refuse_other(predictor, stop_file.parent)
         while (task := line.recv()) is not None:
             try:
                 result = run_scene(task, what, predictor, stop=stop_file.exists)

@@ -18,7 +18,7 @@ from rrsis_geo.geo.radiometry import Stretch
 from rrsis_geo.geo.scene_list import NamedScene, find_scenes, named
 from rrsis_geo.pipeline.engines import Progress, RunOptions
 from rrsis_geo.pipeline.holding import made
-from rrsis_geo.pipeline.job import is_merging, job_path
+from rrsis_geo.pipeline.job import STOP, is_merging, job_path
 from rrsis_geo.pipeline.joined import write_joined
 from rrsis_geo.pipeline.lock import locked
 from rrsis_geo.pipeline.outputs import Outputs, default_output
@@ -106,7 +106,7 @@ def segment_scenes(
             results = _done(job, tasks, expressions)
             todo = [task for task in tasks if task.scene.name not in results]
             _check_space(todo, len(expressions))
-            what = SceneRun(expressions, options, run.keep_job, run.command)
+            what = SceneRun(expressions, options, facts, run.keep_job, run.command)
             counter = _Counter(progress, n_windows, results)
             steps = _worked_on(todo, job, what, run, predictor, counter=counter, stop=stop)
             with closing(steps):
@@ -268,7 +268,7 @@ def _worked_on(
     """Each scene with what became of it, in the order in which they are done."""
     if run.workers > 1:
         own = predictor if getattr(predictor, "bundle", None) is None else None
-        stop_file = job.folder / "stop"
+        stop_file = job.folder / STOP
         for task, result in run_in_processes(
             *(tasks, what, run.workers, stop_file),
             predictor=own,

@@ -15,6 +15,7 @@ here that it was begun.
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,11 +27,13 @@ import torch
 
 from rrsis_geo import __version__
 from rrsis_geo.errors import ConfigError, InputError, OutputError
-from rrsis_geo.pipeline.job import MANIFEST, MERGING, clear, differences, job_path, write_json
+from rrsis_geo.pipeline.job import MANIFEST, MERGING, STOP, clear, differences, job_path, write_json
 from rrsis_geo.pipeline.lock import locked
 from rrsis_geo.pipeline.outputs import Outputs
 from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions
 from rrsis_geo.pipeline.scene_tasks import LAYERS, SceneTask
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "scenes-1"
 EVERYTHING = range(10**5)
@@ -103,20 +106,21 @@ class ScenesJob:
         return ScenesJob(self.folder, hashlib.sha256(text.encode()).hexdigest())
 
     def result(self, task: SceneTask) -> SceneResult | None:
-        """What was found in a scene, None where it is not done, or something is missing in it.
+        """What was found in a scene, None where it is to be worked on.
 
-        Raises:
-            ConfigError: the scene was changed since.
+        That is where it is not done, where something is missing in it, or where it was changed.
         """
         record = self._record(task)
         if record is None or record["state"] != "done":
             return None
         differ = differences(record["facts"], json.loads(json.dumps(task.facts())))
         if differ:
-            raise ConfigError(
-                f"{task.scene.path}: was changed after it was worked on: {'; '.join(differ)}. "
-                f"Start over with --restart, or remove {self._path(task)} to work on it again"
+            logger.warning(
+                "%s: was changed after it was worked on, so that is done again: %s",
+                task.scene.path,
+                "; ".join(differ),
             )
+            return None
         return SceneResult(
             scene=task.scene.path,
             state=record["state"],
@@ -181,7 +185,7 @@ class ScenesJob:
             layers = self.folder / LAYERS
             if layers.exists():
                 shutil.rmtree(layers)
-            for name in (MANIFEST, "scene-*.json", MERGING):
+            for name in (STOP, MANIFEST, "scene-*.json", MERGING):
                 for path in self.folder.glob(f"{name}*"):  # also what a killed process left of it
                     path.unlink(missing_ok=True)
         except OSError as err:

@@ -2,10 +2,12 @@
 
 import json
 import logging
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,12 @@ from scenes_made import write_scene
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, OutsideError, Stopped
 from rrsis_geo.geo.vector_io import SUFFIXES
+from rrsis_geo.pipeline import scene_workers
 from rrsis_geo.pipeline import scenes as module
 from rrsis_geo.pipeline.engines import RunOptions
 from rrsis_geo.pipeline.outputs import Outputs
-from rrsis_geo.pipeline.plan import SegmentOptions
+from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions
+from rrsis_geo.pipeline.scene_workers import SceneRun
 from rrsis_geo.pipeline.scenes import segment_scenes
 from rrsis_geo.pipeline.scenes_report import ScenesReport
 from rrsis_geo.pipeline.segment import segment_scene
@@ -492,10 +496,31 @@ def test_going_on_with_something_else_is_refused(batch: Batch) -> None:
         batch.run(existing="resume", options=SegmentOptions(overlap_px=16, threshold=0.4))
     with pytest.raises(ConfigError, match="expressions was"):
         batch.run(existing="resume", expression="blue discs")
-    tile(batch.scenes[0], 0, content=blobs(period=50))
-    with pytest.raises(ConfigError, match=r"tile_0\.tif: was changed after .*size_bytes"):
-        batch.run(existing="resume")
     assert "scenes.job" in batch.written()
+
+
+@pytest.mark.parametrize("out", ["results", "all.gpkg"])
+def test_a_scene_that_was_changed_is_worked_on_again(
+    batch: Batch, out: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Stopped, match="1 of 3 scenes are done"):
+        batch.run(out, stop=batch.has("tile_0.gpkg"))
+    tile(batch.scenes[0], 0, content=blobs(period=50))
+    assert not batch.run(out, "resume").failed
+    assert re.search(r"tile_0\.tif: was changed after .*size_bytes", caplog.text)
+    made = batch.folder / ("results/tile_0.gpkg" if out == "results" else out)
+    expected = batch.expected()
+    expected = expected[expected["scene"] == "tile_0.tif"].drop(columns="scene")
+    found = gpd.read_file(made, layer=LAYER).drop(columns="scene", errors="ignore")
+    assert found.iloc[: len(expected)].equals(expected)
+
+
+def test_what_a_killed_run_with_workers_leaves_is_removed_too(batch: Batch) -> None:
+    with pytest.raises(Stopped):
+        batch.run(stop=batch.has("tile_0.gpkg"))
+    (batch.folder / "results/scenes.job/stop").touch()
+    batch.run(existing="resume")
+    assert batch.written() == [f"tile_{k}.gpkg" for k in range(3)]
 
 
 def test_scenes_may_be_added_before_going_on(batch: Batch) -> None:
@@ -613,6 +638,19 @@ def test_a_worker_that_dies(batch: Batch, tmp_path: Path, always: bool) -> None:
         *("done", "failed" if always else "done", "done")
     ]
     assert ("as one did before" in report.scenes[1].reason) == always
+
+
+def test_a_worker_with_another_model_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scene_workers, "keep_to_parent", lambda: None)
+    ours, theirs = Pipe()
+    facts = replace(ModelFacts.of(RedPredictor()), sha256="of another")
+    what = SceneRun((EXPRESSION,), OPTIONS, facts, keep_job=False, command="")
+    scene_workers._serve(theirs, (what, tmp_path / "stop", RedPredictor()))
+    answer = ours.recv()
+    assert isinstance(answer, ConfigError)
+    assert "was begun with the model RedPredictor (of another)" in str(answer)
 
 
 @pytest.mark.slow
