@@ -18,6 +18,10 @@ Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, how many of its steps are done, and how many there are."""
 
 
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody is told of."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """How a run goes about its work; the result does not depend on it.

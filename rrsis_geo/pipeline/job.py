@@ -106,12 +106,7 @@ class Job:
         Raises:
             ConfigError: it is not; says what differs.
         """
-        found = differences(self.record, manifest_of(plan, outputs))
-        if found:
-            raise ConfigError(
-                f"{self.folder}: was begun with something else: {'; '.join(found)}. "
-                "Go on with what it was begun with, or start over with --restart"
-            )
+        check_same(self.folder, self.record, manifest_of(plan, outputs))
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -202,6 +197,19 @@ class Job:
         write_json(self.folder / MERGING, {})
 
 
+def refuse_existing(folder: Path) -> None:
+    """Refuse to begin a job where one lies.
+
+    Raises:
+        OutputError: one does.
+    """
+    if folder.exists():
+        raise OutputError(
+            f"{folder}: an earlier run was not finished; go on with it (--resume), "
+            "or remove it and start over (--restart)"
+        )
+
+
 def is_merging(folder: Path) -> bool:
     """Whether a job has begun to put its outputs in place."""
     return (folder / MERGING).exists()
@@ -238,11 +246,7 @@ def manifest_of(plan: Plan, outputs: Outputs) -> dict[str, Any]:
     """What a manifest says of a plan, as it comes back from JSON: all that decides the result."""
     record = {
         "format": FORMAT,
-        "software": {
-            "rrsis-geo": __version__,
-            "torch": str(torch.__version__),
-            "gdal": rasterio.__gdal_version__,
-        },
+        "software": software(),
         **plan.to_dict(),
         "outputs": {name: str(path.absolute()) for name, path in outputs.files().items()},
         "windows_layer": outputs.windows_layer,
@@ -251,12 +255,35 @@ def manifest_of(plan: Plan, outputs: Outputs) -> dict[str, Any]:
     return value
 
 
+def software() -> dict[str, str]:
+    """What a result may depend on in its last bits, by name, with its release."""
+    return {
+        "rrsis-geo": __version__,
+        "torch": str(torch.__version__),
+        "gdal": rasterio.__gdal_version__,
+    }
+
+
 def outputs_of(record: Mapping[str, Any], *, overwrite: bool = False) -> Outputs:
     """The outputs that a manifest names."""
     paths = {name: Path(path) for name, path in record["outputs"].items()}
     return Outputs(
         **paths, overwrite=overwrite, windows_layer=bool(record.get("windows_layer", False))
     )
+
+
+def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """See that the manifest of a job and a new one say the same.
+
+    Raises:
+        ConfigError: they do not; says what differs.
+    """
+    found = differences(old, new)
+    if found:
+        raise ConfigError(
+            f"{folder}: was begun with something else: {'; '.join(found)}. "
+            "Go on with what it was begun with, or start over with --restart"
+        )
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

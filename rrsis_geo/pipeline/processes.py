@@ -51,6 +51,12 @@ class Worker:
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return f"worker {self.number + 1} died ({how})"
 
+    def death_again(self) -> str:
+        """What to make of it where another one has died over the same task."""
+        was_killed = (self.process.exitcode or 0) < 0  # as systems do when memory runs out
+        hint = "is the memory too small for so many?" if was_killed else "its traceback tells why"
+        return f"as one did before; {hint}"
+
     def dismiss(self) -> None:
         """Let it end."""
         with suppress(OSError):

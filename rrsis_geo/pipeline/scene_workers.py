@@ -71,12 +71,16 @@ def run_scene(
             stop=stop,
         )
     except (InputError, ConfigError) as err:
-        return SceneResult(scene=task.scene.path, state="failed", reason=str(err), report={})
+        return _failed(task, str(err))
     return SceneResult(
         scene=task.scene.path,
         state="gaps" if report.failed else "done",
         report=report.to_dict(),
     )
+
+
+def _failed(task: SceneTask, reason: str) -> SceneResult:
+    return SceneResult(scene=task.scene.path, state="failed", reason=reason, report={})
 
 
 def run_in_processes(
@@ -131,13 +135,8 @@ def run_in_processes(
                     workers.remove(worker)
                     told = f"{worker.death()} in {task.scene.path}"
                     if task.scene.path in died:
-                        reason = f"{told}, as one did before; is the memory too small for so many?"
-                        yield (
-                            task,
-                            SceneResult(
-                                scene=task.scene.path, state="failed", reason=reason, report={}
-                            ),
-                        )
+                        reason = f"{told}, {worker.death_again()}"
+                        yield task, _failed(task, reason)
                     else:
                         died.add(task.scene.path)
                         logger.warning("%s; the scene is tried once more", told)

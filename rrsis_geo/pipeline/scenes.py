@@ -13,12 +13,12 @@ from glob import has_magic
 from pathlib import Path
 from typing import Any
 
-from rrsis_geo.errors import ConfigError, InputError, OutputError, RrsisError, Stopped
+from rrsis_geo.errors import ConfigError, InputError, RrsisError, Stopped
 from rrsis_geo.geo.radiometry import Stretch
 from rrsis_geo.geo.scene_list import NamedScene, find_scenes, named
-from rrsis_geo.pipeline.engines import Progress, RunOptions
+from rrsis_geo.pipeline.engines import Progress, RunOptions, silent
 from rrsis_geo.pipeline.holding import made
-from rrsis_geo.pipeline.job import STOP, is_merging, job_path
+from rrsis_geo.pipeline.job import STOP, is_merging, job_path, refuse_existing
 from rrsis_geo.pipeline.joined import write_joined
 from rrsis_geo.pipeline.lock import locked
 from rrsis_geo.pipeline.outputs import Outputs, default_output
@@ -74,7 +74,7 @@ def segment_scenes(
         Stopped: `stop` said so.
     """
     started = time.perf_counter()
-    options, run, progress = options or SegmentOptions(), run or RunOptions(), progress or _silent
+    options, run, progress = options or SegmentOptions(), run or RunOptions(), progress or silent
     if run.scheduler is not None:
         raise ConfigError(
             "a scheduler computes one scene a call; segment the scenes one by one, or with workers"
@@ -88,7 +88,7 @@ def segment_scenes(
         progress("scenes looked at", done, len(found))
 
     if run.existing == "refuse":
-        _refuse_job(where.job)
+        refuse_existing(where.job)
     with one_warning_a_kind(), ExitStack() as stack:
         tasks = find_tasks(found, where, options, look)
         _make_folders(where, stack)
@@ -164,14 +164,6 @@ def _found(scenes: str | Path | Sequence[str | Path]) -> tuple[NamedScene, ...]:
     return find_scenes(str(scenes)) or named([scenes])
 
 
-def _refuse_job(folder: Path) -> None:
-    if folder.exists():
-        raise OutputError(
-            f"{folder}: an earlier run was not finished; go on with it (--resume), "
-            "or remove it and start over (--restart)"
-        )
-
-
 def _make_folders(where: ScenesOutputs, stack: ExitStack) -> None:
     """Make the folders of the results; in the end those are removed that nothing lies in."""
     for folder in where.folders():
@@ -197,7 +189,7 @@ def _check_files(
     )
     if is_new:
         for task in tasks:
-            _refuse_job(job_path(task.outputs.vector))
+            refuse_existing(job_path(task.outputs.vector))
 
 
 def _model(
@@ -361,7 +353,3 @@ class _Counter:
 def _stop_if(stop: Callable[[], bool]) -> None:
     if stop():
         raise Stopped("stopped")
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    pass

@@ -22,12 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import rasterio
-import torch
-
-from rrsis_geo import __version__
-from rrsis_geo.errors import ConfigError, InputError, OutputError
-from rrsis_geo.pipeline.job import MANIFEST, MERGING, STOP, clear, differences, job_path, write_json
+from rrsis_geo.errors import InputError, OutputError
+from rrsis_geo.pipeline.job import (
+    MANIFEST,
+    MERGING,
+    STOP,
+    check_same,
+    clear,
+    differences,
+    job_path,
+    software,
+    write_json,
+)
 from rrsis_geo.pipeline.lock import locked
 from rrsis_geo.pipeline.outputs import Outputs
 from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions
@@ -97,12 +103,7 @@ class ScenesJob:
         text, found = _read(path), _parsed(path)
         if found.get("format") != FORMAT:
             raise InputError(f"{path}: of another release or kind; start over with --restart")
-        differ = differences(found, json.loads(json.dumps(record)))
-        if differ:
-            raise ConfigError(
-                f"{self.folder}: was begun with something else: {'; '.join(differ)}. "
-                "Go on with what it was begun with, or start over with --restart"
-            )
+        check_same(self.folder, found, json.loads(json.dumps(record)))
         return ScenesJob(self.folder, hashlib.sha256(text.encode()).hexdigest())
 
     def result(self, task: SceneTask) -> SceneResult | None:
@@ -222,11 +223,7 @@ def manifest_of(
     """
     return {
         "format": FORMAT,
-        "software": {
-            "rrsis-geo": __version__,
-            "torch": str(torch.__version__),
-            "gdal": rasterio.__gdal_version__,
-        },
+        "software": software(),
         "expressions": list(expressions),
         "model": {"name": model.name, "sha256": model.sha256, "dtype": model.dtype},
         "options": options.deciding(),

@@ -13,10 +13,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
+from rrsis_geo.errors import ConfigError, InputError, Stopped
 from rrsis_geo.geo.staging import remove_leftovers
 from rrsis_geo.pipeline.advice import after_run, before_run, given_again, probability
-from rrsis_geo.pipeline.engines import Progress, RunOptions, have_computed
+from rrsis_geo.pipeline.engines import Progress, RunOptions, have_computed, silent
 from rrsis_geo.pipeline.failures import count_of, merged
 from rrsis_geo.pipeline.holding import check_space, held, made
 from rrsis_geo.pipeline.job import (
@@ -26,6 +26,7 @@ from rrsis_geo.pipeline.job import (
     job_path,
     numbers,
     outputs_of,
+    refuse_existing,
 )
 from rrsis_geo.pipeline.lock import locked
 from rrsis_geo.pipeline.merge import Merger
@@ -89,11 +90,8 @@ def segment_scene(
     options, run = options or SegmentOptions(), run or RunOptions()
     expressions = checked(expression)
     folder = job_path(outputs.vector)
-    if run.existing == "refuse" and folder.exists():
-        raise OutputError(
-            f"{folder}: an earlier run was not finished; go on with it (--resume), "
-            "or remove it and start over (--restart)"
-        )
+    if run.existing == "refuse":
+        refuse_existing(folder)
     is_ours = run.existing != "refuse" and is_merging(folder)
     outputs = replace(outputs, overwrite=outputs.overwrite or is_ours)
     outputs.check([Path(scene), *([options.aoi] if options.aoi else [])], expressions)
@@ -103,7 +101,7 @@ def segment_scene(
         _begun(scene, expressions, options, run, predictor) as (work, predictor, load_seconds),
         held(folder, work, outputs, run) as job,
     ):
-        progress, plan = progress or _silent, work.plan
+        progress, plan = progress or silent, work.plan
         merger = Merger(plan, [job.files(shard) for shard in plan.shards], outputs)
         _tell([*given_again(expression), *before_run(plan, predictor)])
         have_computed(job, work, plan.shards, options, run, predictor, progress=progress, stop=stop)
@@ -175,7 +173,7 @@ def segment_part(
                 _tell([*given_again(expression), *before_run(work.plan, predictor)])
                 have_computed(
                     *(job, work, shards, options, run, predictor),
-                    progress=progress or _silent,
+                    progress=progress or silent,
                     stop=stop,
                 )
     stats = [each for shard in shards for each in job.stats(shard) or ()]
@@ -232,7 +230,7 @@ def merge_job(
         locked(folder, range(len(job.shards))),
     ):
         merger = Merger(work.plan, [job.files(shard) for shard in job.shards], outputs)
-        stats = _merge(job, work, merger, outputs, progress=progress or _silent, stop=stop)
+        stats = _merge(job, work, merger, outputs, progress=progress or silent, stop=stop)
         _tell(after_run(work.plan, [each.presence_max for each in stats]))
         report = _report(job.record["scene"]["path"], work, merger, outputs, stats, tuple(warnings))
         report = replace(report, seconds=time.perf_counter() - started)
@@ -349,7 +347,3 @@ def _report(
 def _tell(advice: Iterable[str]) -> None:
     for text in advice:
         logger.warning(text)
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    pass

@@ -125,7 +125,7 @@ def _left_by(worker: Worker, job: Job, deaths: Counter[int]) -> list[list[int]]:
     told = f"{worker.death()} in shard {missing[0] + 1} of {len(shards)}"
     deaths[missing[0]] += 1
     if deaths[missing[0]] > 1:
-        raise DeviceError(f"{told}, as one did before; is the memory too small for so many?")
+        raise DeviceError(f"{told}, {worker.death_again()}")
     logger.warning("%s; the shard is tried once more", told)
     return [missing]
 
