@@ -104,7 +104,7 @@ def test_several_expressions_have_a_column_each(here: Path) -> None:
     result = segment("tiles", "bright spots", "white roofs", "-o", "all.gpkg")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines()[0].split() == [
-        *("scene", "bright", "spots", "white", "roofs", "area", "time", "state")
+        *("scene", "bright", "spots", "white", "roofs", "time", "state")
     ]
 
 
@@ -140,6 +140,11 @@ def test_what_is_about_one_scene_is_refused(here: Path, option: str, value: str)
 def test_a_pattern_that_the_shell_took_apart(here: Path) -> None:
     result = segment("tiles/a.tif", "tiles/b.tif", "bright spots")
     failed(result, 2, "tiles/b.tif", '"tiles/*.tif"')
+
+
+def test_a_file_that_is_called_like_the_expression(here: Path) -> None:
+    (here / "roofs").touch()
+    assert segment("tiles", "roofs", "-o", "o.gpkg").exit_code == 0
 
 
 def test_what_is_no_scene_is_told(here: Path) -> None:

@@ -30,7 +30,7 @@ def refuse_files(expressions: Sequence[str]) -> None:
     """
     for expression in expressions:
         with suppress(OSError):  # too long for a name
-            if Path(expression).is_file():
+            if "." in expression and Path(expression).is_file():  # "trucks" may be one by chance
                 raise ConfigError(
                     f"{expression}: is a file, where an expression should be; several scenes are "
                     'given as a folder, or as a pattern in quotes: "tiles/*.tif"'
@@ -94,8 +94,8 @@ def _print_table(report: "ScenesReport") -> None:
     several = len(report.expressions) > 1
     counts = report.expressions if several else ("objects",)
     console.print_table(
-        ("scene", *counts, "area", "time", "state"),
-        [_row(result, len(counts)) for result in report.scenes],
+        ("scene", *counts, *([] if several else ["area"]), "time", "state"),
+        [_row(result, len(report.expressions)) for result in report.scenes],
     )
     objects = "object" if report.n_objects == 1 else "objects"
     what = f"{len(report.expressions)} expressions" if several else f'"{report.expressions[0]}"'
@@ -104,7 +104,7 @@ def _print_table(report: "ScenesReport") -> None:
     console.print_facts(
         f"{report.n_objects} {objects} for {what} in {done + len(report.failed)} scenes",
         [
-            ("area", console.area(report.area_m2)),
+            *([] if several else [("area", console.area(report.area_m2))]),
             *([("outside", f"{outside} scenes beside the area")] if outside else []),
             *([("failed", f"{len(report.failed)} scenes")] if report.failed else []),
             (
@@ -117,13 +117,14 @@ def _print_table(report: "ScenesReport") -> None:
     )
 
 
-def _row(result: "SceneResult", n_counts: int) -> list[str]:
-    report = result.report
+def _row(result: "SceneResult", n_expressions: int) -> list[str]:
+    """A scene: of several expressions without an area, as theirs may overlap."""
+    report, has_area = result.report, n_expressions == 1
     if not report:
-        return [_name(result), *["-"] * (n_counts + 2), _state(result)]
+        return [_name(result), *["-"] * (n_expressions + has_area + 1), _state(result)]
     counts = [str(each["n_objects"]) for each in report["results"]]
-    area, time = console.area(report["area_m2"]), console.duration(report["seconds"])
-    return [_name(result), *counts, area, time, _state(result)]
+    area = [console.area(report["area_m2"])] if has_area else []
+    return [_name(result), *counts, *area, console.duration(report["seconds"]), _state(result)]
 
 
 def _state(result: "SceneResult") -> str:

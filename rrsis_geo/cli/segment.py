@@ -76,7 +76,7 @@ def segment(
     expressions: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="EXPRESSION...",
+            metavar="EXPRESSION",
             help='What to find: "the truck on the road". Several are found in one pass.',
         ),
     ] = None,
@@ -172,11 +172,13 @@ def segment(
 ) -> None:
     """Find what EXPRESSION says in SCENE and write its polygons.
 
-    Several expressions get a layer each in a GeoPackage. In other formats, and of rasters and
-    pictures, each gets a file of its own, with the name of its layer appended.
+    Several expressions get a layer each in a GeoPackage. In other formats, and
+    of rasters and pictures, each gets a file of its own, with the name of its
+    layer appended.
 
-    Several scenes get files of their own in folders (-o results/ --mask masks/), or one file for
-    the polygons of all (-o all.gpkg), whose rows name their scene.
+    Several scenes get files of their own in folders (-o results/ --mask masks/),
+    or one file for the polygons of all (-o all.gpkg), whose rows name their
+    scene.
     """
     console.setup_logging(quiet=quiet, verbose=verbose)
     from rrsis_geo.pipeline.outputs import Outputs, default_output

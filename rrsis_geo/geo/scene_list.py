@@ -41,8 +41,9 @@ def find_scenes(given: str) -> tuple[NamedScene, ...] | None:
     - A folder stands for the rasters in it, in the order of their names: files of `SUFFIXES` that
       are not hidden, not results of ours, and no VRT that is made of the others. Folders in it are
       not looked into.
-    - A pattern, such as ``tiles/*.tif`` or ``**/visual.tif``, stands for the files that it matches,
-      results of ours left out. Where it does not name their suffix, only those of `SUFFIXES`.
+    - A pattern, such as ``tiles/*.tif`` or ``2026/**/*.tif``, stands for the files that it
+      matches, results of ours left out. Where it does not name their suffix, only those of
+      `SUFFIXES`.
     - A text file (.txt) holds a path or an address on each line, relative ones to the current
       folder, as `gdalbuildvrt -input_file_list` reads them. Empty lines and those that begin with
       ``#`` are passed over.
