@@ -597,9 +597,10 @@ class ScaleMixing(nn.Module):
             nn.Conv2d(width, width, 5, padding=2, groups=width) for _ in range(levels)
         )
         self.out = nn.Linear(width, width)
+        self.place = nn.Linear(width, width)  # else no pixel would know where it lies
 
     def forward(self, query: Tensor, pixels: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
-        """[B, N, E] (unused), [B, N, E], (H, W) of each level, finest first -> [B, N, E]."""
+        """Positions included [B, N, E], and not; (H, W) of levels, finest first -> [B, N, E]."""
         counts = [h * w for h, w in sizes]
         maps = [
             conv(part.transpose(1, 2).unflatten(2, size))
@@ -609,7 +610,8 @@ class ScaleMixing(nn.Module):
             maps[i] = maps[i] + _resized(maps[i + 1], sizes[i])
         for i in range(1, len(maps)):
             maps[i] = maps[i] + F.adaptive_avg_pool2d(maps[i - 1], sizes[i])
-        out: Tensor = self.out(torch.cat([map_.flatten(2) for map_ in maps], 2).transpose(1, 2))
+        near = torch.cat([map_.flatten(2) for map_ in maps], 2).transpose(1, 2)
+        out: Tensor = self.out(near) + self.place(query)
         return out
 
 
