@@ -16,7 +16,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import typer
-from numpy.typing import NDArray
+from bright_stub import BrightPredictor
 from typer.testing import CliRunner
 
 from rrsis_geo import __version__, cli
@@ -26,24 +26,6 @@ from rrsis_geo.images import ImageSpec
 MakeScene = Callable[..., Path]
 runner = CliRunner()
 pytestmark = pytest.mark.usefixtures("own_logging")
-
-
-class Output:
-    def __init__(self, logits: NDArray[np.float32]) -> None:
-        self.logits = logits
-        self.presence = None
-
-
-class BrightPredictor:
-    """Finds bright pixels; stands in for the model."""
-
-    image = ImageSpec(size_px=64)
-
-    def encode(self, expression: str) -> str:
-        return expression
-
-    def logits(self, images: NDArray[np.uint8], words: Any) -> Output:
-        return Output((images[..., 0].astype(np.float32) - 180.5) / 8)
 
 
 @pytest.fixture

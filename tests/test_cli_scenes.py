@@ -11,36 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import numpy as np
 import pytest
 from affine import Affine
-from numpy.typing import NDArray
+from bright_stub import BrightPredictor
 from scenes_made import write_scene
 from typer.testing import CliRunner
 
 from rrsis_geo import cli
-from rrsis_geo.images import ImageSpec
 
 runner = CliRunner()
 pytestmark = pytest.mark.usefixtures("own_logging")
-
-
-class Output:
-    def __init__(self, logits: NDArray[np.float32]) -> None:
-        self.logits = logits
-        self.presence = None
-
-
-class BrightPredictor:
-    """Finds bright pixels; stands in for the model."""
-
-    image = ImageSpec(size_px=64)
-
-    def encode(self, expression: str) -> str:
-        return expression
-
-    def logits(self, images: NDArray[np.uint8], words: Any) -> Output:
-        return Output((images[..., 0].astype(np.float32) - 180.5) / 8)
 
 
 @pytest.fixture

@@ -183,3 +183,15 @@ def ended(pid: int, *, kill_after: float | None = None) -> int:
         time.sleep(kill_after)
         os.kill(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def after(n_calls: int) -> Callable[[], bool]:
+    """Says to stop, from the n-th time on that it is asked."""
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked >= n_calls
+
+    return stop

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from job_stubs import EXPRESSION, OPTIONS, Scenario, ended, in_child, same
+from job_stubs import EXPRESSION, OPTIONS, Scenario, after, ended, in_child, same
 from pipeline_stubs import RedPredictor
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
@@ -28,18 +28,6 @@ MakeScene = Callable[..., Path]
 @pytest.fixture
 def scene(make_blobs: MakeScene) -> Path:
     return make_blobs(1300, 130)  # three shards
-
-
-def after(n_calls: int) -> Callable[[], bool]:
-    """Says to stop, from the n-th time on that it is asked."""
-    asked = 0
-
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked >= n_calls
-
-    return stop
 
 
 def stopped(run: Scenario, n_shards: int = 1) -> None:

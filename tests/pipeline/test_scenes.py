@@ -17,7 +17,7 @@ import pyogrio
 import pytest
 import rasterio
 from affine import Affine
-from job_stubs import DyingPredictor, StubbornPredictor, ended, in_child, marked
+from job_stubs import DyingPredictor, StubbornPredictor, after, ended, in_child, marked
 from numpy.typing import NDArray
 from pipeline_stubs import RedPredictor, StubOutput, blobs
 from scenes_made import write_scene
@@ -143,18 +143,6 @@ def batch(tmp_path: Path) -> Batch:
     for number in range(3):
         tile(made.tiles / f"tile_{number}.tif", number)
     return made
-
-
-def after(n_calls: int) -> Callable[[], bool]:
-    """Says to stop, from the n-th time on that it is asked."""
-    asked = 0
-
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked >= n_calls
-
-    return stop
 
 
 def provenance(path: Path) -> dict[str, Any]:
