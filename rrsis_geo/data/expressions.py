@@ -116,6 +116,25 @@ def write_expression(
     return None
 
 
+def count_parts(labelled: LabelledImage, category: str, rng: np.random.Generator) -> int:
+    """How many different parts of a category's objects a word of place, size or colour picks out.
+
+    None of a category of which only few may be meant.
+    """
+    if category in MAX_INDIVIDUALS:
+        return 0
+    candidates = Candidates(labelled, category)
+    parts = set()
+    for kind in ("position", "size", "colour"):
+        for clause in _clauses(labelled, candidates, kind, rng):
+            chosen = chosen_by([clause], candidates)
+            if chosen is None or chosen.all() or not chosen.any():
+                continue
+            if not candidates.slivers[chosen].all():
+                parts.add(chosen.tobytes())
+    return len(parts)
+
+
 def _spoken_categories(
     labelled: LabelledImage, rng: np.random.Generator, category: str | None
 ) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from rrsis_geo.data.crops import CropBox, crop_labelled, plan_crop
-from rrsis_geo.data.expressions import KIND_WEIGHTS, Written, write_expression
+from rrsis_geo.data.expressions import KIND_WEIGHTS, Written, count_parts, write_expression
 from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.lexicon import COLOURLESS, GROUND, WHOLE_ONLY, kinds_of
 from rrsis_geo.data.sample import Instance, LabelledImage, Sample
@@ -21,6 +21,8 @@ _MAX_ROUNDS: Final = 100
 """Rounds of such attempts before the instances are taken for useless."""
 _NEEDS_OTHERS: Final = frozenset({"size", "relation", "combination"})
 """Kinds that compare objects: their crops are from the wider half of the scales."""
+_ENOUGH_PARTS: Final = 4
+"""A crop of contrast of whose objects so many different parts can be spoken of is taken."""
 _ENOUGH_IMAGES: Final = 150
 """A category in more images than this is not drawn more often."""
 
@@ -62,6 +64,7 @@ class ReferringInstances:
         self.size_px = size_px
         self._rng = np.random.default_rng(seed)
         self._cells = {kind: _Cells(source, kind) for kind in (*kinds, "category")}
+        self._several = _Cells(source, "size")
         if not len(self._cells["category"]):
             raise InputError("there is no instance in the images, so there is nothing to refer to")
         self._kinds = [kind for kind in kinds if len(self._cells[kind])]
@@ -116,6 +119,30 @@ class ReferringInstances:
         )
         written = write_expression(crop, rng, kind, category=told)
         return None if written is None else as_sample(crop, written)
+
+    def contrast(self, rng: np.random.Generator) -> tuple[LabelledImage, str] | None:
+        """A crop that shows several objects of a category, and the category; None if none is found.
+
+        Words of place, size and colour pick out at least two different parts of these objects.
+
+        Raises:
+            InputError: an image cannot be read.
+        """
+        best, most = None, 1
+        for _ in range(_ATTEMPTS if len(self._several) else 0):
+            category = self._several.draw_category(rng)
+            whole = self.source.labelled(self._several.draw_image(category, rng))
+            same = [item for item in whole.instances if item.category == category]
+            box = self._plan(whole, rng, same[int(rng.integers(len(same)))], wide=True)
+            crop = crop_labelled(
+                whole, rng, self.size_px, box=box, turn=self._augment, jitter=self._augment
+            )
+            parts = count_parts(crop, category, rng)
+            if parts > most:
+                best, most = (crop, category), parts
+            if parts >= _ENOUGH_PARTS:
+                break
+        return best
 
     def _plan(
         self,

@@ -29,6 +29,15 @@ PAINTED_FOCUS: Final = {"truck": 0.34, "bus": 0.08, "van": 0.08, "car": 0.16, ""
 """Share of categories among what expressions about painted scenes are to speak of, "" leaving it to
 chance: real labels hardly know traffic by its kinds."""
 
+CONTRAST_KINDS: Final = {
+    "category": 0.12,
+    "colour": 0.14,
+    "size": 0.25,
+    "position": 0.34,
+    "combination": 0.15,
+}
+"""Share of each kind among expressions that share a real crop with several objects of one sort."""
+
 _CONTRAST_ATTEMPTS: Final = 6
 """Scenes painted in search of one where a category is on the road and off it."""
 
@@ -50,7 +59,12 @@ class StreamConfig:
     painted_kinds: Mapping[str, float] = field(default_factory=lambda: PAINTED_KINDS)
     painted_focus: Mapping[str, float] = field(default_factory=lambda: PAINTED_FOCUS)
     expressions_per_scene: int = 1
-    """Samples in a row that are about the same painted scene: only their words tell them apart."""
+    """Samples in a row that are about the same painted scene, or the same crop of a real image
+    where ``instance_contrast`` says so: only their words tell them apart."""
+    instance_contrast: float = 0.0
+    """Share of the real images of which samples in a row share a crop that shows several objects of
+    a category, and all speak of it: without words of place, size and colour none is found."""
+    contrast_kinds: Mapping[str, float] = field(default_factory=lambda: CONTRAST_KINDS)
     painted_contrast: float = 0.0
     """Share of the scenes that several expressions share which all speak of one category, and are
     drawn anew until it is on the road and off it: then only the relation tells them apart."""
@@ -59,16 +73,17 @@ class StreamConfig:
     val_samples: int = 300
 
     def __post_init__(self) -> None:
-        for name in ("painted_share", "absent_share", "painted_contrast"):
+        for name in ("painted_share", "absent_share", "painted_contrast", "instance_contrast"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        for name in ("painted_kinds", "painted_focus"):
+        for name in ("painted_kinds", "painted_focus", "contrast_kinds"):
             shares = getattr(self, name)
             if not shares or min(shares.values()) < 0 or sum(shares.values()) <= 0:
                 raise ConfigError(f"{name} must hold shares, got {dict(shares)}")
-        if unknown := sorted(self.painted_kinds.keys() - PAINTED_KINDS):
-            kinds = ", ".join(PAINTED_KINDS)
-            raise ConfigError(f"painted_kinds: {unknown[0]!r} is none of {kinds}")
+        for name in ("painted_kinds", "contrast_kinds"):
+            if unknown := sorted(getattr(self, name).keys() - PAINTED_KINDS):
+                kinds = ", ".join(PAINTED_KINDS)
+                raise ConfigError(f"{name}: {unknown[0]!r} is none of {kinds}")
         if self.expressions_per_scene < 1:
             raise ConfigError("expressions_per_scene must be positive")
         if self.size_px % 32:
@@ -104,18 +119,18 @@ class SampleStream(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         config = self._config
         rng = np.random.default_rng([self._seed, index])
-        first = index - index % config.expressions_per_scene
-        alone = config.expressions_per_scene == 1
-        scene_rng = rng if alone else np.random.default_rng([self._seed, first, 1])
-        if self._real is not None and scene_rng.random() >= config.painted_share:
-            return self._real.sample(rng)
-        kinds = _with_absent(config.painted_kinds, config.absent_share)
-        if not alone:
+        if config.expressions_per_scene == 1:
+            real = self._is_real(rng)
+        else:
+            first = index - index % config.expressions_per_scene
             if self._shared is None or self._shared.number != first:
-                self._shared = _paint_shared(first, scene_rng, config)
-            focus = self._shared.focus or config.painted_focus
-            if sample := _told(self._shared.scene, rng, kinds, focus):
+                self._shared = self._share(first)
+            real = self._shared.real
+            if sample := self._shared.tell(rng):
                 return sample
+        if real:
+            assert self._real is not None
+            return self._real.sample(rng)
         return painted_sample(
             rng,
             config.size_px,
@@ -125,27 +140,61 @@ class SampleStream(Dataset[Sample]):
             focus=config.painted_focus,
         )
 
+    def _is_real(self, rng: np.random.Generator) -> bool:
+        return self._real is not None and rng.random() >= self._config.painted_share
+
+    def _share(self, number: int) -> "_Shared":
+        """What the samples from ``number`` on share."""
+        config = self._config
+        rng = np.random.default_rng([self._seed, number, 1])
+        if self._is_real(rng):
+            found = None
+            if rng.random() < config.instance_contrast:
+                assert self._real is not None
+                found = self._real.contrast(rng)
+            kinds = _with_absent(config.contrast_kinds, config.absent_share)
+            if found is None:
+                return _Shared(number, True, None, kinds, {})
+            crop, category = found
+            return _Shared(number, True, crop, kinds, {category: 1.0})
+        scene, category = _paint_contrast(rng, config)
+        kinds = _with_absent(config.painted_kinds, config.absent_share)
+        focus = {category: 1.0} if category else config.painted_focus
+        return _Shared(number, False, scene, kinds, focus)
+
 
 class _Shared(NamedTuple):
-    """The painted scene that samples from ``number`` on are about, and what they are to speak of.
+    """What samples in a row share; the last one is kept, since samples are asked for in a row.
 
-    The last one is kept, since samples are mostly asked for in a row.
+    Attributes:
+        number: of the first sample.
+        real: of a real image, not painted.
+        scene: that they are about; None where each draws an image of its own.
+        kinds: share of each kind of expression.
+        focus: share of the categories to speak of.
     """
 
     number: int
-    scene: LabelledImage
-    focus: Mapping[str, float] | None
+    real: bool
+    scene: LabelledImage | None
+    kinds: Mapping[str, float]
+    focus: Mapping[str, float]
+
+    def tell(self, rng: np.random.Generator) -> Sample | None:
+        """A sample about the scene; None where nothing can be said of it."""
+        return None if self.scene is None else _told(self.scene, rng, self.kinds, self.focus)
 
 
-def _paint_shared(number: int, rng: np.random.Generator, config: StreamConfig) -> _Shared:
+def _paint_contrast(rng: np.random.Generator, config: StreamConfig) -> tuple[LabelledImage, str]:
+    """A painted scene, and the category that is on the road and off it where that was asked for."""
     contrast = rng.random() < config.painted_contrast
     category = _draw(config.painted_focus, rng) if contrast else ""
     for _ in range(_CONTRAST_ATTEMPTS if category else 1):
         scene = _paint(rng, config.size_px, config.painted_gsd_range_m)
         on = {item.attributes.get("on") for item in scene.instances if item.category == category}
         if "road" in on and len(on) > 1:
-            return _Shared(number, scene, {category: 1.0})
-    return _Shared(number, scene, None)
+            return scene, category
+    return scene, ""
 
 
 def _paint(
@@ -161,16 +210,21 @@ def _told(
     kinds: Mapping[str, float],
     focus: Mapping[str, float],
 ) -> Sample | None:
-    """A sample about a scene; None where nothing can be said of it."""
-    kind, category = _draw(kinds, rng), _draw(focus, rng)
-    written = (
-        (category and write_expression(scene, rng, kind, category=category))
-        or write_expression(scene, rng, kind)
-        or write_expression(scene, rng, "category")
-    )
-    if not written:
-        return None
-    return replace(as_sample(scene, written), id=f"painted: {written.expression}")
+    """A sample about a scene; None where nothing can be said of it.
+
+    What cannot be said is replaced: where the focus is one category by another kind of expression
+    about it, else by another category.
+    """
+    category = _draw(focus, rng)
+    attempts = [(kind, category) for kind in (_shuffled(kinds, rng) if len(focus) == 1 else ())]
+    if not attempts:
+        kind = _draw(kinds, rng)
+        attempts = [(kind, category), (kind, "")]
+    for kind, name in [*attempts, ("category", "")]:
+        if written := write_expression(scene, rng, kind, category=name or None):
+            sample = as_sample(scene, written)
+            return sample if scene.id else replace(sample, id=f"painted: {written.expression}")
+    return None
 
 
 def painted_sample(
@@ -202,6 +256,14 @@ def painted_sample(
 def _draw(shares: Mapping[str, float], rng: np.random.Generator) -> str:
     weights = np.array(list(shares.values()))
     return list(shares)[int(rng.choice(len(shares), p=weights / weights.sum()))]
+
+
+def _shuffled(shares: Mapping[str, float], rng: np.random.Generator) -> list[str]:
+    """All that have a share, the first one drawn by it, and so on."""
+    names = [name for name, share in shares.items() if share > 0]
+    weights = np.array([shares[name] for name in names])
+    order = rng.choice(len(names), len(names), replace=False, p=weights / weights.sum())
+    return [names[index] for index in order]
 
 
 def _with_absent(kinds: Mapping[str, float], absent_share: float) -> dict[str, float]:

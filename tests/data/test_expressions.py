@@ -13,6 +13,7 @@ from rrsis_geo.data.expressions import (
     Written,
     absent_categories,
     claimable,
+    count_parts,
     write_expression,
 )
 from rrsis_geo.data.lexicon import NOUNS, category_of, noun_of, pluralize
@@ -290,3 +291,14 @@ def test_unknown_categories_go_by_their_own_name() -> None:
 )
 def test_labels_of_users_become_categories(label: str, category: str) -> None:
     assert category_of(label) == category
+
+
+def test_parts_that_words_pick_out_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    assert count_parts(town(), "truck", rng) == 0  # the only one: nothing is told apart
+    assert count_parts(town(), "car", rng) == 2  # the left, red one and the right, white one
+    assert count_parts(town(), "ship", rng) == 0
+    four = [block("car", row, col, 4, 8, "red") for row in (5, 80) for col in (8, 80)]
+    assert count_parts(labelled_blocks(four, complete=COMPLETE), "car", rng) == 8  # and the halves
+    wood = [block("tree", row, col, 8, 8, "green") for row in (5, 80) for col in (8, 80)]
+    assert count_parts(labelled_blocks(wood, complete=COMPLETE), "tree", rng) == 0

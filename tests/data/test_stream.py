@@ -1,7 +1,11 @@
 """The numbered stream of training samples."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from rrsis_geo.data.lexicon import kinds_of
 from rrsis_geo.data.stream import SampleStream, StreamConfig, painted_sample
@@ -78,6 +82,54 @@ def test_scenes_of_contrast_tell_one_category_apart_by_where_it_is():
     assert len({sample.image.tobytes() for sample in samples}) == 1
 
 
+@pytest.fixture
+def car_park(tmp_path: Path) -> Path:
+    """Two images of four cars, one in each corner."""
+    (tmp_path / "images").mkdir()
+    images, annotations = [], []
+    for number in range(2):
+        pixels = np.full((96, 96, 3), 100 + number, np.uint8)
+        for row, col in ((8, 8), (10, 70), (66, 12), (70, 68)):
+            pixels[row : row + 14, col : col + 16] = (200, 30, 30)
+            corners = [col, row, col + 16, row, col + 16, row + 14, col, row + 14]
+            annotations.append({"image_id": number, "category_id": 1, "segmentation": [corners]})
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "height": 96, "width": 96})
+    told = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "car"}]}
+    (tmp_path / "instances.json").write_text(json.dumps(told))
+    return tmp_path / "instances.json"
+
+
+def test_a_real_crop_of_contrast_is_told_apart_by_words_of_place(car_park: Path):
+    config = StreamConfig(
+        instances=car_park,
+        size_px=64,
+        painted_share=0.0,
+        expressions_per_scene=6,
+        instance_contrast=1.0,
+        contrast_kinds={"position": 1.0},
+        absent_share=0.0,
+    )
+    stream = SampleStream(config, seed=4, length=60)
+    samples = [stream[i] for i in range(60)]
+    for first in range(0, 60, 6):
+        run = samples[first : first + 6]
+        assert len({sample.image.tobytes() for sample in run}) == 1
+        assert len({sample.mask.tobytes() for sample in run}) > 1
+    assert {sample.kind for sample in samples} == {"position"}
+    again = SampleStream(config, seed=4, length=60)[33]
+    assert again.expression == samples[33].expression
+    assert np.array_equal(again.mask, samples[33].mask)
+
+
+def test_without_contrast_each_real_sample_has_a_crop_of_its_own(car_park: Path):
+    config = StreamConfig(
+        instances=car_park, size_px=64, painted_share=0.0, expressions_per_scene=4
+    )
+    stream = SampleStream(config, seed=4, length=4)
+    assert len({stream[i].image.tobytes() for i in range(4)}) > 1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -85,6 +137,8 @@ def test_scenes_of_contrast_tell_one_category_apart_by_where_it_is():
         {"size_px": 100},
         {"painted_kinds": {"colours": 1.0}},
         {"painted_focus": {}},
+        {"contrast_kinds": {"absent": 1.0}},
+        {"instance_contrast": -0.1},
         {"expressions_per_scene": 0},
         {"painted_focus": {"truck": -1.0, "": 2.0}},
     ],
