@@ -83,42 +83,46 @@ class ReferringInstances:
         """Draw one sample, [size_px, size_px], by a generator or by the seed's own.
 
         Raises:
+            InputError: see :meth:`draw`.
+        """
+        return as_sample(*self.draw(self._rng if rng is None else rng))
+
+    def draw(self, rng: np.random.Generator) -> tuple[LabelledImage, Written]:
+        """Draw a crop, [size_px, size_px], and an expression about it.
+
+        Raises:
             InputError: an image cannot be read, or nothing can be said of any (all of its instances
                 are a few pixels).
         """
-        rng = self._rng if rng is None else rng
         kind = self._kinds[int(rng.choice(len(self._kinds), p=self._kind_weights))]
         for _ in range(_MAX_ROUNDS):
             for attempt in range(_ATTEMPTS):
                 if attempt % _ATTEMPTS_PER_CATEGORY == 0:
                     category = self._cells[kind].draw_category(rng)
-                sample = self._try(kind, category, self._cells[kind].draw_image(category, rng), rng)
-                if sample is not None:
-                    return sample
+                drawn = self._try(kind, category, self._cells[kind].draw_image(category, rng), rng)
+                if drawn is not None:
+                    return drawn
             kind = "category"
         raise InputError(
             "nothing can be said of the instances: in crop after crop they were too small or cut"
         )
 
-    def _try(self, kind: str, category: str, index: int, rng: np.random.Generator) -> Sample | None:
-        """A sample from an image; None where nothing of the kind can be said of the crop."""
-        whole = self.source.labelled(index)
+    def _try(
+        self, kind: str, category: str, index: int, rng: np.random.Generator
+    ) -> tuple[LabelledImage, Written] | None:
+        """A crop of an image and an expression; None where nothing of the kind can be said."""
         told: str | None = category
         if kind == "absent":
+            whole = self.source.labelled(index)
             box = self._crop_without(whole, category, rng)
             told = category if box is not None else None
             if box is None:
                 box = self._plan(whole, rng)
+            crop = self._crop(whole, box, rng)
         else:
-            same = [item for item in whole.instances if item.category == category]
-            box = self._plan(
-                whole, rng, same[int(rng.integers(len(same)))], wide=kind in _NEEDS_OTHERS
-            )
-        crop = crop_labelled(
-            whole, rng, self.size_px, box=box, turn=self._augment, jitter=self._augment
-        )
+            crop = self._crop_around(index, category, rng, wide=kind in _NEEDS_OTHERS)
         written = write_expression(crop, rng, kind, category=told)
-        return None if written is None else as_sample(crop, written)
+        return None if written is None else (crop, written)
 
     def contrast(self, rng: np.random.Generator) -> tuple[LabelledImage, str] | None:
         """A crop that shows several objects of a category, and the category; None if none is found.
@@ -131,18 +135,38 @@ class ReferringInstances:
         best, most = None, 1
         for _ in range(_ATTEMPTS if len(self._several) else 0):
             category = self._several.draw_category(rng)
-            whole = self.source.labelled(self._several.draw_image(category, rng))
-            same = [item for item in whole.instances if item.category == category]
-            box = self._plan(whole, rng, same[int(rng.integers(len(same)))], wide=True)
-            crop = crop_labelled(
-                whole, rng, self.size_px, box=box, turn=self._augment, jitter=self._augment
-            )
+            index = self._several.draw_image(category, rng)
+            crop = self._crop_around(index, category, rng, wide=True)
             parts = count_parts(crop, category, rng)
             if parts > most:
                 best, most = (crop, category), parts
             if parts >= _ENOUGH_PARTS:
                 break
         return best
+
+    def crop_of(self, category: str, rng: np.random.Generator) -> LabelledImage | None:
+        """A crop around an object of a category; None where no image has one.
+
+        Raises:
+            InputError: an image cannot be read.
+        """
+        cells = self._cells["category"]
+        if category not in cells:
+            return None
+        return self._crop_around(cells.draw_image(category, rng), category, rng)
+
+    def _crop_around(
+        self, index: int, category: str, rng: np.random.Generator, *, wide: bool = False
+    ) -> LabelledImage:
+        whole = self.source.labelled(index)
+        same = [item for item in whole.instances if item.category == category]
+        box = self._plan(whole, rng, same[int(rng.integers(len(same)))], wide=wide)
+        return self._crop(whole, box, rng)
+
+    def _crop(self, whole: LabelledImage, box: CropBox, rng: np.random.Generator) -> LabelledImage:
+        return crop_labelled(
+            whole, rng, self.size_px, box=box, turn=self._augment, jitter=self._augment
+        )
 
     def _plan(
         self,
@@ -202,6 +226,9 @@ class _Cells:
         """How many categories may serve."""
         return len(self._categories)
 
+    def __contains__(self, category: object) -> bool:
+        return category in self._images
+
     def draw_category(self, rng: np.random.Generator) -> str:
         """One of the categories that may serve."""
         return self._categories[int(rng.choice(len(self._categories), p=self._weights))]
@@ -251,7 +278,11 @@ class ValidationSamples:
         self._seed = seed
 
     def __getitem__(self, index: int) -> Sample:
-        return self._referring.sample(np.random.default_rng([self._seed, index]))
+        return as_sample(*self.draw(index))
+
+    def draw(self, index: int) -> tuple[LabelledImage, Written]:
+        """The crop of a number, and what is said of it."""
+        return self._referring.draw(np.random.default_rng([self._seed, index]))
 
 
 def validation_samples(source: InstanceSource, n: int, seed: int, size_px: int) -> list[Sample]:

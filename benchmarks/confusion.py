@@ -1,0 +1,120 @@
+"""What a bundle marks besides what was meant, on held-back real images.
+
+    python benchmarks/confusion.py --instances ../shared/data/instances_val.json
+
+The samples are those of ``validation.py``. First table, by kind of expression: the share of the
+target's pixels that is marked; the share of like objects' pixels that is marked though they were
+not meant, which tells whether words of place, size and colour are heeded; the mIoU of marking all
+like objects exactly, which needs no such words; and the share of marked pixels that lie outside all
+of them. Second table, for each category: on what else marked pixels lie, as shares of all that is
+marked for it.
+"""
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rrsis_geo.bundle import load_bundle
+from rrsis_geo.data.instances import InstanceSource
+from rrsis_geo.data.lexicon import kinds_of
+from rrsis_geo.data.referring import ValidationSamples, as_sample
+from rrsis_geo.data.sample import LabelledImage
+from rrsis_geo.pipeline.scoring_data import DRAWN_SEED
+from rrsis_geo.predictor import DTYPES, choose_device, choose_dtype
+from rrsis_geo.training.loop import find_masks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="btdnet-lite")
+    parser.add_argument("--instances", type=Path, required=True, help="COCO file")
+    parser.add_argument("--samples", type=int, default=500)
+    parser.add_argument("--size", type=int, default=512, help="side of the samples, pixels")
+    parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto")
+    args = parser.parse_args()
+    bundle = load_bundle(args.model)
+    device = choose_device("auto")
+    dtype = choose_dtype(args.dtype, device)
+    net = bundle.net.eval().to(device).to(memory_format=torch.channels_last)
+    samples = ValidationSamples(InstanceSource(args.instances), DRAWN_SEED, args.size)
+    by_kind = defaultdict(list)
+    marked_on = defaultdict(lambda: defaultdict(int))
+    for index in range(args.samples):
+        crop, written = samples.draw(index)
+        sample = as_sample(crop, written)
+        found = find_masks(net, [sample], bundle.tokenizer, bundle.image, dtype=dtype)[0]
+        alike = mask_of(crop, kinds_of(written.category))
+        if written.kind != "absent":
+            by_kind[written.kind].append(shares(found, written.mask, alike))
+        count_marked(marked_on[written.category], crop, written.category, found)
+    show_kinds(by_kind)
+    show_categories(marked_on)
+
+
+def mask_of(crop: LabelledImage, categories: frozenset[str]) -> NDArray[np.bool_]:
+    """Pixels of all objects of some categories, bool [H, W]."""
+    mask = np.zeros(crop.image.shape[:2], bool)
+    for item in crop.instances:
+        if item.category in categories:
+            row, col, height, width = item.bbox
+            mask[row : row + height, col : col + width] |= item.mask
+    return mask
+
+
+def shares(
+    found: NDArray[np.bool_], target: NDArray[np.bool_], alike: NDArray[np.bool_]
+) -> tuple[float, float, float, float, float]:
+    """IoU, share of the target found, of the others alike, IoU of all alike, share elsewhere."""
+    alike = alike | target
+    others = alike & ~target
+    return (
+        (found & target).sum() / (found | target).sum(),
+        (found & target).sum() / target.sum(),
+        (found & others).sum() / others.sum() if others.any() else np.nan,
+        target.sum() / alike.sum(),
+        (found & ~alike).sum() / found.sum() if found.any() else np.nan,
+    )
+
+
+def count_marked(
+    counts: dict[str, int], crop: LabelledImage, category: str, found: NDArray[np.bool_]
+) -> None:
+    """Add where the marked pixels of one expression lie, each counted once at most a category."""
+    counts[""] += int(found.sum())
+    own = kinds_of(category)
+    alike = mask_of(crop, own)
+    for other in {item.category for item in crop.instances} - own:
+        counts[other] += int((found & mask_of(crop, frozenset({other})) & ~alike).sum())
+
+
+def show_kinds(by_kind: dict[str, list[tuple[float, ...]]]) -> None:
+    """Print the first table."""
+    print(
+        "| kind | n | mIoU | target found | like objects marked | mIoU of all alike | elsewhere |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for kind in sorted(by_kind):
+        means = np.nanmean(np.array(by_kind[kind]), 0)
+        print(f"| {kind} | {len(by_kind[kind])} | " + " | ".join(f"{m:.2f}" for m in means) + " |")
+
+
+def show_categories(marked_on: dict[str, dict[str, int]]) -> None:
+    """Print the second table: what makes up 2 % or more of the marked pixels."""
+    print("\n| said | marked besides |\n|---|---|")
+    for category in sorted(marked_on):
+        counts = dict(marked_on[category])
+        total = counts.pop("")
+        row = sorted(
+            ((count / total, name) for name, count in counts.items() if count), reverse=True
+        )
+        parts = [f"{name} {100 * share:.0f} %" for share, name in row if share >= 0.02]
+        if parts:
+            print(f"| {category} | {', '.join(parts)} |")
+
+
+if __name__ == "__main__":
+    main()
