@@ -2,9 +2,11 @@
 
     python benchmarks/ablations.py runs/ablations --instances ../shared/data/instances_val.json
 
-Every row starts from the pre-trained encoders of ``--config``, sees the same samples in the same
+Every row starts from the pre-trained encoders of ``--config`` (or those of the bundle that
+``--encoders`` names, which helps short runs; all else is fresh), sees the same samples in the same
 order for ``--steps`` steps, and is scored with the same held-back samples as ``validation.py``. A
-row that is done is kept; a run that was cut short goes on from its last checkpoint.
+row that is done is kept; a run that was cut short goes on from its last checkpoint. The average
+over the steps that is scored must not reach back to the start: see ``ema_decay``.
 """
 
 import argparse
@@ -14,8 +16,9 @@ from pathlib import Path
 import torch
 from validation import validation_sets
 
-from rrsis_geo.bundle import load_bundle
+from rrsis_geo.bundle import load_bundle, save_bundle
 from rrsis_geo.data.sample import Sample
+from rrsis_geo.nets import build_net
 from rrsis_geo.pipeline.train import train_model
 from rrsis_geo.pipeline.train_config import load_run
 from rrsis_geo.predictor import choose_device, choose_dtype
@@ -36,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, help="folder for the runs and their scores")
     parser.add_argument("--config", type=Path, default=Path("configs/btdnet_lite.toml"))
+    parser.add_argument("--encoders", help="bundle whose trunk and text encoder every row gets")
     parser.add_argument("--instances", type=Path, help="COCO file; without it only painted scenes")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--real", type=int, default=400, help="samples of real images to score")
@@ -50,18 +54,36 @@ def main() -> None:
         folder = args.runs / name.replace(" ", "_")
         scores = folder / "scores.json"
         if not scores.exists():
-            train(folder, args.config, args.steps, [*args.set, *ROWS[name]], args.size)
+            changes = [*args.set, *ROWS[name], f"data.size_px={args.size}"]
+            train(folder, args.config, args.steps, changes, args.encoders)
             scores.write_text(json.dumps(score(folder / "model", sets), indent=2) + "\n")
         results[name] = json.loads(scores.read_text())
     for name in sets:
         show(name, {row: scores[name] for row, scores in results.items()})
 
 
-def train(folder: Path, config: Path, steps: int, changes: list[str], size_px: int) -> None:
+def train(folder: Path, config: Path, steps: int, changes: list[str], encoders: str | None) -> None:
     """One row's run."""
-    settings = [f"steps={steps}", f"val_every={steps}", f"data.size_px={size_px}", *changes]
+    settings = [f"steps={steps}", f"val_every={steps}", *changes]
+    if encoders is not None:
+        start = folder.parent / f"{folder.name}_start"
+        save_start(start, encoders, dict(load_run(config, settings).net))
+        settings.append(f'init.bundle="{start}"')
     run = load_run(config, settings)
     train_model(run, folder, resume=any((folder / "checkpoints").glob("*")))
+
+
+def save_start(folder: Path, encoders: str, settings: dict[str, object]) -> None:
+    """A bundle of a fresh network with another bundle's encoders."""
+    torch.manual_seed(0)
+    bundle = load_bundle(encoders)
+    net = build_net(str(settings.pop("name")), settings)
+    state = net.state_dict()
+    for name, tensor in bundle.net.state_dict().items():
+        if name.startswith(("trunk.", "text.")):
+            state[name] = tensor
+    net.load_state_dict(state)
+    save_bundle(folder, net, bundle.tokenizer, bundle.image, {}, precision="fp16")
 
 
 def score(model: Path, sets: dict[str, list[Sample]]) -> dict[str, dict[str, object]]:

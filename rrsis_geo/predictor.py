@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rrsis_geo.bundle import Bundle
 from rrsis_geo.errors import ConfigError, DeviceError
+from rrsis_geo.heap import keep_freed_memory
 from rrsis_geo.images import ImageSpec, to_input
 from rrsis_geo.nets.base import SegOutput
 from rrsis_geo.text.batch import TextBatch
@@ -74,6 +75,8 @@ class Predictor:
             if threads < 1:
                 raise ConfigError(f"threads must be at least 1, got {threads}")
             torch.set_num_threads(threads)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.bundle = bundle
         self.batch_limit: int | None = None
         self._encoded: dict[str, Any] = {}

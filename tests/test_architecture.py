@@ -28,7 +28,7 @@ BELOW_PIPELINE = {
         "nets",
         "data",
     ),
-    *("hub", "bundle", "predictor", "training"),
+    *("heap", "hub", "bundle", "predictor", "training"),
 }
 
 
@@ -50,9 +50,10 @@ TABLE = {
     "published": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL | {"numpy"}),
     "nets": Rule({"errors", "config", "text"}, RASTERS | TERMINAL | {"nltk"}),
     "data": Rule({"errors", "folders", "text", "images"}, RASTERS | TERMINAL | {"timm"}),
+    "heap": Rule(set(), RASTERS | NETWORKS | TERMINAL | {"numpy", "nltk", "PIL"}),
     "hub": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL | {"numpy"}),
     "bundle": Rule({"errors", "folders", "text", "images", "nets", "hub"}, RASTERS | TERMINAL),
-    "predictor": Rule({"errors", "text", "images", "nets", "bundle"}, RASTERS | TERMINAL),
+    "predictor": Rule({"errors", "heap", "text", "images", "nets", "bundle"}, RASTERS | TERMINAL),
     "training": Rule({"errors", "text", "images", "metrics", "nets", "data"}, RASTERS | TERMINAL),
     "pipeline": Rule(BELOW_PIPELINE, TERMINAL),
     "console": Rule({"errors"}, RASTERS | NETWORKS | {"numpy"}),

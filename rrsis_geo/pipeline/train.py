@@ -19,6 +19,7 @@ from rrsis_geo.bundle import load_bundle, save_bundle
 from rrsis_geo.config import to_dict
 from rrsis_geo.data.sample import Batch
 from rrsis_geo.errors import ConfigError, DeviceError, InputError, OutputError
+from rrsis_geo.heap import keep_freed_memory
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.metrics import Scores
 from rrsis_geo.nets import build_net
@@ -247,6 +248,7 @@ class _Run:
         """Do what is left, step by step -> loss parts and learning rates."""
         config, net = self.config, self.net
         if self.device.type == "cpu":
+            keep_freed_memory()
             float32_depthwise(net)
         if config.checkpointing:
             recompute_activations(net)
