@@ -22,7 +22,8 @@ demo: $(VENV)/installed
 	@mkdir -p $(OUT)
 	$(BIN)/rrsis-geo segment sample_data/scene.tif "the truck on the road" \
 		-o $(OUT)/demo.gpkg --preview $(OUT)/demo.png --overwrite
-	@$(BIN)/python benchmarks/demo_score.py $(OUT)/demo.gpkg sample_data/truth.gpkg $(OUT)/demo.png
+	@$(BIN)/python benchmarks/layer_score.py $(OUT)/demo.gpkg sample_data/truth.gpkg
+	@echo "preview   $(abspath $(OUT)/demo.png)"
 
 # What the README shows of the demo.
 picture: demo
