@@ -20,7 +20,15 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.base import ReferringNet, SegOutput, gate_logits
 from rrsis_geo.nets.bert import Bert, TextConfig
 from rrsis_geo.nets.deform import DeformableAttention
-from rrsis_geo.nets.layers import Attention, ChannelNorm, FeedForward, groups_of, sine_positions
+from rrsis_geo.nets.layers import (
+    N_COORDINATES,
+    Attention,
+    ChannelNorm,
+    FeedForward,
+    coordinates,
+    groups_of,
+    sine_positions,
+)
 from rrsis_geo.nets.losses import binary_cross_entropy, dice
 from rrsis_geo.nets.trunk import Trunk
 from rrsis_geo.text.batch import TextBatch
@@ -71,6 +79,8 @@ class BTDNetConfig:
     """The 3x3 convolution that makes the mask feature."""
     fine_width: int = 0
     """Channels of a mask feature of stride 2; 0 keeps the paper's stride 4."""
+    mask_coordinates: bool = False
+    """Append the places of pixels to the mask feature: a short way from "left" to the mask."""
     presence: bool = False
     """Judge whether the target is in the image at all, and gate the logits by it."""
 
@@ -112,6 +122,7 @@ PRESETS = {
         mixing="convolution",
         smoothing="depthwise",
         fine_width=48,
+        mask_coordinates=True,
         presence=True,
         dice_weight=1.0,
     ),
@@ -492,7 +503,7 @@ class TwinStreamDecoder(nn.Module):
         self.smooth = _smoothing(E, E, config.smoothing)
         if config.fine_width:
             self.fine = FineFeature(E, config.fine_width)
-        out = config.fine_width or E
+        out = (config.fine_width or E) + (N_COORDINATES if config.mask_coordinates else 0)
         self.prototype = nn.Sequential(
             nn.Linear(E, E), nn.ReLU(), nn.Linear(E, E), nn.ReLU(), nn.Linear(E, out)
         )
@@ -521,6 +532,8 @@ class TwinStreamDecoder(nn.Module):
         feature = self.smooth(feature)
         if self.config.fine_width:
             feature = self.fine(feature, image)
+        if self.config.mask_coordinates:
+            feature = torch.cat([feature, coordinates(feature).expand(B, -1, -1, -1)], 1)
         stacked = fg_BE[:, None] if bg_BE is None else torch.stack([fg_BE, bg_BE], 1)
         weights = self.prototype(stacked)
         streams = (weights @ feature.flatten(2)).unflatten(2, feature.shape[-2:])  # eq. (9)

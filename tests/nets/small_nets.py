@@ -30,6 +30,7 @@ LITE = {  # every part of the compact preset
     "mixing": "convolution",
     "smoothing": "depthwise",
     "fine_width": 16,
+    "mask_coordinates": True,
     "presence": True,
     "dice_weight": 0.5,
 }
