@@ -21,12 +21,12 @@ from rrsis_geo.nets.base import ReferringNet, SegOutput, gate_logits
 from rrsis_geo.nets.bert import Bert, TextConfig
 from rrsis_geo.nets.deform import DeformableAttention
 from rrsis_geo.nets.layers import (
-    N_COORDINATES,
+    PLACE_TERMS,
     Attention,
     ChannelNorm,
     FeedForward,
-    coordinates,
     groups_of,
+    place_terms,
     sine_positions,
 )
 from rrsis_geo.nets.losses import binary_cross_entropy, dice
@@ -79,8 +79,8 @@ class BTDNetConfig:
     """The 3x3 convolution that makes the mask feature."""
     fine_width: int = 0
     """Channels of a mask feature of stride 2; 0 keeps the paper's stride 4."""
-    mask_coordinates: bool = False
-    """Append the places of pixels to the mask feature: a short way from "left" to the mask."""
+    place_prior: bool = False
+    """Let words pull the mask to a place: a short way from "left" to the pixels on the left."""
     presence: bool = False
     """Judge whether the target is in the image at all, and gate the logits by it."""
 
@@ -122,7 +122,7 @@ PRESETS = {
         mixing="convolution",
         smoothing="depthwise",
         fine_width=48,
-        mask_coordinates=True,
+        place_prior=True,
         presence=True,
         dice_weight=1.0,
     ),
@@ -503,10 +503,12 @@ class TwinStreamDecoder(nn.Module):
         self.smooth = _smoothing(E, E, config.smoothing)
         if config.fine_width:
             self.fine = FineFeature(E, config.fine_width)
-        out = (config.fine_width or E) + (N_COORDINATES if config.mask_coordinates else 0)
+        out = config.fine_width or E
         self.prototype = nn.Sequential(
             nn.Linear(E, E), nn.ReLU(), nn.Linear(E, E), nn.ReLU(), nn.Linear(E, out)
         )
+        if config.place_prior:
+            self.place_prior = PlacePrior(config.text.width, E)
 
     def forward(
         self, image: Tensor, maps: list[Tensor], text: Tensor, words: BTDNetWords
@@ -532,11 +534,12 @@ class TwinStreamDecoder(nn.Module):
         feature = self.smooth(feature)
         if self.config.fine_width:
             feature = self.fine(feature, image)
-        if self.config.mask_coordinates:
-            feature = torch.cat([feature, coordinates(feature).expand(B, -1, -1, -1)], 1)
         stacked = fg_BE[:, None] if bg_BE is None else torch.stack([fg_BE, bg_BE], 1)
         weights = self.prototype(stacked)
         streams = (weights @ feature.flatten(2)).unflatten(2, feature.shape[-2:])  # eq. (9)
+        if self.config.place_prior:
+            prior = self.place_prior(words.stages[0], words.attention, feature)[:, None]
+            streams = streams + (prior if bg_BE is None else torch.cat([prior, -prior], 1))
         return streams, fg_BE, bg_BE
 
     def _integrate(
@@ -641,6 +644,29 @@ class FineFeature(nn.Module):
         """[B, E, h, w] and [B, 3, H, W] -> [B, fine_width, H / 2, W / 2]."""
         edges = self.edges(image)
         out: Tensor = self.smooth(F.relu(edges + _resized(self.coarse(feature), edges.shape[-2:])))
+        return out
+
+
+class PlacePrior(nn.Module):
+    """Log-odds by place that the words ask for, a quadratic polynomial of x and y. Ours.
+
+    Every word adds its own coefficients, read from the text before it has seen the image: a trained
+    text encoder that images never gave reason to tell "left" from "right" makes them one vector,
+    and then neither mask nor text has a gradient to part them by.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, PLACE_TERMS, bias=False)
+        )
+        nn.init.normal_(self.mlp[2].weight, std=0.02)  # near nothing at first
+
+    def forward(self, words: Tensor, attention: Tensor, like: Tensor) -> Tensor:
+        """[b, L, D], bool [b, L], [..., h, w] -> [b, h, w]."""
+        weights_b6 = (self.mlp(words) * attention[:, :, None]).sum(1)
+        terms_6hw = place_terms(like)
+        out: Tensor = (weights_b6 @ terms_6hw.flatten(1)).unflatten(1, terms_6hw.shape[1:])
         return out
 
 

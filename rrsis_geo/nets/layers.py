@@ -73,22 +73,20 @@ def sine_positions(sizes: Sequence[tuple[int, int]], width: int, device: torch.d
     return torch.cat(parts)[None]
 
 
-N_COORDINATES = 5
-"""Channels of :func:`coordinates`."""
+PLACE_TERMS = 6
+"""Maps of :func:`place_terms`."""
 
 
-def coordinates(like: Tensor) -> Tensor:
-    """x, y, x^2, y^2 and x y of the pixels of [B, C, H, W] -> [1, 5, H, W], of the same dtype.
+def place_terms(like: Tensor) -> Tensor:
+    """1, x, y, x^2, y^2 and x y at the pixels of [..., H, W] -> [6, H, W], of the same dtype.
 
-    x grows to the right and y down, both from -1 to 1 between the outermost edges. Appended to
-    the features that a filter made for each image runs over, as in CondInst (arXiv 2003.05664,
-    section 2.2), whose coordinates are linear; the squares let a filter prefer the middle.
+    x grows to the right and y down, both from -1 to 1 between the outermost edges.
     """
     H, W = like.shape[-2:]
     rows = (torch.arange(H, device=like.device) + 0.5) / H * 2 - 1
     cols = (torch.arange(W, device=like.device) + 0.5) / W * 2 - 1
     y, x = torch.meshgrid(rows, cols, indexing="ij")
-    return torch.stack([x, y, x * x, y * y, x * y])[None].to(like.dtype)
+    return torch.stack([torch.ones_like(x), x, y, x * x, y * y, x * y]).to(like.dtype)
 
 
 def groups_of(channels: int) -> int:

@@ -30,7 +30,7 @@ LITE = {  # every part of the compact preset
     "mixing": "convolution",
     "smoothing": "depthwise",
     "fine_width": 16,
-    "mask_coordinates": True,
+    "place_prior": True,
     "presence": True,
     "dice_weight": 0.5,
 }

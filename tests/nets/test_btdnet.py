@@ -18,6 +18,7 @@ from rrsis_geo.nets.btdnet import (
     SpatialCorrelation,
     _pool_tokens,
 )
+from rrsis_geo.nets.layers import place_terms
 
 
 def millions(module: torch.nn.Module) -> float:
@@ -239,6 +240,37 @@ def test_mask_is_where_the_foreground_stream_wins(image, make_tokens):
     net.eval()
     up = F.interpolate(streams, (96, 96), mode="bilinear", align_corners=False)
     assert torch.equal(net(image, tokens).logits > 0, up[:, 0] > up[:, 1])
+
+
+def test_words_pull_the_mask_to_a_place(image, make_tokens):
+    net = make_net("btdnet", LITE, presence=False)
+    prior = net.decoder.place_prior
+    words, valid = torch.randn(2, 5, 48), torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    maps = prior(words, valid, torch.zeros(1, 4, 4))
+    assert maps.shape == (2, 4, 4)
+    alone = sum(prior(words[1:, i : i + 1], valid[1:, :1], torch.zeros(4, 4)) for i in range(3))
+    torch.testing.assert_close(maps[1:], alone)  # each word adds its own, padding adds nothing
+    tokens = make_tokens([8, 5])
+    before = net(image, tokens).logits
+    with torch.no_grad():
+        net.decoder.place_prior = Rightwards()
+        moved = net(image, tokens).logits
+        net.decoder.place_prior = Nowhere()
+        still = net(image, tokens).logits
+    assert not torch.equal(before, still)
+    pull = (moved - still).mean((0, 1))
+    assert (pull.diff() > 0).sum() > 0.9 * len(pull)  # to the right, on both streams' difference
+    torch.testing.assert_close(pull[[0, -1]], torch.tensor([-1.0, 1.0]), atol=0.05, rtol=0)
+
+
+class Rightwards(torch.nn.Module):
+    def forward(self, words, attention, like):
+        return place_terms(like)[1][None]
+
+
+class Nowhere(torch.nn.Module):
+    def forward(self, words, attention, like):
+        return 0 * place_terms(like)[1][None]
 
 
 def test_gate_is_the_product_of_probabilities():

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rrsis_geo.nets.layers import Attention, ChannelNorm, coordinates, sine_positions
+from rrsis_geo.nets.layers import Attention, ChannelNorm, place_terms, sine_positions
 
 
 def test_attention_is_torchs():
@@ -33,14 +33,15 @@ def test_positions_agree_between_levels():
     assert sorted(nearest.tolist()) == [0, 1, 4, 5]
 
 
-def test_coordinates_grow_to_the_right_and_down_between_the_edges():
-    maps = coordinates(torch.zeros(3, 7, 2, 4))[0]
-    x, y, xx, yy, xy = maps
-    assert maps.shape == (5, 2, 4)
+def test_terms_of_place_grow_to_the_right_and_down_between_the_edges():
+    terms = place_terms(torch.zeros(3, 7, 2, 4))
+    one, x, y, xx, yy, xy = terms
+    assert terms.shape == (6, 2, 4)
+    assert (one == 1).all()
     torch.testing.assert_close(x[0], torch.tensor([-0.75, -0.25, 0.25, 0.75]))
     torch.testing.assert_close(y[:, 0], torch.tensor([-0.5, 0.5]))
     torch.testing.assert_close(xx, x**2)
     torch.testing.assert_close(yy, y**2)
     torch.testing.assert_close(xy, x * y)
-    fine = coordinates(torch.zeros(1, 1, 4, 8))[0, :2]
-    torch.testing.assert_close(F.avg_pool2d(fine, 2), maps[:2])  # scales agree about places
+    fine = place_terms(torch.zeros(1, 1, 4, 8))
+    torch.testing.assert_close(F.avg_pool2d(fine[None, :3], 2)[0], terms[:3])  # scales agree
