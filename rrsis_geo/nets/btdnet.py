@@ -650,23 +650,23 @@ class FineFeature(nn.Module):
 class PlacePrior(nn.Module):
     """Log-odds by place that the words ask for, a quadratic polynomial of x and y. Ours.
 
-    Every word adds its own coefficients, read from the text before it has seen the image: a trained
-    text encoder that images never gave reason to tell "left" from "right" makes them one vector,
-    and then neither mask nor text has a gradient to part them by.
+    Every word adds its own coefficients, read from the text before it has seen the image: a text
+    encoder that images never gave reason to tell "left" from "right" makes them one vector, and
+    then neither mask nor text has a gradient to part them by. There is no constant: how sure the
+    network is of a thing is not for its place to say.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, PLACE_TERMS, bias=False)
-        )
-        nn.init.normal_(self.mlp[2].weight, std=0.02)  # near nothing at first
+        last = nn.Linear(hidden, PLACE_TERMS, bias=False)
+        nn.init.normal_(last.weight, std=0.02)  # near nothing at first
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), last)
 
     def forward(self, words: Tensor, attention: Tensor, like: Tensor) -> Tensor:
         """[b, L, D], bool [b, L], [..., h, w] -> [b, h, w]."""
-        weights_b6 = (self.mlp(words) * attention[:, :, None]).sum(1)
-        terms_6hw = place_terms(like)
-        out: Tensor = (weights_b6 @ terms_6hw.flatten(1)).unflatten(1, terms_6hw.shape[1:])
+        weights_b5 = (self.mlp(words) * attention[:, :, None]).sum(1)
+        terms_5hw = place_terms(like)
+        out: Tensor = (weights_b5 @ terms_5hw.flatten(1)).unflatten(1, terms_5hw.shape[1:])
         return out
 
 
