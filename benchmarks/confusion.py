@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from rrsis_geo.bundle import load_bundle
+from rrsis_geo.data.candidates import Candidates
 from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.lexicon import kinds_of
 from rrsis_geo.data.referring import ValidationSamples, as_sample
@@ -47,22 +48,12 @@ def main() -> None:
         crop, written = samples.draw(index)
         sample = as_sample(crop, written)
         found = find_masks(net, [sample], bundle.tokenizer, bundle.image, dtype=dtype)[0]
-        alike = mask_of(crop, kinds_of(written.category))
+        alike = Candidates(crop, written.category).union()
         if written.kind != "absent":
             by_kind[written.kind].append(shares(found, written.mask, alike))
         count_marked(marked_on[written.category], crop, written.category, found)
     show_kinds(by_kind)
     show_categories(marked_on)
-
-
-def mask_of(crop: LabelledImage, categories: frozenset[str]) -> NDArray[np.bool_]:
-    """Pixels of all objects of some categories, bool [H, W]."""
-    mask = np.zeros(crop.image.shape[:2], bool)
-    for item in crop.instances:
-        if item.category in categories:
-            row, col, height, width = item.bbox
-            mask[row : row + height, col : col + width] |= item.mask
-    return mask
 
 
 def shares(
@@ -85,10 +76,9 @@ def count_marked(
 ) -> None:
     """Add where the marked pixels of one expression lie, each counted once at most a category."""
     counts[""] += int(found.sum())
-    own = kinds_of(category)
-    alike = mask_of(crop, own)
-    for other in {item.category for item in crop.instances} - own:
-        counts[other] += int((found & mask_of(crop, frozenset({other})) & ~alike).sum())
+    wrong = found & ~Candidates(crop, category).union()
+    for other in {item.category for item in crop.instances} - kinds_of(category):
+        counts[other] += int((wrong & Candidates(crop, other).union()).sum())
 
 
 def show_kinds(by_kind: dict[str, list[tuple[float, ...]]]) -> None:

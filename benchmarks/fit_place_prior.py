@@ -16,11 +16,10 @@ import torch
 import torch.nn.functional as F
 
 from rrsis_geo.bundle import load_bundle, save_bundle
+from rrsis_geo.data.candidates import Candidates
 from rrsis_geo.data.expressions import write_expression
 from rrsis_geo.data.instances import InstanceSource
-from rrsis_geo.data.lexicon import kinds_of
 from rrsis_geo.data.referring import ReferringInstances
-from rrsis_geo.data.sample import LabelledImage
 
 KINDS = {"category": 0.2, "colour": 0.08, "size": 0.12, "position": 0.5, "combination": 0.1}
 EXPRESSIONS = 6
@@ -75,7 +74,7 @@ def read(bundle, args) -> tuple[torch.Tensor, ...]:
             if written is not None:
                 texts.append(written.expression)
                 inside.append(cells(written.mask))
-                alike.append(cells(written.mask | mask_of(crop, kinds_of(written.category))))
+                alike.append(cells(Candidates(crop, written.category).union()))
     with torch.inference_mode():
         tokens = bundle.tokenizer.encode(texts)
         stages = [
@@ -83,16 +82,6 @@ def read(bundle, args) -> tuple[torch.Tensor, ...]:
             for ids, attention in zip(tokens.ids.split(64), tokens.attention.split(64), strict=True)
         ]
     return torch.cat(stages).clone(), tokens.attention, torch.stack(inside), torch.stack(alike)
-
-
-def mask_of(crop: LabelledImage, categories: frozenset[str]) -> np.ndarray:
-    """Pixels of all objects of some categories, bool [H, W]."""
-    mask = np.zeros(crop.image.shape[:2], bool)
-    for item in crop.instances:
-        if item.category in categories:
-            row, col, height, width = item.bbox
-            mask[row : row + height, col : col + width] |= item.mask
-    return mask
 
 
 def cells(mask: np.ndarray) -> torch.Tensor:
