@@ -250,8 +250,7 @@ def _told(
         attempts = [(kind, category), (kind, "")]
     for kind, name in [*attempts, ("category", "")]:
         if written := write_expression(scene, rng, kind, category=name or None):
-            sample = as_sample(scene, written)
-            return sample if scene.id else replace(sample, id=f"painted: {written.expression}")
+            return replace(as_sample(scene, written), id=f"{scene.id}: {written.expression}")
     return None
 
 
