@@ -243,11 +243,12 @@ def _told(
     What cannot be said is replaced: where the focus is one category by another kind of expression
     about it, else by another category.
     """
-    category = _draw(focus, rng)
-    attempts = [(kind, category) for kind in (_shuffled(kinds, rng) if len(focus) == 1 else ())]
-    if not attempts:
+    if len(focus) == 1:
+        (category,) = focus
+        attempts = [(kind, category) for kind in _shuffled(kinds, rng)]
+    else:
         kind = _draw(kinds, rng)
-        attempts = [(kind, category), (kind, "")]
+        attempts = [(kind, _draw(focus, rng)), (kind, "")]
     for kind, name in [*attempts, ("category", "")]:
         if written := write_expression(scene, rng, kind, category=name or None):
             return replace(as_sample(scene, written), id=f"{scene.id}: {written.expression}")
