@@ -89,7 +89,11 @@ def show_kinds(by_kind: dict[str, list[tuple[float, ...]]]) -> None:
     print("|---|---|---|---|---|---|---|")
     for kind in sorted(by_kind):
         means = np.nanmean(np.array(by_kind[kind]), 0)
-        print(f"| {kind} | {len(by_kind[kind])} | " + " | ".join(f"{m:.2f}" for m in means) + " |")
+        print(
+            f"| {kind} | {len(by_kind[kind])} | "
+            + " | ".join("" if np.isnan(m) else f"{m:.2f}" for m in means)
+            + " |"
+        )
 
 
 def show_categories(marked_on: dict[str, dict[str, int]]) -> None:
