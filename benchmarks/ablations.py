@@ -1,12 +1,14 @@
-"""What BTDNet's parts are worth: trained without each at equal budget, scored on the same data.
+"""What parts are worth: trained without each at equal budget, scored on the same held-back data.
 
     python benchmarks/ablations.py runs/ablations --instances ../shared/data/instances_val.json
 
-Every row starts from the pre-trained encoders of ``--config`` (or those of the bundle that
-``--encoders`` names, which helps short runs; all else is fresh), sees the same samples in the same
-order for ``--steps`` steps, and is scored with the same held-back samples as ``validation.py``. A
-row that is done is kept; a run that was cut short goes on from its last checkpoint. The average
-over the steps that is scored must not reach back to the start: see ``ema_decay``.
+The parts are those of the network, or with ``--of data`` those of the data engine. Every row starts
+from the pre-trained encoders of ``--config`` (or those of the bundle that ``--encoders`` names,
+which helps short runs; all else is fresh; or from the whole of the bundle that ``--start`` names),
+trains for ``--steps`` steps, those of the network on the same samples in the same order, and is
+scored with the same held-back samples as ``validation.py``. A row that is done is kept; a run that
+was cut short goes on from its last checkpoint. The average over the steps that is scored must not
+reach back to the start: see ``ema_decay``.
 """
 
 import argparse
@@ -24,7 +26,8 @@ from rrsis_geo.pipeline.train_config import load_run
 from rrsis_geo.predictor import choose_device, choose_dtype
 from rrsis_geo.training.loop import score_net
 
-ROWS: dict[str, tuple[str, ...]] = {
+ROWS: dict[str, dict[str, tuple[str, ...]]] = {}
+ROWS["network"] = {
     "whole": (),
     "no background stream": ("net.background_weight=0.0",),
     "no prior of the masked text": ("net.background_prior=false",),
@@ -33,28 +36,41 @@ ROWS: dict[str, tuple[str, ...]] = {
     "no reconstruction": ("net.reconstruction_weight=0.0",),
     "no presence": ("net.presence=false",),
 }
+ROWS["data"] = {
+    "as configured": (),
+    "no painted scenes": ("data.painted_share=0.0",),
+    "no shared real crops": ("data.instance_contrast=0.0",),
+    "vehicles pasted on real roads": ("data.pasted_share=0.25",),
+    "expressions as they fall": ("data.expressions_per_scene=1",),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, help="folder for the runs and their scores")
     parser.add_argument("--config", type=Path, default=Path("configs/btdnet_lite.toml"))
-    parser.add_argument("--encoders", help="bundle whose trunk and text encoder every row gets")
+    parser.add_argument("--of", choices=list(ROWS), default="network", help="whose parts")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--encoders", help="bundle whose trunk and text encoder every row gets")
+    start.add_argument("--start", help="bundle that every row goes on from")
     parser.add_argument("--instances", type=Path, help="COCO file; without it only painted scenes")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--real", type=int, default=400, help="samples of real images to score")
     parser.add_argument("--painted", type=int, default=200, help="samples of painted scenes")
     parser.add_argument("--size", type=int, default=256, help="side of samples, pixels")
-    parser.add_argument("--only", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="of the rows, these")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="for every row")
     args = parser.parse_args()
     sets = validation_sets(args.instances, args.real, args.painted, args.size)
     results = {}
-    for name in args.only:
+    rows = ROWS[args.of]
+    for name in args.only or rows:
         folder = args.runs / name.replace(" ", "_")
         scores = folder / "scores.json"
         if not scores.exists():
-            changes = [*args.set, *ROWS[name], f"data.size_px={args.size}"]
+            changes = [*args.set, *rows[name], f"data.size_px={args.size}"]
+            if args.start:
+                changes.append(f'init.bundle="{args.start}"')
             train(folder, args.config, args.steps, changes, args.encoders)
             scores.write_text(json.dumps(score(folder / "model", sets), indent=2) + "\n")
         results[name] = json.loads(scores.read_text())

@@ -21,15 +21,21 @@ from rrsis_geo.nets.base import ReferringNet, SegOutput, gate_logits
 from rrsis_geo.nets.bert import Bert, TextConfig
 from rrsis_geo.nets.deform import DeformableAttention
 from rrsis_geo.nets.layers import (
-    PLACE_TERMS,
     Attention,
     ChannelNorm,
     FeedForward,
     groups_of,
-    place_terms,
     sine_positions,
 )
 from rrsis_geo.nets.losses import binary_cross_entropy, dice
+from rrsis_geo.nets.priors import (
+    PLACE_TERMS,
+    SIZE_TERMS,
+    WordWeights,
+    place_terms,
+    size_terms,
+    weighted,
+)
 from rrsis_geo.nets.trunk import Trunk
 from rrsis_geo.text.batch import TextBatch
 
@@ -81,6 +87,8 @@ class BTDNetConfig:
     """Channels of a mask feature of stride 2; 0 keeps the paper's stride 4."""
     place_prior: bool = False
     """Let words pull the mask to a place: a short way from "left" to the pixels on the left."""
+    size_prior: bool = False
+    """Let words choose among the objects of the mask by size: "the largest" compares them."""
     presence: bool = False
     """Judge whether the target is in the image at all, and gate the logits by it."""
 
@@ -123,6 +131,7 @@ PRESETS = {
         smoothing="depthwise",
         fine_width=48,
         place_prior=True,
+        size_prior=True,
         presence=True,
         dice_weight=1.0,
     ),
@@ -137,12 +146,16 @@ class BTDNetWords(NamedTuple):
         attention: bool [b, L].
         masked: T_m, encoding of the expression without its subject [b, L, D], or None.
         background: P_bg, background tokens [b or 1, K, D], or None.
+        place: what the words ask of each map of place [b, T], or None.
+        size: what the words ask of each map of size [b, T], or None.
     """
 
     stages: tuple[Tensor, ...]
     attention: Tensor
     masked: Tensor | None
     background: Tensor | None
+    place: Tensor | None
+    size: Tensor | None
 
 
 class BTDNetPixels(NamedTuple):
@@ -212,7 +225,9 @@ class BTDNet(ReferringNet):
             masked = self.text.encode(ids.masked_fill(subject, 0), attention)
         if config.background:
             background = self.background(masked, attention)
-        return BTDNetWords(tuple(stages), attention, masked, background)
+        place = self.decoder.place_prior(stages[0], attention) if config.place_prior else None
+        size = self.decoder.size_prior(stages[0], attention) if config.size_prior else None
+        return BTDNetWords(tuple(stages), attention, masked, background, place, size)
 
     def encode_image(self, image: Tensor) -> BTDNetPixels:
         """Trunk stages up to the first correlation with the text.
@@ -249,7 +264,7 @@ class BTDNet(ReferringNet):
             maps.append(self.stage_norms[index](pixels))
         streams, fg_BE, bg_BE = self.decoder(image, maps, text, words)
         aux = {}
-        logits = streams[:, 0] if bg_BE is None else (streams[:, 0] - streams[:, 1]) / 2
+        logits = _log_odds(streams)
         presence = None
         if self.config.presence:
             presence = self.presence(logits.detach(), fg_BE, bg_BE)
@@ -275,14 +290,12 @@ class BTDNet(ReferringNet):
         """
         config, streams = self.config, _resized(output.aux["streams"], target.shape[-2:])
         parts = {"foreground": binary_cross_entropy(streams[:, 0], target)}
-        logits = streams[:, 0]
         if config.background:
             parts["background"] = config.background_weight * binary_cross_entropy(
                 streams[:, 1], ~target
             )
-            logits = (streams[:, 0] - streams[:, 1]) / 2
         if config.dice_weight > 0:
-            parts["dice"] = config.dice_weight * dice(logits, target)
+            parts["dice"] = config.dice_weight * dice(_log_odds(streams), target)
         if config.reconstruction_weight > 0:
             parts["reconstruction"] = config.reconstruction_weight * output.aux["reconstruction"]
         if output.presence is not None:
@@ -508,7 +521,9 @@ class TwinStreamDecoder(nn.Module):
             nn.Linear(E, E), nn.ReLU(), nn.Linear(E, E), nn.ReLU(), nn.Linear(E, out)
         )
         if config.place_prior:
-            self.place_prior = PlacePrior(config.text.width, E)
+            self.place_prior = WordWeights(config.text.width, E, PLACE_TERMS)
+        if config.size_prior:
+            self.size_prior = WordWeights(config.text.width, E, SIZE_TERMS)
 
     def forward(
         self, image: Tensor, maps: list[Tensor], text: Tensor, words: BTDNetWords
@@ -537,10 +552,7 @@ class TwinStreamDecoder(nn.Module):
         stacked = fg_BE[:, None] if bg_BE is None else torch.stack([fg_BE, bg_BE], 1)
         weights = self.prototype(stacked)
         streams = (weights @ feature.flatten(2)).unflatten(2, feature.shape[-2:])  # eq. (9)
-        if self.config.place_prior:
-            prior = self.place_prior(words.stages[0], words.attention, feature)[:, None]
-            streams = streams + (prior if bg_BE is None else torch.cat([prior, -prior], 1))
-        return streams, fg_BE, bg_BE
+        return _heeding(words, streams), fg_BE, bg_BE
 
     def _integrate(
         self, maps: list[Tensor], tokens: Tensor, valid: Tensor
@@ -647,29 +659,6 @@ class FineFeature(nn.Module):
         return out
 
 
-class PlacePrior(nn.Module):
-    """Log-odds by place that the words ask for, a quadratic polynomial of x and y. Ours.
-
-    Every word adds its own coefficients, read from the text before it has seen the image: a text
-    encoder that images never gave reason to tell "left" from "right" makes them one vector, and
-    then neither mask nor text has a gradient to part them by. There is no constant: how sure the
-    network is of a thing is not for its place to say.
-    """
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        last = nn.Linear(hidden, PLACE_TERMS, bias=False)
-        nn.init.normal_(last.weight, std=0.02)  # near nothing at first
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), last)
-
-    def forward(self, words: Tensor, attention: Tensor, like: Tensor) -> Tensor:
-        """[b, L, D], bool [b, L], [..., h, w] -> [b, h, w]."""
-        weights_b5 = (self.mlp(words) * attention[:, :, None]).sum(1)
-        terms_5hw = place_terms(like)
-        out: Tensor = (weights_b5 @ terms_5hw.flatten(1)).unflatten(1, terms_5hw.shape[1:])
-        return out
-
-
 def _smoothing(width: int, out: int, kind: Literal["full", "depthwise"]) -> nn.Sequential:
     if kind == "full":
         convs: list[nn.Module] = [nn.Conv2d(width, out, 3, padding=1)]
@@ -726,6 +715,28 @@ class Reconstruction(nn.Module):
         # the target's gradient is stopped, or both would agree on a constant
         likeness_BL = F.cosine_similarity(guess.float(), words.detach().float(), dim=-1)
         return 1 - (likeness_BL * attention).sum() / attention.sum()
+
+
+def _log_odds(streams: Tensor) -> Tensor:
+    """Foreground against background, [B, 2 or 1, h, w] -> [B, h, w]."""
+    return streams[:, 0] if streams.shape[1] == 1 else (streams[:, 0] - streams[:, 1]) / 2
+
+
+def _heeding(words: BTDNetWords, streams: Tensor) -> Tensor:
+    """Pull the streams to where the words point, then to the objects whose size they name."""
+    if words.place is not None:
+        streams = _pulled(streams, weighted(words.place, place_terms(streams)))
+    if words.size is not None:
+        coarse = F.avg_pool2d(_log_odds(streams), 2)  # to compare objects needs no outlines
+        terms = F.interpolate(size_terms(coarse), streams.shape[-2:])
+        streams = _pulled(streams, weighted(words.size, terms))
+    return streams
+
+
+def _pulled(streams: Tensor, by: Tensor) -> Tensor:
+    """Add log-odds [B, h, w] to the foreground, and take them from the background."""
+    by = by[:, None].to(streams.dtype)
+    return streams + (by if streams.shape[1] == 1 else torch.cat([by, -by], 1))
 
 
 def _resized(maps: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:

@@ -73,22 +73,6 @@ def sine_positions(sizes: Sequence[tuple[int, int]], width: int, device: torch.d
     return torch.cat(parts)[None]
 
 
-PLACE_TERMS = 5
-"""Maps of :func:`place_terms`."""
-
-
-def place_terms(like: Tensor) -> Tensor:
-    """x, y, x^2, y^2 and x y at the pixels of [..., H, W] -> [5, H, W], of the same dtype.
-
-    x grows to the right and y down, both from -1 to 1 between the outermost edges.
-    """
-    H, W = like.shape[-2:]
-    rows = (torch.arange(H, device=like.device) + 0.5) / H * 2 - 1
-    cols = (torch.arange(W, device=like.device) + 0.5) / W * 2 - 1
-    y, x = torch.meshgrid(rows, cols, indexing="ij")
-    return torch.stack([x, y, x * x, y * y, x * y]).to(like.dtype)
-
-
 def groups_of(channels: int) -> int:
     """Groups for a group normalisation: 32 where they divide the channels, else fewer."""
     return math.gcd(channels, 32)

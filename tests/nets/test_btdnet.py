@@ -16,9 +16,9 @@ from rrsis_geo.nets.btdnet import (
     BTDNet,
     BTDNetConfig,
     SpatialCorrelation,
+    _heeding,
     _pool_tokens,
 )
-from rrsis_geo.nets.layers import place_terms
 
 
 def millions(module: torch.nn.Module) -> float:
@@ -243,34 +243,31 @@ def test_mask_is_where_the_foreground_stream_wins(image, make_tokens):
 
 
 def test_words_pull_the_mask_to_a_place(image, make_tokens):
-    net = make_net("btdnet", LITE, presence=False)
-    prior = net.decoder.place_prior
-    words, valid = torch.randn(2, 5, 48), torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
-    maps = prior(words, valid, torch.zeros(1, 4, 4))
-    assert maps.shape == (2, 4, 4)
-    alone = sum(prior(words[1:, i : i + 1], valid[1:, :1], torch.zeros(4, 4)) for i in range(3))
-    torch.testing.assert_close(maps[1:], alone)  # each word adds its own, padding adds nothing
-    tokens = make_tokens([8, 5])
-    before = net(image, tokens).logits
-    with torch.no_grad():
-        net.decoder.place_prior = Rightwards()
-        moved = net(image, tokens).logits
-        net.decoder.place_prior = Nowhere()
-        still = net(image, tokens).logits
-    assert not torch.equal(before, still)
-    pull = (moved - still).mean((0, 1))
+    net = make_net("btdnet", LITE, presence=False, size_prior=False)
+    words = net.encode_text(make_tokens([8, 5]))
+    still, right = (torch.tensor([[x, 0.0, 0.0, 0.0, 0.0]] * 2) for x in (0.0, 1.0))
+    moved = net.segment(image, words._replace(place=right)).logits
+    pull = (moved - net.segment(image, words._replace(place=still)).logits).mean((0, 1))
     assert (pull.diff() > 0).sum() > 0.9 * len(pull)  # to the right, on both streams' difference
     torch.testing.assert_close(pull[[0, -1]], torch.tensor([-1.0, 1.0]), atol=0.05, rtol=0)
 
 
-class Rightwards(torch.nn.Module):
-    def forward(self, words, attention, like):
-        return place_terms(like)[:1]
-
-
-class Nowhere(torch.nn.Module):
-    def forward(self, words, attention, like):
-        return 0 * place_terms(like)[:1]
+def test_words_choose_among_objects_by_size(make_tokens):
+    net = make_net("btdnet", LITE)
+    words = net.encode_text(make_tokens([5]))
+    mask = torch.full((1, 24, 24), -1.0)
+    mask[:, 2:8, 2:8] = 1
+    mask[:, 12:22, 12:22] = 1
+    streams = torch.stack([mask, -mask], 1)
+    asked = words._replace(place=None, size=torch.tensor([[5.0, 0.0, 0.0]]))  # the largest
+    foreground, background = _heeding(asked, streams)[0]
+    torch.testing.assert_close(background, -foreground)
+    torch.testing.assert_close(foreground[11:23, 11:23], mask[0, 11:23, 11:23])  # as it was
+    assert foreground[2:8, 2:8].max() < -3
+    assert torch.equal(foreground > 0, (mask[0] > 0) & (torch.arange(24) >= 12))
+    # on one side only: places are heeded first, and one object has none to be compared with
+    left = asked._replace(place=torch.tensor([[-9.0, 0.0, 0.0, 0.0, 0.0]]))
+    assert torch.equal(_heeding(left, streams)[0, 0, 2:8, 2:8] > 0, torch.ones(6, 6) > 0)
 
 
 def test_gate_is_the_product_of_probabilities():

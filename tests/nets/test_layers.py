@@ -1,10 +1,9 @@
 """Shared parts against the library parts they stand for."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from rrsis_geo.nets.layers import Attention, ChannelNorm, place_terms, sine_positions
+from rrsis_geo.nets.layers import Attention, ChannelNorm, sine_positions
 
 
 def test_attention_is_torchs():
@@ -31,16 +30,3 @@ def test_positions_agree_between_levels():
     fine, coarse = positions[0, :16].view(4, 4, 16), positions[0, 16:].view(2, 2, 16)
     nearest = (fine.flatten(0, 1) - coarse[0, 0]).norm(dim=1).argsort()[:4]
     assert sorted(nearest.tolist()) == [0, 1, 4, 5]
-
-
-def test_terms_of_place_grow_to_the_right_and_down_between_the_edges():
-    terms = place_terms(torch.zeros(3, 7, 2, 4))
-    x, y, xx, yy, xy = terms
-    assert terms.shape == (5, 2, 4)
-    torch.testing.assert_close(x[0], torch.tensor([-0.75, -0.25, 0.25, 0.75]))
-    torch.testing.assert_close(y[:, 0], torch.tensor([-0.5, 0.5]))
-    torch.testing.assert_close(xx, x**2)
-    torch.testing.assert_close(yy, y**2)
-    torch.testing.assert_close(xy, x * y)
-    fine = place_terms(torch.zeros(1, 1, 4, 8))
-    torch.testing.assert_close(F.avg_pool2d(fine[None, :2], 2)[0], terms[:2])  # scales agree

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from rasterio.features import shapes
+
+from rrsis_geo.nets.priors import WordWeights, connected_parts, place_terms, size_terms, weighted
+
+MASKS = arrays(bool, st.tuples(st.just(2), st.integers(1, 12), st.integers(1, 12)))
+
+
+def test_terms_of_place_grow_to_the_right_and_down_between_the_edges():
+    terms = place_terms(torch.zeros(3, 7, 2, 4))
+    x, y, xx, yy, xy = terms
+    assert terms.shape == (5, 2, 4)
+    torch.testing.assert_close(x[0], torch.tensor([-0.75, -0.25, 0.25, 0.75]))
+    torch.testing.assert_close(y[:, 0], torch.tensor([-0.5, 0.5]))
+    torch.testing.assert_close(xx, x**2)
+    torch.testing.assert_close(yy, y**2)
+    torch.testing.assert_close(xy, x * y)
+    fine = place_terms(torch.zeros(1, 1, 4, 8))
+    torch.testing.assert_close(F.avg_pool2d(fine[None, :2], 2)[0], terms[:2])  # scales agree
+
+
+def test_every_word_adds_its_weights_and_padding_none():
+    torch.manual_seed(0)
+    weights = WordWeights(48, 16, 3)
+    words, valid = torch.randn(2, 5, 48), torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    asked = weights(words, valid)
+    assert asked.shape == (2, 3)
+    alone = sum(weights(words[1:, i : i + 1], valid[1:, :1]) for i in range(3))
+    torch.testing.assert_close(asked[1:], alone)
+
+
+def test_weighted_maps_may_be_common_to_the_batch():
+    weights, common = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.rand(2, 4, 5)
+    summed = weighted(weights, common)
+    torch.testing.assert_close(summed[0], common[0] + 2 * common[1])
+    torch.testing.assert_close(summed[1], 3 * common[1])
+    torch.testing.assert_close(weighted(weights, common.expand(2, 2, 4, 5)), summed)
+
+
+@given(MASKS)
+def test_parts_are_those_of_a_raster_library(masks):
+    labels = connected_parts(torch.from_numpy(masks)).numpy()
+    assert np.array_equal(labels > 0, masks)
+    for mask, found in zip(masks, labels, strict=True):
+        parts = list(shapes(found.astype(np.int32), mask=mask))  # joins equal, touching pixels
+        expected = list(shapes(mask.astype(np.uint8), mask=mask))
+        assert len(parts) == len(expected) == len(np.unique(found[mask]))
+
+
+def test_a_long_winding_part_is_one():
+    mask = torch.zeros(1, 41, 41, dtype=torch.bool)
+    mask[:, ::2] = True
+    mask[:, 1::4, -1] = True
+    mask[:, 3::4, 0] = True
+    assert len(connected_parts(mask).unique()) == 2
+
+
+def test_objects_are_compared_by_size():
+    logits = torch.full((1, 16, 16), -1.0)
+    logits[:, 1:5, 1:5] = 2  # 16
+    logits[:, 8:12, 1:3] = 1  # 8
+    logits[:, 8:12, 8:16] = 3  # 32
+    largest, smallest, average = size_terms(logits)[0]
+    log2 = float(np.log(2))
+    at = ((2, 2), (9, 1), (10, 12))
+    assert [round(float(largest[p]) / log2) for p in at] == [-1, -2, 0]
+    assert [round(float(smallest[p]) / log2) for p in at] == [1, 0, 2]
+    roots = np.sqrt([16, 8, 32])
+    mean = (roots * np.log([16, 8, 32])).sum() / roots.sum()
+    assert float(average[2, 2]) == pytest.approx(np.log(16) - mean)
+    assert largest[2, 5] == largest[2, 2]  # the ring about it
+    assert largest[2, 6] == 0
+
+
+def test_specks_are_not_the_smallest():
+    logits = torch.full((1, 32, 32), -1.0)
+    logits[:, 2:8, 2:8] = 1  # 36
+    logits[:, 2:12, 12:22] = 1  # 100
+    before = size_terms(logits)[0, 1]
+    logits[:, 30, 30] = 1
+    after = size_terms(logits)[0, 1]
+    torch.testing.assert_close(after, before)  # the speck itself is at nought
+
+
+@given(MASKS)
+def test_one_object_alone_or_none_says_nothing(masks):
+    mask = torch.from_numpy(masks)
+    labels = connected_parts(mask)
+    one = labels == labels.flatten(1).amax(1)[:, None, None]
+    assert size_terms(torch.where(one & mask, 1.0, -1.0)).abs().max() < 1e-5
+    assert size_terms(-torch.ones(2, 4, 4)).abs().max() == 0
+
+
+def test_samples_of_a_batch_do_not_meet():
+    torch.manual_seed(0)
+    logits = torch.randn(3, 12, 12)
+    together = size_terms(logits)
+    for i in range(3):
+        torch.testing.assert_close(size_terms(logits[i : i + 1])[0], together[i])
