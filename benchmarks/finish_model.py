@@ -1,0 +1,50 @@
+"""The last step of the shipped model: runs averaged, presence shifted, weights stored small.
+
+    python benchmarks/finish_model.py OUT runs/a/model runs/b/model --presence -0.5
+
+Runs that went on from the same bundle with other samples end near each other, so that their
+weights can be averaged; each ran on a core of its own. The shift of the presence output is chosen
+with `presence.py`. OUT says of itself what the first bundle does.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from rrsis_geo.bundle import load_bundle, save_bundle
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("bundles", nargs="+", help="of equal networks")
+    parser.add_argument("--presence", type=float, default=0.0, help="log-odds to add")
+    parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], default="int8")
+    parser.add_argument("--seconds-per-window", type=float, help="on two cores, for estimates")
+    args = parser.parse_args()
+    bundle, *others = map(load_bundle, args.bundles)
+    states = [each.net.state_dict() for each in (bundle, *others)]
+    bundle.net.load_state_dict(
+        {
+            name: torch.stack([state[name].double() for state in states]).mean(0)
+            for name in states[0]
+        }
+    )
+    with torch.no_grad():
+        bundle.net.presence.mlp[-1].bias += args.presence
+    about = dict(bundle.about)
+    if args.seconds_per_window is not None:
+        about["seconds_per_window"] = args.seconds_per_window
+    save_bundle(
+        args.out,
+        bundle.net.eval(),
+        bundle.tokenizer,
+        bundle.image,
+        about,
+        precision=args.precision,
+    )
+
+
+if __name__ == "__main__":
+    main()
