@@ -16,15 +16,12 @@ import json
 from pathlib import Path
 
 import torch
-from validation import validation_sets
+from validation import scored, validation_sets
 
 from rrsis_geo.bundle import load_bundle, save_bundle
-from rrsis_geo.data.sample import Sample
 from rrsis_geo.nets import build_net
 from rrsis_geo.pipeline.train import train_model
 from rrsis_geo.pipeline.train_config import load_run
-from rrsis_geo.predictor import choose_device, choose_dtype
-from rrsis_geo.training.loop import score_net
 
 ROWS: dict[str, dict[str, tuple[str, ...]]] = {}
 ROWS["network"] = {
@@ -72,7 +69,8 @@ def main() -> None:
             if args.start:
                 changes.append(f'init.bundle="{args.start}"')
             train(folder, args.config, args.steps, changes, args.encoders)
-            scores.write_text(json.dumps(score(folder / "model", sets), indent=2) + "\n")
+            found = {of: each.to_dict() for of, each in scored(str(folder / "model"), sets)}
+            scores.write_text(json.dumps(found, indent=2) + "\n")
         results[name] = json.loads(scores.read_text())
     for name in sets:
         show(name, {row: scores[name] for row, scores in results.items()})
@@ -100,18 +98,6 @@ def save_start(folder: Path, encoders: str, settings: dict[str, object]) -> None
             state[name] = tensor
     net.load_state_dict(state)
     save_bundle(folder, net, bundle.tokenizer, bundle.image, {}, precision="fp16")
-
-
-def score(model: Path, sets: dict[str, list[Sample]]) -> dict[str, dict[str, object]]:
-    """Scores of a bundle on each set."""
-    bundle = load_bundle(str(model))
-    device = choose_device("auto")
-    net = bundle.net.eval().to(device).to(memory_format=torch.channels_last)
-    dtype = choose_dtype("auto", device)
-    return {
-        name: score_net(net, samples, bundle.tokenizer, bundle.image, dtype=dtype).to_dict()
-        for name, samples in sets.items()
-    }
 
 
 def show(title: str, rows: dict[str, dict[str, object]]) -> None:

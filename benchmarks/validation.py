@@ -9,6 +9,7 @@ that are wrongly target where it is absent.
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,26 +36,35 @@ def main() -> None:
     parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto")
     parser.add_argument("--json", type=Path, help="also write the scores here")
     args = parser.parse_args()
-    bundle = load_bundle(args.model)
-    device = choose_device("auto")
-    dtype = choose_dtype(args.dtype, device)
-    net = bundle.net.eval().to(device).to(memory_format=torch.channels_last)
     results = {}
-    for name, samples in validation_sets(
-        args.instances, args.real, args.painted, args.size
-    ).items():
-        scores = score_net(net, samples, bundle.tokenizer, bundle.image, dtype=dtype, batch_size=4)
+    sets = validation_sets(args.instances, args.real, args.painted, args.size)
+    for name, scores in scored(args.model, sets, args.dtype):
         results[name] = scores.to_dict()
         show(name, scores)
     if args.json:
         args.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
+def scored(
+    model: str, sets: Mapping[str, Sequence[Sample]], dtype: str = "auto"
+) -> Iterator[tuple[str, Scores]]:
+    """The scores of a bundle on each set, set by set."""
+    bundle = load_bundle(model)
+    device = choose_device("auto")
+    kind = choose_dtype(dtype, device)
+    net = bundle.net.eval().to(device).to(memory_format=torch.channels_last)
+    for name, samples in sets.items():
+        yield (
+            name,
+            score_net(net, samples, bundle.tokenizer, bundle.image, dtype=kind, batch_size=4),
+        )
+
+
 def validation_sets(
     instances: Path | None, real: int, painted: int, size_px: int
-) -> dict[str, list[Sample]]:
+) -> dict[str, Sequence[Sample]]:
     """So many held-back real samples (where there are instances) and painted ones."""
-    sets = {}
+    sets: dict[str, Sequence[Sample]] = {}
     if instances is not None:
         sets["real"] = validation_samples(InstanceSource(instances), real, DRAWN_SEED, size_px)
     sets["painted"] = [
