@@ -7,7 +7,8 @@ target's pixels that is marked; the share of like objects' pixels that is marked
 not meant, which tells whether words of place, size and colour are heeded; the mIoU of marking all
 like objects exactly, which needs no such words; and the share of marked pixels that lie outside all
 of them. Second table, for each category: on what else marked pixels lie, as shares of all that is
-marked for it.
+marked for it. ``--pictures FOLDER`` also draws, for each kind, some of the lesser half of the
+answers, from the worst on.
 """
 
 import argparse
@@ -27,6 +28,10 @@ from rrsis_geo.data.sample import LabelledImage
 from rrsis_geo.pipeline.scoring_data import DRAWN_SEED
 from rrsis_geo.predictor import DTYPES, choose_device, choose_dtype
 from rrsis_geo.training.loop import find_masks
+from rrsis_geo.training.pictures import draw_sheet
+
+PICTURES = 7
+"""Answers on a sheet."""
 
 
 def main() -> None:
@@ -35,6 +40,7 @@ def main() -> None:
     parser.add_argument("--instances", type=Path, required=True, help="COCO file")
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--size", type=int, default=512, help="side of the samples, pixels")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="get a PNG for each kind")
     parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto")
     args = parser.parse_args()
     bundle = load_bundle(args.model)
@@ -44,6 +50,7 @@ def main() -> None:
     samples = ValidationSamples(InstanceSource(args.instances), DRAWN_SEED, args.size)
     by_kind = defaultdict(list)
     marked_on = defaultdict(lambda: defaultdict(int))
+    answers = defaultdict(list)
     for index in range(args.samples):
         crop, written = samples.draw(index)
         sample = as_sample(crop, written)
@@ -52,6 +59,10 @@ def main() -> None:
         if written.kind != "absent":
             by_kind[written.kind].append(shares(found, written.mask, alike))
         count_marked(marked_on[written.category], crop, written.category, found)
+        wrong = (found ^ written.mask).sum() / max((found | written.mask).sum(), 1)
+        answers[written.kind].append((wrong, index, np.packbits(found)))
+    if args.pictures:
+        draw_worse(args.pictures, samples, answers)
     show_kinds(by_kind)
     show_categories(marked_on)
 
@@ -79,6 +90,26 @@ def count_marked(
     wrong = found & ~Candidates(crop, category).union()
     for other in {item.category for item in crop.instances} - kinds_of(category):
         counts[other] += int((wrong & Candidates(crop, other).union()).sum())
+
+
+def draw_worse(
+    folder: Path,
+    samples: ValidationSamples,
+    answers: dict[str, list[tuple[float, int, NDArray[np.uint8]]]],
+) -> None:
+    """Draw a sheet for each kind: answers spread evenly over the worse half, the worst first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, rows in answers.items():
+        rows = sorted(rows, key=lambda row: -row[0])[: -(-len(rows) // 2)]
+        shown = [
+            rows[i] for i in np.linspace(0, len(rows) - 1, min(PICTURES, len(rows)), dtype=int)
+        ]
+        drawn = [as_sample(*samples.draw(index)) for _, index, _ in shown]
+        masks = [
+            np.unpackbits(bits, count=sample.mask.size).reshape(sample.mask.shape).astype(bool)
+            for (_, _, bits), sample in zip(shown, drawn, strict=True)
+        ]
+        draw_sheet(drawn, masks).save(folder / f"{kind}.png")
 
 
 def show_kinds(by_kind: dict[str, list[tuple[float, ...]]]) -> None:
