@@ -4,7 +4,8 @@
 
 Runs that went on from the same bundle with other samples end near each other, so that their
 weights can be averaged; each ran on a core of its own. The shift of the presence output is chosen
-with `presence.py`. OUT says of itself what the first bundle does.
+with `presence.py`. OUT says of itself what the first bundle does, but for
+its scores.
 """
 
 import argparse
@@ -33,7 +34,7 @@ def main() -> None:
     )
     with torch.no_grad():
         bundle.net.presence.mlp[-1].bias += args.presence
-    about = dict(bundle.about)
+    about = {key: value for key, value in bundle.about.items() if key != "val_scores"}
     if args.seconds_per_window is not None:
         about["seconds_per_window"] = args.seconds_per_window
     save_bundle(
