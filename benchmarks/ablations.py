@@ -23,8 +23,7 @@ from rrsis_geo.nets import build_net
 from rrsis_geo.pipeline.train import train_model
 from rrsis_geo.pipeline.train_config import load_run
 
-ROWS: dict[str, dict[str, tuple[str, ...]]] = {}
-ROWS["network"] = {
+NETWORK: dict[str, tuple[str, ...]] = {
     "whole": (),
     "no background stream": ("net.background_weight=0.0",),
     "no prior of the masked text": ("net.background_prior=false",),
@@ -33,13 +32,14 @@ ROWS["network"] = {
     "no reconstruction": ("net.reconstruction_weight=0.0",),
     "no presence": ("net.presence=false",),
 }
-ROWS["data"] = {
+DATA: dict[str, tuple[str, ...]] = {
     "as configured": (),
     "no painted scenes": ("data.painted_share=0.0",),
     "no shared real crops": ("data.instance_contrast=0.0",),
     "vehicles pasted on real roads": ("data.pasted_share=0.25",),
     "expressions as they fall": ("data.expressions_per_scene=1",),
 }
+ROWS = {"network": NETWORK, "data": DATA}
 
 
 def main() -> None:
@@ -58,9 +58,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="ROW", help="of the rows, these")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="for every row")
     args = parser.parse_args()
+    rows = ROWS[args.of]
+    if unknown := set(args.only or ()) - rows.keys():
+        parser.error(f"--only {sorted(unknown)}: choose from {', '.join(rows)}")
     sets = validation_sets(args.instances, args.real, args.painted, args.size)
     results = {}
-    rows = ROWS[args.of]
     for name in args.only or rows:
         folder = args.runs / name.replace(" ", "_")
         scores = folder / "scores.json"

@@ -59,8 +59,9 @@ def main() -> None:
         if written.kind != "absent":
             by_kind[written.kind].append(shares(found, written.mask, alike))
         count_marked(marked_on[written.category], crop, written.category, found)
-        wrong = (found ^ written.mask).sum() / max((found | written.mask).sum(), 1)
-        answers[written.kind].append((wrong, index, np.packbits(found)))
+        if args.pictures:
+            wrong = (found ^ written.mask).sum() / max((found | written.mask).sum(), 1)
+            answers[written.kind].append((wrong, index, np.packbits(found)))
     if args.pictures:
         draw_worse(args.pictures, samples, answers)
     show_kinds(by_kind)

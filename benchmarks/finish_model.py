@@ -3,9 +3,8 @@
     python benchmarks/finish_model.py OUT runs/a/model runs/b/model --presence -0.5
 
 Runs that went on from the same bundle with other samples end near each other, so that their
-weights can be averaged; each ran on a core of its own. The shift of the presence output is chosen
-with `presence.py`. OUT says of itself what the first bundle does, but for
-its scores.
+weights can be averaged. `presence.py` shows what a shift of the presence output trades. OUT says of
+itself what the first bundle does, but for its scores.
 """
 
 import argparse

@@ -247,7 +247,9 @@ def test_words_pull_the_mask_to_a_place(image, make_tokens):
     words = net.encode_text(make_tokens([8, 5]))
     still, right = (torch.tensor([[x, 0.0, 0.0, 0.0, 0.0]] * 2) for x in (0.0, 1.0))
     moved = net.segment(image, words._replace(place=right)).logits
-    pull = (moved - net.segment(image, words._replace(place=still)).logits).mean((0, 1))
+    unmoved = net.segment(image, words._replace(place=still)).logits
+    assert not torch.equal(net.segment(image, words).logits, unmoved)  # its own words pull too
+    pull = (moved - unmoved).mean((0, 1))
     assert (pull.diff() > 0).sum() > 0.9 * len(pull)  # to the right, on both streams' difference
     torch.testing.assert_close(pull[[0, -1]], torch.tensor([-1.0, 1.0]), atol=0.05, rtol=0)
 

@@ -38,6 +38,7 @@ def test_every_word_adds_its_weights_and_padding_none():
 def test_weighted_maps_may_be_common_to_the_batch():
     weights, common = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.rand(2, 4, 5)
     summed = weighted(weights, common)
+    assert summed.shape == (2, 4, 5)
     torch.testing.assert_close(summed[0], common[0] + 2 * common[1])
     torch.testing.assert_close(summed[1], 3 * common[1])
     torch.testing.assert_close(weighted(weights, common.expand(2, 2, 4, 5)), summed)
