@@ -104,7 +104,7 @@ def loss(
     """
     place, size = (prior(words, valid) for prior in priors)
     logits = alike.clamp(min=1e-9).log() + weighted(place, place_terms(alike))
-    logits = (logits + weighted(size, size_terms(alike - 0.5))).flatten(1)
+    logits = (logits + weighted(size, size_terms(torch.logit(alike, 1e-3)))).flatten(1)
     meant = inside.flatten(1)
     return F.cross_entropy(logits, meant / meant.sum(1, keepdim=True))
 

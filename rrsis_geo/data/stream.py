@@ -241,11 +241,14 @@ def _told(
     """A sample about a scene; None where nothing can be said of it.
 
     What cannot be said is replaced: where the focus is one category by another kind of expression
-    about it, else by another category.
+    about it, else by another category. Half of what is absent is of any category all the same, for
+    what is absent most often is a thing, not a colour of it.
     """
     if len(focus) == 1:
         (category,) = focus
         attempts = [(kind, category) for kind in _shuffled(kinds, rng)]
+        if attempts[0][0] == "absent" and rng.random() < 0.5:
+            attempts.insert(0, ("absent", ""))
     else:
         kind = _draw(kinds, rng)
         attempts = [(kind, _draw(focus, rng)), (kind, "")]

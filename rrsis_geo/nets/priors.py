@@ -15,7 +15,9 @@ PLACE_TERMS = 5
 SIZE_TERMS = 3
 """Maps of :func:`size_terms`."""
 
-_SPECK = 8.0
+_PART = -1.0
+"""Log-odds above which pixels belong to an object; at 0, doubtful ones fall into pieces."""
+_SPECK = 4.0
 """An object so many times smaller than the average one is not taken for the smallest."""
 
 
@@ -56,7 +58,7 @@ def place_terms(like: Tensor) -> Tensor:
 def size_terms(logits: Tensor) -> Tensor:
     """How the objects of a mask compare in size, at their pixels; zero elsewhere.
 
-    Objects are the connected parts of ``logits > 0``. The three maps are the logarithm of an
+    Objects are the connected parts of ``logits > -1``. The three maps are the logarithm of an
     object's area against that of the largest one, of the smallest one and of the average one, in
     the same mask: all zero where there is one object alone. The average is weighted by the square
     root of the area, and what is much smaller does not count as the smallest, so that specks say
@@ -68,7 +70,7 @@ def size_terms(logits: Tensor) -> Tensor:
     Returns:
         Float32 [B, 3, h, w], without gradient.
     """
-    labels = connected_parts(logits > 0)
+    labels = connected_parts(logits > _PART)
     flat_BN = labels.flatten(1)
     area = torch.zeros(len(labels), flat_BN.shape[1] + 1, device=labels.device)
     area = area.scatter_add_(1, flat_BN, torch.ones_like(flat_BN, dtype=area.dtype))

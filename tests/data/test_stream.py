@@ -82,6 +82,22 @@ def test_scenes_of_contrast_tell_one_category_apart_by_where_it_is():
     assert len({sample.image.tobytes() for sample in samples}) == 1
 
 
+def test_what_is_absent_from_a_scene_of_contrast_is_often_another_thing():
+    config = StreamConfig(
+        size_px=64,
+        painted_share=1.0,
+        expressions_per_scene=4,
+        painted_contrast=1.0,
+        painted_focus={"car": 1.0},
+        absent_share=1.0,
+    )
+    stream = SampleStream(config, seed=8, length=40)
+    samples = [stream[i] for i in range(40)]
+    assert {sample.kind for sample in samples} == {"absent"}
+    of_cars = sum(sample.category == "car" for sample in samples)
+    assert 10 < of_cars < 35
+
+
 @pytest.fixture
 def car_park(tmp_path: Path) -> Path:
     """Two images of four cars, one in each corner."""

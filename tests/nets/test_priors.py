@@ -63,7 +63,7 @@ def test_a_long_winding_part_is_one():
 
 
 def test_objects_are_compared_by_size():
-    logits = torch.full((1, 16, 16), -1.0)
+    logits = torch.full((1, 16, 16), -2.0)
     logits[:, 1:5, 1:5] = 2  # 16
     logits[:, 8:12, 1:3] = 1  # 8
     logits[:, 8:12, 8:16] = 3  # 32
@@ -80,7 +80,7 @@ def test_objects_are_compared_by_size():
 
 
 def test_specks_are_not_the_smallest():
-    logits = torch.full((1, 32, 32), -1.0)
+    logits = torch.full((1, 32, 32), -2.0)
     logits[:, 2:8, 2:8] = 1  # 36
     logits[:, 2:12, 12:22] = 1  # 100
     before = size_terms(logits)[0, 1]
@@ -89,13 +89,23 @@ def test_specks_are_not_the_smallest():
     torch.testing.assert_close(after, before)  # the speck itself is at nought
 
 
+def test_what_is_doubted_between_two_fragments_joins_them():
+    logits = torch.full((1, 16, 16), -2.0)
+    logits[:, 2:4, 2:12] = 2
+    logits[:, 2:4, 6:8] = -0.5
+    logits[:, 10:14, 2:8] = 2
+    against_largest = size_terms(logits)[0, 0]
+    assert float(against_largest[2, 2]) == pytest.approx(np.log(20 / 24))
+    assert against_largest[2, 2] == against_largest[3, 11]
+
+
 @given(MASKS)
 def test_one_object_alone_or_none_says_nothing(masks):
     mask = torch.from_numpy(masks)
     labels = connected_parts(mask)
     one = labels == labels.flatten(1).amax(1)[:, None, None]
-    assert size_terms(torch.where(one & mask, 1.0, -1.0)).abs().max() < 1e-5
-    assert size_terms(-torch.ones(2, 4, 4)).abs().max() == 0
+    assert size_terms(torch.where(one & mask, 1.0, -2.0)).abs().max() < 1e-5
+    assert size_terms(-2 * torch.ones(2, 4, 4)).abs().max() == 0
 
 
 def test_samples_of_a_batch_do_not_meet():
