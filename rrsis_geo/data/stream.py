@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from rrsis_geo.data.expressions import KIND_WEIGHTS, write_expression
 from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.referring import ReferringInstances, as_sample
+from rrsis_geo.data.rewording import reworded
 from rrsis_geo.data.sample import LabelledImage, Sample
 from rrsis_geo.data.synthetic import CATEGORIES as PAINTED_CATEGORIES
 from rrsis_geo.data.synthetic import paint_scene, paste_vehicles
@@ -71,12 +72,14 @@ class StreamConfig:
     painted_contrast: float = 0.0
     """Share of the scenes that several expressions share which all speak of one category, and are
     drawn anew until it is on the road and off it: then only the relation tells them apart."""
+    reworded_share: float = 0.0
+    """Samples that are said in rarer words, see :func:`rrsis_geo.data.rewording.reworded`."""
     absent_share: float = 0.25
     """Samples whose target is absent; most windows of a scene are such."""
     val_samples: int = 300
 
     def __post_init__(self) -> None:
-        names = ("painted_share", "absent_share", "painted_contrast")
+        names = ("painted_share", "absent_share", "painted_contrast", "reworded_share")
         for name in (*names, "instance_contrast", "pasted_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
@@ -123,6 +126,14 @@ class SampleStream(Dataset[Sample]):
         return self._length
 
     def __getitem__(self, index: int) -> Sample:
+        sample = self._usual(index)
+        rng = np.random.default_rng([self._seed, index, 2])
+        if rng.random() < self._config.reworded_share:
+            return replace(sample, expression=reworded(sample.expression, rng))
+        return sample
+
+    def _usual(self, index: int) -> Sample:
+        """A sample as our writer says it."""
         config = self._config
         rng = np.random.default_rng([self._seed, index])
         if config.expressions_per_scene == 1:

@@ -1,0 +1,50 @@
+"""Rarer words for the same things."""
+
+import numpy as np
+import pytest
+
+from rrsis_geo.data.lexicon import NOUNS
+from rrsis_geo.data.rewording import RARE_NAMES, reworded
+
+
+def variants(expression: str, n: int = 300) -> set[str]:
+    return {reworded(expression, np.random.default_rng(i)) for i in range(n)}
+
+
+def test_things_get_rarer_names_of_the_same_number():
+    said = variants("the white airplanes next to the harbor")
+    assert "the white jetliners next to the wharf" in said
+    assert not any("airplane" in text or "harbor" in text for text in said)
+    said = variants("the red car at the bottom")
+    assert any(text.startswith("the red sedan at the bottom") for text in said)
+
+
+def test_articles_follow_the_new_name():
+    said = variants("an airplane")
+    assert "a jet" in said
+    assert "an airliner" in said
+
+
+def test_heads_of_long_names_are_what_is_counted():
+    assert "places to play tennis" in variants("tennis courts")
+    assert "pools of water" in variants("swimming pools")
+    assert "all plants" in variants("all vegetation")
+
+
+def test_requests_and_asides_are_rare():
+    said = [reworded("blue trucks", np.random.default_rng(i)) for i in range(1000)]
+    plain = sum(text.startswith("blue ") and text.count(" ") <= 3 for text in said)
+    assert 600 < plain < 850
+    assert any(text.startswith("show me blue ") for text in said)
+
+
+def test_what_is_unknown_stays():
+    assert "the thing over there" in variants("the thing over there")
+
+
+@pytest.mark.parametrize("category", sorted(RARE_NAMES))
+def test_rare_names_name_no_other_category(category):
+    taken = {name for noun in NOUNS.values() for name in (*noun.singular, *noun.plural)}
+    assert not taken & set(RARE_NAMES[category])
+    everything = [name for names in RARE_NAMES.values() for name in names]
+    assert len(everything) == len(set(everything))
