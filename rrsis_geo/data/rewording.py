@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from rrsis_geo.data.lexicon import NOUNS, pluralize
+from rrsis_geo.data.lexicon import NOUNS, noun_of, pluralize
 
 RARE_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "airplane": ("jet", "jetliner", "airliner", "passenger plane", "passenger jet"),
@@ -116,6 +116,12 @@ def reworded(expression: str, rng: np.random.Generator) -> str:
     if rng.random() < _REQUESTED:
         text = _REQUESTS[int(rng.integers(len(_REQUESTS)))] + " " + text
     return text
+
+
+def names_of(category: str) -> frozenset[str]:
+    """All that a category is called, usual and rare, in the singular and the plural."""
+    noun, rare = noun_of(category), RARE_NAMES.get(category, ())
+    return frozenset({*noun.singular, *noun.plural, *rare, *map(_plural, rare)})
 
 
 def _plural(name: str) -> str:

@@ -1,10 +1,12 @@
 """What a user should be told about an expression and a model, in plain words, before and after."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 
+from rrsis_geo.data.rewording import names_of
 from rrsis_geo.pipeline.plan import ModelFacts, Plan, WindowPredictor
-from rrsis_geo.text.phrases import categories_in, scene_wide_words
+from rrsis_geo.text.phrases import categories_in, scene_wide_words, subject_span
 
 DOUBT = 0.5
 """A presence below this in every window casts doubt on the whole result."""
@@ -69,7 +71,7 @@ def _expression_advice(plan: Plan, expression: str, predictor: WindowPredictor) 
                 f"{words}: answered within each window of {side} by itself, not over the whole "
                 "scene, so there may be an answer in every window"
             )
-    unknown = unknown_categories(expression, plan.model)
+    unknown = unknown_things(expression, plan.model)
     if unknown:
         yield (
             f"{plan.model.name} was not trained on {' or '.join(unknown)}; "
@@ -77,12 +79,23 @@ def _expression_advice(plan: Plan, expression: str, predictor: WindowPredictor) 
         )
 
 
-def unknown_categories(expression: str, model: ModelFacts) -> list[str]:
-    """What the expression names and the model's card does not list; [] where it lists nothing."""
+def unknown_things(expression: str, model: ModelFacts) -> list[str]:
+    """What the expression speaks of and the model's card does not list; [] where it lists nothing.
+
+    Categories go by their usual name. Where none is named, it is the words for the target, unless
+    they are another name of something on the card.
+    """
     known = model.about.get("categories")
     if not isinstance(known, list | tuple):
         return []
-    return [name for name in categories_in(expression) if name not in known]
+    named = categories_in(expression)
+    target = subject_span(expression)
+    if named or target is None:
+        return [name for name in named if name not in known]
+    words = expression[target.start : target.stop]
+    names = {name for category in known for name in names_of(category)}
+    said = any(re.search(rf"\b{re.escape(name)}\b", expression.lower()) for name in names)
+    return [] if said else [f'"{words}"']
 
 
 def _pixel_advice(plan: Plan) -> Iterator[str]:

@@ -14,13 +14,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from rrsis_geo.data.augment import augment_sample
 from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.layouts import load_split
+from rrsis_geo.data.lexicon import category_of as category_of_label
 from rrsis_geo.data.records import Records, resized
 from rrsis_geo.data.referring import validation_samples
 from rrsis_geo.data.sample import Batch, Sample, collate
 from rrsis_geo.data.stream import SampleStream, StreamConfig, painted_sample
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.images import ImageSpec
-from rrsis_geo.text.phrases import category_of
+from rrsis_geo.text.phrases import category_of, subject_span
 from rrsis_geo.text.tokenizer import Tokenizer
 from rrsis_geo.training.distributed import World
 
@@ -116,7 +117,7 @@ def benchmark_data(config: BenchmarkConfig, *, seed: int, workers: int) -> RunDa
     squashed = SquashedRecords(val, config.size_px)
     labels = frozenset(record.category for record in train.records if record.category)
     if not labels:  # then the words tell
-        named = {category_of(record.expression) for record in train.records}
+        named = {_target_of(record.expression) for record in train.records}
         labels = frozenset(named - {""})
     return RunData(
         train=EpochSamples(train, config.size_px, seed=seed, augment=config.augment),
@@ -131,6 +132,14 @@ def benchmark_data(config: BenchmarkConfig, *, seed: int, workers: int) -> RunDa
         shown=_spread(squashed),
         categories=labels,
     )
+
+
+def _target_of(expression: str) -> str:
+    """The category that an expression is about, or the words for what it is about, or ""."""
+    words = subject_span(expression)
+    if (category := category_of(expression)) or words is None:
+        return category
+    return category_of_label(expression[words.start : words.stop])
 
 
 class SquashedRecords(Dataset[Sample]):

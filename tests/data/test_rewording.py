@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rrsis_geo.data.lexicon import NOUNS
-from rrsis_geo.data.rewording import RARE_NAMES, reworded
+from rrsis_geo.data.rewording import RARE_NAMES, names_of, reworded
 
 
 def variants(expression: str, n: int = 300) -> set[str]:
@@ -48,3 +48,8 @@ def test_rare_names_name_no_other_category(category):
     assert not taken & set(RARE_NAMES[category])
     everything = [name for names in RARE_NAMES.values() for name in names]
     assert len(everything) == len(set(everything))
+
+
+def test_names_of_a_category_known_or_not():
+    assert {"lake", "lakes", "body of water"} <= names_of("water")
+    assert names_of("semi-trailer") == {"semi-trailer", "semi-trailers"}

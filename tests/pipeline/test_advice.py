@@ -67,6 +67,21 @@ def test_category_that_the_card_does_not_list(info: SceneInfo) -> None:
     assert told(info, "the harbor") == []
 
 
+@pytest.mark.parametrize("expression", ["solar panels", "the big Solar Panels on the left there"])
+def test_thing_that_no_category_is_called(info: SceneInfo, expression: str) -> None:
+    about = {"categories": ["car", "building", "water", "semi-trailer"]}
+    texts = told(info, expression, about=about)
+    assert "m was not trained on" in texts[-1]
+    assert "olar" in texts[-1]
+    assert told(info, expression) == told(info, expression, about={"categories": ["solar panel"]})
+
+
+def test_other_names_of_what_the_card_lists(info: SceneInfo) -> None:
+    about = {"categories": ["car", "building", "water", "semi-trailer"]}
+    for expression in ("the river", "sedans", "rooftops", "semi-trailers"):
+        assert told(info, expression, about=about) == [], expression
+
+
 def test_resampling_is_told(info: SceneInfo) -> None:
     image = ImageSpec(gsd_m=0.2, gsd_range_m=(0.1, 0.3))
     (text,) = told(info, image=image)

@@ -17,6 +17,7 @@ from rrsis_geo.training.samples import (
     BenchmarkConfig,
     EpochSamples,
     RankBatches,
+    _target_of,
     benchmark_data,
     load_batches,
 )
@@ -84,6 +85,14 @@ def test_data_tells_its_size_and_categories(root):
 def test_categories_are_read_from_the_words_where_no_label_tells(root):
     config = BenchmarkConfig(layout="triplets", root=root, train_split="val")
     assert benchmark_data(config, seed=0, workers=0).categories == {"car"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "target"),
+    [("the lorry on the left", "truck"), ("all Solar Panels", "solar panel"), ("on the left", "")],
+)
+def test_targets_that_no_list_knows_go_by_their_words(expression, target):
+    assert _target_of(expression) == target
 
 
 def test_a_missing_image_is_named_before_training(root):
