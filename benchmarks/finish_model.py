@@ -3,8 +3,9 @@
     python benchmarks/finish_model.py OUT runs/a/model runs/b/model --presence -0.5
 
 Runs that went on from the same bundle with other samples end near each other, so that their
-weights can be averaged. `presence.py` shows what a shift of the presence output trades. OUT says of
-itself what the first bundle does, but for its scores.
+weights can be averaged. Where training goes on from an average, `--precision fp16` keeps it whole.
+`presence.py` shows what a shift of the presence output trades. OUT says of itself what the first
+bundle does, but for its scores.
 """
 
 import argparse
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("bundles", nargs="+", help="of equal networks")
     parser.add_argument("--presence", type=float, default=0.0, help="log-odds to add")
+    parser.add_argument("--size-pull", type=float, default=1.0, help="factor of size_prior")
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], default="int8")
     parser.add_argument("--seconds-per-window", type=float, help="on two cores, for estimates")
     args = parser.parse_args()
@@ -33,6 +35,8 @@ def main() -> None:
     )
     with torch.no_grad():
         bundle.net.presence.mlp[-1].bias += args.presence
+        if args.size_pull != 1:
+            bundle.net.decoder.size_prior.mlp[-1].weight *= args.size_pull
     about = {key: value for key, value in bundle.about.items() if key != "val_scores"}
     if args.seconds_per_window is not None:
         about["seconds_per_window"] = args.seconds_per_window

@@ -1,4 +1,4 @@
-"""The same said in rarer words, so that a network learns language and not our writer's lists.
+"""Rarer words for training, so that a network learns language and not our writer's lists.
 
 Validation samples are never reworded: what they say stays comparable, and rare names of things do
 not count for more than usual ones.
@@ -62,6 +62,21 @@ RARE_NAMES: Final[dict[str, tuple[str, ...]]] = {
 Some are kinds of it ("lake"), which the labels do not tell apart: who asks for one gets them all.
 """
 
+FOREIGN: Final = (
+    *("solar panel", "wind turbine", "windmill", "solar farm", "cooling tower", "chimney", "dam"),
+    *("power plant", "nuclear reactor", "oil rig", "pylon", "power line", "pipeline", "antenna"),
+    *("satellite dish", "radio telescope", "lighthouse", "castle", "pyramid", "temple", "church"),
+    *("mosque", "monument", "statue", "fountain", "ferris wheel", "roller coaster", "waterslide"),
+    *("golf course", "ski slope", "race horse", "horse", "cow", "sheep", "elephant", "camel"),
+    *("bird", "whale", "dog", "tent", "igloo", "caravan", "tractor", "combine harvester"),
+    *("excavator", "bulldozer", "tank of the army", "missile", "rocket", "submarine"),
+    *("hot air balloon", "train", "locomotive", "tram", "cable car", "bicycle", "motorcycle"),
+    *("greenhouse", "vineyard", "rice paddy", "orchard", "quarry", "open pit mine", "landfill"),
+    *("cemetery", "grave", "volcano", "glacier", "iceberg", "waterfall", "sand dune", "cave"),
+    *("coral reef", "toll station", "drilling site", "oil well", "log pile", "scarecrow"),
+)
+"""Things that no label knows and that our images hardly ever show, in the singular."""
+
 _REQUESTS: Final = (
     "find",
     "find me",
@@ -109,13 +124,30 @@ def reworded(expression: str, rng: np.random.Generator) -> str:
         name = names[int(rng.integers(len(names)))]
         return _plural(name) if plural else name
 
-    text = _usual_name().sub(rare, expression)
-    text = re.sub(r"\b[Aa]n? (?=(\w))", lambda m: "an " if m[1] in "aeio" else "a ", text)
+    text = _with_article(_usual_name().sub(rare, expression))
     if rng.random() < _ASIDE:
         text += " " + _ASIDES[int(rng.integers(len(_ASIDES)))]
     if rng.random() < _REQUESTED:
         text = _REQUESTS[int(rng.integers(len(_REQUESTS)))] + " " + text
     return text
+
+
+def foreign(rng: np.random.Generator) -> str:
+    """An expression about one of :data:`FOREIGN`."""
+    name = FOREIGN[int(rng.integers(len(FOREIGN)))]
+    plural = rng.random() < 0.5
+    text = (_plural(name) if plural else name) + str(rng.choice(_PLACES, p=_PLACE_WEIGHTS))
+    article = str(rng.choice(["the ", "", "all the " if plural else "a "], p=[0.45, 0.35, 0.2]))
+    return _with_article(article + text)
+
+
+_PLACES: Final = ("", " on the left", " on the right", " in the middle", " at the top", " here")
+_PLACE_WEIGHTS: Final = (0.75, 0.05, 0.05, 0.05, 0.05, 0.05)
+
+
+def _with_article(text: str) -> str:
+    """With "a" or "an" as what follows has it."""
+    return re.sub(r"\ban? (?=(\w))", lambda m: "an " if m[1] in "aeio" else "a ", text)
 
 
 def names_of(category: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from rrsis_geo.data.expressions import KIND_WEIGHTS, write_expression
 from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.referring import ReferringInstances, as_sample
-from rrsis_geo.data.rewording import reworded
+from rrsis_geo.data.rewording import foreign, reworded
 from rrsis_geo.data.sample import LabelledImage, Sample
 from rrsis_geo.data.synthetic import CATEGORIES as PAINTED_CATEGORIES
 from rrsis_geo.data.synthetic import paint_scene, paste_vehicles
@@ -74,13 +74,15 @@ class StreamConfig:
     drawn anew until it is on the road and off it: then only the relation tells them apart."""
     reworded_share: float = 0.0
     """Samples that are said in rarer words, see :func:`rrsis_geo.data.rewording.reworded`."""
+    foreign_share: float = 0.0
+    """Samples, of those whose target is absent, that ask for what no label knows."""
     absent_share: float = 0.25
     """Samples whose target is absent; most windows of a scene are such."""
     val_samples: int = 300
 
     def __post_init__(self) -> None:
         names = ("painted_share", "absent_share", "painted_contrast", "reworded_share")
-        for name in (*names, "instance_contrast", "pasted_share"):
+        for name in (*names, "foreign_share", "instance_contrast", "pasted_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         if self.instance_contrast + self.pasted_share > 1:
@@ -128,6 +130,8 @@ class SampleStream(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         sample = self._usual(index)
         rng = np.random.default_rng([self._seed, index, 2])
+        if sample.kind == "absent" and rng.random() < self._config.foreign_share:
+            sample = replace(sample, expression=foreign(rng), category="")
         if rng.random() < self._config.reworded_share:
             return replace(sample, expression=reworded(sample.expression, rng))
         return sample

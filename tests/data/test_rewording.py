@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rrsis_geo.data.lexicon import NOUNS
-from rrsis_geo.data.rewording import RARE_NAMES, names_of, reworded
+from rrsis_geo.data.rewording import FOREIGN, RARE_NAMES, foreign, names_of, reworded
 
 
 def variants(expression: str, n: int = 300) -> set[str]:
@@ -53,3 +53,11 @@ def test_rare_names_name_no_other_category(category):
 def test_names_of_a_category_known_or_not():
     assert {"lake", "lakes", "body of water"} <= names_of("water")
     assert names_of("semi-trailer") == {"semi-trailer", "semi-trailers"}
+
+
+def test_what_is_foreign_is_no_thing_that_is_known():
+    known = {name for category in NOUNS for name in names_of(category)}
+    assert not known & set(FOREIGN)
+    said = {foreign(np.random.default_rng(i)) for i in range(10000)}
+    assert {"the solar panel", "wind turbines", "all the cooling towers", "an igloo"} <= said
+    assert any(text.endswith("horses on the left") for text in said)

@@ -1,6 +1,7 @@
 """The numbered stream of training samples."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,23 @@ def test_what_is_absent_from_a_scene_of_contrast_is_often_another_thing():
     assert {sample.kind for sample in samples} == {"absent"}
     of_cars = sum(sample.category == "car" for sample in samples)
     assert 10 < of_cars < 35
+
+
+def test_some_samples_are_said_in_rarer_words_or_ask_for_foreign_things():
+    plain = StreamConfig(size_px=64, painted_share=1.0, absent_share=0.5)
+    spoken = replace(plain, reworded_share=0.5, foreign_share=0.5)
+    before, after = (SampleStream(config, seed=8, length=40) for config in (plain, spoken))
+    reworded = asked = absent = 0
+    for i in range(40):
+        usual, sample = before[i], after[i]
+        assert np.array_equal(usual.mask, sample.mask)
+        assert np.array_equal(usual.image, sample.image)
+        foreign = sample.kind == "absent" and not sample.category
+        reworded += sample.expression != usual.expression and not foreign
+        asked += foreign
+        absent += sample.kind == "absent"
+    assert 8 < reworded < 25
+    assert 0.2 * absent < asked < 0.8 * absent
 
 
 @pytest.fixture
