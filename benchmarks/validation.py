@@ -4,12 +4,14 @@
 
 Samples, expressions too, come from fixed seeds. "mIoU" is over samples whose target is present;
 "N-acc" is the share of absent targets answered with nothing, "false area" the pixels per million
-that are wrongly target where it is absent.
+that are wrongly target where it is absent. ``--reworded`` says the same samples in the rarer words
+of training, and half of those whose target is absent ask for things that no label knows.
 """
 
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 from rrsis_geo.bundle import load_bundle
 from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.referring import validation_samples
+from rrsis_geo.data.rewording import foreign, reworded
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.data.stream import painted_sample
 from rrsis_geo.metrics import Scores
@@ -33,11 +36,14 @@ def main() -> None:
     parser.add_argument("--real", type=int, default=1500, help="samples of real images")
     parser.add_argument("--painted", type=int, default=300, help="samples of painted scenes")
     parser.add_argument("--size", type=int, default=512, help="side of the samples, pixels")
+    parser.add_argument("--reworded", action="store_true", help="in rarer words")
     parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto")
     parser.add_argument("--json", type=Path, help="also write the scores here")
     args = parser.parse_args()
     results = {}
     sets = validation_sets(args.instances, args.real, args.painted, args.size)
+    if args.reworded:
+        sets = {name: in_other_words(samples) for name, samples in sets.items()}
     for name, scores in scored(args.model, sets, args.dtype):
         results[name] = scores.to_dict()
         show(name, scores)
@@ -72,6 +78,17 @@ def validation_sets(
         for i in range(painted)
     ]
     return sets
+
+
+def in_other_words(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples in rarer words, which are the same ones each time."""
+    said = []
+    for i, sample in enumerate(samples):
+        rng = np.random.default_rng([DRAWN_SEED, i, 2])
+        other = sample.kind == "absent" and rng.random() < 0.5
+        words = foreign(rng) if other else reworded(sample.expression, rng)
+        said.append(replace(sample, expression=words))
+    return said
 
 
 def show(name: str, scores: Scores) -> None:
