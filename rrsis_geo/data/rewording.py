@@ -63,7 +63,7 @@ Some are kinds of it ("lake"), which the labels do not tell apart: who asks for 
 """
 
 FOREIGN: Final = (
-    *("solar panel", "wind turbine", "windmill", "solar farm", "cooling tower", "chimney", "dam"),
+    *("wind turbine", "windmill", "cooling tower", "dam", "hydroelectric plant", "water wheel"),
     *("power plant", "nuclear reactor", "oil rig", "pylon", "power line", "pipeline", "antenna"),
     *("satellite dish", "radio telescope", "lighthouse", "castle", "pyramid", "temple", "church"),
     *("mosque", "monument", "statue", "fountain", "ferris wheel", "roller coaster", "waterslide"),
@@ -75,7 +75,7 @@ FOREIGN: Final = (
     *("cemetery", "grave", "volcano", "glacier", "iceberg", "waterfall", "sand dune", "cave"),
     *("coral reef", "toll station", "drilling site", "oil well", "log pile", "scarecrow"),
 )
-"""Things that no label knows and that our images hardly ever show, in the singular."""
+"""Things that no label knows and that our images, painted ones too, hardly ever show; singular."""
 
 _REQUESTS: Final = (
     "find",
