@@ -75,7 +75,9 @@ def test_gradients_reach_every_parameter(net, image, make_tokens):
         for name, parameter in net.named_parameters()
         if parameter.grad is None or not parameter.grad.abs().sum() > 0
     ]
-    assert silent == []
+    # words of size learn where a mask holds several objects (tests/nets/test_btdnet.py)
+    assert [name for name in silent if not name.startswith("decoder.size_prior.")] == []
+    assert all(parameter.grad is not None for parameter in net.parameters())
 
 
 def test_bfloat16_agrees(net, image, make_tokens):
