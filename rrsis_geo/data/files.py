@@ -27,6 +27,8 @@ _MAX_MASK_PX: Final = 2**28
 """No image of a data set has as many pixels: such a size is a slip, or an attack on memory."""
 _MAX_CORNER_PX: Final = 2**17
 """Outlines are drawn point by point, also where nobody sees them."""
+_RUN_CHARACTERS: Final = 7
+"""Of five bits each, the most that a run of a COCO RLE takes."""
 
 
 def read_image(path: Path, content: bytes | None = None) -> NDArray[np.uint8]:
@@ -141,7 +143,24 @@ def _as_runs(part: Any, shape: tuple[int, int] | None) -> Any:
     if not isinstance(counts, str | bytes):
         raise TypeError(f'its "counts" are of type {type(counts).__name__}')
     coded = counts.encode("ascii") if isinstance(counts, str) else counts
+    _check_runs(coded)
     return {"size": [height, width], "counts": coded}
+
+
+def _check_runs(coded: bytes) -> None:
+    """Refuse an RLE string that pycocotools would read on beyond its end, and so write too.
+
+    A number is one to seven characters from "0" to "o", each with five of its bits and one that
+    says whether another follows; the last character of all must say that none does.
+    """
+    values = np.frombuffer(coded, np.uint8).astype(np.int16) - ord("0")
+    if values.size and not (values.min() >= 0 and values.max() < 64):
+        raise ValueError('its runs hold other characters than "0" to "o"')
+    ends = np.flatnonzero(values & 0x20 == 0)
+    if values.size and (not len(ends) or ends[-1] != values.size - 1):
+        raise ValueError("its runs end in the middle of a number")
+    if np.diff(ends, prepend=-1).max(initial=0) > _RUN_CHARACTERS:
+        raise ValueError("a run is too long a number")
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:

@@ -187,6 +187,12 @@ def test_polygons_are_filled_and_joined() -> None:
         ({"size": [0, 4], "counts": [0]}, "its size is 0 x 4"),
         ({"size": [10**6, 10**6], "counts": "0"}, "its size is 1000000 x 1000000"),
         ({"size": [4], "counts": "0"}, "not enough values"),
+        # pycocotools reads and writes on beyond the end of such a string
+        ({"size": [4, 4], "counts": "0`"}, "end in the middle of a number"),
+        ({"size": [4, 4], "counts": "P" * 60}, "end in the middle of a number"),
+        ({"size": [4, 4], "counts": "PPPPPPP0"}, "too long a number"),
+        ({"size": [4, 4], "counts": "0 `0"}, "other characters"),
+        ({"size": [4, 4], "counts": "@\0"}, "other characters"),
         ([{"size": [2, 2], "counts": [4]}, {"size": [3, 2], "counts": [6]}], "different sizes"),
     ],
 )
