@@ -1,5 +1,6 @@
 """Where scenes come from: files, addresses, and items of STAC catalogues, as GDAL opens them."""
 
+import re
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -77,9 +78,10 @@ def _open(name: str, told: str) -> rasterio.DatasetReader:
 
 def _trouble(said: str) -> str:
     """What is wrong with an address, and what to do about it."""
-    if "404" in said or "does not exist" in said:
+    cause = re.sub(r"(/vsi|\w+://)\S+", "", said)  # an address may hold any number
+    if re.search(r"\b404\b|does not exist", cause):
         return "nothing lies there; check the address"
-    if any(code in said for code in ("401", "403", "AccessDenied", "InvalidCredentials")):
+    if re.search(r"\b40[13]\b|AccessDenied|InvalidCredentials", cause):
         return (
             f"access is refused ({said}); give credentials as GDAL reads them, such as "
             "AWS_ACCESS_KEY_ID, or AWS_NO_SIGN_REQUEST=YES for what is public"

@@ -71,10 +71,13 @@ def test_pixels_too_are_asked_for_again(server: Server, make_scene: Callable[...
 
 
 def test_what_is_not_there(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "text.tif").write_text("no raster" * 1000)
+    for name in ("text.tif", "text_404.tif", "401-403.tif"):
+        (tmp_path / name).write_text("no raster" * 1000)
     for name, told in {
         "none.tif": "nothing lies there; check the address",
         "text.tif": "not a raster that GDAL can read",
+        "text_404.tif": "not a raster that GDAL can read",  # the address says nothing of the cause
+        "401-403.tif": "not a raster that GDAL can read",
         "none.json": "cannot be reached .*File not found|cannot be reached .*Not Found",
     }.items():
         with pytest.raises(InputError, match=f"^{server.address}/{name}: .*{told}"):
