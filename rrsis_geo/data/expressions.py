@@ -36,6 +36,7 @@ from rrsis_geo.data.lexicon import (
     noun_of,
     pick_word,
     wider_than,
+    with_articles,
 )
 from rrsis_geo.data.relations import missing_relations, on_clauses, relation_clauses
 from rrsis_geo.data.sample import LabelledImage
@@ -354,7 +355,7 @@ def phrase(
     text = " ".join(part for part in parts if part)
     if not before and not after and rng.random() < 0.06:
         text += " " + _ASIDES[int(rng.integers(len(_ASIDES)))]
-    return _with_an(text.replace(BE, "are" if plural else "is"))
+    return with_articles(text.replace(BE, "are" if plural else "is"))
 
 
 _ASIDES: Final = ("in the image", "in the scene", "in this picture", "seen from above", "here")
@@ -404,10 +405,3 @@ def _article(number: str, counted: str, rng: np.random.Generator) -> str:
         return f"the {number}" if rng.random() < 0.7 else number
     choices = _ARTICLES[counted]
     return list(choices)[int(rng.choice(len(choices), p=list(choices.values())))]
-
-
-def _with_an(text: str) -> str:
-    """ "a airplane" -> "an airplane"."""
-    if text.startswith("a ") and text[2] in "aeiou" and not text[2:].startswith(("uni", "eu")):
-        return "an" + text[1:]
-    return text

@@ -3,6 +3,7 @@
 Each list begins with the usual word; :func:`pick_word` takes that one about half of the time.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -202,6 +203,11 @@ def kinds_of(category: str) -> frozenset[str]:
 def wider_than(category: str) -> list[str]:
     """The categories that this one is a kind of."""
     return [wider for wider, kinds in KINDS_OF.items() if category in kinds]
+
+
+def with_articles(text: str) -> str:
+    """With "a" or "an" as what follows has it: "a airplane" -> "an airplane"."""
+    return re.sub(r"\ban? (?=(\w))", lambda m: "an " if m[1] in "aeio" else "a ", text)
 
 
 def pick_word(words: Sequence[str], rng: np.random.Generator) -> str:

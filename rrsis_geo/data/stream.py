@@ -131,7 +131,7 @@ class SampleStream(Dataset[Sample]):
         sample = self._usual(index)
         rng = np.random.default_rng([self._seed, index, 2])
         if sample.kind == "absent" and rng.random() < self._config.foreign_share:
-            sample = replace(sample, expression=foreign(rng), category="")
+            return replace(sample, expression=foreign(rng), category="")
         if rng.random() < self._config.reworded_share:
             return replace(sample, expression=reworded(sample.expression, rng))
         return sample

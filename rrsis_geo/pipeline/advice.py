@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rrsis_geo.data.rewording import names_of
 from rrsis_geo.pipeline.plan import ModelFacts, Plan, WindowPredictor
-from rrsis_geo.text.phrases import categories_in, scene_wide_words, subject_span
+from rrsis_geo.text.phrases import categories_in, category_of, scene_wide_words, subject_span
 
 DOUBT = 0.5
 """A presence below this in every window casts doubt on the whole result."""
@@ -82,20 +82,21 @@ def _expression_advice(plan: Plan, expression: str, predictor: WindowPredictor) 
 def unknown_things(expression: str, model: ModelFacts) -> list[str]:
     """What the expression speaks of and the model's card does not list; [] where it lists nothing.
 
-    Categories go by their usual name. Where none is named, it is the words for the target, unless
-    they are another name of something on the card.
+    Categories go by their usual name; a target of none of them by its own words, unless these are
+    another name of something on the card.
     """
     known = model.about.get("categories")
     if not isinstance(known, list | tuple):
         return []
-    named = categories_in(expression)
+    unlisted = [name for name in categories_in(expression) if name not in known]
     target = subject_span(expression)
-    if named or target is None:
-        return [name for name in named if name not in known]
-    words = expression[target.start : target.stop]
-    names = {name for category in known for name in names_of(category)}
-    said = any(re.search(rf"\b{re.escape(name)}\b", expression.lower()) for name in names)
-    return [] if said else [f'"{words}"']
+    if target is None or category_of(expression):
+        return unlisted
+    names = "|".join(re.escape(name) for category in known for name in names_of(category))
+    for match in re.finditer(rf"\b(?:{names})\b", expression, re.IGNORECASE) if names else ():
+        if match.start() < target.stop and target.start < match.end():
+            return unlisted
+    return [f'"{expression[target.start : target.stop]}"', *unlisted]
 
 
 def _pixel_advice(plan: Plan) -> Iterator[str]:

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from rrsis_geo.data.lexicon import NOUNS
-from rrsis_geo.data.rewording import FOREIGN, RARE_NAMES, foreign, names_of, reworded
+from rrsis_geo.data.rewording import (
+    FOREIGN,
+    RARE_NAMES,
+    _usual_name,
+    foreign,
+    names_of,
+    reworded,
+)
 
 
 def variants(expression: str, n: int = 300) -> set[str]:
@@ -58,6 +65,7 @@ def test_names_of_a_category_known_or_not():
 def test_what_is_foreign_is_no_thing_that_is_known():
     known = {name for category in NOUNS for name in names_of(category)}
     assert not known & set(FOREIGN)
+    assert not any(_usual_name().search(name) for name in FOREIGN)  # "tank", also in a longer name
     said = {foreign(np.random.default_rng(i)) for i in range(10000)}
     assert {"the dam", "wind turbines", "all the cooling towers", "an igloo"} <= said
     assert any(text.endswith("horses on the left") for text in said)
