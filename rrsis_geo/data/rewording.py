@@ -63,7 +63,7 @@ Some are kinds of it ("lake"), which the labels do not tell apart: who asks for 
 """
 
 FOREIGN: Final = (
-    *("wind turbine", "windmill", "cooling tower", "dam", "water mill"),
+    *("wind turbine", "windmill", "cooling tower", "dam"),
     *("power plant", "nuclear reactor", "oil rig", "pylon", "power line", "pipeline", "antenna"),
     *("satellite dish", "radio telescope", "lighthouse", "castle", "pyramid", "temple", "church"),
     *("mosque", "monument", "statue", "fountain", "ferris wheel", "roller coaster", "waterslide"),
