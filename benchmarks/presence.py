@@ -20,6 +20,7 @@ from rrsis_geo.data.instances import InstanceSource
 from rrsis_geo.data.referring import validation_samples
 from rrsis_geo.data.sample import Sample, collate
 from rrsis_geo.data.stream import painted_sample
+from rrsis_geo.images import to_input
 from rrsis_geo.metrics import ScoreMeter
 
 SEED = 30_000_001
@@ -50,8 +51,8 @@ def show(model: str, samples: list[Sample]) -> None:
     net = bundle.net.eval()
     meters = {shift: ScoreMeter() for shift in SHIFTS}
     for sample in samples:
-        batch = collate([sample], bundle.tokenizer, bundle.image)
-        output = net(batch.images, batch.tokens)
+        batch = collate([sample], bundle.tokenizer)
+        output = net(to_input(batch.images, bundle.image), batch.tokens)
         if output.presence is None:
             raise SystemExit(f"{model} has no presence output")
         for shift, meter in meters.items():

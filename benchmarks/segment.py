@@ -8,6 +8,7 @@ The scene is the sample scene, laid side by side in mirror images until it is as
 "Alone" is the network on tensors that lie on its device already, answers left there: no program
 that uses it can be quicker. "Whole" is everything after loading the model: opening, reading,
 predicting, blending, writing the mask and the polygons. Runs of both take turns; medians count.
+``--workers`` adds runs by several processes, their start and loading included.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from rasterio.windows import Window
 
 from rrsis_geo.bundle import load_bundle
 from rrsis_geo.images import to_input
+from rrsis_geo.pipeline.engines import RunOptions
 from rrsis_geo.pipeline.outputs import Outputs
 from rrsis_geo.pipeline.plan import SegmentOptions, SharingPredictor
 from rrsis_geo.pipeline.report import SegmentReport
@@ -82,6 +84,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of the processor, for the network")
     parser.add_argument("--size", type=int, default=4800, help="pixels a side of the scene")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", nargs="+", type=int, default=[], help="processes")
     parser.add_argument("--expression", default="the truck on the road")
     parser.add_argument("--second", default="all buildings")
     args = parser.parse_args()
@@ -101,13 +104,15 @@ def main() -> None:
                 speed = compare(predictor, scene, args.expression, batch_size, args.repeats)
                 print(f"| {name} | {batch_size} | {row(speed)} |", flush=True)
         tell_second(predictor, scene, args)
+        tell_workers(scene, args)
 
 
 def tell_second(predictor: Predictor, scene: Path, args: argparse.Namespace) -> None:
     """Print what a second expression costs, with the last dtype and batch size."""
     wanted = [args.expression], [args.expression, args.second]
+    options = SegmentOptions(batch_size=args.batch_sizes[-1])
     runs = [
-        [whole(predictor, scene, expressions, args.batch_sizes[-1]) for expressions in wanted]
+        [whole(predictor, scene, expressions, options) for expressions in wanted]
         for _ in range(args.repeats)
     ]
     one, two = (
@@ -119,11 +124,26 @@ def tell_second(predictor: Predictor, scene: Path, args: argparse.Namespace) -> 
     print(f"of the first; work on the image is {'shared' if shares else 'done for each'}")
 
 
+def tell_workers(scene: Path, args: argparse.Namespace) -> None:
+    """Print how fast several processes are, with the last dtype and batch size."""
+    options = SegmentOptions(
+        model=args.model,
+        device=args.device,
+        dtype=args.dtypes[-1],
+        batch_size=args.batch_sizes[-1],
+        threads=args.threads,
+    )
+    for n in args.workers:
+        report = whole(None, scene, [args.expression], options, RunOptions(workers=n))
+        speed = report.windows / report.seconds
+        print(f"{n} workers: {speed:.2f} windows/s, start and loading included", flush=True)
+
+
 def enlarge(source: Path, target: Path, size_px: int) -> None:
     """Write a square scene of mirror images of another, 512 rows at a time."""
     with rasterio.open(source) as dataset:
         pixels, profile = dataset.read(), dataset.profile
-    whole = {"height": size_px, "width": size_px, "bigtiff": "if_safer"}
+    whole = {"height": size_px, "width": size_px, "bigtiff": "if_safer", "compress": "jpeg"}
     rows, cols = (mirrored(size_px, side) for side in pixels.shape[1:])
     with rasterio.open(target, "w", **{**profile, **whole}) as dataset:
         for top in range(0, size_px, 512):
@@ -142,7 +162,8 @@ def compare(
 ) -> Speed:
     """The whole beside the network alone, turn by turn."""
     recorder = Recorder(predictor)
-    n_windows = whole(recorder, scene, [expression], batch_size).windows  # warms up too
+    options = SegmentOptions(batch_size=batch_size)
+    n_windows = whole(recorder, scene, [expression], options).windows  # warms up too
     words = predictor.encode(expression)
     held = [to_input(batch, predictor.image, predictor.device) for batch in recorder.batches]
     alone_speed(predictor, held, words, 1)
@@ -150,7 +171,7 @@ def compare(
     for _ in range(repeats):
         alone.append(alone_speed(predictor, held, words, n_windows))
         with gpu_watched(predictor.device) as shares:
-            seconds.append(whole(predictor, scene, [expression], batch_size).seconds)
+            seconds.append(whole(predictor, scene, [expression], options).seconds)
         busy += shares
     return Speed(
         windows=n_windows,
@@ -161,16 +182,21 @@ def compare(
 
 
 def whole(
-    predictor: Predictor | Recorder, scene: Path, expressions: Sequence[str], batch_size: int
+    predictor: Predictor | Recorder | None,
+    scene: Path,
+    expressions: Sequence[str],
+    options: SegmentOptions,
+    run: RunOptions | None = None,
 ) -> SegmentReport:
-    """A run with a mask, in a folder that is removed again."""
+    """A run with a mask, in a folder that is removed again; None has the model loaded anew."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         return segment_scene(
             scene,
             expressions,
             Outputs(folder / "found.gpkg", mask=folder / "mask.tif"),
-            SegmentOptions(batch_size=batch_size),
+            options,
+            run=run,
             predictor=predictor,
         )
 

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rrsis_geo.config import to_dict
 from rrsis_geo.data.sample import Batch
+from rrsis_geo.images import ImageSpec, to_input
 from rrsis_geo.nets import PRESETS, build_net
 from rrsis_geo.predictor import DTYPES, choose_device, choose_dtype
 from rrsis_geo.text.batch import TextBatch
@@ -25,6 +26,7 @@ from rrsis_geo.training.loop import WithLoss, autocast, float32_depthwise, train
 from rrsis_geo.training.optim import OptimConfig, make_optimizer
 
 TOKENS = 20
+SPEC = ImageSpec()
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def main() -> None:
     if device.type == "cpu":
         float32_depthwise(net)
     batch = made_up_batch(args.batch, args.size)
-    images = batch.images.to(device, memory_format=torch.channels_last)
+    images = to_input(batch.images, SPEC, device)
     tokens = batch.tokens.to(device)
     optimizer = make_optimizer(net, OptimConfig())
     model, scaler = WithLoss(net), GradScaler(device.type, enabled=dtype == torch.float16)
@@ -53,7 +55,7 @@ def main() -> None:
             net(images, tokens)
 
     def learn() -> None:
-        train_step(model, [batch], optimizer, scaler, clip_norm=1.0, dtype=dtype)
+        train_step(model, [batch], optimizer, scaler, SPEC, clip_norm=1.0, dtype=dtype)
 
     ceiling = matrix_ceiling(device, dtype)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "processor"
@@ -74,7 +76,8 @@ def made_up_batch(n: int, size_px: int) -> Batch:
     subject = some.clone()
     subject[:, 4:] = False
     tokens = TextBatch(torch.randint(1000, 9000, (n, TOKENS)), some, subject, subject, some)
-    return Batch(torch.randn(n, 3, size_px, size_px), tokens, masks, [str(i) for i in range(n)])
+    images = torch.randint(256, (n, size_px, size_px, 3), dtype=torch.uint8)
+    return Batch(images, tokens, masks, tuple(map(str, range(n))))
 
 
 def matrix_ceiling(device: torch.device, dtype: torch.dtype) -> float:

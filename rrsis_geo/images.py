@@ -71,7 +71,7 @@ class ImageSpec:
 
 
 def to_input(
-    images: NDArray[np.uint8], spec: ImageSpec, device: torch.device | str = "cpu"
+    images: NDArray[np.uint8] | Tensor, spec: ImageSpec, device: torch.device | str = "cpu"
 ) -> Tensor:
     """Images as a network reads them: float32 [B, 3, H, W], normalised, channels last in memory.
 
@@ -80,12 +80,14 @@ def to_input(
         spec: mean and std are used; the size is not changed.
         device: where the result shall be; bytes travel there, a quarter of what floats would.
     """
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:
-        raise ValueError(f"expected uint8 [B, H, W, 3], got {images.dtype} {images.shape}")
+    if not isinstance(images, Tensor):
+        images = torch.from_numpy(np.ascontiguousarray(images))
+    if images.dtype != torch.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:
+        raise ValueError(f"expected uint8 [B, H, W, 3], got {images.dtype} {tuple(images.shape)}")
     images_BHWC = images if images.ndim == 4 else images[None]
     scale = torch.tensor([1 / (255 * value) for value in spec.std], device=device)
     shift = torch.tensor([-m / s for m, s in zip(spec.mean, spec.std, strict=True)], device=device)
-    pixels_BHWC = torch.from_numpy(np.ascontiguousarray(images_BHWC)).to(device).float()
+    pixels_BHWC = images_BHWC.to(device, non_blocking=True).float()
     return pixels_BHWC.mul_(scale).add_(shift).permute(0, 3, 1, 2)  # BHWC -> BCHW
 
 

@@ -28,6 +28,7 @@ def test_to_input_of_a_batch_is_channels_last_and_leaves_its_input() -> None:
     assert pixels.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_array_equal(images, kept)
     torch.testing.assert_close(pixels[1], to_input(images[1], ImageSpec())[0])
+    assert torch.equal(pixels, to_input(torch.from_numpy(images), ImageSpec()))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rrsis_geo.images import ImageSpec, to_input
 from rrsis_geo.text.batch import TextBatch
 from rrsis_geo.text.tokenizer import Tokenizer
 
@@ -78,10 +77,10 @@ class Sample:
 
 
 class Batch(NamedTuple):
-    """Samples as a network takes them.
+    """Samples as they go to a network's device.
 
     Attributes:
-        images: float32 [B, 3, H, W], normalised.
+        images: uint8 RGB [B, H, W, 3]; the device normalises them.
         tokens: the expressions.
         masks: bool [B, H, W].
         ids: names of the samples.
@@ -93,10 +92,10 @@ class Batch(NamedTuple):
     ids: tuple[str, ...]
 
 
-def collate(samples: Sequence[Sample], tokenizer: Tokenizer, spec: ImageSpec) -> Batch:
+def collate(samples: Sequence[Sample], tokenizer: Tokenizer) -> Batch:
     """Samples of one size as a batch."""
     return Batch(
-        to_input(np.stack([sample.image for sample in samples]), spec),
+        torch.from_numpy(np.stack([sample.image for sample in samples])),
         tokenizer.encode([sample.expression for sample in samples]),
         torch.from_numpy(np.stack([sample.mask for sample in samples])),
         tuple(sample.id for sample in samples),

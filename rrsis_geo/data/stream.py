@@ -79,6 +79,8 @@ class StreamConfig:
     absent_share: float = 0.25
     """Samples whose target is absent; most windows of a scene are such."""
     val_samples: int = 300
+    cache_mib: int = 1024
+    """Memory in which each process that reads samples may keep decoded images."""
 
     def __post_init__(self) -> None:
         names = ("painted_share", "absent_share", "painted_contrast", "reworded_share")
@@ -97,6 +99,8 @@ class StreamConfig:
                 raise ConfigError(f"{name}: {unknown[0]!r} is none of {kinds}")
         if self.expressions_per_scene < 1:
             raise ConfigError("expressions_per_scene must be positive")
+        if self.cache_mib < 0:
+            raise ConfigError(f"cache_mib must not be negative, got {self.cache_mib}")
         if self.size_px % 32:
             raise ConfigError(f"size_px must be a multiple of 32, got {self.size_px}")
 
@@ -110,7 +114,7 @@ class SampleStream(Dataset[Sample]):
         self._shared: _Shared | None = None
         if config.instances is not None:
             self._real = ReferringInstances(
-                InstanceSource(config.instances),
+                InstanceSource(config.instances, cache_mib=config.cache_mib),
                 config.size_px,
                 kinds=_with_absent(KIND_WEIGHTS, config.absent_share),
                 scale_range=config.scale_range,

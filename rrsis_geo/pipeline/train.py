@@ -250,6 +250,8 @@ class _Run:
         if self.device.type == "cpu":
             keep_freed_memory()
             float32_depthwise(net)
+        else:
+            torch.backends.cudnn.benchmark = True  # images are of one size throughout
         if config.checkpointing:
             recompute_activations(net)
         if config.compile:
@@ -266,6 +268,7 @@ class _Run:
                 list(islice(batches, config.accumulate)),
                 self.optimizer,
                 self.scaler,
+                self.image,
                 clip_norm=config.optim.clip_norm,
                 dtype=self.dtype,
             )
@@ -286,7 +289,6 @@ class _Run:
             self.data.train,
             numbers,
             self.tokenizer,
-            self.image,
             workers=config.workers,
             pinned=self.device.type == "cuda",
         )

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from rrsis_geo.data.sample import Batch, Sample, collate
 from rrsis_geo.errors import InputError
-from rrsis_geo.images import ImageSpec
+from rrsis_geo.images import ImageSpec, to_input
 from rrsis_geo.metrics import ScoreMeter, Scores
 from rrsis_geo.nets.base import ReferringNet
 from rrsis_geo.text.batch import TextBatch
@@ -66,6 +66,7 @@ def train_step(
     batches: Sequence[Batch],
     optimizer: Optimizer,
     scaler: GradScaler,
+    spec: ImageSpec,
     *,
     clip_norm: float,
     dtype: torch.dtype,
@@ -77,6 +78,7 @@ def train_step(
         batches: run one after the other, their gradients summed.
         optimizer: not stepped where an error is raised.
         scaler: keeps fp16's gradients in range; where they were not, the step changes nothing.
+        spec: what the network expects of its images.
         clip_norm: of the gradient.
         dtype: of the matrix products.
 
@@ -87,7 +89,7 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     rows, names = [], list[str]()
     for number, batch in enumerate(batches, start=1):
-        images = batch.images.to(device, memory_format=torch.channels_last, non_blocking=True)
+        images = to_input(batch.images, spec, device)
         masks = batch.masks.to(device, non_blocking=True)
         with _sharing(model, number == len(batches)):
             with autocast(device, dtype):
@@ -164,8 +166,8 @@ def find_masks(
 ) -> NDArray[np.bool_]:
     """What a network, in eval mode, finds in samples of one size, bool [B, H, W]."""
     device = next(net.parameters()).device
-    batch = collate(samples, tokenizer, spec)
-    images = batch.images.to(device, memory_format=torch.channels_last)
+    batch = collate(samples, tokenizer)
+    images = to_input(batch.images, spec, device)
     was_training = net.training
     net.eval()
     with torch.inference_mode(), autocast(device, dtype):

@@ -20,7 +20,6 @@ from rrsis_geo.data.referring import validation_samples
 from rrsis_geo.data.sample import Batch, Sample, collate
 from rrsis_geo.data.stream import SampleStream, StreamConfig, painted_sample
 from rrsis_geo.errors import ConfigError, InputError
-from rrsis_geo.images import ImageSpec
 from rrsis_geo.text.phrases import category_of, subject_span
 from rrsis_geo.text.tokenizer import Tokenizer
 from rrsis_geo.training.distributed import World
@@ -217,7 +216,6 @@ def load_batches(
     samples: Dataset[Sample],
     numbers: RankBatches,
     tokenizer: Tokenizer,
-    spec: ImageSpec,
     *,
     workers: int,
     pinned: bool,
@@ -228,7 +226,6 @@ def load_batches(
         samples: sample i of the run.
         numbers: which of them.
         tokenizer: for their expressions.
-        spec: how images are normalised.
         workers: processes that read ahead.
         pinned: in memory that a GPU can fetch from by itself.
 
@@ -239,7 +236,7 @@ def load_batches(
         samples,
         batch_sampler=numbers,
         num_workers=workers,
-        collate_fn=partial(collate, tokenizer=tokenizer, spec=spec),
+        collate_fn=partial(collate, tokenizer=tokenizer),
         prefetch_factor=4 if workers else None,
         pin_memory=pinned,
         generator=torch.Generator(),  # leaves the global one alone

@@ -210,3 +210,8 @@ def test_vehicles_are_painted_onto_real_roads(tmp_path: Path):
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ConfigError):
         StreamConfig(**wrong)
+
+
+def test_memory_for_decoded_images_cannot_be_negative():
+    with pytest.raises(ConfigError, match="cache_mib"):
+        StreamConfig(cache_mib=-1)

@@ -13,6 +13,7 @@ from rrsis_geo.text.batch import TextBatch
 from rrsis_geo.text.tokenizer import Tokenizer
 from rrsis_geo.training.loop import LossError, WithLoss, find_masks, score_net, train_step
 
+PLAIN = ImageSpec(mean=(0, 0, 0), std=(1, 1, 1))
 TOKENIZER = Tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red"], max_tokens=4)
 
 
@@ -22,12 +23,14 @@ class Threshold(ReferringNet):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(2.0))
+        self.log = False
 
     def encode_text(self, tokens: TextBatch) -> None:
         return None
 
     def segment(self, image: Tensor, words: None) -> SegOutput:
-        return SegOutput(self.weight * image[:, 0], None, {})
+        red = image[:, 0].log() if self.log else image[:, 0]
+        return SegOutput(self.weight * red, None, {})
 
     def loss(self, output: SegOutput, target: Tensor) -> dict[str, Tensor]:
         error = (output.logits.float() - target.float()).square().mean()
@@ -36,20 +39,21 @@ class Threshold(ReferringNet):
 
 def batch_of(images: Tensor) -> Batch:
     tokens = TOKENIZER.encode(["red"] * len(images))
-    ids = tuple(f"sample {value:.2f}" for value in images[:, 0, 0, 0].tolist())
-    return Batch(images, tokens, images[:, 0] > 0.5, ids)
+    ids = tuple(f"sample {value}" for value in images[:, 0, 0, 0].tolist())
+    return Batch(images, tokens, images[..., 0] > 127, ids)
 
 
 def step(net: Threshold, batches: list[Batch], *, dtype=torch.float32, clip=1e9, lr=0.1):
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
     scaler = GradScaler("cpu", enabled=dtype == torch.float16)
     model = WithLoss(net)
-    parts = train_step(model, batches, optimizer, scaler, clip_norm=clip, dtype=dtype)
+    parts = train_step(model, batches, optimizer, scaler, PLAIN, clip_norm=clip, dtype=dtype)
     return parts, scaler
 
 
 def images(n: int, seed: int = 0) -> Tensor:
-    return torch.rand(n, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(1, 255, (n, 8, 8, 3), generator=generator, dtype=torch.uint8)
 
 
 def test_batches_of_a_step_count_as_one_large_batch():
@@ -70,7 +74,8 @@ def test_the_gradient_is_clipped():
 
 def test_a_loss_that_is_no_number_names_its_samples_and_changes_nothing():
     net, bad = Threshold(), images(2)
-    bad[1, 0, 3, 3] = torch.nan
+    bad[1, 3, 3, 0] = 0  # the network's logarithm of it has no number
+    net.log = True
     good = images(2, seed=1)
     with pytest.raises(LossError) as caught:
         step(net, [batch_of(good), batch_of(bad)])

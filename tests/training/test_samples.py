@@ -10,7 +10,6 @@ from rrsis_geo.data.layouts import load_split
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.data.triplets import TripletWriter
 from rrsis_geo.errors import ConfigError, InputError
-from rrsis_geo.images import ImageSpec
 from rrsis_geo.text.tokenizer import Tokenizer
 from rrsis_geo.training.distributed import World
 from rrsis_geo.training.samples import (
@@ -127,12 +126,10 @@ def test_batches_are_read_and_damaged_files_named(root, workers):
     numbers = RankBatches(0, 3, batch_size=2, world=World())
 
     def read():
-        return list(
-            load_batches(samples, numbers, tokenizer, ImageSpec(), workers=workers, pinned=False)
-        )
+        return list(load_batches(samples, numbers, tokenizer, workers=workers, pinned=False))
 
     batches = read()
-    assert [batch.images.shape for batch in batches] == [(2, 3, 64, 64)] * 3
+    assert [batch.images.shape for batch in batches] == [(2, 64, 64, 3)] * 3
     assert [id_ for batch in batches for id_ in batch.ids] == [samples[i].id for i in range(6)]
     damaged = samples._records.records[0].image.path
     damaged.write_bytes(b"no image")
