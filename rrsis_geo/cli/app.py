@@ -1,5 +1,6 @@
 """The app that commands are added to, and its one error boundary."""
 
+import os
 import shlex
 import signal
 import sys
@@ -73,8 +74,13 @@ def root(
 
 
 def main() -> None:
-    """Entry point: like `app`, and a termination request cleans up as Ctrl-C does."""
+    """Entry point: like `app`, but owner of the process.
+
+    A termination request cleans up as Ctrl-C does. GDAL compresses in several threads, unless the
+    environment says otherwise; where others own the process they might fork it, and hang.
+    """
     signal.signal(signal.SIGTERM, _terminate)
+    os.environ.setdefault("GDAL_NUM_THREADS", "ALL_CPUS")
     app()
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from rrsis_geo.errors import InputError
 from rrsis_geo.geo.rows import WindowRow
 from rrsis_geo.geo.windows import Shard
 from rrsis_geo.pipeline.plan import Plan
@@ -79,20 +78,6 @@ class Failures:
         rows = range(shard.window_row_start, shard.window_row_stop)
         return [window for window in self._found if window.window_row in rows]
 
-    def take_unreadable(self, row: WindowRow, cols: Sequence[int]) -> list[int]:
-        """Of the windows in these columns, note those that were not read whole; return the rest."""
-        if not row.unreadable:
-            return list(cols)
-        whole = []
-        for col_j in cols:
-            place = self._plan.footprint(row.row_i, col_j)
-            reason = next((u.reason for u in row.unreadable if _overlap(u.window, place)), None)
-            if reason is None:
-                whole.append(col_j)
-            else:
-                self.add(row.row_i, col_j, InputError(reason))
-        return whole
-
     def add(self, row_i: int, col_j: int, error: Exception) -> None:
         """Note a window that was tried twice."""
         place, (height, width) = self._plan.footprint(row_i, col_j), self._plan.scene.shape
@@ -129,6 +114,17 @@ class Failures:
         for window in self._found:
             rows = slice(max(window.row_start - row_start, 0), max(window.row_stop - row_start, 0))
             valid[rows, window.col_start : window.col_stop] = False
+
+
+def unreadable(plan: Plan, row: WindowRow, cols: Sequence[int]) -> dict[int, str]:
+    """Of the windows of a row in these columns, those that were not read whole, and why."""
+    lost: dict[int, str] = {}
+    for col_j in cols if row.unreadable else ():
+        place = plan.footprint(row.row_i, col_j)
+        reasons = (part.reason for part in row.unreadable if _overlap(part.window, place))
+        if (reason := next(reasons, None)) is not None:
+            lost[col_j] = reason
+    return lost
 
 
 def _overlap(one: Window, other: Window) -> bool:

@@ -4,29 +4,33 @@ A shard is computed from the scene and the plan alone, so shards can run one aft
 several machines, or again after a crash, and give the same pixels. Shards that follow each other
 are computed in one pass, so that no row of windows is computed twice. All expressions are looked
 for in that one pass; what is found of each is kept apart from then on, as if it were the only one.
+
+Three threads share the work: one reads the rows that come, the caller's looks at windows, and one
+blends and writes what was said of those before.
 """
 
 import functools
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack
-from typing import Any, Self
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rrsis_geo.errors import RrsisError
+from rrsis_geo.errors import InputError, RrsisError
 from rrsis_geo.geo.blend import BandMosaic
 from rrsis_geo.geo.masks import Kind
 from rrsis_geo.geo.resample import RowResampler
 from rrsis_geo.geo.rows import ValidRows, WindowRow, read_window_rows
 from rrsis_geo.geo.scene import Scene
 from rrsis_geo.geo.windows import Shard
-from rrsis_geo.pipeline.failures import Failures
+from rrsis_geo.pipeline.failures import Failures, unreadable
 from rrsis_geo.pipeline.plan import Plan, SharingPredictor, WindowOutput, WindowPredictor
-from rrsis_geo.pipeline.read_ahead import read_ahead
 from rrsis_geo.pipeline.shard_files import FinishedShard, ShardFiles, ShardSink, ShardStats
+from rrsis_geo.pipeline.threads import done_behind, read_ahead
 
 logger = logging.getLogger(__name__)
 
@@ -79,51 +83,78 @@ def run_shards(
     place = functools.cache(place)  # one folder for all expressions
     with ExitStack() as stack:
         tracks = [
-            stack.enter_context(_Track(plan, number, each, shards, place, rasters))
-            for number, each in enumerate(words)
+            stack.enter_context(_Track(plan, number, shards, place, rasters))
+            for number in range(len(words))
         ]
-        for row in stack.enter_context(read_ahead(window_rows)):
-            _predict(row, predictor, tracks, batch_size)
-            is_counted = row.row_i >= counted_from
-            finished = [track.finish_row(row, is_counted=is_counted) for track in tracks]
-            if is_counted:
-                on_window_row()
-            for parts in zip(*finished, strict=True):  # they all end a shard after the same row
-                shard = parts[0][0]
-                yield FinishedShard(shard, place(shard), tuple(stats for _, stats in parts))
+        rows = stack.enter_context(read_ahead(window_rows))
+
+        def tasks() -> Iterator[Callable[[], list[FinishedShard]]]:
+            for row in rows:
+                wanted = row.wanted_cols()
+                lost = unreadable(plan, row, wanted)
+                yield partial(_begin, tracks, row, wanted, lost)
+                readable = [col_j for col_j in wanted if col_j not in lost]
+                for cols in _batches(readable, batch_size):
+                    images = np.stack([row.image(col_j) for col_j in cols])
+                    yield partial(_take, tracks, row.row_i, _look(predictor, images, cols, words))
+                is_counted = row.row_i >= counted_from
+                yield partial(_finish, tracks, row, place, is_counted=is_counted)
+                if is_counted:
+                    on_window_row()
+
+        for finished in stack.enter_context(closing(done_behind(tasks()))):
+            yield from finished
 
 
-def _predict(
-    row: WindowRow, predictor: WindowPredictor, tracks: Sequence["_Track"], batch_size: int
-) -> None:
-    """Look at each window of a row that holds a valid pixel, in order.
+def _batches(cols: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Columns in runs of about equal length, none longer than ``batch_size``."""
+    parts = np.array_split(cols, -(-len(cols) // batch_size) or 1)
+    return [part.tolist() for part in parts if len(part)]
+
+
+class _Told(NamedTuple):
+    """What is said of some windows of a row for one expression, or why nothing is."""
+
+    cols: Sequence[int]
+    output: WindowOutput | Exception
+    seconds: float
+
+
+def _look(
+    predictor: WindowPredictor, images: NDArray[np.uint8], cols: Sequence[int], words: Sequence[Any]
+) -> list[list[_Told]]:
+    """What is said of windows for each expression.
 
     A window that fails in a batch is tried once more by itself, for each expression by itself.
     """
-    wanted = row.wanted_cols()
-    readable: list[int] = []
-    for track in tracks:
-        readable = track.begin_row(row, wanted)
-    for batch in np.array_split(readable, -(-len(readable) // batch_size) or 1):
-        cols = batch.tolist()
-        if not cols:
-            continue
-        images = np.stack([row.image(col_j) for col_j in cols])
-        started = time.perf_counter()
-        try:
-            outputs = _said(predictor, images, [track.words for track in tracks])
-        except _PREDICTOR_ERRORS as err:
-            logger.info("%s; trying again, one window at a time", err)
-        else:
-            seconds = (time.perf_counter() - started) / len(tracks)
-            for track, output in zip(tracks, outputs, strict=True):
-                track.take(row.row_i, cols, output, seconds)
-            continue
-        for track in tracks:
-            for image, col_j in zip(images, cols, strict=True):
-                track.try_again(row.row_i, col_j, image, predictor)
-    for track in tracks:
-        track.failures.finish_row(len(wanted))
+    started = time.perf_counter()
+    try:
+        outputs = _said(predictor, images, words)
+    except _PREDICTOR_ERRORS as err:
+        logger.info("%s; trying again, one window at a time", err)
+    else:
+        seconds = (time.perf_counter() - started) / len(words)
+        return [[_Told(cols, output, seconds)] for output in outputs]
+    return [
+        [
+            _look_again(predictor, image, col_j, each)
+            for image, col_j in zip(images, cols, strict=True)
+        ]
+        for each in words
+    ]
+
+
+def _look_again(
+    predictor: WindowPredictor, image: NDArray[np.uint8], col_j: int, words: Any
+) -> _Told:
+    """Look at a window alone; if that fails, it has."""
+    started = time.perf_counter()
+    output: WindowOutput | Exception
+    try:
+        output = predictor.logits(image[None], words)
+    except _PREDICTOR_ERRORS as err:
+        output = err
+    return _Told([col_j], output, time.perf_counter() - started)
 
 
 def _said(
@@ -135,28 +166,56 @@ def _said(
     return [predictor.logits(images, each) for each in words]
 
 
-class _Track:
-    """What is found of one expression, from the logits of windows to the files of shards.
+def _begin(
+    tracks: Sequence["_Track"], row: WindowRow, wanted: Sequence[int], lost: Mapping[int, str]
+) -> list[FinishedShard]:
+    """A row of windows begins, of which those in the ``wanted`` columns hold a valid pixel."""
+    for track in tracks:
+        track.begin_row(row, wanted, lost)
+    return []
 
-    Attributes:
-        words: of the expression.
-        failures: windows that have no result for it.
-    """
+
+def _take(
+    tracks: Sequence["_Track"], row_i: int, told: Sequence[Sequence[_Told]]
+) -> list[FinishedShard]:
+    """Blend what was said of some windows for each expression."""
+    for track, parts in zip(tracks, told, strict=True):
+        for part in parts:
+            track.take(row_i, part)
+    return []
+
+
+def _finish(
+    tracks: Sequence["_Track"],
+    row: WindowRow,
+    place: Callable[[Shard], ShardFiles],
+    *,
+    is_counted: bool,
+) -> list[FinishedShard]:
+    """Write the pixels that no later row of windows touches -> the shards that end with them."""
+    finished = [track.finish_row(row, is_counted=is_counted) for track in tracks]
+    return [  # they all end a shard after the same row
+        FinishedShard(parts[0][0], place(parts[0][0]), tuple(stats for _, stats in parts))
+        for parts in zip(*finished, strict=True)
+    ]
+
+
+class _Track:
+    """What is found of one expression, from the logits of windows to the files of shards."""
 
     def __init__(
         self,
         plan: Plan,
         number: int,
-        words: Any,
         shards: Sequence[Shard],
         place: Callable[[Shard], ShardFiles],
         rasters: tuple[Kind, ...],
     ) -> None:
-        self.words = words
-        self.failures = Failures(plan)
+        self._failures = Failures(plan)
         self._mosaic = BandMosaic(plan.grid, shards[0].window_row_start, shards[-1].window_row_stop)
-        self._cutter = _Cutter(plan, number, shards, place, rasters, self.failures)
+        self._cutter = _Cutter(plan, number, shards, place, rasters, self._failures)
         self._stats = ShardStats()  # of the row in hand
+        self._n_wanted = 0  # windows of it that hold a valid pixel
 
     def __enter__(self) -> Self:
         return self
@@ -164,45 +223,44 @@ class _Track:
     def __exit__(self, *error: object) -> None:
         self._cutter.abandon()
 
-    def begin_row(self, row: WindowRow, wanted: Sequence[int]) -> list[int]:
-        """Which of the wanted windows of a row can be looked at; the others have failed."""
+    def begin_row(self, row: WindowRow, wanted: Sequence[int], lost: Mapping[int, str]) -> None:
+        """Begin a row of windows; those in the ``lost`` columns have failed, for these reasons."""
         self._stats = ShardStats(skipped=row.grid.n_cols - len(wanted))
-        return self.failures.take_unreadable(row, wanted)
+        self._n_wanted = len(wanted)
+        for col_j, reason in lost.items():
+            self._failures.add(row.row_i, col_j, InputError(reason))
 
-    def take(self, row_i: int, cols: Sequence[int], output: WindowOutput, seconds: float) -> None:
-        """Blend what was said of the windows in these columns."""
-        stats = self._stats
-        stats.network_seconds += seconds
-        stats.windows += len(cols)
-        told = [None] * len(cols) if output.presence is None else output.presence.tolist()
+    def take(self, row_i: int, told: _Told) -> None:
+        """Blend what was said of windows, or note that they failed."""
+        if isinstance(told.output, Exception):
+            for col_j in told.cols:
+                self._failures.add(row_i, col_j, told.output)
+            return
+        stats, output = self._stats, told.output
+        stats.network_seconds += told.seconds
+        stats.windows += len(told.cols)
+        presence = [None] * len(told.cols) if output.presence is None else output.presence.tolist()
         highest = output.logits.max(axis=(1, 2)).tolist()
-        for i, col_j in enumerate(cols):
-            stats.saw_presence(told[i])
-            stats.scores.append((row_i, col_j, told[i], highest[i]))
+        for i, col_j in enumerate(told.cols):
+            stats.saw_presence(presence[i])
+            stats.scores.append((row_i, col_j, presence[i], highest[i]))
             self._mosaic.add(row_i, col_j, output.logits[i])
 
-    def try_again(
-        self, row_i: int, col_j: int, image: NDArray[np.uint8], predictor: WindowPredictor
-    ) -> None:
-        """Look at a window alone; if that fails, it has."""
-        started = time.perf_counter()
-        try:
-            output = predictor.logits(image[None], self.words)
-        except _PREDICTOR_ERRORS as err:
-            self.failures.add(row_i, col_j, err)
-        else:
-            self.take(row_i, [col_j], output, time.perf_counter() - started)
-
-    def finish_row(self, row: WindowRow, *, is_counted: bool) -> Iterator[tuple[Shard, ShardStats]]:
+    def finish_row(self, row: WindowRow, *, is_counted: bool) -> list[tuple[Shard, ShardStats]]:
         """Write the pixels that no later row of windows touches; the shards that end with them.
 
         Args:
             row: whose windows have all been taken.
             is_counted: for these shards; False where another run of shards counts it.
+
+        Raises:
+            Exception: nothing at all could be done for some rows; see `Failures.finish_row`.
         """
+        self._failures.finish_row(self._n_wanted)
         if is_counted:
             self._cutter.stats.add(self._stats)
-        yield from self._cutter.push(*self._mosaic.finish_row(row.row_i), row.source_valid)
+        finished = self._mosaic.finish_row(row.row_i)
+        return list(self._cutter.push(*finished, row.source_valid))
 
 
 class _Cutter:

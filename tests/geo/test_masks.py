@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,25 @@ def test_a_style_of_the_users_own_stays(tmp_path: Path) -> None:
     style.write_text("my own")
     write(tmp_path / "mask.tif", some_mask(3, 3))
     assert style.read_text() == "my own"
+
+
+def test_the_bytes_do_not_depend_on_gdals_threads(tmp_path: Path) -> None:
+    np.save(tmp_path / "values.npy", some_mask(2100, 1700))
+    script = (
+        "import sys, numpy as np; from pathlib import Path; sys.path.insert(0, sys.argv[1]); "
+        "from test_masks import write; folder = Path(sys.argv[2]); "
+        "[write(folder / f'{kind}-{sys.argv[3]}.tif', np.load(folder / 'values.npy'), kind)"
+        " for kind in ('mask', 'probability')]"
+    )
+    for threads in ("1", "4"):  # in processes of their own: GDAL's threads do not outlive a fork
+        subprocess.run(
+            [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path), threads],
+            env={**os.environ, "GDAL_NUM_THREADS": threads},
+            check=True,
+        )
+    for kind in ("mask", "probability"):
+        one, four = (tmp_path / f"{kind}-{threads}.tif" for threads in ("1", "4"))
+        assert one.read_bytes() == four.read_bytes()
 
 
 def test_a_mask_has_colours(tmp_path: Path) -> None:

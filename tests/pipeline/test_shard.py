@@ -1,5 +1,7 @@
 """One shard alone gives what the whole scene gives there; the reading thread hides nothing."""
 
+import functools
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,9 +21,9 @@ from rrsis_geo.geo.vectorize import merge_shards
 from rrsis_geo.geo.windows import Shard
 from rrsis_geo.pipeline import shard_files
 from rrsis_geo.pipeline.plan import ModelFacts, SegmentOptions, make_plan
-from rrsis_geo.pipeline.read_ahead import read_ahead
 from rrsis_geo.pipeline.shard import run_shards
 from rrsis_geo.pipeline.shard_files import ShardFiles, ShardStats, load_objects, sigmoid
+from rrsis_geo.pipeline.threads import done_behind, read_ahead
 
 MakeScene = Callable[..., Path]
 
@@ -221,6 +223,59 @@ def test_read_ahead_ends_its_thread_when_the_work_fails() -> None:
     with pytest.raises(RuntimeError, match="network"):
         use()
     assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+
+
+def test_done_behind_keeps_order_and_runs_beside() -> None:
+    here = threading.current_thread()
+    made: list[int] = []
+    done: list[int] = []
+
+    def task(number: int) -> int:
+        assert threading.current_thread() is not here
+        time.sleep(0.002)
+        done.append(number)
+        return number
+
+    def tasks() -> Iterator[Callable[[], int]]:
+        for number in range(20):
+            assert threading.current_thread() is here
+            assert len(made) - len(done) <= 3  # one at work, two that wait
+            made.append(number)
+            yield functools.partial(task, number)
+
+    assert list(done_behind(tasks(), depth=2)) == list(range(20)) == done
+
+
+def test_done_behind_raises_in_order_and_begins_nothing_more() -> None:
+    done: list[int] = []
+
+    def task(number: int) -> int:
+        if number == 3:
+            raise OSError("disk full")
+        done.append(number)
+        return number
+
+    results = done_behind((functools.partial(task, number) for number in range(9)), depth=1)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="disk full"):
+        next(results)
+    assert done[:3] == [0, 1, 2]
+    assert set(done) <= {0, 1, 2, 4}  # what waited may have been begun before it was known
+    assert not [one for one in threading.enumerate() if one.name.startswith("done-behind")]
+
+
+def test_done_behind_that_is_closed_leaves_no_task_at_work() -> None:
+    begun, ended = [], []
+
+    def task() -> None:
+        begun.append(1)
+        time.sleep(0.05)
+        ended.append(1)
+
+    results = done_behind(itertools.repeat(task), depth=2)
+    next(results)
+    results.close()
+    assert len(begun) == len(ended)
 
 
 def test_sigmoid_is_stable() -> None:

@@ -1,8 +1,10 @@
-"""A thread that draws the next items while the last one is worked on."""
+"""Threads before and behind the one that looks: what comes is drawn, what was found is done."""
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TypeVar, cast
 
@@ -11,6 +13,8 @@ from rrsis_geo.geo.pixels import geo_env
 T = TypeVar("T")
 READ_AHEAD = 1
 """Window rows that wait, read, while the network runs."""
+DONE_BEHIND = 2
+"""Batches of windows that wait, looked at, to be blended."""
 
 
 @contextmanager
@@ -60,6 +64,38 @@ def read_ahead(items: Iterator[T], depth: int = READ_AHEAD) -> Iterator[Iterator
     finally:
         stopped.set()
         thread.join()
+
+
+def done_behind(
+    tasks: Iterable[Callable[[], T]], depth: int = DONE_BEHIND
+) -> Generator[T, None, None]:
+    """Do tasks in a thread, one after the other, while the next ones are made here.
+
+    Args:
+        tasks: made as they are drawn, in the caller's thread.
+        depth: how many may wait or be at work while the next one is made.
+
+    Yields:
+        What each gave, in order; what one raises is raised in its place, and those behind it are
+        not begun. Close the iterator to end before the last: no task is at work then.
+    """
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(1, "done-behind") as thread:
+        try:
+            for task in tasks:
+                waiting.append(thread.submit(_with_settings, task))
+                while len(waiting) > depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            thread.shutdown(cancel_futures=True)
+
+
+def _with_settings(task: Callable[[], T]) -> T:
+    """GDAL's settings are those of a thread."""
+    with geo_env():
+        return task()
 
 
 class _Finished(Exception):
