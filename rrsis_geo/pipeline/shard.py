@@ -24,7 +24,7 @@ from rrsis_geo.errors import InputError, RrsisError
 from rrsis_geo.geo.blend import BandMosaic
 from rrsis_geo.geo.masks import Kind
 from rrsis_geo.geo.resample import RowResampler
-from rrsis_geo.geo.rows import ValidRows, WindowRow, read_window_rows
+from rrsis_geo.geo.rows import ValidRows, read_window_rows
 from rrsis_geo.geo.scene import Scene
 from rrsis_geo.geo.windows import Shard
 from rrsis_geo.pipeline.failures import Failures, unreadable
@@ -92,13 +92,14 @@ def run_shards(
             for row in rows:
                 wanted = row.wanted_cols()
                 lost = unreadable(plan, row, wanted)
-                yield partial(_begin, tracks, row, wanted, lost)
+                yield partial(_begin, tracks, row.row_i, wanted, lost)
                 readable = [col_j for col_j in wanted if col_j not in lost]
                 for cols in _batches(readable, batch_size):
                     images = np.stack([row.image(col_j) for col_j in cols])
                     yield partial(_take, tracks, row.row_i, _look(predictor, images, cols, words))
                 is_counted = row.row_i >= counted_from
-                yield partial(_finish, tracks, row, place, is_counted=is_counted)
+                valid = row.source_valid
+                yield partial(_finish, tracks, row.row_i, valid, place, is_counted=is_counted)
                 if is_counted:
                     on_window_row()
 
@@ -167,11 +168,11 @@ def _said(
 
 
 def _begin(
-    tracks: Sequence["_Track"], row: WindowRow, wanted: Sequence[int], lost: Mapping[int, str]
+    tracks: Sequence["_Track"], row_i: int, wanted: Sequence[int], lost: Mapping[int, str]
 ) -> list[FinishedShard]:
     """A row of windows begins, of which those in the ``wanted`` columns hold a valid pixel."""
     for track in tracks:
-        track.begin_row(row, wanted, lost)
+        track.begin_row(row_i, wanted, lost)
     return []
 
 
@@ -187,13 +188,14 @@ def _take(
 
 def _finish(
     tracks: Sequence["_Track"],
-    row: WindowRow,
+    row_i: int,
+    valid: ValidRows,
     place: Callable[[Shard], ShardFiles],
     *,
     is_counted: bool,
 ) -> list[FinishedShard]:
     """Write the pixels that no later row of windows touches -> the shards that end with them."""
-    finished = [track.finish_row(row, is_counted=is_counted) for track in tracks]
+    finished = [track.finish_row(row_i, valid, is_counted=is_counted) for track in tracks]
     return [  # they all end a shard after the same row
         FinishedShard(parts[0][0], place(parts[0][0]), tuple(stats for _, stats in parts))
         for parts in zip(*finished, strict=True)
@@ -211,6 +213,7 @@ class _Track:
         place: Callable[[Shard], ShardFiles],
         rasters: tuple[Kind, ...],
     ) -> None:
+        self._n_cols = plan.grid.n_cols
         self._failures = Failures(plan)
         self._mosaic = BandMosaic(plan.grid, shards[0].window_row_start, shards[-1].window_row_stop)
         self._cutter = _Cutter(plan, number, shards, place, rasters, self._failures)
@@ -223,12 +226,12 @@ class _Track:
     def __exit__(self, *error: object) -> None:
         self._cutter.abandon()
 
-    def begin_row(self, row: WindowRow, wanted: Sequence[int], lost: Mapping[int, str]) -> None:
+    def begin_row(self, row_i: int, wanted: Sequence[int], lost: Mapping[int, str]) -> None:
         """Begin a row of windows; those in the ``lost`` columns have failed, for these reasons."""
-        self._stats = ShardStats(skipped=row.grid.n_cols - len(wanted))
+        self._stats = ShardStats(skipped=self._n_cols - len(wanted))
         self._n_wanted = len(wanted)
         for col_j, reason in lost.items():
-            self._failures.add(row.row_i, col_j, InputError(reason))
+            self._failures.add(row_i, col_j, InputError(reason))
 
     def take(self, row_i: int, told: _Told) -> None:
         """Blend what was said of windows, or note that they failed."""
@@ -246,11 +249,14 @@ class _Track:
             stats.scores.append((row_i, col_j, presence[i], highest[i]))
             self._mosaic.add(row_i, col_j, output.logits[i])
 
-    def finish_row(self, row: WindowRow, *, is_counted: bool) -> list[tuple[Shard, ShardStats]]:
+    def finish_row(
+        self, row_i: int, valid: ValidRows, *, is_counted: bool
+    ) -> list[tuple[Shard, ShardStats]]:
         """Write the pixels that no later row of windows touches; the shards that end with them.
 
         Args:
-            row: whose windows have all been taken.
+            row_i: of the row whose windows have all been taken.
+            valid: which pixels of the scene hold data, as far as was read for this row.
             is_counted: for these shards; False where another run of shards counts it.
 
         Raises:
@@ -259,8 +265,7 @@ class _Track:
         self._failures.finish_row(self._n_wanted)
         if is_counted:
             self._cutter.stats.add(self._stats)
-        finished = self._mosaic.finish_row(row.row_i)
-        return list(self._cutter.push(*finished, row.source_valid))
+        return list(self._cutter.push(*self._mosaic.finish_row(row_i), valid))
 
 
 class _Cutter:
