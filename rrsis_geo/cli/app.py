@@ -76,8 +76,9 @@ def root(
 def main() -> None:
     """Entry point: like `app`, but owner of the process.
 
-    A termination request cleans up as Ctrl-C does. GDAL compresses in several threads, unless the
-    environment says otherwise; where others own the process they might fork it, and hang.
+    A termination request cleans up as Ctrl-C does. GDAL reads and compresses in several threads,
+    unless the environment says otherwise; where others own the process they might fork it, and
+    hang.
     """
     signal.signal(signal.SIGTERM, _terminate)
     os.environ.setdefault("GDAL_NUM_THREADS", "ALL_CPUS")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from rrsis_geo.errors import InputError
 from rrsis_geo.geo.rows import WindowRow
 from rrsis_geo.geo.windows import Shard
 from rrsis_geo.pipeline.plan import Plan
@@ -64,14 +65,11 @@ def merged(failed: Iterable[FailedWindow]) -> tuple[FailedWindow, ...]:
 
 
 class Failures:
-    """What failed in one pass over rows of windows; gives up where all does."""
+    """What failed in one pass over rows of windows."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._limit = min(GIVE_UP_ROWS, plan.grid.n_rows)
         self._found: list[FailedWindow] = []
-        self._row_failed = self._rows_lost = 0
-        self._error: Exception | None = None
 
     def of(self, shard: Shard) -> list[FailedWindow]:
         """Those that take pixels from a shard."""
@@ -92,22 +90,6 @@ class Failures:
         )
         logger.info("window %d, %d failed: %s", row_i, col_j, failed.reason)
         self._found.append(failed)
-        self._row_failed += 1
-        self._error = error
-
-    def finish_row(self, n_tried: int) -> None:
-        """Close a row of windows, of which so many were to be done.
-
-        Raises:
-            Exception: the last error, if nothing at all could be done for some rows: the trouble is
-                with the scene or the device then, not with a window.
-        """
-        if n_tried:
-            lost = self._row_failed == n_tried
-            self._rows_lost = self._rows_lost + 1 if lost else 0
-        self._row_failed = 0
-        if self._error is not None and self._rows_lost >= self._limit:
-            raise self._error
 
     def burn(self, row_start: int, valid: NDArray[np.bool_]) -> None:
         """Take the pixels of failed windows out of rows [n, W] of the scene; in place."""
@@ -116,14 +98,35 @@ class Failures:
             valid[rows, window.col_start : window.col_stop] = False
 
 
-def unreadable(plan: Plan, row: WindowRow, cols: Sequence[int]) -> dict[int, str]:
+class Patience:
+    """Ends where nothing at all can be done."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._limit = min(GIVE_UP_ROWS, plan.grid.n_rows)
+        self._rows_lost = 0
+
+    def finish_row(self, n_wanted: int, errors: Sequence[Exception]) -> None:
+        """Close a row of windows, of which so many were to be done, and failed with these errors.
+
+        Raises:
+            Exception: the last error, if nothing at all could be done for some rows: the trouble is
+                with the scene or the device then, not with a window.
+        """
+        if not n_wanted:
+            return
+        self._rows_lost = self._rows_lost + 1 if len(errors) == n_wanted else 0
+        if self._rows_lost >= self._limit:
+            raise errors[-1]
+
+
+def unreadable(plan: Plan, row: WindowRow, cols: Sequence[int]) -> dict[int, InputError]:
     """Of the windows of a row in these columns, those that were not read whole, and why."""
-    lost: dict[int, str] = {}
+    lost: dict[int, InputError] = {}
     for col_j in cols if row.unreadable else ():
         place = plan.footprint(row.row_i, col_j)
         reasons = (part.reason for part in row.unreadable if _overlap(part.window, place))
         if (reason := next(reasons, None)) is not None:
-            lost[col_j] = reason
+            lost[col_j] = InputError(reason)
     return lost
 
 

@@ -20,14 +20,14 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rrsis_geo.errors import InputError, RrsisError
+from rrsis_geo.errors import RrsisError
 from rrsis_geo.geo.blend import BandMosaic
 from rrsis_geo.geo.masks import Kind
 from rrsis_geo.geo.resample import RowResampler
 from rrsis_geo.geo.rows import ValidRows, read_window_rows
 from rrsis_geo.geo.scene import Scene
 from rrsis_geo.geo.windows import Shard
-from rrsis_geo.pipeline.failures import Failures, unreadable
+from rrsis_geo.pipeline.failures import Failures, Patience, unreadable
 from rrsis_geo.pipeline.plan import Plan, SharingPredictor, WindowOutput, WindowPredictor
 from rrsis_geo.pipeline.shard_files import FinishedShard, ShardFiles, ShardSink, ShardStats
 from rrsis_geo.pipeline.threads import done_behind, read_ahead
@@ -87,16 +87,23 @@ def run_shards(
             for number in range(len(words))
         ]
         rows = stack.enter_context(read_ahead(window_rows))
+        patience = [Patience(plan) for _ in words]
 
         def tasks() -> Iterator[Callable[[], list[FinishedShard]]]:
             for row in rows:
                 wanted = row.wanted_cols()
                 lost = unreadable(plan, row, wanted)
+                errors: list[list[Exception]] = [list(lost.values()) for _ in words]
                 yield partial(_begin, tracks, row.row_i, wanted, lost)
                 readable = [col_j for col_j in wanted if col_j not in lost]
                 for cols in _batches(readable, batch_size):
                     images = np.stack([row.image(col_j) for col_j in cols])
-                    yield partial(_take, tracks, row.row_i, _look(predictor, images, cols, words))
+                    told = _look(predictor, images, cols, words)
+                    for known, parts in zip(errors, told, strict=True):
+                        known += [p.output for p in parts if isinstance(p.output, Exception)]
+                    yield partial(_take, tracks, row.row_i, told)
+                for each, known in zip(patience, errors, strict=True):
+                    each.finish_row(len(wanted), known)
                 is_counted = row.row_i >= counted_from
                 valid = row.source_valid
                 yield partial(_finish, tracks, row.row_i, valid, place, is_counted=is_counted)
@@ -114,7 +121,7 @@ def _batches(cols: Sequence[int], batch_size: int) -> list[list[int]]:
 
 
 class _Told(NamedTuple):
-    """What is said of some windows of a row for one expression, or why nothing is."""
+    """What is said of some windows for one expression, or why nothing is of a single one."""
 
     cols: Sequence[int]
     output: WindowOutput | Exception
@@ -168,7 +175,7 @@ def _said(
 
 
 def _begin(
-    tracks: Sequence["_Track"], row_i: int, wanted: Sequence[int], lost: Mapping[int, str]
+    tracks: Sequence["_Track"], row_i: int, wanted: Sequence[int], lost: Mapping[int, Exception]
 ) -> list[FinishedShard]:
     """A row of windows begins, of which those in the ``wanted`` columns hold a valid pixel."""
     for track in tracks:
@@ -218,7 +225,6 @@ class _Track:
         self._mosaic = BandMosaic(plan.grid, shards[0].window_row_start, shards[-1].window_row_stop)
         self._cutter = _Cutter(plan, number, shards, place, rasters, self._failures)
         self._stats = ShardStats()  # of the row in hand
-        self._n_wanted = 0  # windows of it that hold a valid pixel
 
     def __enter__(self) -> Self:
         return self
@@ -226,12 +232,11 @@ class _Track:
     def __exit__(self, *error: object) -> None:
         self._cutter.abandon()
 
-    def begin_row(self, row_i: int, wanted: Sequence[int], lost: Mapping[int, str]) -> None:
-        """Begin a row of windows; those in the ``lost`` columns have failed, for these reasons."""
+    def begin_row(self, row_i: int, wanted: Sequence[int], lost: Mapping[int, Exception]) -> None:
+        """Begin a row of windows; those in the ``lost`` columns have failed."""
         self._stats = ShardStats(skipped=self._n_cols - len(wanted))
-        self._n_wanted = len(wanted)
-        for col_j, reason in lost.items():
-            self._failures.add(row_i, col_j, InputError(reason))
+        for col_j, error in lost.items():
+            self._failures.add(row_i, col_j, error)
 
     def take(self, row_i: int, told: _Told) -> None:
         """Blend what was said of windows, or note that they failed."""
@@ -258,11 +263,7 @@ class _Track:
             row_i: of the row whose windows have all been taken.
             valid: which pixels of the scene hold data, as far as was read for this row.
             is_counted: for these shards; False where another run of shards counts it.
-
-        Raises:
-            Exception: nothing at all could be done for some rows; see `Failures.finish_row`.
         """
-        self._failures.finish_row(self._n_wanted)
         if is_counted:
             self._cutter.stats.add(self._stats)
         return list(self._cutter.push(*self._mosaic.finish_row(row_i), valid))

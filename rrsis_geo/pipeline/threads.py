@@ -4,7 +4,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TypeVar, cast
 
@@ -76,14 +76,27 @@ def done_behind(
         depth: how many may wait or be at work while the next one is made.
 
     Yields:
-        What each gave, in order; what one raises is raised in its place, and those behind it are
-        not begun. Close the iterator to end before the last: no task is at work then.
+        What each gave, in order. What one raises, or the making of one, is raised in its place, and
+        those behind it are not begun. Close the iterator to end before the last: no task is at work
+        then.
     """
     waiting: deque[Future[T]] = deque()
+    failed = threading.Event()
+
+    def do(task: Callable[[], T]) -> T:
+        if failed.is_set():
+            raise CancelledError
+        try:
+            with geo_env():
+                return task()
+        except BaseException:
+            failed.set()
+            raise
+
     with ThreadPoolExecutor(1, "done-behind") as thread:
         try:
-            for task in tasks:
-                waiting.append(thread.submit(_with_settings, task))
+            for task in _with_its_end(tasks):
+                waiting.append(thread.submit(do, task))
                 while len(waiting) > depth:
                     yield waiting.popleft().result()
             while waiting:
@@ -92,10 +105,17 @@ def done_behind(
             thread.shutdown(cancel_futures=True)
 
 
-def _with_settings(task: Callable[[], T]) -> T:
-    """GDAL's settings are those of a thread."""
-    with geo_env():
-        return task()
+def _with_its_end(tasks: Iterable[Callable[[], T]]) -> Iterator[Callable[[], T]]:
+    """Tasks, and where the making of one fails, one that raises the error."""
+    try:
+        yield from tasks
+    except Exception as err:
+        error = err
+
+        def fail() -> T:
+            raise error
+
+        yield fail
 
 
 class _Finished(Exception):
