@@ -21,7 +21,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("bundles", nargs="+", help="of equal networks")
     parser.add_argument("--presence", type=float, default=0.0, help="log-odds to add")
-    parser.add_argument("--size-pull", type=float, default=1.0, help="factor of size_prior")
+    parser.add_argument(
+        "--size-pull",
+        type=float,
+        nargs=3,
+        metavar=("LARGEST", "SMALLEST", "AVERAGE"),
+        help="factors of what size_prior asks of each of its maps",
+    )
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], default="int8")
     parser.add_argument("--seconds-per-window", type=float, help="on two cores, for estimates")
     args = parser.parse_args()
@@ -35,8 +41,8 @@ def main() -> None:
     )
     with torch.no_grad():
         bundle.net.presence.mlp[-1].bias += args.presence
-        if args.size_pull != 1:
-            bundle.net.decoder.size_prior.mlp[-1].weight *= args.size_pull
+        if args.size_pull is not None:
+            bundle.net.decoder.size_prior.mlp[-1].weight *= torch.tensor(args.size_pull)[:, None]
     about = {key: value for key, value in bundle.about.items() if key != "val_scores"}
     if args.seconds_per_window is not None:
         about["seconds_per_window"] = args.seconds_per_window

@@ -6,6 +6,8 @@ masks alone. Here each word, read before the text has seen the image, weighs a f
 just that. No map is constant: how sure a network is of a thing is not for its place to say.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,8 +19,15 @@ SIZE_TERMS = 3
 
 _PART = -1.0
 """Log-odds above which pixels belong to an object; at 0, doubtful ones fall into pieces."""
-_SPECK = 4.0
+_SPECK = 3.0
 """An object so many times smaller than the average one is not taken for the smallest."""
+_SURE = 1.5
+"""Nor is one whose highest log-odds lie so much below those of the surest one."""
+_LEAD = math.log(1.35)
+"""Nobody calls an object the largest or the smallest whose lead is less: training does not either.
+What a mask shows of its lead may be less, since it is rough."""
+_DOUBTFUL = 1.0
+"""How far what does not count stands from the smallest, at least."""
 
 
 class WordWeights(nn.Module):
@@ -59,10 +68,12 @@ def size_terms(logits: Tensor) -> Tensor:
     """How the objects of a mask compare in size, at their pixels; zero elsewhere.
 
     Objects are the connected parts of ``logits > -1``. The three maps are the logarithm of an
-    object's area against that of the largest one, of the smallest one and of the average one, in
-    the same mask: all zero where there is one object alone. The average is weighted by the square
-    root of the area, and what is much smaller does not count as the smallest, so that specks say
-    little. A ring of one pixel about each object gets its values too.
+    object's area against that of the largest one, of the smallest one (as a distance, so that what
+    is smaller still does not pass for it) and of the average one, in the same mask: all zero where
+    there is one object alone. The average is weighted by the square root of the area. What is much
+    smaller than it, or much less sure than the surest, does not count as the smallest: specks and
+    half-seen things would always win. From the largest and the smallest all others keep a least
+    distance. A ring of one pixel about each object gets its values too.
 
     Args:
         logits: log-odds [B, h, w].
@@ -80,13 +91,22 @@ def size_terms(logits: Tensor) -> Tensor:
     mean = (weight * size).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
     largest = size.amax(1, keepdim=True)
     counts = found & (area * _SPECK >= mean.exp())
+    peak = torch.full_like(area, -torch.inf)
+    peak = peak.scatter_reduce_(1, flat_BN, logits.flatten(1).float(), "amax")
+    counts &= peak >= peak.masked_fill(~counts, -torch.inf).amax(1, keepdim=True) - _SURE
     smallest = size.masked_fill(~counts, torch.inf).amin(1, keepdim=True)
-    against = [size - largest, (size - smallest).clamp(min=0), size - mean]
+    below, above = _apart(largest - size), _apart((size - smallest).abs())
+    against = [-below, above.where(counts, above.clamp(min=_DOUBTFUL)), size - mean]
     terms = torch.stack(against, 1).masked_fill(~found[:, None], 0)
     ringed = F.max_pool2d(labels.float(), 3, 1, 1).long().where(labels == 0, labels)
     index = ringed.flatten(1)[:, None].expand(-1, SIZE_TERMS, -1)
     out: Tensor = terms.gather(2, index).unflatten(2, labels.shape[1:])
     return out
+
+
+def _apart(distance: Tensor) -> Tensor:
+    """Distances of logarithms >= 0: what is apart is so by the least lead."""
+    return distance.clamp(min=_LEAD).where(distance > 0, 0)
 
 
 def connected_parts(mask: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def test_a_long_winding_part_is_one():
 def test_objects_are_compared_by_size():
     logits = torch.full((1, 16, 16), -2.0)
     logits[:, 1:5, 1:5] = 2  # 16
-    logits[:, 8:12, 1:3] = 1  # 8
+    logits[:, 8:12, 1:3] = 2  # 8
     logits[:, 8:12, 8:16] = 3  # 32
     largest, smallest, average = size_terms(logits)[0]
     log2 = float(np.log(2))
@@ -79,23 +79,38 @@ def test_objects_are_compared_by_size():
     assert largest[2, 6] == 0
 
 
-def test_specks_are_not_the_smallest():
+def test_specks_and_what_is_doubtful_are_not_the_smallest():
     logits = torch.full((1, 32, 32), -2.0)
-    logits[:, 2:8, 2:8] = 1  # 36
-    logits[:, 2:12, 12:22] = 1  # 100
+    logits[:, 2:8, 2:8] = 4  # 36
+    logits[:, 2:12, 12:22] = 4  # 100
     before = size_terms(logits)[0, 1]
-    logits[:, 30, 30] = 1
+    logits[:, 30, 30] = 4
+    logits[:, 16:21, 2:7] = 1  # 25, hardly seen
     after = size_terms(logits)[0, 1]
-    torch.testing.assert_close(after, before)  # the speck itself is at nought
+    torch.testing.assert_close(after[:14], before[:14])
+    assert after[30, 30] == pytest.approx(np.log(36))
+    assert after[18, 4] == 1
+
+
+def test_the_largest_and_the_smallest_keep_the_lead_of_which_training_speaks():
+    logits = torch.full((1, 32, 32), -2.0)
+    logits[:, 0:10, 0:10] = 2  # 100
+    logits[:, 0:10, 12:23] = 2  # 110
+    logits[:, 14:24, 0:12] = 2  # 120
+    largest, smallest, _ = size_terms(logits)[0]
+    at = ((5, 5), (5, 15), (20, 5))
+    lead = pytest.approx(np.log(1.35))
+    assert [float(-largest[p]) for p in at] == [lead, lead, 0]
+    assert [float(smallest[p]) for p in at] == [0, lead, lead]
 
 
 def test_what_is_doubted_between_two_fragments_joins_them():
     logits = torch.full((1, 16, 16), -2.0)
     logits[:, 2:4, 2:12] = 2
     logits[:, 2:4, 6:8] = -0.5
-    logits[:, 10:14, 2:8] = 2
+    logits[:, 8:14, 2:8] = 2
     against_largest = size_terms(logits)[0, 0]
-    assert float(against_largest[2, 2]) == pytest.approx(np.log(20 / 24))
+    assert float(against_largest[2, 2]) == pytest.approx(np.log(20 / 36))
     assert against_largest[2, 2] == against_largest[3, 11]
 
 
