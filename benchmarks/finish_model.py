@@ -21,13 +21,6 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("bundles", nargs="+", help="of equal networks")
     parser.add_argument("--presence", type=float, default=0.0, help="log-odds to add")
-    parser.add_argument(
-        "--size-pull",
-        type=float,
-        nargs=3,
-        metavar=("LARGEST", "SMALLEST", "AVERAGE"),
-        help="factors of what size_prior asks of each of its maps",
-    )
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], default="int8")
     parser.add_argument("--seconds-per-window", type=float, help="on two cores, for estimates")
     args = parser.parse_args()
@@ -41,8 +34,6 @@ def main() -> None:
     )
     with torch.no_grad():
         bundle.net.presence.mlp[-1].bias += args.presence
-        if args.size_pull is not None:
-            bundle.net.decoder.size_prior.mlp[-1].weight *= torch.tensor(args.size_pull)[:, None]
     about = {key: value for key, value in bundle.about.items() if key != "val_scores"}
     if args.seconds_per_window is not None:
         about["seconds_per_window"] = args.seconds_per_window

@@ -29,12 +29,10 @@ from rrsis_geo.nets.layers import (
 )
 from rrsis_geo.nets.losses import binary_cross_entropy, dice
 from rrsis_geo.nets.priors import (
+    ORDER_TERMS,
     PLACE_TERMS,
-    SIZE_TERMS,
     WordWeights,
-    place_terms,
-    size_terms,
-    weighted,
+    pull,
 )
 from rrsis_geo.nets.trunk import Trunk
 from rrsis_geo.text.batch import TextBatch
@@ -87,8 +85,9 @@ class BTDNetConfig:
     """Channels of a mask feature of stride 2; 0 keeps the paper's stride 4."""
     place_prior: bool = False
     """Let words pull the mask to a place: a short way from "left" to the pixels on the left."""
-    size_prior: bool = False
-    """Let words choose among the objects of the mask by size: "the largest" compares them."""
+    order_prior: bool = False
+    """Let words choose among the objects of the mask by their order: "the largest", "the leftmost"
+    compare them."""
     presence: bool = False
     """Judge whether the target is in the image at all, and gate the logits by it."""
 
@@ -131,7 +130,7 @@ PRESETS = {
         smoothing="depthwise",
         fine_width=48,
         place_prior=True,
-        size_prior=True,
+        order_prior=True,
         presence=True,
         dice_weight=1.0,
     ),
@@ -146,8 +145,8 @@ class BTDNetWords(NamedTuple):
         attention: bool [b, L].
         masked: T_m, encoding of the expression without its subject [b, L, D], or None.
         background: P_bg, background tokens [b or 1, K, D], or None.
-        place: what the words ask of each map of place [b, T], or None.
-        size: what the words ask of each map of size [b, T], or None.
+        place: weights that the words give to maps of place [b, 5], or None.
+        order: the same of order [b, 8], see `rrsis_geo.nets.priors.pull`, or None.
     """
 
     stages: tuple[Tensor, ...]
@@ -155,7 +154,7 @@ class BTDNetWords(NamedTuple):
     masked: Tensor | None
     background: Tensor | None
     place: Tensor | None
-    size: Tensor | None
+    order: Tensor | None
 
 
 class BTDNetPixels(NamedTuple):
@@ -226,8 +225,8 @@ class BTDNet(ReferringNet):
         if config.background:
             background = self.background(masked, attention)
         place = self.decoder.place_prior(stages[0], attention) if config.place_prior else None
-        size = self.decoder.size_prior(stages[0], attention) if config.size_prior else None
-        return BTDNetWords(tuple(stages), attention, masked, background, place, size)
+        order = self.decoder.order_prior(stages[0], attention) if config.order_prior else None
+        return BTDNetWords(tuple(stages), attention, masked, background, place, order)
 
     def encode_image(self, image: Tensor) -> BTDNetPixels:
         """Trunk stages up to the first correlation with the text.
@@ -522,8 +521,8 @@ class TwinStreamDecoder(nn.Module):
         )
         if config.place_prior:
             self.place_prior = WordWeights(config.text.width, E, PLACE_TERMS)
-        if config.size_prior:
-            self.size_prior = WordWeights(config.text.width, E, SIZE_TERMS)
+        if config.order_prior:
+            self.order_prior = WordWeights(config.text.width, E, 1 + ORDER_TERMS)
 
     def forward(
         self, image: Tensor, maps: list[Tensor], text: Tensor, words: BTDNetWords
@@ -723,19 +722,10 @@ def _log_odds(streams: Tensor) -> Tensor:
 
 
 def _heeding(words: BTDNetWords, streams: Tensor) -> Tensor:
-    """Pull the streams to where the words point, then to the objects whose size they name."""
-    if words.place is not None:
-        streams = _pulled(streams, weighted(words.place, place_terms(streams)))
-    if words.size is not None:
-        coarse = F.avg_pool2d(_log_odds(streams), 2)  # to compare objects needs no outlines
-        terms = F.interpolate(size_terms(coarse), streams.shape[-2:])
-        streams = _pulled(streams, weighted(words.size, terms))
-    return streams
-
-
-def _pulled(streams: Tensor, by: Tensor) -> Tensor:
-    """Add log-odds [B, h, w] to the foreground, and take them from the background."""
-    by = by[:, None].to(streams.dtype)
+    """Add to the foreground what the words ask for, and take it from the background."""
+    if words.place is None and words.order is None:
+        return streams
+    by = pull(_log_odds(streams), words.place, words.order)[:, None]
     return streams + (by if streams.shape[1] == 1 else torch.cat([by, -by], 1))
 
 

@@ -31,7 +31,7 @@ LITE = {  # every part of the compact preset
     "smoothing": "depthwise",
     "fine_width": 16,
     "place_prior": True,
-    "size_prior": True,
+    "order_prior": True,
     "presence": True,
     "dice_weight": 0.5,
 }

@@ -245,7 +245,7 @@ def test_mask_is_where_the_foreground_stream_wins(image, make_tokens):
 
 
 def test_words_pull_the_mask_to_a_place(image, make_tokens):
-    net = make_net("btdnet", LITE, presence=False, size_prior=False)
+    net = make_net("btdnet", LITE, presence=False, order_prior=False)
     words = net.encode_text(make_tokens([8, 5]))
     still, right = (torch.tensor([[x, 0.0, 0.0, 0.0, 0.0]] * 2) for x in (0.0, 1.0))
     moved = net.segment(image, words._replace(place=right)).logits
@@ -264,20 +264,20 @@ def two_objects() -> torch.Tensor:
     return torch.stack([mask, -mask], 1)
 
 
-def test_words_of_size_learn_from_several_objects(make_tokens):
+def test_words_of_order_learn_from_several_objects(make_tokens):
     net = make_net("btdnet", LITE)
     _heeding(net.encode_text(make_tokens([5])), two_objects())[:, 0, 2:8, 2:8].sum().backward()
-    for parameter in net.decoder.size_prior.parameters():
+    for parameter in net.decoder.order_prior.parameters():
         assert parameter.grad is not None
         assert parameter.grad.any()
 
 
-def test_words_choose_among_objects_by_size(make_tokens):
+def test_words_choose_among_objects_by_order(make_tokens):
     net = make_net("btdnet", LITE)
     words = net.encode_text(make_tokens([5]))
     streams = two_objects()
     mask = streams[:, 0]
-    asked = words._replace(place=None, size=torch.tensor([[5.0, 0.0, 0.0]]))  # the largest
+    asked = words._replace(place=None, order=torch.tensor([[0.0, -5.0, *[0.0] * 6]]))  # the largest
     foreground, background = _heeding(asked, streams)[0]
     torch.testing.assert_close(background, -foreground)
     torch.testing.assert_close(foreground[11:23, 11:23], mask[0, 11:23, 11:23])  # as it was

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.features import shapes
 
-from rrsis_geo.nets.priors import WordWeights, connected_parts, place_terms, size_terms, weighted
+from rrsis_geo.nets.priors import (
+    WordWeights,
+    connected_parts,
+    order_terms,
+    place_terms,
+    pull,
+    weighted,
+)
 
 MASKS = arrays(bool, st.tuples(st.just(2), st.integers(1, 12), st.integers(1, 12)))
 
@@ -67,10 +74,11 @@ def test_objects_are_compared_by_size():
     logits[:, 1:5, 1:5] = 2  # 16
     logits[:, 8:12, 1:3] = 2  # 8
     logits[:, 8:12, 8:16] = 3  # 32
-    largest, smallest, average = size_terms(logits)[0]
+    terms = order_terms(logits)[0]
+    largest, smallest, average = terms[0], terms[1], terms[6]
     log2 = float(np.log(2))
     at = ((2, 2), (9, 1), (10, 12))
-    assert [round(float(largest[p]) / log2) for p in at] == [-1, -2, 0]
+    assert [round(float(largest[p]) / log2) for p in at] == [1, 2, 0]
     assert [round(float(smallest[p]) / log2) for p in at] == [1, 0, 2]
     roots = np.sqrt([16, 8, 32])
     mean = (roots * np.log([16, 8, 32])).sum() / roots.sum()
@@ -79,29 +87,53 @@ def test_objects_are_compared_by_size():
     assert largest[2, 6] == 0
 
 
-def test_specks_and_what_is_doubtful_are_not_the_smallest():
+def test_objects_are_compared_by_place():
+    logits = torch.full((1, 24, 24), -2.0)
+    logits[:, 2:6, 4:8] = 2  # centre at x 6, y 4
+    logits[:, 2:6, 16:20] = 2  # 18, 4
+    logits[:, 10:18, 12:16] = 2  # 14, 14
+    left, right, top, bottom = order_terms(logits)[0, 2:6]
+    at = ((3, 5), (3, 17), (12, 13))
+    assert [float(left[p]) for p in at] == pytest.approx([0, 12 / 4, 8 / 4])
+    assert [float(right[p]) for p in at] == pytest.approx([12 / 4, 0, 4 / 4])
+    assert [float(top[p]) for p in at] == pytest.approx([0, 0, 10 / 4])
+    assert [float(bottom[p]) for p in at] == pytest.approx([10 / 4, 10 / 4, 0])
+
+
+@given(MASKS)
+def test_a_mirror_swaps_the_ends_of_an_order(masks):
+    mask = torch.from_numpy(masks)
+    logits = torch.where(mask, 1.0, -2.0)
+    terms, mirrored = order_terms(logits), order_terms(logits.flip(2)).flip(3)
+    swapped = mirrored[:, [0, 1, 3, 2, 4, 5, 6]]
+    # where rings of two objects meet, either's values may stand
+    torch.testing.assert_close(swapped * mask[:, None], terms * mask[:, None], atol=1e-3, rtol=0)
+
+
+def test_specks_and_what_is_doubtful_are_never_first():
     logits = torch.full((1, 32, 32), -2.0)
     logits[:, 2:8, 2:8] = 4  # 36
     logits[:, 2:12, 12:22] = 4  # 100
-    before = size_terms(logits)[0, 1]
-    logits[:, 30, 30] = 4
-    logits[:, 16:21, 2:7] = 1  # 25, hardly seen
-    after = size_terms(logits)[0, 1]
-    torch.testing.assert_close(after[:14], before[:14])
-    assert after[30, 30] == pytest.approx(np.log(36))
-    assert after[18, 4] == 1
+    before = order_terms(logits)[0, 1:6]
+    logits[:, 30, 0] = 4
+    logits[:, 16:21, 27:32] = 1  # 25, hardly seen
+    after = order_terms(logits)[0, 1:6]
+    torch.testing.assert_close(after[:, :14], before[:, :14])
+    assert after[:, 30, 0].min() >= 1
+    assert after[:, 18, 30].min() >= 1
 
 
-def test_the_largest_and_the_smallest_keep_the_lead_of_which_training_speaks():
-    logits = torch.full((1, 32, 32), -2.0)
+def test_all_but_the_first_of_an_order_keep_the_lead_of_which_training_speaks():
+    logits = torch.full((1, 64, 64), -2.0)
     logits[:, 0:10, 0:10] = 2  # 100
-    logits[:, 0:10, 12:23] = 2  # 110
-    logits[:, 14:24, 0:12] = 2  # 120
-    largest, smallest, _ = size_terms(logits)[0]
-    at = ((5, 5), (5, 15), (20, 5))
+    logits[:, 12:22, 0:11] = 2  # 110
+    logits[:, 24:34, 0:12] = 2  # 120
+    largest, smallest, left = order_terms(logits)[0, :3]
+    at = ((5, 5), (15, 5), (30, 5))
     lead = pytest.approx(np.log(1.35))
-    assert [float(-largest[p]) for p in at] == [lead, lead, 0]
+    assert [float(largest[p]) for p in at] == [lead, lead, 0]
     assert [float(smallest[p]) for p in at] == [0, lead, lead]
+    assert [float(left[p]) for p in at] == [0, lead, lead]
 
 
 def test_what_is_doubted_between_two_fragments_joins_them():
@@ -109,9 +141,9 @@ def test_what_is_doubted_between_two_fragments_joins_them():
     logits[:, 2:4, 2:12] = 2
     logits[:, 2:4, 6:8] = -0.5
     logits[:, 8:14, 2:8] = 2
-    against_largest = size_terms(logits)[0, 0]
-    assert float(against_largest[2, 2]) == pytest.approx(np.log(20 / 36))
-    assert against_largest[2, 2] == against_largest[3, 11]
+    from_largest = order_terms(logits)[0, 0]
+    assert float(from_largest[2, 2]) == pytest.approx(np.log(36 / 20))
+    assert from_largest[2, 2] == from_largest[3, 11]
 
 
 @given(MASKS)
@@ -119,13 +151,49 @@ def test_one_object_alone_or_none_says_nothing(masks):
     mask = torch.from_numpy(masks)
     labels = connected_parts(mask)
     one = labels == labels.flatten(1).amax(1)[:, None, None]
-    assert size_terms(torch.where(one & mask, 1.0, -2.0)).abs().max() < 1e-5
-    assert size_terms(-2 * torch.ones(2, 4, 4)).abs().max() == 0
+    assert order_terms(torch.where(one & mask, 1.0, -2.0)).abs().max() < 1e-5
+    assert order_terms(-2 * torch.ones(2, 4, 4)).abs().max() == 0
 
 
 def test_samples_of_a_batch_do_not_meet():
     torch.manual_seed(0)
     logits = torch.randn(3, 12, 12)
-    together = size_terms(logits)
+    together = order_terms(logits)
     for i in range(3):
-        torch.testing.assert_close(size_terms(logits[i : i + 1])[0], together[i])
+        torch.testing.assert_close(order_terms(logits[i : i + 1])[0], together[i])
+
+
+def at_the_bottom() -> torch.Tensor:
+    """Log-odds that show two objects in the lower half, one above the other."""
+    logits = torch.full((1, 32, 32), -30.0)
+    logits[:, 20:24, 4:8] = 2
+    logits[:, 26:30, 20:24] = 2
+    return logits
+
+
+def test_the_topmost_may_lie_at_the_bottom():
+    logits, up = at_the_bottom(), torch.tensor([[0.0, -12.0, 0.0, 0.0, 0.0]])
+    at_the_top, topmost = (torch.tensor([[x, *[0.0] * 7]]) for x in (0.0, 1.0))
+    assert (logits + pull(logits, up, at_the_top)).max() < 0
+    found = (logits + pull(logits, up, topmost)) > 0
+    assert torch.equal(found, (logits > 0) & (torch.arange(32) < 10))
+    # half of what the best place loses is half given back
+    half, all_, none = (pull(logits, up, torch.tensor([[x, *[0.0] * 7]])) for x in (0.5, 1.0, 0.0))
+    torch.testing.assert_close(2 * half, all_ + none)
+
+
+def test_nothing_is_given_back_where_a_place_takes_nothing():
+    logits = at_the_bottom()
+    down = torch.tensor([[0.0, 12.0, 0.0, 0.0, 0.0]])
+    topmost = torch.tensor([[1.0, *[0.0] * 7]])
+    torch.testing.assert_close(pull(logits, down, topmost), pull(logits, down, None))
+    assert not pull(logits, None, topmost).any()
+
+
+def test_order_is_that_of_what_a_place_leaves():
+    logits = at_the_bottom()
+    logits[:, 4:12, 24:32] = 2  # the largest, on the right
+    left = torch.tensor([[-12.0, 0.0, 0.0, 0.0, 0.0]])
+    largest = torch.tensor([[0.0, -9.0, *[0.0] * 6]])
+    found = (logits + pull(logits, left, largest)) > 0
+    assert torch.equal(found, (logits > 0) & (torch.arange(32) < 10))
