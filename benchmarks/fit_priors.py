@@ -84,6 +84,7 @@ def look(
         if found is None:
             continue
         crop, category = found
+        pixels = None
         for kind in rng.choice(list(KINDS), EXPRESSIONS, p=list(KINDS.values())):
             written = write_expression(crop, rng, kind, category=category)
             if written is None:
@@ -93,10 +94,10 @@ def look(
             texts.append(written.expression)
             inside.append(F.avg_pool2d(torch.from_numpy(written.mask).float()[None], 2)[0])
             with torch.autocast("cpu", dtype=torch.bfloat16):
+                if pixels is None:
+                    pixels = net.encode_image(to_input(crop.image.copy(), spec))
                 words = net.encode_text(tokenizer.encode(texts[-1:]))
-                net.segment(
-                    to_input(crop.image.copy(), spec), words._replace(place=None, order=None)
-                )
+                net.segment(pixels, words._replace(place=None, order=None))
     tokens = tokenizer.encode(texts)
     stages = [
         net.text.stage(0, net.text.embed(ids), attention)

@@ -159,6 +159,7 @@ def _behind(value: Tensor, counts: Tensor) -> Tensor:
     """How far each is from the least of those that count, by the least lead if at all: [B, n]."""
     least = value.masked_fill(~counts, torch.inf).amin(1, keepdim=True)
     distance = (value - least).abs()
+    # centres are sums of floats: what differs by rounding alone ties
     return distance.clamp(min=_LEAD).where(distance > 1e-4, 0)
 
 
