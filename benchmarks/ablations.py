@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from validation import scored, validation_sets
 
-from rrsis_geo.bundle import load_bundle, save_bundle
+from rrsis_geo.model.bundle import load_bundle, save_bundle
 from rrsis_geo.nets import build_net
-from rrsis_geo.pipeline.train import train_model
-from rrsis_geo.pipeline.train_config import load_run
+from rrsis_geo.train.config import load_run
+from rrsis_geo.train.training import train_model
 
 NETWORK: dict[str, tuple[str, ...]] = {
     "whole": (),

@@ -21,12 +21,12 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 
-from rrsis_geo.bundle import load_bundle
-from rrsis_geo.geo.scene import open_scene
-from rrsis_geo.pipeline.outputs import Outputs
-from rrsis_geo.pipeline.plan import SegmentOptions, WindowPredictor
-from rrsis_geo.pipeline.segment import segment_scene
-from rrsis_geo.predictor import Predictor, WindowLogits
+from rrsis_geo.geo.scene.scene import open_scene
+from rrsis_geo.model.bundle import load_bundle
+from rrsis_geo.model.predictor import Predictor, WindowLogits
+from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.plan.plan import SegmentOptions, WindowPredictor
+from rrsis_geo.segment.scene import segment_scene
 
 SAMPLE = Path(__file__).parents[1] / "sample_data" / "scene.tif"
 EXPRESSIONS = ("the truck on the road", "the swimming pool", "the airplane", "the ship")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from rrsis_geo.bundle import load_bundle, save_bundle
+from rrsis_geo.model.bundle import load_bundle, save_bundle
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rrsis_geo.bundle import load_bundle, save_bundle
-from rrsis_geo.data.expressions import write_expression
-from rrsis_geo.data.instances import InstanceSource
-from rrsis_geo.data.referring import ReferringInstances
+from rrsis_geo.data.expressions.writer import write_expression
+from rrsis_geo.data.instances.coco import InstanceSource
+from rrsis_geo.data.instances.referring import ReferringInstances
 from rrsis_geo.images import ImageSpec, to_input
+from rrsis_geo.model.bundle import load_bundle, save_bundle
 from rrsis_geo.nets.btdnet import BTDNet
 from rrsis_geo.nets.losses import binary_cross_entropy, dice
 from rrsis_geo.nets.priors import pull

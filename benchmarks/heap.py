@@ -15,8 +15,8 @@ import time
 
 import torch
 
-from rrsis_geo import predictor
-from rrsis_geo.bundle import load_bundle
+from rrsis_geo.model import predictor
+from rrsis_geo.model.bundle import load_bundle
 
 SIZE = 512
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rrsis_geo.data.stream import painted_sample
-from rrsis_geo.data.triplets import TripletWriter
+from rrsis_geo.data.benchmarks.triplets import TripletWriter
+from rrsis_geo.data.instances.stream import painted_sample
 
 SEED = 30_000_001
 GSD_RANGE_M = (0.15, 0.4)

@@ -12,10 +12,10 @@ from collections import defaultdict
 import torch
 from torch import nn
 
-from rrsis_geo.bundle import load_bundle
 from rrsis_geo.config import to_dict
+from rrsis_geo.model.bundle import load_bundle
+from rrsis_geo.model.predictor import Predictor, choose_device, choose_dtype
 from rrsis_geo.nets import PRESETS, build_net
-from rrsis_geo.predictor import Predictor, choose_device, choose_dtype
 from rrsis_geo.text.batch import TextBatch
 
 PARTS = {

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rrsis_geo.bundle import find_bundle
 from rrsis_geo.config import build
-from rrsis_geo.data.stream import painted_sample
-from rrsis_geo.data.triplets import TripletWriter
-from rrsis_geo.pipeline.train import TrainConfig, TrainProgress, train_model
+from rrsis_geo.data.benchmarks.triplets import TripletWriter
+from rrsis_geo.data.instances.stream import painted_sample
+from rrsis_geo.model.bundle import find_bundle
+from rrsis_geo.train.training import TrainConfig, TrainProgress, train_model
 
 SEED = 40_000_003
 N_SAMPLES = 16

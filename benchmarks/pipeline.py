@@ -63,7 +63,7 @@ def measure_pipeline(scene: Path, folder: Path, rasters: str) -> dict[str, float
     from peers_rrsis_geo import StubPredictor
 
     from rrsis_geo import Outputs, segment_scene
-    from rrsis_geo.geo.vectorize import BandVectorizer
+    from rrsis_geo.geo.objects.vectorize import BandVectorizer
 
     clock = {"vectorize": 0.0}
     BandVectorizer.add_band = timed(BandVectorizer.add_band, clock, "vectorize")  # type: ignore[method-assign]

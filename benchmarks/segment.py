@@ -28,14 +28,14 @@ import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from rrsis_geo.bundle import load_bundle
 from rrsis_geo.images import to_input
-from rrsis_geo.pipeline.engines import RunOptions
-from rrsis_geo.pipeline.outputs import Outputs
-from rrsis_geo.pipeline.plan import SegmentOptions, SharingPredictor
-from rrsis_geo.pipeline.report import SegmentReport
-from rrsis_geo.pipeline.segment import segment_scene
-from rrsis_geo.predictor import Predictor, WindowLogits
+from rrsis_geo.model.bundle import load_bundle
+from rrsis_geo.model.predictor import Predictor, WindowLogits
+from rrsis_geo.segment.jobs.engines import RunOptions
+from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.plan.plan import SegmentOptions, SharingPredictor
+from rrsis_geo.segment.results.report import SegmentReport
+from rrsis_geo.segment.scene import segment_scene
 
 SAMPLE = Path(__file__).parents[1] / "sample_data" / "scene.tif"
 GOAL = 0.95

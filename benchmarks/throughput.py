@@ -19,11 +19,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from rrsis_geo.config import to_dict
 from rrsis_geo.data.sample import Batch
 from rrsis_geo.images import ImageSpec, to_input
+from rrsis_geo.model.predictor import DTYPES, choose_device, choose_dtype
 from rrsis_geo.nets import PRESETS, build_net
-from rrsis_geo.predictor import DTYPES, choose_device, choose_dtype
 from rrsis_geo.text.batch import TextBatch
-from rrsis_geo.training.loop import WithLoss, autocast, float32_depthwise, train_step
-from rrsis_geo.training.optim import OptimConfig, make_optimizer
+from rrsis_geo.train.loop import WithLoss, autocast, float32_depthwise, train_step
+from rrsis_geo.train.optim import OptimConfig, make_optimizer
 
 TOKENS = 20
 SPEC = ImageSpec()

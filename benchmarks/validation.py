@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rrsis_geo.bundle import load_bundle
-from rrsis_geo.data.instances import InstanceSource
-from rrsis_geo.data.referring import validation_samples
-from rrsis_geo.data.rewording import foreign, reworded
+from rrsis_geo.data.expressions.rewording import foreign, reworded
+from rrsis_geo.data.instances.coco import InstanceSource
+from rrsis_geo.data.instances.referring import validation_samples
+from rrsis_geo.data.instances.stream import painted_sample
 from rrsis_geo.data.sample import Sample
-from rrsis_geo.data.stream import painted_sample
+from rrsis_geo.evaluate.scoring_data import DRAWN_SEED
 from rrsis_geo.metrics import Scores
-from rrsis_geo.pipeline.scoring_data import DRAWN_SEED
-from rrsis_geo.predictor import DTYPES, choose_device, choose_dtype
-from rrsis_geo.training.loop import score_net
+from rrsis_geo.model.bundle import load_bundle
+from rrsis_geo.model.predictor import DTYPES, choose_device, choose_dtype
+from rrsis_geo.train.loop import score_net
 
 
 def main() -> None:

@@ -11,8 +11,9 @@ The public names load on first use, so that importing the package costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rrsis_geo.version import __version__
+
 if TYPE_CHECKING:
-    from rrsis_geo.bundle import Bundle, list_bundles, load_bundle
     from rrsis_geo.errors import (
         ConfigError,
         DeviceError,
@@ -23,23 +24,22 @@ if TYPE_CHECKING:
         RrsisError,
         Stopped,
     )
-    from rrsis_geo.geo.scene import Scene, SceneInfo, open_scene
-    from rrsis_geo.pipeline.engines import RunOptions
-    from rrsis_geo.pipeline.outputs import Outputs
-    from rrsis_geo.pipeline.plan import SegmentOptions
-    from rrsis_geo.pipeline.polygonize import PolygonReport, polygonize
-    from rrsis_geo.pipeline.report import PartReport, SegmentReport
-    from rrsis_geo.pipeline.scenes import segment_scenes
-    from rrsis_geo.pipeline.scenes_report import ScenesReport
-    from rrsis_geo.pipeline.segment import merge_job, segment_part, segment_scene
-    from rrsis_geo.predictor import Predictor
-
-__version__ = "0.1.0"
+    from rrsis_geo.geo.scene.scene import Scene, SceneInfo, open_scene
+    from rrsis_geo.model.bundle import Bundle, list_bundles, load_bundle
+    from rrsis_geo.model.predictor import Predictor
+    from rrsis_geo.segment.batch.report import ScenesReport
+    from rrsis_geo.segment.batch.scenes import segment_scenes
+    from rrsis_geo.segment.from_probability import PolygonReport, polygonize
+    from rrsis_geo.segment.jobs.engines import RunOptions
+    from rrsis_geo.segment.plan.outputs import Outputs
+    from rrsis_geo.segment.plan.plan import SegmentOptions
+    from rrsis_geo.segment.results.report import PartReport, SegmentReport
+    from rrsis_geo.segment.scene import merge_job, segment_part, segment_scene
 
 _PUBLIC = {
-    "Bundle": "bundle",
-    "list_bundles": "bundle",
-    "load_bundle": "bundle",
+    "Bundle": "model.bundle",
+    "list_bundles": "model.bundle",
+    "load_bundle": "model.bundle",
     "ConfigError": "errors",
     "DeviceError": "errors",
     "IncompleteError": "errors",
@@ -48,22 +48,22 @@ _PUBLIC = {
     "OutputError": "errors",
     "RrsisError": "errors",
     "Stopped": "errors",
-    "Scene": "geo.scene",
-    "SceneInfo": "geo.scene",
-    "open_scene": "geo.scene",
-    "SegmentOptions": "pipeline.plan",
-    "Outputs": "pipeline.outputs",
-    "PartReport": "pipeline.report",
-    "PolygonReport": "pipeline.polygonize",
-    "polygonize": "pipeline.polygonize",
-    "SegmentReport": "pipeline.report",
-    "RunOptions": "pipeline.engines",
-    "merge_job": "pipeline.segment",
-    "segment_part": "pipeline.segment",
-    "segment_scene": "pipeline.segment",
-    "segment_scenes": "pipeline.scenes",
-    "ScenesReport": "pipeline.scenes_report",
-    "Predictor": "predictor",
+    "Scene": "geo.scene.scene",
+    "SceneInfo": "geo.scene.scene",
+    "open_scene": "geo.scene.scene",
+    "SegmentOptions": "segment.plan.plan",
+    "Outputs": "segment.plan.outputs",
+    "PartReport": "segment.results.report",
+    "PolygonReport": "segment.from_probability",
+    "polygonize": "segment.from_probability",
+    "SegmentReport": "segment.results.report",
+    "RunOptions": "segment.jobs.engines",
+    "merge_job": "segment.scene",
+    "segment_part": "segment.scene",
+    "segment_scene": "segment.scene",
+    "segment_scenes": "segment.batch.scenes",
+    "ScenesReport": "segment.batch.report",
+    "Predictor": "model.predictor",
 }
 
 __all__ = [

@@ -18,8 +18,8 @@ from rasterio.features import shapes
 from shapely import MultiPolygon, union_all
 from shapely.geometry import shape
 
+from rrsis_geo.data.painter.scene import Light, Theme, paint_scene
 from rrsis_geo.data.sample import Instance, LabelledImage
-from rrsis_geo.data.synthetic import Light, Theme, paint_scene
 
 SEED: Final = 24
 SIZE_PX: Final = 2048

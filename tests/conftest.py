@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks_made import write_benchmark
+from benchmark_trees import write_benchmark
 from hypothesis import settings
-from scenes_made import write_scene
+from scene_files import write_scene
 
 # The suite shares its machine with others: a slow example is no failing one.
 settings.register_profile("quick", deadline=None, max_examples=40)

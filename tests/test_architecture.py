@@ -6,146 +6,200 @@ Imports inside functions and under TYPE_CHECKING count too: they are how a cycle
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from repository import ROOT
 
-PACKAGE = Path(__file__).resolve().parents[1] / "rrsis_geo"
+PACKAGE = ROOT / "rrsis_geo"
 RASTERS = {"rasterio", "geopandas", "shapely", "pyogrio", "pyproj", "affine"}
 NETWORKS = {"torch", "torchvision", "timm", "transformers"}
 TERMINAL = {"typer", "rich", "click"}
-BELOW_PIPELINE = {
-    *(
-        "errors",
-        "folders",
-        "config",
-        "geo",
-        "text",
-        "images",
-        "metrics",
-        "published",
-        "nets",
-        "data",
-    ),
-    *("heap", "hub", "bundle", "predictor", "training"),
-}
+THIRD_PARTY = RASTERS | NETWORKS | TERMINAL | {"numpy", "nltk", "PIL", "pandas", "pyarrow", "scipy"}
+LEAVES = {"errors", "files", "version"}
+SHARED_GEO = LEAVES | {"geo.crs", "geo.styles"}
+GEO = {"geo.scene", "geo.grid", "geo.objects", "geo.layers", "geo.chips", "geo.crs", "geo.styles"}
+MODULES_A_ROOM = 15
+FOLDERS_DEEP = 3
 
 
 class Rule(NamedTuple):
-    """What a part may import of ours (itself always), and what it must not of others'."""
+    """What a room may import of ours (itself always), and what it must not of others'."""
 
     ours: set[str]
     never: set[str]
 
 
 TABLE = {
-    "errors": Rule(set(), RASTERS | NETWORKS | TERMINAL | {"numpy", "nltk", "PIL"}),
-    "folders": Rule(set(), RASTERS | NETWORKS | TERMINAL | {"numpy", "nltk", "PIL"}),
-    "config": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL | {"numpy"}),
-    "geo": Rule({"errors"}, NETWORKS | TERMINAL | {"nltk"}),
-    "text": Rule({"errors"}, RASTERS | TERMINAL),
-    "images": Rule({"errors"}, RASTERS | TERMINAL),
+    "version": Rule(set(), THIRD_PARTY),
+    "errors": Rule(set(), THIRD_PARTY),
+    "files": Rule({"errors"}, THIRD_PARTY),
+    "config": Rule({"errors"}, THIRD_PARTY),
+    "published": Rule({"errors"}, THIRD_PARTY),
     "metrics": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL),
-    "published": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL | {"numpy"}),
+    "images": Rule({"errors"}, RASTERS | TERMINAL),
+    "text": Rule({"errors"}, RASTERS | TERMINAL),
+    "geo.crs": Rule({"errors"}, NETWORKS | TERMINAL | {"nltk"}),
+    "geo.styles": Rule(set(), THIRD_PARTY),
+    "geo.scene": Rule(SHARED_GEO, NETWORKS | TERMINAL | {"nltk"}),
+    "geo.grid": Rule(SHARED_GEO | {"geo.scene"}, NETWORKS | TERMINAL | {"nltk"}),
+    "geo.chips": Rule(SHARED_GEO | {"geo.scene", "geo.grid"}, NETWORKS | TERMINAL | {"nltk"}),
+    "geo.objects": Rule(SHARED_GEO, NETWORKS | TERMINAL | {"nltk"}),
+    "geo.layers": Rule(SHARED_GEO | {"geo.objects"}, NETWORKS | TERMINAL | {"nltk"}),
     "nets": Rule({"errors", "config", "text"}, RASTERS | TERMINAL | {"nltk"}),
-    "data": Rule({"errors", "folders", "text", "images"}, RASTERS | TERMINAL | {"timm"}),
-    "heap": Rule(set(), RASTERS | NETWORKS | TERMINAL | {"numpy", "nltk", "PIL"}),
-    "hub": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL | {"numpy"}),
-    "bundle": Rule({"errors", "folders", "text", "images", "nets", "hub"}, RASTERS | TERMINAL),
-    "predictor": Rule({"errors", "heap", "text", "images", "nets", "bundle"}, RASTERS | TERMINAL),
-    "training": Rule({"errors", "text", "images", "metrics", "nets", "data"}, RASTERS | TERMINAL),
-    "pipeline": Rule(BELOW_PIPELINE, TERMINAL),
+    "model": Rule(LEAVES | {"text", "images", "nets"}, RASTERS | TERMINAL),
+    "data": Rule(LEAVES | {"text", "images"}, RASTERS | TERMINAL | {"timm"}),
+    "train": Rule(
+        LEAVES | {"config", "text", "images", "metrics", "nets", "model", "data"},
+        RASTERS | TERMINAL,
+    ),
+    "evaluate": Rule(
+        LEAVES | {"text", "images", "metrics", "published", "nets", "model", "data"},
+        RASTERS | TERMINAL,
+    ),
+    "dataset": Rule(LEAVES | GEO | {"text", "images", "model", "data"}, TERMINAL),
+    "segment.plan": Rule(LEAVES | GEO | {"text", "images", "model"}, TERMINAL),
+    "segment.shards": Rule(LEAVES | GEO | {"segment.plan"}, TERMINAL),
+    "segment.results": Rule(LEAVES | GEO | {"segment.plan", "segment.shards"}, TERMINAL),
+    "segment.jobs": Rule(
+        LEAVES | GEO | {"images", "model", "segment.plan", "segment.shards"}, TERMINAL
+    ),
+    "segment": Rule(
+        LEAVES
+        | GEO
+        | {"images", "model"}
+        | {"segment.plan", "segment.shards", "segment.results", "segment.jobs"},
+        TERMINAL,
+    ),
+    "segment.batch": Rule(
+        LEAVES
+        | GEO
+        | {"images", "model", "segment"}
+        | {"segment.plan", "segment.shards", "segment.results", "segment.jobs"},
+        TERMINAL,
+    ),
     "console": Rule({"errors"}, RASTERS | NETWORKS | {"numpy"}),
-    "cli": Rule({"errors", "config", "console", "pipeline"}, RASTERS | NETWORKS),
-    "__main__": Rule({"cli"}, RASTERS | NETWORKS),
-    "__init__": Rule({"errors", "geo", "bundle", "predictor", "pipeline"}, RASTERS | NETWORKS),
+    "cli": Rule(
+        {"errors", "version", "config", "console", "segment", "segment.plan", "segment.results"}
+        | {"segment.jobs", "segment.batch", "train", "evaluate", "dataset", "model"},
+        RASTERS | NETWORKS,
+    ),
+    "__main__": Rule({"cli"}, THIRD_PARTY),
+    "__init__": Rule(
+        {"errors", "version", "geo.scene", "model", "segment", "segment.plan"}
+        | {"segment.results", "segment.jobs", "segment.batch"},
+        THIRD_PARTY,
+    ),
 }
-RASTER_FREE_PIPELINE = {"train.py", "evaluate.py", "coco.py", "dataset.py"}
+RASTER_FREE = {"train", "evaluate", "dataset/check.py", "dataset/from_coco.py"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def part_of(path: Path) -> str:
-    """The row of the table that a file stands in: its folder, or itself."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
+def room_of(name: str) -> str:
+    """The row of the table that a dotted name below the package stands in."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        if ".".join(parts[:length]) in TABLE:
+            return ".".join(parts[:length])
     return parts[0]
 
 
-def imports_of(path: Path) -> set[str]:
+def name_of(path: Path) -> str:
+    """The dotted name of a module, without the package's own."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def imports_of(path: Path) -> Iterator[str]:
     """Every module that the file imports, anywhere in it, as a dotted name."""
-    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             module = node.module or ""
-            names.update(f"{module}.{alias.name}" for alias in node.names)
-    return names
+            yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def parts_of_ours(names: set[str]) -> set[str]:
-    """The parts of the package among dotted names; its version is everybody's."""
-    ours = {name.split(".")[1] for name in names if name.startswith("rrsis_geo.")}
-    return ours - {"__version__"}
+def our_rooms(path: Path) -> set[str]:
+    """The rooms of the package that a file imports from."""
+    names = (name.removeprefix("rrsis_geo.") for name in imports_of(path) if is_ours(name))
+    return {room_of(name) for name in names}
+
+
+def is_ours(name: str) -> bool:
+    return name.startswith("rrsis_geo.")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_keep_to_the_table(path: Path) -> None:
-    part = part_of(path)
-    assert part in TABLE, f"{part} stands in no row of the table; add it here and in docs/design.md"
-    rule = TABLE[part]
-    names = imports_of(path)
-    assert parts_of_ours(names) <= rule.ours | {part}
-    never = rule.never | (
-        RASTERS if part == "pipeline" and path.name in RASTER_FREE_PIPELINE else set()
-    )
-    assert not {name.split(".")[0] for name in names} & never
+    room = room_of(name_of(path))
+    assert room in TABLE or not our_rooms(path), f"{room}: in no row; add it to docs/design.md too"
+    rule = TABLE.get(room, Rule(set(), THIRD_PARTY))
+    assert our_rooms(path) <= rule.ours | {room}
+    assert not {name.split(".")[0] for name in imports_of(path)} & rule.never
 
 
-def test_raster_free_pipeline_stays_so_through_its_imports() -> None:
+def test_raster_free_rooms_stay_so_through_their_imports() -> None:
     """`train` runs where no raster library is installed, so no module it reaches may want one."""
-    for name in RASTER_FREE_PIPELINE:
-        path = PACKAGE / "pipeline" / name
-        if not path.exists():
-            continue
-        reached, todo = set(), [path]
+    for part in RASTER_FREE:
+        place = PACKAGE / part
+        reached: set[Path] = set()
+        todo = list(place.rglob("*.py")) if place.is_dir() else [place]
         while todo:
             current = todo.pop()
-            if current in reached:
-                continue
-            reached.add(current)
-            todo.extend(files_of(imports_of(current)))
+            if current not in reached:
+                reached.add(current)
+                todo.extend(files_of(imports_of(current)))
         for current in reached:
             foreign = {imported.split(".")[0] for imported in imports_of(current)}
-            assert not foreign & RASTERS, f"pipeline/{name} reaches {current}"
+            assert not foreign & RASTERS, f"{part} reaches {current}"
 
 
-def files_of(names: set[str]) -> list[Path]:
-    found = []
+def files_of(names: Iterator[str]) -> Iterator[Path]:
     for name in names:
-        parts = name.split(".")[1:] if name.startswith("rrsis_geo") else []
+        parts = name.split(".")[1:] if is_ours(name) else []
         for length in range(1, len(parts) + 1):
             base = PACKAGE.joinpath(*parts[:length])
-            found += [p for p in (base.with_suffix(".py"), base / "__init__.py") if p.exists()]
-    return found
+            yield from (p for p in (base.with_suffix(".py"), base / "__init__.py") if p.exists())
 
 
-def test_no_part_imports_a_part_that_imports_it() -> None:
+def test_no_room_imports_a_room_that_imports_it() -> None:
     graph: dict[str, set[str]] = {}
     for path in MODULES:
-        part = part_of(path)
-        if part != "__init__":
-            graph.setdefault(part, set()).update(parts_of_ours(imports_of(path)) - {part})
-    done: set[str] = set()
+        room = room_of(name_of(path))
+        if room != "__init__":
+            graph.setdefault(room, set()).update(our_rooms(path) - {room})
+    assert_no_cycle(graph)
+
+
+def test_no_module_imports_a_module_that_imports_it() -> None:
+    graph = {
+        path: {found for found in files_of(imports_of(path)) if found.name != "__init__.py"}
+        - {path}
+        for path in MODULES
+        if path.name != "__init__.py"
+    }
+    assert_no_cycle(graph)
+
+
+def assert_no_cycle(graph: dict[Any, set[Any]]) -> None:
+    done: set[Any] = set()
     while len(done) < len(graph):
-        free = {part for part in graph if part not in done and graph[part] & graph.keys() <= done}
-        assert free, f"a cycle among {sorted(graph.keys() - done)}"
+        free = {node for node in graph if node not in done and graph[node] & graph.keys() <= done}
+        assert free, f"a cycle among {sorted(map(str, graph.keys() - done))}"
         done |= free
 
 
-def test_two_folders_deep_at_most() -> None:
-    assert all(len(path.relative_to(PACKAGE).parts) <= 2 for path in MODULES)
+def test_rooms_are_small_and_not_deep() -> None:
+    counts: dict[Path, int] = {}
+    for path in MODULES:
+        assert len(path.relative_to(ROOT).parts) <= FOLDERS_DEEP + 1
+        if path.name != "__init__.py":
+            counts[path.parent] = counts.get(path.parent, 0) + 1
+    assert {str(p): n for p, n in counts.items() if n > MODULES_A_ROOM} == {}
 
 
 HEAVY = sorted(RASTERS | NETWORKS | {"numpy", "pandas", "nltk", "PIL", "pyarrow", "scipy"})

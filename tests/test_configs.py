@@ -2,21 +2,20 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from repository import ROOT
 
-from rrsis_geo.bundle import find_bundle, load_bundle
 from rrsis_geo.config import build, load
-from rrsis_geo.data.layouts import LAYOUTS
+from rrsis_geo.data.benchmarks.layouts import LAYOUTS
+from rrsis_geo.model.bundle import find_bundle, load_bundle
 from rrsis_geo.nets import PRESETS, build_net
 from rrsis_geo.nets.btdnet import BTDNetConfig
-from rrsis_geo.pipeline.train import TrainConfig
-from rrsis_geo.pipeline.train_config import plan_run
-from rrsis_geo.training.optim import make_optimizer
+from rrsis_geo.train.config import plan_run
+from rrsis_geo.train.optim import make_optimizer
+from rrsis_geo.train.training import TrainConfig
 
-ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "configs").glob("*.toml"))
 PAPER = {"btdnet_refsegrs": "refsegrs", "btdnet_rrsisd": "rrsisd", "btdnet_risbench": "risbench"}
 """The paper's configurations, and the layouts they read."""

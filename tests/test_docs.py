@@ -1,11 +1,10 @@
 """What the documents say of the code is true."""
 
 import re
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).parents[1]
 REFERENCE = re.compile(r"`([\w.]+)` \[\w+\.py:(\d+)\]\(\.\./([\w/]+\.py)\)")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from repository import ROOT, SUPPORT
 
-TESTS = Path(__file__).resolve().parent
 COUNTS = {"raster": 130, "vector": 70, "bundle": 50, "coco": 30, "triplets": 40, "probability": 20}
 """Cases of each family of `fuzz_cases`: 340."""
 QUICK = {"raster": 13, "vector": 6, "bundle": 5, "coco": 6, "triplets": 8, "probability": 5}
@@ -17,9 +17,9 @@ QUICK = {"raster": 13, "vector": 6, "bundle": 5, "coco": 6, "triplets": 8, "prob
 
 def worked_through(folder: Path, cases: list[str], timeout_s: float) -> list[dict[str, Any]]:
     """What became of each case, in a process with bounded memory."""
-    paths = (TESTS.parent, TESTS, TESTS / "pipeline")
+    paths = (ROOT, SUPPORT)
     done = subprocess.run(
-        [sys.executable, TESTS / "fuzz_cases.py", folder, *cases],
+        [sys.executable, SUPPORT / "fuzz_cases.py", folder, *cases],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

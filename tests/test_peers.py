@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from repository import ROOT
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
 PATTERNS = ("small", "huge", "speckle", "nodata")
 
 

@@ -1,11 +1,11 @@
 """What papers report, as the package carries it."""
 
 import csv
-from pathlib import Path
 
 import pytest
+from repository import SHARED
 
-from rrsis_geo.data.layouts import LAYOUTS
+from rrsis_geo.data.benchmarks.layouts import LAYOUTS
 from rrsis_geo.published import (
     DATASETS,
     METRICS,
@@ -14,9 +14,9 @@ from rrsis_geo.published import (
     published_rows,
     widest_disagreement,
 )
-from rrsis_geo.text.lexicon import BENCHMARK_CATEGORIES
+from rrsis_geo.text.vocabulary import BENCHMARK_CATEGORIES
 
-SHARED = Path(__file__).parents[2] / "shared" / "benchmarks"
+PUBLISHED = SHARED / "benchmarks"
 
 
 def test_every_row_is_of_a_known_split_and_has_a_source() -> None:
@@ -73,11 +73,11 @@ def test_categories() -> None:
     assert set(BENCHMARK_CATEGORIES) == set(DATASETS) == set(LAYOUTS) - {"triplets"}
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the collected tables are not here")
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the collected tables are not here")
 def test_rows_are_those_collected() -> None:
     collected = []
     for name in ("published_results.csv", "published_results_extra.csv"):
-        with (SHARED / name).open(encoding="utf-8", newline="") as file:
+        with (PUBLISHED / name).open(encoding="utf-8", newline="") as file:
             collected += list(csv.DictReader(file))
     assert len(collected) == len(all_rows())
     for told, kept in zip(collected, all_rows(), strict=True):

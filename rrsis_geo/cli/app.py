@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rrsis_geo import __version__, console
+from rrsis_geo import console
 from rrsis_geo.errors import RrsisError
+from rrsis_geo.version import __version__
 
 INTERRUPTED = 130
 

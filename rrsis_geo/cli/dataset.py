@@ -27,7 +27,7 @@ from rrsis_geo.cli.options import (
 from rrsis_geo.errors import InputError
 
 if TYPE_CHECKING:
-    from rrsis_geo.pipeline.dataset import CheckReport, SplitFacts
+    from rrsis_geo.dataset.check import CheckReport, SplitFacts
 
 NAMED = 20
 """Damaged files that are named one by one."""
@@ -76,7 +76,7 @@ def check(
     Fails (exit code 3) where a file is.
     """
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.pipeline.dataset import check_dataset
+    from rrsis_geo.dataset.check import check_dataset
 
     with console.progress(quiet=quiet or as_json) as on_progress:
         report = check_dataset(
@@ -190,8 +190,8 @@ def from_vectors(
     Images, masks and expressions are written as triplets; no ground is in two splits.
     """
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.pipeline.cutter import LabelOptions
-    from rrsis_geo.pipeline.labels import from_vectors as make
+    from rrsis_geo.dataset.cutter import LabelOptions
+    from rrsis_geo.dataset.from_vectors import from_vectors as make
 
     box, box_crs = parse_bbox(bbox)
     options = LabelOptions(
@@ -248,8 +248,8 @@ def from_coco(
 ) -> None:
     """Make a data set of COCO instances: crops of their images, and expressions about them."""
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.pipeline.coco import CocoOptions
-    from rrsis_geo.pipeline.coco import from_coco as make
+    from rrsis_geo.dataset.from_coco import CocoOptions
+    from rrsis_geo.dataset.from_coco import from_coco as make
 
     options = CocoOptions(samples=samples, size_px=size, val_share=val_share, seed=seed)
     with console.progress(quiet=quiet or as_json) as on_progress:

@@ -20,7 +20,7 @@ from rrsis_geo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rrsis_geo.pipeline.evaluate import Evaluation
+    from rrsis_geo.evaluate.evaluation import Evaluation
 
 
 class CategoryBy(StrEnum):
@@ -142,8 +142,8 @@ def evaluate(
 ) -> None:
     """Score a model on a referring data set, as the papers do."""
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.pipeline.evaluate import EvaluateOptions, evaluate_model
-    from rrsis_geo.pipeline.score_files import ScoreOutputs
+    from rrsis_geo.evaluate.evaluation import EvaluateOptions, evaluate_model
+    from rrsis_geo.evaluate.score_files import ScoreOutputs
 
     options = EvaluateOptions(
         model=model,

@@ -9,7 +9,7 @@ from rrsis_geo import console
 from rrsis_geo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rrsis_geo.pipeline.polygonize import PolygonReport
+    from rrsis_geo.segment.from_probability import PolygonReport
 
 MEANINGFUL = frozenset(
     {

@@ -25,7 +25,7 @@ from rrsis_geo.cli.options import (
 from rrsis_geo.errors import ModelError
 
 if TYPE_CHECKING:
-    from rrsis_geo.pipeline.info import SceneFacts
+    from rrsis_geo.segment.info import SceneFacts
 
 
 @app.command()
@@ -45,8 +45,8 @@ def info(
 ) -> None:
     """Show what the tool sees in SCENE, and what segmenting it would take."""
     console.setup_logging(verbose=verbose)
-    from rrsis_geo.pipeline.info import describe_scene
-    from rrsis_geo.pipeline.plan import SegmentOptions
+    from rrsis_geo.segment.info import describe_scene
+    from rrsis_geo.segment.plan.plan import SegmentOptions
 
     box, box_crs = parse_bbox(bbox)
     options = SegmentOptions(
@@ -72,7 +72,7 @@ def info(
 def models(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
     """List the model bundles that can be used."""
     console.setup_logging(verbose=verbose)
-    from rrsis_geo.pipeline.info import bundle_places, list_models
+    from rrsis_geo.segment.info import bundle_places, list_models
 
     found = list_models()
     if as_json:

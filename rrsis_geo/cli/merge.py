@@ -30,7 +30,7 @@ def merge(
 ) -> None:
     """Join the shards of JOB and write its polygons and rasters."""
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.pipeline.segment import merge_job
+    from rrsis_geo.segment.scene import merge_job
 
     with (
         resumable(context, job) as stop,

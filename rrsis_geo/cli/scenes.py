@@ -12,11 +12,11 @@ from rrsis_geo.cli.stopping import resumable
 from rrsis_geo.errors import ConfigError, IncompleteError
 
 if TYPE_CHECKING:
-    from rrsis_geo.pipeline.engines import RunOptions
-    from rrsis_geo.pipeline.outputs import Outputs
-    from rrsis_geo.pipeline.plan import SegmentOptions
-    from rrsis_geo.pipeline.scenes_job import SceneResult
-    from rrsis_geo.pipeline.scenes_report import ScenesReport
+    from rrsis_geo.segment.batch.job import SceneResult
+    from rrsis_geo.segment.batch.report import ScenesReport
+    from rrsis_geo.segment.jobs.engines import RunOptions
+    from rrsis_geo.segment.plan.outputs import Outputs
+    from rrsis_geo.segment.plan.plan import SegmentOptions
 
 NAMED = 5
 """Scenes that the error in the end names."""
@@ -67,8 +67,8 @@ def segment_several(
     Raises:
         IncompleteError: a scene failed, or has gaps.
     """
-    from rrsis_geo.pipeline.scene_tasks import ScenesOutputs
-    from rrsis_geo.pipeline.scenes import segment_scenes
+    from rrsis_geo.segment.batch.scenes import segment_scenes
+    from rrsis_geo.segment.batch.tasks import ScenesOutputs
 
     with (
         resumable(context, ScenesOutputs(outputs).job, flag="--resume") as stop,

@@ -56,8 +56,8 @@ KeepJobOption = Annotated[
 ]
 
 if TYPE_CHECKING:
-    from rrsis_geo.pipeline.failures import FailedWindow
-    from rrsis_geo.pipeline.report import ExpressionResult, PartReport, SegmentReport
+    from rrsis_geo.segment.results.report import ExpressionResult, PartReport, SegmentReport
+    from rrsis_geo.segment.shards.failures import FailedWindow
 
 
 @app.command(
@@ -181,9 +181,9 @@ def segment(
     scene.
     """
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.pipeline.outputs import Outputs, default_output
-    from rrsis_geo.pipeline.plan import SegmentOptions
-    from rrsis_geo.pipeline.scenes import default_place, find_several
+    from rrsis_geo.segment.batch.scenes import default_place, find_several
+    from rrsis_geo.segment.plan.outputs import Outputs, default_output
+    from rrsis_geo.segment.plan.plan import SegmentOptions
 
     if from_probability is not None:
         refuse_what_needs_network(context)
@@ -237,7 +237,7 @@ def segment(
         windows_layer=windows_layer,
     )
     if from_probability is not None:
-        from rrsis_geo.pipeline.polygonize import polygonize
+        from rrsis_geo.segment.from_probability import polygonize
 
         with console.progress(quiet=quiet or as_json) as on_progress:
             polygons = polygonize(
@@ -252,9 +252,9 @@ def segment(
         print_polygons(polygons, as_json=as_json)
         return
     assert scene is not None  # asked for above
-    from rrsis_geo.pipeline.engines import RunOptions
-    from rrsis_geo.pipeline.job import job_path
-    from rrsis_geo.pipeline.segment import segment_part, segment_scene
+    from rrsis_geo.segment.jobs.engines import RunOptions
+    from rrsis_geo.segment.jobs.job import job_path
+    from rrsis_geo.segment.scene import segment_part, segment_scene
 
     run = RunOptions(
         existing="resume" if resume else "restart" if restart else "refuse",
@@ -323,7 +323,7 @@ def _print_part(report: "PartReport", *, as_json: bool) -> None:
 
 
 def _fail_if_any(failed: "tuple[FailedWindow, ...]") -> None:
-    from rrsis_geo.pipeline.failures import count_of
+    from rrsis_geo.segment.shards.failures import count_of
 
     if failed:
         raise IncompleteError(

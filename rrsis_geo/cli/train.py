@@ -16,7 +16,7 @@ from rrsis_geo.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rrsis_geo.pipeline.train import Scores, TrainProgress
+    from rrsis_geo.train.training import Scores, TrainProgress
 
 
 @app.command(
@@ -44,9 +44,9 @@ def train(
 ) -> None:
     """Train a network as a configuration file says, and save it as a model bundle."""
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.pipeline.publish import push_bundle, reserve_repository
-    from rrsis_geo.pipeline.train import train_model
-    from rrsis_geo.pipeline.train_config import load_run
+    from rrsis_geo.train.config import load_run
+    from rrsis_geo.train.publish import push_bundle, reserve_repository
+    from rrsis_geo.train.training import train_model
 
     run = load_run(config, settings or [])
     page = reserve_repository(push_to_hub) if push_to_hub is not None else None

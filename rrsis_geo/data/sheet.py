@@ -5,8 +5,8 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from rrsis_geo.data.drawing import BACKGROUND, TEXT, Font, fitting, plain, scaled, tinted
 from rrsis_geo.data.sample import Sample
+from rrsis_geo.data.sheet_drawing import BACKGROUND, TEXT, Font, fitting, plain, scaled, tinted
 
 TILE_PX: Final = 320
 GAP_PX: Final = 14

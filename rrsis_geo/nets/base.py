@@ -36,7 +36,7 @@ class ReferringNet(nn.Module, ABC):
     """Prefixes of the state-dict keys that inference does not need; bundles leave them out."""
     heavy: ClassVar[tuple[str, ...]] = ()
     """Lists of the modules that take most of the time and memory; training may compute their
-    activations twice or compile them (``training/heavy.py``)."""
+    activations twice or compile them (``train/checkpointing.py``)."""
 
     config: Any
 

@@ -13,7 +13,7 @@ from nltk.chunk import RegexpParser
 from nltk.tag import RegexpTagger, UnigramTagger
 from nltk.tokenize import RegexpTokenizer
 
-from rrsis_geo.text.lexicon import (
+from rrsis_geo.text.vocabulary import (
     CATEGORIES,
     COMPOUNDS,
     NOT_SUPERLATIVE,

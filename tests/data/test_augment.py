@@ -12,7 +12,7 @@ from rrsis_geo.data.augment import (
     turn_sample,
     turn_words,
 )
-from rrsis_geo.data.colours import COLOURS, measure_light, name_pixels
+from rrsis_geo.data.expressions.colours import COLOURS, measure_light, name_pixels
 from rrsis_geo.data.sample import Sample
 
 SIDES = {"left": (1, 0), "top": (0, 1), "right": (1, 2), "bottom": (2, 1)}

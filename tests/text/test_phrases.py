@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rrsis_geo.data.lexicon import NOUNS, Noun
-from rrsis_geo.text import lexicon
+from rrsis_geo.data.expressions.lexicon import NOUNS, Noun
+from rrsis_geo.text import vocabulary
 from rrsis_geo.text.phrases import (
     Span,
     categories_in,
@@ -109,7 +109,7 @@ def test_categories_in_names_each_once() -> None:
     assert categories_in("the car left of the car on the street") == ["car", "road"]
 
 
-@pytest.mark.parametrize("category", lexicon.CATEGORIES)
+@pytest.mark.parametrize("category", vocabulary.CATEGORIES)
 def test_every_category_is_found_in_both_numbers(category: str) -> None:
     for name in (category, plural_of(category)):
         assert category_of(f"the white {name} near the river") == category
@@ -169,7 +169,7 @@ def test_scene_wide_words(expression: str, words: list[str]) -> None:
 
 
 def test_no_word_of_the_lexicon_has_two_tags() -> None:
-    counts = Counter(word for words in lexicon._TAGGED_WORDS.values() for word in words.split())
+    counts = Counter(word for words in vocabulary._TAGGED_WORDS.values() for word in words.split())
     assert [word for word, count in counts.items() if count > 1] == []
 
 

@@ -1,0 +1,68 @@
+"""RefSegRS (Yuan et al., "RRSIS: Referring Remote Sensing Image Segmentation", arXiv 2306.08625).
+
+Two layouts are read, that of the present archive and that of the first release::
+
+    ROOT/images/<id>.tif    ROOT/masks/<id>.tif     ROOT/output_phrase_<split>.txt
+    ROOT/images2/<id>.tif   ROOT/masks2/<id>.tif    ROOT/output_phrase_{train,val3,test3}.txt
+
+the latter also from the folder above, in ``ROOT/new_dataset2``.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from rrsis_geo.data.benchmarks.phrase_lists import Parts, read_listed
+from rrsis_geo.data.benchmarks.records import Record
+from rrsis_geo.errors import InputError
+
+COUNTS: Final = {"train": 2172, "val": 431, "test": 1817}
+"""As CroBIM prints them. The 413 of BTDNet and FIANet for val is a misprint: the sum is 4420."""
+MASK_ABOVE: Final = 50
+"""As the loaders of LGCE and FIANet have it; masks hold 0 and 255."""
+
+
+def list_splits(root: Path) -> tuple[str, ...]:
+    """The splits that have a list.
+
+    Raises:
+        InputError: neither layout is found.
+    """
+    return tuple(_find_parts(root).lists)
+
+
+def read_split(root: Path, split: str) -> list[Record]:
+    """The samples of a split.
+
+    Raises:
+        ConfigError: there is no such split.
+        InputError: neither layout is found, or a line is no sample.
+    """
+    parts = _find_parts(root)
+    return read_listed(root, split, parts, suffix=".tif", mask_above=MASK_ABOVE)
+
+
+def _find_parts(root: Path) -> Parts:
+    tried = []
+    for folder in (root, root / "RefSegRS", root / "new_dataset2"):
+        for ending, numbers in (("", ("", "3")), ("2", ("3", ""))):
+            images, masks = folder / f"images{ending}", folder / f"masks{ending}"
+            lists = _find_lists((folder, root), numbers)
+            if images.is_dir() and masks.is_dir() and lists:
+                return Parts(images, masks, lists)
+            tried.append(str(images.relative_to(root)))
+    raise InputError(
+        f"{root}: no RefSegRS here; looked for {', '.join(tried)}, each with its masks and "
+        "output_phrase_<split>.txt"
+    )
+
+
+def _find_lists(folders: tuple[Path, ...], numbers: tuple[str, ...]) -> dict[str, Path]:
+    """The list of each split; the first release numbers some of them, and 3 is the last."""
+    lists: dict[str, Path] = {}
+    for split in COUNTS:
+        names = [f"output_phrase_{split}{number}.txt" for number in numbers]
+        places = [folder / name for folder in folders for name in names]
+        found = [path for path in places if path.is_file()]
+        if found:
+            lists[split] = found[0]
+    return lists

@@ -1,0 +1,63 @@
+"""RISBench (Dong et al., "Cross-Modal Bidirectional Interaction Model", arXiv 2410.08613).
+
+Two layouts are read: folders, the first of which goes by one of three names::
+
+    ROOT/{img_rgb,rgb,images}/train_0_0.png  ROOT/mask/train_0_0.png  ROOT/output_phrase_<split>.txt
+
+and a DatasetDict of the Hugging Face library, saved to disk (see ``saved_dataset.py``).
+"""
+
+from pathlib import Path
+from typing import Final
+
+from rrsis_geo.data.benchmarks import saved_dataset
+from rrsis_geo.data.benchmarks.phrase_lists import Parts, read_listed
+from rrsis_geo.data.benchmarks.records import Record
+from rrsis_geo.errors import InputError
+
+COUNTS: Final = {"train": 26300, "val": 10013, "test": 16159}
+MASK_ABOVE: Final = 50
+"""Loaders have 50 or 0; masks hold 0 and 255."""
+_IMAGE_FOLDERS: Final = ("img_rgb", "rgb", "images")
+_MASK_FOLDERS: Final = ("mask", "masks")
+
+
+def list_splits(root: Path) -> tuple[str, ...]:
+    """The splits that have a list, or that a saved DatasetDict has.
+
+    Raises:
+        InputError: neither layout is found.
+    """
+    if saved_dataset.is_saved(root):
+        return saved_dataset.list_splits(root)
+    return tuple(_find_parts(root).lists)
+
+
+def read_split(root: Path, split: str) -> list[Record]:
+    """The samples of a split.
+
+    Raises:
+        ConfigError: there is no such split.
+        InputError: neither layout is found, or a line is no sample.
+    """
+    if saved_dataset.is_saved(root):
+        return saved_dataset.read_split(root, split, mask_above=MASK_ABOVE)
+    parts = _find_parts(root)
+    return read_listed(root, split, parts, suffix=".png", mask_above=MASK_ABOVE)
+
+
+def _find_parts(root: Path) -> Parts:
+    for folder in (root, root / "RISBench_dataset", root / "RISBench"):
+        lists = {
+            split: folder / f"output_phrase_{split}.txt"
+            for split in COUNTS
+            if (folder / f"output_phrase_{split}.txt").is_file()
+        }
+        images = [folder / name for name in _IMAGE_FOLDERS if (folder / name).is_dir()]
+        masks = [folder / name for name in _MASK_FOLDERS if (folder / name).is_dir()]
+        if lists and images and masks:
+            return Parts(images[0], masks[0], lists)
+    raise InputError(
+        f"{root}: no RISBench here; it needs a folder of images ({', '.join(_IMAGE_FOLDERS)}), one "
+        "of masks (mask), and output_phrase_<split>.txt; or a saved DatasetDict"
+    )

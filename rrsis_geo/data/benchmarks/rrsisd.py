@@ -1,0 +1,198 @@
+"""RRSIS-D (Liu et al., "Rotated Multi-Scale Interaction Network", arXiv 2312.12470).
+
+The layout of RMSIN is read, and others to which people move its folders::
+
+    ROOT/rrsisd/refs(unc).p    ROOT/rrsisd/instances.json    ROOT/images/rrsisd/JPEGImages/00001.jpg
+
+Some images are not of their mask's size (09976.jpg is 800 x 801, 15324.jpg 800 x 787; all masks are
+800 x 800); the published protocol resizes both to one square.
+"""
+
+import io
+import json
+import pickle
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from rrsis_geo.data.benchmarks.records import CodedMask, ImageFile, Record, unknown_split
+from rrsis_geo.data.image_files import path_inside
+from rrsis_geo.errors import InputError
+from rrsis_geo.text.vocabulary import RRSISD_CATEGORIES
+
+COUNTS: Final = {"train": 12181, "val": 1740, "test": 3481}
+_REFS: Final = "refs(unc).p"
+_INSTANCES: Final = "instances.json"
+_LIST_FOLDERS: Final = ("rrsisd", ".")
+_IMAGE_FOLDERS: Final = (
+    "images/rrsisd/JPEGImages",
+    "JPEGImages",
+    "images/JPEGImages",
+    "rrsisd/JPEGImages",
+    "images/rrsisd",
+    "images",
+)
+_PLAIN_NAMES: Final = {name.replace(" ", ""): name for name in RRSISD_CATEGORIES}
+
+
+class _Parts(NamedTuple):
+    """Where the parts of the data set are."""
+
+    refs: Path
+    instances: Path
+    images: Path
+
+
+def list_splits(root: Path) -> tuple[str, ...]:
+    """The splits that samples are in: train, val, test, then others.
+
+    Raises:
+        InputError: a part of the data set is missing or damaged.
+    """
+    parts = _find_parts(root)
+    return _splits_of(_read_refs(parts.refs))
+
+
+def read_split(root: Path, split: str) -> list[Record]:
+    """The samples of a split: every sentence is one, and its words are those of "raw".
+
+    Raises:
+        ConfigError: there is no such split.
+        InputError: a part of the data set is missing or damaged, or the pickle asks for code.
+    """
+    parts = _find_parts(root)
+    refs = _read_refs(parts.refs)
+    chosen = [ref for ref in refs if _is_in(ref, split)]
+    if not chosen:
+        raise unknown_split(root, split, _splits_of(refs))
+    images, annotations, names = _read_instances(parts.instances)
+    records = []
+    for ref in chosen:
+        where = f"{parts.refs}, ref {ref['ref_id']}"
+        annotation = _entry(annotations, ref["ann_id"], f"{where}: annotation", parts)
+        image = _entry(images, ref["image_id"], f"{where}: image", parts)
+        try:
+            shape = (int(image["height"]), int(image["width"]))
+            mask = CodedMask(
+                parts.instances,
+                annotation["segmentation"],
+                shape,
+                where=f", annotation {ref['ann_id']}",
+            )
+            file = ImageFile(path_inside(parts.images, image["file_name"], where))
+            category = names.get(ref["category_id"], "")
+            for sentence in ref["sentences"]:
+                alone = len(ref["sentences"]) == 1
+                name = f"{ref['ref_id']}" if alone else f"{ref['ref_id']}-{sentence['sent_id']}"
+                records.append(Record(name, sentence["raw"].strip(), file, mask, category=category))
+        except (KeyError, TypeError, ValueError, AttributeError) as err:
+            raise InputError(f"{where}: is not as RRSIS-D has it: {err!r}") from err
+    return records
+
+
+def _find_parts(root: Path) -> _Parts:
+    roots = [root, root / "RRSIS-D", root / "refer" / "data"]
+    if root.absolute().name == "rrsisd":
+        roots.append(root.absolute().parent)
+    lists = [base / folder for base in roots for folder in _LIST_FOLDERS]
+    return _Parts(
+        _first([folder / _REFS for folder in lists]),
+        _first([folder / _INSTANCES for folder in lists]),
+        _first([base / folder for base in roots for folder in _IMAGE_FOLDERS]),
+    )
+
+
+def _first(places: list[Path]) -> Path:
+    for place in places:
+        if place.exists():
+            return place
+    others = ", ".join(str(place) for place in places[1:])
+    raise InputError(f"{places[0]}: is missing, a part of RRSIS-D; nor is there {others}")
+
+
+def _entry(entries: Mapping[Any, Any], key: Any, where: str, parts: _Parts) -> Any:
+    if key not in entries:
+        raise InputError(f"{where} {key} is not in {parts.instances}")
+    return entries[key]
+
+
+def _is_in(ref: Mapping[str, Any], split: str) -> bool:
+    """As the loaders have it: "testA" is part of "test", other names are whole."""
+    told: str = ref["split"]
+    return "test" in told if split == "test" else told == split
+
+
+def _splits_of(refs: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    told = {ref["split"] for ref in refs}
+    usual = [name for name in COUNTS if any(_is_in({"split": item}, name) for item in told)]
+    return (*usual, *sorted(told - set(usual)))
+
+
+def _read_instances(
+    path: Path,
+) -> tuple[dict[Any, Mapping[str, Any]], dict[Any, Mapping[str, Any]], dict[Any, str]]:
+    """Images, annotations and category names of a COCO file, each by its id."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return (
+            {entry["id"]: entry for entry in told["images"]},
+            {entry["id"]: entry for entry in told["annotations"]},
+            {entry["id"]: _plain_name(entry["name"]) for entry in told["categories"]},
+        )
+    except (OSError, ValueError, RecursionError) as err:
+        raise InputError(f"{path}: cannot be read as JSON: {err}") from err
+    except (KeyError, TypeError, AttributeError) as err:
+        raise InputError(f"{path}: is no COCO instances file: {err!r}") from err
+
+
+def _plain_name(name: str) -> str:
+    """A category as the papers write it: "Expressway-Service-area" has three words."""
+    plain = name.lower()
+    return _PLAIN_NAMES.get(re.sub(r"[^a-z]", "", plain), plain)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads plain containers and values only: a pickle from the internet may ask for any code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise InputError(f"asks for {module}.{name}, which is no plain value")
+
+
+def read_plain_pickle(path: Path) -> Any:
+    """A pickle of lists, dictionaries, tuples, strings, numbers, booleans and None.
+
+    Raises:
+        InputError: the file is missing or damaged, or asks for anything else, which is not run.
+    """
+    try:
+        # Python 2 wrote RefCOCO's files, after which this one is made; its strings are bytes.
+        return _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="utf-8").load()
+    except InputError as err:
+        raise InputError(f"{path}: {err}; it is refused, since it could run any code") from err
+    except OSError as err:
+        raise InputError(f"{path}: cannot be read: {err}") from err
+    except (
+        pickle.UnpicklingError,
+        ValueError,  # also what is no UTF-8
+        EOFError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+    ) as err:
+        raise InputError(f"{path}: cannot be read as a pickle, it may be damaged: {err}") from err
+
+
+def _read_refs(path: Path) -> list[dict[str, Any]]:
+    refs = read_plain_pickle(path)
+    needed = {"ref_id", "ann_id", "image_id", "category_id", "split", "sentences"}
+    if not isinstance(refs, list) or not refs:
+        raise InputError(f"{path}: expected a list of refs, got {type(refs).__name__}")
+    for number, ref in enumerate(refs):
+        if not isinstance(ref, dict) or not needed <= ref.keys():
+            raise InputError(f"{path}: entry {number} has not all of {', '.join(sorted(needed))}")
+        if not isinstance(ref["split"], str):
+            raise InputError(f"{path}: entry {number} has the split {ref['split']!r}")
+    return refs

@@ -1,0 +1,1 @@
+"""The expression writer: referring sentences about labelled images."""

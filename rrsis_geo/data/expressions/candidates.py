@@ -1,0 +1,150 @@
+"""The objects of one category in an image, measured once for all that may be said of them."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rrsis_geo.data.expressions.colours import COLOURS, colour_shares, measure_light
+from rrsis_geo.data.expressions.lexicon import kinds_of, wider_than
+from rrsis_geo.data.sample import Instance, LabelledImage
+
+CUT: Final = "cut"
+"""Attribute of an instance that the crop cut: its value is :data:`SLIVER` or "edge"."""
+SLIVER: Final = "sliver"
+"""Too little is left of the object to be spoken of; its pixels still belong to "all of them"."""
+OUTLINE: Final = "outline"
+"""Attribute "box": the mask is the object's box, not its outline."""
+
+Verdicts = NDArray[np.int8]
+"""int8 [n]: does each object fit?"""
+FITS: Final = 1
+FAILS: Final = 0
+UNCLEAR: Final = -1
+
+_COLOUR_NAMES: Final = {"grey": "gray", "silver": "gray", "dark": "black", "cyan": "turquoise"}
+
+
+class Candidates:
+    """All objects of a category, kinds of it included, in one labelled image.
+
+    Attributes:
+        category: the category that is spoken of.
+        items: the objects.
+        shape: (height, width) of the image, pixels.
+    """
+
+    def __init__(self, labelled: LabelledImage, category: str) -> None:
+        kinds = kinds_of(category)
+        self.category = category
+        self.items = [item for item in labelled.instances if item.category in kinds]
+        self.shape: tuple[int, int] = (labelled.image.shape[0], labelled.image.shape[1])
+        self._image = labelled.image
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @cached_property
+    def boxes(self) -> NDArray[np.float64]:
+        """(top, left, bottom, right) as shares of the image's height and width, [n, 4]."""
+        height, width = self.shape
+        boxes = np.array([item.bbox for item in self.items], np.float64).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        scaled: NDArray[np.float64] = boxes / np.array([height, width, height, width])
+        return scaled
+
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        """Pixels of each, [n]."""
+        return np.array([np.count_nonzero(item.mask) for item in self.items], np.float64)
+
+    @cached_property
+    def middles(self) -> NDArray[np.float64]:
+        """(row, col) of each one's centre of mass as shares of the image's sides, [n, 2]."""
+        out = np.empty((len(self.items), 2))
+        height, width = self.shape
+        for index, item in enumerate(self.items):
+            rows = item.mask.sum(1)
+            cols = item.mask.sum(0)
+            total = max(int(rows.sum()), 1)
+            out[index, 0] = (item.bbox[0] + rows @ np.arange(len(rows)) / total + 0.5) / height
+            out[index, 1] = (item.bbox[1] + cols @ np.arange(len(cols)) / total + 0.5) / width
+        return out
+
+    @cached_property
+    def slivers(self) -> NDArray[np.bool_]:
+        """Which are too little to be spoken of, [n]."""
+        return np.array([item.attributes.get(CUT) == SLIVER for item in self.items], bool)
+
+    @cached_property
+    def at_border(self) -> NDArray[np.bool_]:
+        """Which touch the image's border, so that their size is not known, [n]."""
+        touching = np.hstack([self.boxes[:, :2] <= 0, self.boxes[:, 2:] >= 1])
+        return np.asarray(touching.any(1), bool)
+
+    @cached_property
+    def outlined(self) -> NDArray[np.bool_]:
+        """Which have a true outline, so that their areas may be compared, [n]."""
+        return np.array([item.attributes.get(OUTLINE) != "box" for item in self.items], bool)
+
+    @cached_property
+    def colours(self) -> NDArray[np.float32]:
+        """Share of each named colour in each object, [n, len(COLOURS) + 2]."""
+        shares = np.zeros((len(self.items), len(COLOURS) + 2), np.float32)
+        light = measure_light(self._image)
+        for index, item in enumerate(self.items):
+            told = item.attributes.get("colour")
+            if told is None:
+                shares[index] = colour_shares(
+                    self._image,
+                    item.mask,
+                    item.bbox,
+                    core_only=item.attributes.get(OUTLINE) == "box",
+                    light=light,
+                )
+                continue
+            told = _COLOUR_NAMES.get(told, told)
+            if told in COLOURS:
+                shares[index, COLOURS.index(told)] = 1
+        return shares
+
+    def share_inside(self, index: int, zone: tuple[float, float, float, float]) -> float:
+        """Share of an object's pixels inside (top, left, bottom, right), shares of the sides."""
+        height, width = self.shape
+        row, col, _, _ = self.items[index].bbox
+        top, left, bottom, right = (
+            round(zone[0] * height) - row,
+            round(zone[1] * width) - col,
+            round(zone[2] * height) - row,
+            round(zone[3] * width) - col,
+        )
+        if bottom <= 0 or right <= 0:
+            return 0.0
+        part = self.items[index].mask[max(top, 0) : bottom, max(left, 0) : right]
+        return float(np.count_nonzero(part) / max(self.areas[index], 1))
+
+    def union(self, chosen: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """The pixels of the chosen objects, or of all, bool [H, W]."""
+        items: Iterable[Instance] = (
+            self.items
+            if chosen is None
+            else (item for item, keep in zip(self.items, chosen, strict=True) if keep)
+        )
+        return union_mask(items, self.shape)
+
+
+def union_mask(items: Iterable[Instance], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels of all instances, bool [H, W]."""
+    mask = np.zeros(shape, bool)
+    for item in items:
+        row, col, height, width = item.bbox
+        mask[row : row + height, col : col + width] |= item.mask
+    return mask
+
+
+def named_categories(labelled: LabelledImage) -> list[str]:
+    """What may be spoken of in an image: its categories and those they are kinds of, sorted."""
+    found = {item.category for item in labelled.instances}
+    return sorted(found | {wider for category in found for wider in wider_than(category)})

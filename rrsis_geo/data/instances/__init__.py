@@ -1,0 +1,1 @@
+"""COCO instances, crops of them, and the numbered stream of training samples."""

@@ -1,0 +1,221 @@
+"""Square pieces of labelled images: cut, scaled, mirrored and turned together with their masks.
+
+This comes before an expression is written, so its words are true of what is seen.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
+
+from rrsis_geo.data.expressions.candidates import CUT, SLIVER
+from rrsis_geo.data.expressions.lexicon import GROUND
+from rrsis_geo.data.sample import Instance, LabelledImage
+
+_MIN_SHARE: Final = 0.25
+"""An object of which less is left is a sliver ..."""
+_RECOGNISABLE: Final = 0.02
+"""... unless what is left fills so much of the crop."""
+MIN_PIXELS: Final = 12
+"""Fewer pixels than this are always a sliver."""
+
+
+class CropBox(NamedTuple):
+    """A square of the image, pixels."""
+
+    row: int
+    col: int
+    side: int
+
+
+def plan_crop(
+    labelled: LabelledImage,
+    rng: np.random.Generator,
+    size_px: int,
+    *,
+    scale_range: tuple[float, float] = (0.5, 2.0),
+    gsd_range_m: tuple[float, float] | None = None,
+    around: Instance | None = None,
+) -> CropBox:
+    """Choose a random square of an image.
+
+    Args:
+        labelled: the image.
+        rng: the only source of chance.
+        size_px: side of the crop when it has been scaled.
+        scale_range: pixels of the image per pixel of the crop, chosen log-uniformly; less where the
+            image is smaller than the crop.
+        gsd_range_m: the crop's metres per pixel should lie in this range, where the image's are
+            known and ``scale_range`` allows.
+        around: an object whose middle, at least, is to be in the crop.
+    """
+    height, width = labelled.image.shape[:2]
+    low, high = scale_range
+    if gsd_range_m is not None and labelled.gsd_m is not None:
+        low = min(max(low, gsd_range_m[0] / labelled.gsd_m), high)
+        high = max(min(high, gsd_range_m[1] / labelled.gsd_m), low)
+    high = min(high, min(height, width) / size_px)
+    low = min(low, high)
+    side = max(1, int(size_px * np.exp(rng.uniform(np.log(low), np.log(high)))))
+    if around is None:
+        return CropBox(
+            int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1)), side
+        )
+    row, col, tall, wide = around.bbox
+    margin = 0.1 * side
+    top = row + tall / 2 - rng.uniform(margin, side - margin)
+    left = col + wide / 2 - rng.uniform(margin, side - margin)
+    return CropBox(int(np.clip(top, 0, height - side)), int(np.clip(left, 0, width - side)), side)
+
+
+def crop_labelled(
+    labelled: LabelledImage,
+    rng: np.random.Generator,
+    size_px: int,
+    *,
+    box: CropBox | None = None,
+    scale_range: tuple[float, float] = (0.5, 2.0),
+    gsd_range_m: tuple[float, float] | None = None,
+    turn: bool = True,
+    jitter: bool = True,
+) -> LabelledImage:
+    """A random square piece of a labelled image, [size_px, size_px].
+
+    An object cut to a sliver stays, marked by its attribute "cut": its pixels belong to "all of
+    them", but nothing else is said of it. An object cut to less than a pixel goes.
+
+    Args:
+        labelled: the image.
+        rng: the only source of chance.
+        size_px: side of the result, pixels.
+        box: which square; None chooses one by :func:`plan_crop` with the next two settings.
+        scale_range: see :func:`plan_crop`.
+        gsd_range_m: see :func:`plan_crop`.
+        turn: mirror and turn by quarters at random.
+        jitter: change light, contrast and saturation a little, so that a colour keeps its name.
+    """
+    if box is None:
+        box = plan_crop(labelled, rng, size_px, scale_range=scale_range, gsd_range_m=gsd_range_m)
+    mirror, turns = (bool(rng.random() < 0.5), int(rng.integers(4))) if turn else (False, 0)
+    piece = labelled.image[box.row : box.row + box.side, box.col : box.col + box.side]
+    picture = Image.fromarray(piece)
+    if box.side != size_px:
+        picture = picture.resize((size_px, size_px), Image.Resampling.BILINEAR)
+    if jitter:
+        picture = jitter_light(picture, rng)
+    image = turn_array(np.asarray(picture), mirror, turns)
+    instances = [
+        _turn_instance(item, size_px, mirror, turns)
+        for item in _cut_instances(labelled.instances, box, size_px)
+    ]
+    return LabelledImage(
+        image=image,
+        instances=instances,
+        complete=labelled.complete,
+        gsd_m=None if labelled.gsd_m is None else labelled.gsd_m * box.side / size_px,
+        false_colour=labelled.false_colour,
+        id=labelled.id,
+    )
+
+
+def _cut_instances(instances: Iterable[Instance], box: CropBox, size_px: int) -> Iterable[Instance]:
+    """What is left of the objects in a crop, on its pixels (nearest neighbour)."""
+    steps = ((np.arange(size_px) + 0.5) * box.side / size_px).astype(np.intp)
+    rows, cols = box.row + steps, box.col + steps
+    for item in instances:
+        row, col, height, width = item.bbox
+        first_row, stop_row = np.searchsorted(rows, (row, row + height))
+        first_col, stop_col = np.searchsorted(cols, (col, col + width))
+        if first_row == stop_row or first_col == stop_col:
+            continue
+        mask = item.mask[(rows[first_row:stop_row] - row)[:, None], cols[first_col:stop_col] - col]
+        if not mask.any():
+            continue
+        bbox, mask = tighten(mask, int(first_row), int(first_col))
+        left = Instance(item.category, bbox, mask, item.attributes)
+        yield mark_cut(left, _share_left(item, box), size_px)
+
+
+def mark_cut(item: Instance, share: float, size_px: int) -> Instance:
+    """An object as a crop shows it, its attribute "cut" saying if much of it is missing.
+
+    Args:
+        item: what is left of it in the crop.
+        share: how much that is of the whole object.
+        size_px: side of the crop, pixels.
+    """
+    if _is_sliver(item, share, int(np.count_nonzero(item.mask)), size_px):
+        return replace(item, attributes={**item.attributes, CUT: SLIVER})
+    if share < 0.95:
+        return replace(item, attributes={**item.attributes, CUT: "edge"})
+    return item
+
+
+def _is_sliver(item: Instance, share: float, n_pixels: int, size_px: int) -> bool:
+    if item.attributes.get(CUT) == SLIVER or n_pixels < MIN_PIXELS:
+        return True
+    few = n_pixels < _RECOGNISABLE * size_px**2
+    if item.category in GROUND:
+        return n_pixels < 0.1 * _RECOGNISABLE * size_px**2
+    return share < _MIN_SHARE and few
+
+
+def _share_left(item: Instance, box: CropBox) -> float:
+    """Share of an object's pixels inside the crop."""
+    row, col, height, width = item.bbox
+    top, left = max(box.row - row, 0), max(box.col - col, 0)
+    bottom, right = box.row + box.side - row, box.col + box.side - col
+    if not top and not left and bottom >= height and right >= width:
+        return 1.0
+    inside = np.count_nonzero(item.mask[top:bottom, left:right])
+    return int(inside) / max(int(np.count_nonzero(item.mask)), 1)
+
+
+def tighten(
+    mask: NDArray[np.bool_], row: int, col: int
+) -> tuple[tuple[int, int, int, int], NDArray[np.bool_]]:
+    """The smallest box of a mask that has a pixel, and the mask in it."""
+    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1
+    bbox = (row + top, col + left, bottom - top, right - left)
+    return bbox, mask[top:bottom, left:right]
+
+
+# --- mirrors and turns ---
+
+
+_Pixel = TypeVar("_Pixel", bound=np.generic)
+
+
+def turn_array(array: NDArray[_Pixel], mirror: bool, turns: int) -> NDArray[_Pixel]:
+    """Mirror left to right, then turn counter-clockwise by quarters, [H, W, ...]."""
+    turned = array[:, ::-1] if mirror else array
+    return np.ascontiguousarray(np.rot90(turned, turns))
+
+
+def _turn_instance(item: Instance, size_px: int, mirror: bool, turns: int) -> Instance:
+    row, col, height, width = item.bbox
+    if mirror:
+        col = size_px - col - width
+    for _ in range(turns):
+        row, col, height, width = size_px - col - width, row, width, height
+    mask = turn_array(item.mask, mirror, turns)
+    return Instance(item.category, (row, col, height, width), mask, item.attributes)
+
+
+def jitter_light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Another light on the same scene, RGB: gain, gamma and tint by table, then saturation."""
+    gain = float(np.exp(rng.normal(0, 0.08)))
+    gamma = float(np.exp(rng.normal(0, 0.1)))
+    pivot = rng.uniform(0.3, 0.6)
+    contrast = float(np.exp(rng.normal(0, 0.08)))
+    levels = np.arange(256) / 255
+    tables = []
+    for tint in np.exp(rng.normal(0, 0.015, 3)):
+        curve = (levels**gamma * gain * tint - pivot) * contrast + pivot
+        tables.append(np.clip(np.rint(curve * 255), 0, 255).astype(int))
+    picture = picture.point(np.concatenate(tables).tolist())
+    return ImageEnhance.Color(picture).enhance(float(np.exp(rng.normal(0, 0.1))))

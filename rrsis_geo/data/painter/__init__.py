@@ -1,0 +1,1 @@
+"""Painted overhead scenes with exact masks. One door: `scene.paint_scene`."""

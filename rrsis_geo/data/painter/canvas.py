@@ -1,0 +1,371 @@
+"""The canvas that painted scenes are drawn on, and how it becomes an image with exact masks.
+
+Things are drawn in metres on Pillow images of two or three times the final size: colour, shadow,
+and the numbers of the things on three levels. `Canvas.develop` brings them down to the final size,
+lays textures over the materials, and hands the picture to the camera.
+
+Draw low things before tall ones: each casts its shadow on all that was drawn before it.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+from rrsis_geo.data.painter.basics import Colour, Corners, Points, mix, moved, smooth_noise, sweep
+from rrsis_geo.data.painter.camera import Light, Pixels, light_up, take_picture
+from rrsis_geo.data.sample import Instance, LabelledImage
+
+Level = Literal["ground", "zone", "object"]
+
+# Contrast of the fine, middle and broad texture, and of single pixels, on each material.
+MATERIALS: dict[str, tuple[float, float, float, float]] = {
+    "ground": (0.0, 0.0, 0.0, 0.02),  # textured before anything is drawn on it
+    "asphalt": (0.02, 0.025, 0.05, 0.02),
+    "concrete": (0.02, 0.025, 0.05, 0.015),
+    "soil": (0.05, 0.06, 0.08, 0.03),
+    "grass": (0.05, 0.05, 0.08, 0.04),
+    "water": (0.025, 0.03, 0.06, 0.01),
+    "roof": (0.015, 0.025, 0.03, 0.015),
+    "tiles": (0.035, 0.03, 0.04, 0.03),
+    "leaves": (0.09, 0.05, 0.03, 0.08),
+    "paint": (0.01, 0.01, 0.0, 0.01),
+}
+_MATERIAL_NUMBER = {name: number for number, name in enumerate(MATERIALS)}
+
+_HIDES = {"none": 0, "ground": 1, "all": 2}
+
+MIN_PIXELS = 4
+"""A thing of which fewer pixels are seen is no instance."""
+
+
+@dataclass(slots=True)
+class Thing:
+    """What the canvas remembers of one thing.
+
+    On the canvas it is known by its ink: four times its place in the list, plus what it hides.
+    """
+
+    category: str | None
+    material: int
+    level: Level
+    ink: int
+    attributes: dict[str, str]
+    left: float = math.inf
+    top: float = math.inf
+    right: float = -math.inf
+    bottom: float = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Sprite:
+    """A square picture to stamp: RGB, how solid each pixel is (L), and where it is solid (1)."""
+
+    picture: Image.Image
+    cover: Image.Image
+    outline: Image.Image
+
+    @property
+    def size_px(self) -> int:
+        """Its side."""
+        return self.picture.width
+
+
+class Canvas:
+    """Images to draw on in metres; see the module's text.
+
+    Args:
+        rng: where textures and noise come from.
+        ground: float32 [H, W, 3] in 0 to 255, what lies under everything.
+        gsd_m: metres per final pixel.
+        light: sun, sky and camera.
+    """
+
+    def __init__(
+        self, rng: np.random.Generator, ground: Pixels, gsd_m: float, light: Light
+    ) -> None:
+        self.rng, self.gsd_m, self.light = rng, gsd_m, light
+        self.height, self.width = ground.shape[:2]
+        self.fineness = 2 if gsd_m < 0.5 else 3
+        self.scale = self.fineness / gsd_m
+        size = (self.width * self.fineness, self.height * self.fineness)
+        base = Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8))
+        self.rgb = base.resize(size, Image.Resampling.NEAREST)
+        self.shadow = Image.new("L", size)
+        self.levels: dict[Level, Image.Image] = {}
+        self.things: list[Thing] = [Thing(None, _MATERIAL_NUMBER["ground"], "ground", 0, {})]
+        self._rgb = ImageDraw.Draw(self.rgb)
+        self._shadow = ImageDraw.Draw(self.shadow)
+        self._levels: dict[Level, ImageDraw.ImageDraw] = {}
+
+    @property
+    def height_m(self) -> float:
+        """Height of the view in metres."""
+        return float(self.height * self.gsd_m)
+
+    @property
+    def width_m(self) -> float:
+        """Width of the view in metres."""
+        return float(self.width * self.gsd_m)
+
+    def begin(
+        self,
+        category: str | None,
+        material: str,
+        *,
+        level: Level = "object",
+        hides: Literal["all", "ground", "none"] = "all",
+        attributes: dict[str, str] | None = None,
+    ) -> int:
+        """Note a new thing and give its number.
+
+        Args:
+            category: what it is; None for what is nobody's instance (clutter, pavements).
+            material: a key of `MATERIALS`.
+            level: "ground" for surfaces; "zone" for what lies over surfaces and does not hide
+                them, such as bridges and harbors; "object" for the rest.
+            hides: for objects, which levels' masks stop at it. Vehicles hide none: human labels
+                of roads run on under them. Ships hide the ground (water), not the harbor's zone.
+            attributes: what the instance will carry.
+        """
+        if level not in self.levels:
+            self.levels[level] = Image.new("I", self.rgb.size)
+            self._levels[level] = ImageDraw.Draw(self.levels[level])
+        number = len(self.things)
+        ink = 4 * number + _HIDES[hides]
+        self.things.append(
+            Thing(category, _MATERIAL_NUMBER[material], level, ink, attributes or {})
+        )
+        return number
+
+    def flat(self, points: Points | Corners) -> list[float]:
+        """Metres as the flat list of canvas pixels that Pillow draws quickest."""
+        scale = self.scale
+        if isinstance(points, np.ndarray):
+            flat: list[float] = (points * scale).ravel().tolist()
+            return flat
+        return [v * scale for point in points for v in point]
+
+    def fill(self, points: Points | Corners, colour: Colour) -> None:
+        """Paint a polygon that adds nothing to any mask."""
+        self._rgb.polygon(self.flat(points), fill=colour)
+
+    def shape(self, number: int, points: Points | Corners, colour: Colour | None) -> None:
+        """Paint a polygon as part of a thing; without a colour only its mask grows."""
+        corners = self.flat(points)
+        thing = self.things[number]
+        self._grow(thing, min(corners[::2]), min(corners[1::2]))
+        self._grow(thing, max(corners[::2]), max(corners[1::2]))
+        self._levels[thing.level].polygon(corners, fill=thing.ink)
+        if thing.level == "object":
+            self._shadow.polygon(corners, fill=0)
+        if colour is not None:
+            self._rgb.polygon(corners, fill=colour)
+
+    def _grow(self, thing: Thing, x_px: float, y_px: float) -> None:
+        thing.left, thing.right = min(thing.left, x_px), max(thing.right, x_px)
+        thing.top, thing.bottom = min(thing.top, y_px), max(thing.bottom, y_px)
+
+    def line(
+        self, points: Points | Corners, width_m: float, colour: Colour, strength: float = 1.0
+    ) -> None:
+        """Paint a line; one narrower than a canvas pixel comes out paler.
+
+        Args:
+            points: its course in metres.
+            width_m: its width.
+            colour: its colour at full strength.
+            strength: how little of what lies under it shines through, 0 to 1.
+        """
+        width_px = width_m * self.scale
+        strength = min(1.0, strength * min(1.0, width_px))
+        if strength < 0.97:
+            colour = mix(self._seen_at(points[len(points) // 2], colour), colour, strength)
+        self._rgb.line(self.flat(points), fill=colour, width=max(1, round(width_px)))
+
+    def _seen_at(self, point: Sequence[float], otherwise: Colour) -> Colour:
+        x, y = int(point[0] * self.scale), int(point[1] * self.scale)
+        if not (0 <= x < self.rgb.width and 0 <= y < self.rgb.height):
+            return otherwise
+        seen = self.rgb.getpixel((x, y))
+        assert isinstance(seen, tuple)
+        return int(seen[0]), int(seen[1]), int(seen[2])
+
+    def cast(self, points: Corners, height_m: float, foot_m: float = 0.0) -> None:
+        """Let a convex thing of this outline throw its shadow.
+
+        Args:
+            points: its outline.
+            height_m: its top above the ground.
+            foot_m: its lower edge above the ground.
+        """
+        dx, dy = self.light.shadow_x, self.light.shadow_y
+        start = moved(points, dx * foot_m, dy * foot_m) if foot_m else points
+        whole = sweep(start, dx * (height_m - foot_m), dy * (height_m - foot_m))
+        self._shadow.polygon(self.flat(whole), fill=255)
+
+    def darken(self, points: Points | Corners) -> None:
+        """Lay a shadow on a polygon."""
+        self._shadow.polygon(self.flat(points), fill=255)
+
+    def lit(self, points: Points | Corners) -> None:
+        """Take the shadow off a polygon."""
+        self._shadow.polygon(self.flat(points), fill=0)
+
+    def stamp(self, number: int, x: float, y: float, sprite: Sprite) -> None:
+        """Paste a small picture as part of a thing.
+
+        Args:
+            number: the thing.
+            x: the picture's middle, metres.
+            y: the picture's middle, metres.
+            sprite: the picture.
+        """
+        left = round(x * self.scale - sprite.size_px / 2)
+        top = round(y * self.scale - sprite.size_px / 2)
+        thing = self.things[number]
+        self._grow(thing, left, top)
+        self._grow(thing, left + sprite.size_px, top + sprite.size_px)
+        self.rgb.paste(sprite.picture, (left, top), sprite.cover)
+        self.levels[thing.level].paste(thing.ink, (left, top), sprite.outline)
+        self.shadow.paste(0, (left, top), sprite.outline)
+
+    def stamp_shadow(self, x: float, y: float, sprite: Sprite, height_m: float) -> None:
+        """Let a stamped thing, rising from the ground, throw its shadow."""
+        dx, dy = self.light.shadow_x * height_m, self.light.shadow_y * height_m
+        away = math.hypot(dx, dy) * self.scale
+        steps = min(6, max(1, math.ceil(away / max(3.0, 0.3 * sprite.size_px))))
+        for step in range(steps, 0, -1):
+            left = round((x + dx * step / steps) * self.scale - sprite.size_px / 2)
+            top = round((y + dy * step / steps) * self.scale - sprite.size_px / 2)
+            self.shadow.paste(255, (left, top), sprite.outline)
+
+    def fill_with(
+        self, points: Points | Corners, draw: Callable[[tuple[slice, slice]], Pixels]
+    ) -> None:
+        """Fill a polygon with a picture that is made to measure.
+
+        Args:
+            points: the polygon; what lies outside the view is left out.
+            draw: makes float32 [h, w, 3] in 0 to 255, given a window (rows, columns) of the
+                final image.
+        """
+        corners = self.flat(points)
+        f = self.fineness
+        left, top = max(0, int(min(corners[::2]) // f)), max(0, int(min(corners[1::2]) // f))
+        right = min(self.width, math.ceil(max(corners[::2]) / f) + 1)
+        bottom = min(self.height, math.ceil(max(corners[1::2]) / f) + 1)
+        if right <= left or bottom <= top:
+            return
+        pixels = np.clip(draw((slice(top, bottom), slice(left, right))), 0, 255).astype(np.uint8)
+        size = ((right - left) * f, (bottom - top) * f)
+        picture = Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)
+        cover = Image.new("L", size)
+        start = (left * f, top * f)
+        ImageDraw.Draw(cover).polygon([v - start[k % 2] for k, v in enumerate(corners)], fill=255)
+        self.rgb.paste(picture, start, cover)
+
+    # ------------------------------------------------------------------------------- developing
+
+    def develop(self, complete: frozenset[str], name: str) -> LabelledImage:
+        """The finished image and its instances.
+
+        Args:
+            complete: every category the scene may claim to have labelled whole.
+            name: id of the labelled image.
+        """
+        pixels = np.asarray(self.rgb.reduce(self.fineness), dtype=np.float32)
+        levels = self._drawn_levels()
+        pixels = pixels * self._texture(levels)[..., None]
+        dark = self.shadow
+        if self.scale > 12:  # the sun is no point: shadows have soft edges of some centimetres
+            dark = dark.filter(ImageFilter.BoxBlur(1))
+        shadow = np.asarray(dark.reduce(self.fineness))
+        image = take_picture(light_up(pixels, shadow, self.light), self.rng, self.light)
+        return LabelledImage(
+            image=image,
+            instances=tuple(self._instances(levels)),
+            complete=complete,
+            gsd_m=self.gsd_m,
+            id=name,
+        )
+
+    def _drawn_levels(self) -> dict[Level, NDArray[np.int32]]:
+        """The inks on each level, int32 [H * fineness, W * fineness]."""
+        return {name: np.asarray(level) for name, level in self.levels.items()}
+
+    def _texture(self, levels: dict[Level, NDArray[np.int32]]) -> Pixels:
+        """What each material's grain does to its brightness, float32 [H, W] around 1."""
+        f, height, width = self.fineness, self.height, self.width
+        materials = np.array(list(MATERIALS.values()), dtype=np.float32)
+        amplitudes = materials[[thing.material for thing in self.things]].T.copy()
+        number = np.zeros((height, width), dtype=np.int32)
+        order: tuple[Level, ...] = ("ground", "object")
+        for level in order:
+            if level in levels:
+                seen = levels[level][f // 2 :: f, f // 2 :: f]
+                number = np.where(seen > 0, seen >> 2, number)
+        texture = self.rng.standard_normal((height, width), dtype=np.float32)
+        texture *= np.take(amplitudes[3], number, mode="clip")
+        texture += np.float32(1)
+        for band, cell_px in enumerate((2.2, 6.0, 45.0)):
+            hills = smooth_noise(self.rng, height, width, cell_px)
+            hills *= np.take(amplitudes[band], number, mode="clip")
+            texture += hills
+        return texture
+
+    def instances(self) -> list[Instance]:
+        """An instance for each thing of a category that is still seen."""
+        return self._instances(self._drawn_levels())
+
+    def _instances(self, levels: dict[Level, NDArray[np.int32]]) -> list[Instance]:
+        f = self.fineness
+        hidden: dict[Level, NDArray[np.bool_]] = {}
+        if "object" in levels:
+            hides = (levels["object"] & 3).astype(np.uint8)
+            hidden["ground"], hidden["zone"] = hides > 0, hides > 1
+        found = []
+        for thing in self.things:
+            if thing.category is None or thing.left > thing.right:
+                continue
+            left, top = max(0, int(thing.left // f)), max(0, int(thing.top // f))
+            right = min(self.width, int(thing.right // f) + 2)
+            bottom = min(self.height, int(thing.bottom // f) + 2)
+            if right <= left or bottom <= top:
+                continue
+            window = (slice(top * f, bottom * f), slice(left * f, right * f))
+            fine = levels[thing.level][window] == thing.ink
+            if thing.level in hidden:
+                fine &= ~hidden[thing.level][window]
+            instance = _instance(thing, _majority(fine, f), top, left)
+            if instance is not None:
+                found.append(instance)
+        return found
+
+
+def _majority(fine: NDArray[np.bool_], fineness: int) -> NDArray[np.bool_]:
+    """Which blocks of the fine mask are at least half set."""
+    rows = fine[::fineness].astype(np.uint8)
+    for k in range(1, fineness):
+        rows += fine[k::fineness]
+    cells = rows[:, ::fineness].copy()
+    for k in range(1, fineness):
+        cells += rows[:, k::fineness]
+    out: NDArray[np.bool_] = cells * np.uint8(2) >= fineness**2
+    return out
+
+
+def _instance(thing: Thing, mask: NDArray[np.bool_], top: int, left: int) -> Instance | None:
+    """The instance of a mask cut to its smallest box, None when hardly anything is seen."""
+    assert thing.category is not None
+    if int(np.count_nonzero(mask)) < MIN_PIXELS:
+        return None
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    row, col = int(rows[0]), int(cols[0])
+    mask = mask[row : int(rows[-1]) + 1, col : int(cols[-1]) + 1].copy()
+    bbox = (top + row, left + col, mask.shape[0], mask.shape[1])
+    return Instance(thing.category, bbox, mask, dict(thing.attributes))

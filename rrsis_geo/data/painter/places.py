@@ -1,0 +1,254 @@
+"""Places of painted scenes: parking lots, yards, tank farms, sports grounds."""
+
+import math
+
+import numpy as np
+
+from rrsis_geo.data.painter.basics import (
+    Colour,
+    Corners,
+    Frame,
+    disc,
+    mix,
+    one_of,
+    pick,
+    shade,
+    vary,
+)
+from rrsis_geo.data.painter.buildings import paint_crate
+from rrsis_geo.data.painter.craft import container_colour
+from rrsis_geo.data.painter.layout import Layout
+from rrsis_geo.data.painter.sites import (
+    paint_baseball_field,
+    paint_courts,
+    paint_soccer_field,
+    paint_tank,
+    paint_track,
+)
+from rrsis_geo.data.painter.vehicles import draw_vehicle
+
+_PAVINGS: tuple[Colour, ...] = (
+    (84, 86, 90), (104, 106, 108), (126, 124, 120), (154, 152, 146), (64, 66, 70),
+)  # fmt: skip
+
+
+def steps(start: float, stop: float, step: float) -> list[float]:
+    """From start to before stop."""
+    out: list[float] = np.arange(start, stop, step).tolist()
+    return out
+
+
+# --------------------------------------------------------------------------------- lots and yards
+
+
+def lay_lots(layout: Layout) -> None:
+    """Parking lots, yards and storage tanks."""
+    rng, theme = layout.rng, layout.theme
+    limit = max(24.0, 0.7 * layout.size_m)
+    depths = (18.0, 34.0, 50.0)
+    lots = layout.sites(
+        layout.count(theme.lots),
+        lambda: (min(rng.uniform(22, 80), limit), min(depths[int(rng.integers(3))], limit)),
+    )
+    for frame, length, width in lots:
+        _parking_lot(layout, frame, length / 2, width / 2)
+    yards = layout.sites(
+        layout.count(theme.yards),
+        lambda: (min(rng.uniform(20, 60), limit), min(rng.uniform(18, 45), limit)),
+    )
+    for frame, length, width in yards:
+        _yard(layout, frame, length / 2, width / 2)
+    farms = layout.sites(
+        layout.count(theme.tanks), lambda: (rng.uniform(25, 90), rng.uniform(20, 60)), 0.2
+    )
+    for frame, length, width in farms:
+        _tank_farm(layout, frame, length / 2, width / 2)
+
+
+_BAYS: dict[str, tuple[float, float, float]] = {  # depth, pitch, aisle in metres
+    "car": (5.0, 2.6, 6.0), "van": (5.8, 2.8, 6.0), "bus": (13.5, 3.7, 9.0),
+    "truck": (18.0, 3.9, 10.0),
+}  # fmt: skip
+
+
+def _parking_lot(layout: Layout, frame: Frame, x: float, y: float) -> None:
+    """A paved rectangle of half sides x and y with rows of bays."""
+    rng, canvas = layout.rng, layout.canvas
+    colour = one_of(rng, _PAVINGS, 0.05)
+    number = canvas.begin("parking lot", "asphalt", level="ground")
+    canvas.shape(number, frame.box(-x, x, -y, y), colour)
+    for _ in range(int(rng.integers(0, 8))):
+        spot = frame.moved(rng.uniform(-x, x) * 0.9, rng.uniform(-y, y) * 0.9)
+        size = rng.uniform(0.4, 2.5)
+        stain = shade(colour, rng.uniform(0.85, 1.1))
+        canvas.fill(spot.box(-size, size, -size * 0.6, size * 0.6), stain)
+    category = "car"
+    if rng.random() < 0.32:
+        category = ("bus", "truck", "van")[int(rng.integers(3))]
+    depth, pitch, aisle = _BAYS[category]
+    paint = mix(colour, (224, 224, 220), rng.uniform(0.3, 0.9))
+    full = rng.uniform(0.15, 0.95)
+    uniform = None  # a depot's buses look all the same
+    if category == "bus" and rng.random() < 0.6:
+        uniform = "yellow" if rng.random() < 0.5 else "white"
+    row, facing = -y + 0.6, math.pi / 2
+    while row + depth < y + 0.5:
+        for k, at in enumerate(steps(-x + 1.5, x - 1.5, pitch)):
+            middle = frame.moved(at - pitch / 2, row + depth / 2, facing)
+            if not layout.is_seen(middle.x, middle.y, 10):
+                continue
+            canvas.line(frame.place(((at, row), (at, row + depth))), 0.12, paint, 0.9)
+            if k and rng.random() < full:
+                _park(layout, middle, category, depth, uniform)
+        row += depth + (aisle if facing > 0 else 0.2)
+        facing = -facing
+
+
+def _park(
+    layout: Layout, middle: Frame, category: str, depth_m: float, colour_name: str | None
+) -> None:
+    rng = layout.rng
+    if category == "car" and rng.random() < 0.1:
+        category = "van"
+    vehicle = draw_vehicle(rng, category, colour_name)
+    if vehicle.length_m < depth_m + 0.8:
+        turn = (math.pi if rng.random() < 0.35 else 0.0) + rng.normal(0, 0.03)
+        place = middle.moved(rng.normal(0, 0.2), rng.normal(0, 0.12), turn)
+        layout.keep_vehicle(vehicle, place, "parking lot")
+
+
+# Dark paving is left to parking lots, so that the two are told apart by eye.
+_YARD_GROUNDS: tuple[tuple[Colour, str], ...] = (
+    ((170, 150, 122), "soil"), ((156, 120, 94), "soil"), ((172, 166, 152), "soil"),
+    ((134, 118, 100), "soil"), ((156, 152, 144), "concrete"),
+)  # fmt: skip
+
+
+def _yard(layout: Layout, frame: Frame, x: float, y: float) -> None:
+    """Worn or paved ground of half sides x and y where trucks stand about."""
+    rng, canvas = layout.rng, layout.canvas
+    colour, material = _YARD_GROUNDS[int(rng.integers(len(_YARD_GROUNDS)))]
+    colour = vary(rng, colour, 0.07)
+    number = canvas.begin(None, material, level="ground")
+    if material == "soil":  # worn ground has no straight edges
+        for grow, share in ((1.06, 0.5), (1.0, 0.0)):
+            edge = mix(colour, (112, 114, 82), share)
+            canvas.shape(number, _worn_outline(rng, frame, x * grow, y * grow), edge)
+    else:
+        canvas.shape(number, frame.box(-x, x, -y, y), colour)
+    for _ in range(int(rng.integers(4, 14))):
+        spot = frame.moved(rng.uniform(-x, x) * 0.8, rng.uniform(-y, y) * 0.8)
+        stain = disc(spot.x, spot.y, rng.uniform(0.3, 2.2), 9)
+        canvas.fill(stain, shade(colour, rng.uniform(0.86, 1.07)))
+    for _ in range(int(rng.integers(0, 6))):  # wheel tracks
+        start = frame.moved(rng.uniform(-x, x) * 0.7, rng.uniform(-y, y) * 0.7, rng.uniform(0, 6.3))
+        bend = rng.normal(0, 0.05)
+        for side in (-0.9, 0.9):
+            track = [(3.0 * k, side + 4 * bend * k * k) for k in range(-3, 4)]
+            canvas.line(start.place(track), 0.4, shade(colour, 0.92), 0.6)
+    _fill_yard(layout, frame, x, y)
+    for _ in range(int(rng.integers(0, 9))):
+        place = frame.moved(rng.uniform(-x, x) * 0.85, rng.uniform(-y, y) * 0.85, rng.normal())
+        half_l, half_w = rng.uniform(0.3, 1.6, 2).tolist()
+        box = place.box(-half_l, half_l, -half_w, half_w)
+        if layout.traffic.claim(box):
+            _keep_crate(layout, box, 1.2, one_of(rng, ((140, 130, 118), (96, 100, 104)), 0.25))
+
+
+def _keep_crate(layout: Layout, box: Corners, height_m: float, colour: Colour) -> None:
+    canvas = layout.canvas
+    layout.keep(height_m, lambda: paint_crate(canvas, box, height_m, colour))
+
+
+def _worn_outline(rng: np.random.Generator, frame: Frame, x: float, y: float) -> Corners:
+    """A rectangle of half sides x and y with round corners and a frayed edge."""
+    local = []
+    for k in range(36):
+        cos, sin = math.cos(k * math.pi / 18), math.sin(k * math.pi / 18)
+        fray = rng.uniform(0.9, 1.04)
+        u = x * fray * math.copysign(abs(cos) ** 0.35, cos)
+        v = y * fray * math.copysign(abs(sin) ** 0.35, sin)
+        local.append((u, v))
+    return frame.place(local)
+
+
+def _fill_yard(layout: Layout, frame: Frame, x: float, y: float) -> None:
+    """Trucks side by side, vehicles at random, containers in rows."""
+    rng = layout.rng
+    if rng.random() < 0.6:
+        category = "truck" if rng.random() < 0.8 else ("bus", "van", "car")[int(rng.integers(3))]
+        like: tuple[str | None, str | None] = (None, None)
+        if rng.random() < 0.5:  # a fleet
+            first = draw_vehicle(rng, category)
+            like = first.colour_name, first.kind or None
+        slant = (0.0, 0.0, 0.4, -0.5)[int(rng.integers(4))] + math.pi / 2
+        at = -x + rng.uniform(2, 6)
+        while at < x - 3:
+            vehicle = draw_vehicle(rng, category, *like)
+            turn = slant + rng.normal(0, 0.03) + (math.pi if rng.random() < 0.2 else 0)
+            if rng.random() < 0.8 and vehicle.length_m < 2 * y + 2:
+                layout.keep_vehicle(vehicle, frame.moved(at, rng.normal(0, 0.8), turn), "yard")
+            at += vehicle.width_m / abs(math.sin(slant)) + rng.uniform(0.7, 1.6)
+    elif rng.random() < 0.4:
+        container_rows(layout, frame, x * 0.7, y * 0.5)
+    shares = {"truck": 0.55, "car": 0.25, "van": 0.15, "bus": 0.05}
+    for _ in range(int(rng.integers(1, 3 + int(x * y / 120)))):
+        place = frame.moved(
+            rng.uniform(-x, x) * 0.8, rng.uniform(-y, y) * 0.75, rng.uniform(0, 2 * math.pi)
+        )
+        layout.keep_vehicle(draw_vehicle(rng, pick(rng, shares)), place, "yard")
+
+
+def container_rows(layout: Layout, frame: Frame, x: float, y: float) -> None:
+    """Stacks of shipping containers in a rectangle of half sides x and y."""
+    rng = layout.rng
+    for u in steps(-x, x - 12.2, 12.8):
+        for v in steps(-y, y - 2.4, 2.6):
+            box = frame.box(u, u + 12.2, v, v + 2.4)
+            if rng.random() < 0.8 and layout.is_seen(*box[0], 14) and layout.traffic.claim(box):
+                height = 2.6 * int(rng.integers(1, 4))
+                _keep_crate(layout, box, height, container_colour(rng))
+
+
+def _tank_farm(layout: Layout, frame: Frame, x: float, y: float) -> None:
+    rng, canvas = layout.rng, layout.canvas
+    pad = canvas.begin(None, "soil", level="ground")
+    paving = vary(rng, (154, 148, 136), 0.08)
+    canvas.shape(pad, frame.box(-x, x, -y, y), paving)
+    canvas.line([*frame.box(-x, x, -y, y), frame.box(-x, x, -y, y)[0]], 0.8, shade(paving, 1.15))
+    radius = rng.uniform(2.5, min(18, y * 0.8))
+    pitch = radius * rng.uniform(2.3, 3.0)
+    for at in steps(-x + radius + 1, x - radius, pitch):
+        for row in steps(-y + radius + 1, y - radius, pitch):
+            spot = frame.moved(at, row)
+            if rng.random() < 0.85 and layout.is_seen(spot.x, spot.y, radius):
+                _keep_tank(layout, spot, radius * (0.8 if rng.random() < 0.3 else 1.0))
+
+
+def _keep_tank(layout: Layout, spot: Frame, radius_m: float) -> None:
+    canvas = layout.canvas
+    layout.keep(5.0 + 0.2 * radius_m, lambda: paint_tank(canvas, spot.x, spot.y, radius_m))
+
+
+# ----------------------------------------------------------------------------------------- sports
+
+
+def lay_sports(layout: Layout) -> None:
+    """Courts and sports grounds."""
+    rng, canvas = layout.rng, layout.canvas
+    sizes = {"tennis": (44.0, 38.0), "basketball": (40.0, 34.0), "baseball": (76.0, 92.0),
+             "soccer": (112.0, 76.0), "track": (182.0, 98.0)}  # fmt: skip
+    for _ in range(layout.count(layout.theme.sports)):
+        kind = list(sizes)[int(rng.choice(5, p=(0.32, 0.26, 0.22, 0.12, 0.08)))]
+        for frame, length, width in layout.sites(1, lambda k=kind: sizes[k], 0.4):  # type: ignore[misc]
+            if kind in ("tennis", "basketball"):
+                paint_courts(canvas, frame, f"{kind} court", int(rng.integers(1, 3)))
+            elif kind == "baseball":
+                size = rng.uniform(0.6, 0.95)
+                home = frame.moved(0, width / 2 - 5, -math.pi / 2)
+                paint_baseball_field(canvas, home, size)
+            elif kind == "soccer":
+                scale = rng.uniform(0.6, 0.95)
+                paint_soccer_field(canvas, frame, length * scale, width * scale * 0.9)
+            else:
+                paint_track(canvas, frame)

@@ -1,0 +1,386 @@
+"""Roads of painted scenes: their course, surface, markings, and the lanes that traffic follows."""
+
+import math
+from bisect import bisect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rrsis_geo.data.painter.basics import Colour, Frame, Points, mix, shade, vary
+from rrsis_geo.data.painter.canvas import Canvas
+
+WHITE_PAINT: Colour = (222, 222, 216)
+YELLOW_PAINT: Colour = (214, 172, 62)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoadStyle:
+    """How a road is built.
+
+    Attributes:
+        lanes: in each direction.
+        lane_m: width of a lane.
+        median_m: width of what parts the directions, 0 for a painted line.
+        shoulder_m: paved strip beside the outer lanes.
+        sidewalk_m: pavement for walkers, 0 for none.
+        surface: "asphalt", "concrete" or "dirt".
+        colour: of the surface.
+        marked: lanes are painted.
+        one_way: all lanes run along the road's course.
+    """
+
+    lanes: int = 1
+    lane_m: float = 3.3
+    median_m: float = 0.0
+    shoulder_m: float = 0.4
+    sidewalk_m: float = 0.0
+    surface: str = "asphalt"
+    colour: Colour = (92, 94, 96)
+    marked: bool = True
+    one_way: bool = False
+
+    @property
+    def half_m(self) -> float:
+        """Half the width of the whole road without pavements for walkers."""
+        lanes = self.lanes * self.lane_m * (0.5 if self.one_way else 1.0)
+        return lanes + self.median_m / 2 + self.shoulder_m
+
+
+class Road:
+    """The middle line of a road and what is measured along it.
+
+    Args:
+        course: [n, 2] points in metres, evenly spaced.
+        style: how it is built.
+        network: roads of one number form one instance.
+    """
+
+    def __init__(self, course: Points, style: RoadStyle, network: int = 0) -> None:
+        self.course, self.style, self.network = course, style, network
+        steps = np.diff(course, axis=0)
+        lengths = np.hypot(steps[:, 0], steps[:, 1])
+        self.along = np.concatenate(((0.0,), np.cumsum(lengths)))
+        self.headings = np.unwrap(np.arctan2(steps[:, 1], steps[:, 0]))
+        self.headings = np.append(self.headings, self.headings[-1])
+        self.free = np.ones(len(course), dtype=np.bool_)
+        self._along: list[float] = self.along.tolist()
+        self._spots = np.column_stack((course, self.headings)).tolist()
+
+    def within(self, width_m: float, height_m: float, margin_m: float = 20.0) -> "Road | None":
+        """The part of the road that a view of this size shows, None where it shows none."""
+        reach = self.style.half_m + margin_m
+        x, y = self.course.T
+        seen = (x > -reach) & (y > -reach) & (x < width_m + reach) & (y < height_m + reach)
+        at = np.flatnonzero(seen)
+        first, last = (max(0, at[0] - 1), at[-1] + 2) if len(at) else (0, 0)
+        if len(self.course[first:last]) < 2:
+            return None
+        return Road(self.course[first:last], self.style, self.network)
+
+    @property
+    def length_m(self) -> float:
+        """From end to end."""
+        return float(self.along[-1])
+
+    def at(self, along_m: NDArray[np.float64], right_m: float | NDArray[np.float64]) -> Points:
+        """Points [n, 2] at distances along the road and to the right of it."""
+        heading = np.interp(along_m, self.along, self.headings)
+        x = np.interp(along_m, self.along, self.course[:, 0]) - np.sin(heading) * right_m
+        y = np.interp(along_m, self.along, self.course[:, 1]) + np.cos(heading) * right_m
+        return np.stack((x, y), axis=1)
+
+    def frame(self, along_m: float, right_m: float = 0.0, turn: float = 0.0) -> Frame:
+        """The frame at one place of the road."""
+        k = min(max(0, bisect(self._along, along_m) - 1), len(self._along) - 2)
+        share = (along_m - self._along[k]) / (self._along[k + 1] - self._along[k])
+        (x0, y0, h0), (x1, y1, h1) = self._spots[k], self._spots[k + 1]
+        heading = h0 + share * (h1 - h0)
+        x = x0 + share * (x1 - x0) - math.sin(heading) * right_m
+        y = y0 + share * (y1 - y0) + math.cos(heading) * right_m
+        return Frame(x, y, heading + turn)
+
+    def offset(self, right_m: float) -> Points:
+        """The course moved to the right, [n, 2]."""
+        sideways = np.stack((-np.sin(self.headings), np.cos(self.headings)), axis=1)
+        return self.course + sideways * right_m
+
+    def strip(self, left_m: float, right_m: float) -> Points:
+        """The ground between two lines beside the course, a polygon."""
+        return np.concatenate((self.offset(left_m), self.offset(right_m)[::-1]))
+
+    def is_free(self, along_m: float) -> bool:
+        """Whether no other road crosses here."""
+        return bool(self.free[min(len(self.free) - 1, bisect(self._along, along_m))])
+
+    def lanes(self) -> Iterator[tuple[float, float]]:
+        """Each lane's distance right of the course, and the turn of its traffic: 0 or pi."""
+        style = self.style
+        if style.one_way:
+            for lane in range(style.lanes):
+                yield (lane - (style.lanes - 1) / 2) * style.lane_m, 0.0
+            return
+        for lane in range(style.lanes):
+            away = style.median_m / 2 + (lane + 0.5) * style.lane_m
+            yield away, 0.0
+            yield -away, math.pi
+
+
+def wander(
+    rng: np.random.Generator, through: Frame, reach_m: float, bend: float, step_m: float
+) -> Points:
+    """A smooth course [n, 2] through a place, running on both ways.
+
+    Args:
+        rng: where the bends come from.
+        through: a place on the course and its heading there.
+        reach_m: how far it runs each way.
+        bend: 0 is straight, 1 winds much.
+        step_m: distance of its points.
+    """
+    n = max(2, int(reach_m / step_m))
+    s = np.arange(-n, n + 1) * step_m
+    curvature = np.zeros_like(s)
+    for wave_m in (90.0, 230.0, 600.0):
+        curvature += rng.normal() * np.sin(2 * np.pi * (s / wave_m + rng.random())) / wave_m
+    curvature = np.clip(1.6 * bend * curvature, -1 / 28, 1 / 28)
+    heading = np.cumsum(curvature) * step_m
+    heading += through.heading - heading[n]
+    x = np.concatenate(((0.0,), np.cumsum(np.cos(heading[:-1]) * step_m)))
+    y = np.concatenate(((0.0,), np.cumsum(np.sin(heading[:-1]) * step_m)))
+    return np.stack((x - x[n] + through.x, y - y[n] + through.y), axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Where two roads meet: the place, and each road's heading and half width."""
+
+    x: float
+    y: float
+    headings: tuple[float, float]
+    halves_m: tuple[float, float]
+
+
+def find_crossings(roads: Sequence[Road]) -> list[Crossing]:
+    """Where roads meet; also notes it on each road, so that its markings stop there."""
+    crossings = []
+    for k, road in enumerate(roads):
+        for other in roads[k + 1 :]:
+            reach = road.style.half_m + other.style.half_m + road.along[1] + other.along[1]
+            gaps = np.hypot(
+                road.course[:, None, 0] - other.course[None, :, 0],
+                road.course[:, None, 1] - other.course[None, :, 1],
+            )
+            closest = float(gaps.min())
+            if closest > reach:
+                continue
+            road.free &= gaps.min(axis=1) > other.style.half_m + 1.5 + other.along[1] / 2
+            other.free &= gaps.min(axis=0) > road.style.half_m + 1.5 + road.along[1] / 2
+            if closest < max(road.along[1], other.along[1]):
+                i, j = np.unravel_index(int(gaps.argmin()), gaps.shape)
+                crossings.append(
+                    Crossing(
+                        float(road.course[i, 0]),
+                        float(road.course[i, 1]),
+                        (float(road.headings[i]), float(other.headings[j])),
+                        (road.style.half_m, other.style.half_m),
+                    )
+                )
+    return crossings
+
+
+def paint_roads(
+    canvas: Canvas, roads: Sequence[Road], crossings: Sequence[Crossing], *, zebras: bool
+) -> None:
+    """Paint all roads: pavements first, then surfaces, then markings.
+
+    Args:
+        canvas: where.
+        roads: all roads of the scene.
+        crossings: where they meet, from `find_crossings`.
+        zebras: paint zebra crossings there.
+    """
+    rng = canvas.rng
+    pavement = vary(rng, (164, 160, 152), 0.06)
+    for road in roads:
+        style = road.style
+        if style.sidewalk_m:
+            number = canvas.begin(None, "concrete", level="ground")
+            reach = style.half_m + style.sidewalk_m
+            canvas.shape(number, road.strip(-reach, reach), pavement)
+            kerb = shade(pavement, 1.12)
+            canvas.shape(number, road.strip(-style.half_m - 0.2, style.half_m + 0.2), kerb)
+        elif style.surface != "dirt":
+            number = canvas.begin(None, "soil", level="ground")
+            reach = style.half_m + rng.uniform(0.3, 1.6)  # a worn verge
+            verge = mix(pavement, (146, 130, 104), 0.7)
+            canvas.shape(number, road.strip(-reach, reach), verge)
+    numbers: dict[int, int] = {}
+    for road in roads:
+        style = road.style
+        if road.network not in numbers:
+            material = "soil" if style.surface == "dirt" else style.surface
+            attributes = {"surface": style.surface}
+            numbers[road.network] = canvas.begin(
+                "road", material, level="ground", attributes=attributes
+            )
+        canvas.shape(numbers[road.network], road.strip(-style.half_m, style.half_m), style.colour)
+    for road in roads:
+        _paint_wear(canvas, road)
+    if numbers:
+        for crossing in crossings:
+            _paint_corners(canvas, crossing, numbers[roads[0].network], roads[0].style.colour)
+    for road in roads:
+        if road.style.marked:
+            _paint_markings(canvas, road)
+            if zebras:
+                _paint_zebras(canvas, road)
+
+
+def _paint_corners(canvas: Canvas, crossing: Crossing, number: int, colour: Colour) -> None:
+    """Round the kerbs where two roads meet, and cover their markings there."""
+    (first, second), (half, other) = crossing.headings, crossing.halves_m
+    sin = math.sin(second - first)
+    if abs(sin) < 0.5:
+        return
+    radius = min(9.0, 1.2 * min(half, other) + 1.5)
+    ways = ((math.cos(first), math.sin(first)), (math.cos(second), math.sin(second)))
+    (ax, ay), (bx, by) = ways
+    inner = []
+    for s, t in ((1, 1), (1, -1), (-1, -1), (-1, 1)):
+        u, v = s * other / abs(sin), t * half / abs(sin)
+        x, y = crossing.x + u * ax + v * bx, crossing.y + u * ay + v * by
+        inner.append((x, y))
+        corner = [(x, y)]
+        for turn in (0.0, 0.25, 0.5, 0.75, 1.0):
+            e = radius * (1 - math.sin(turn * math.pi / 2))
+            f = radius * (1 - math.cos(turn * math.pi / 2))
+            corner.append((x + s * e * ax + t * f * bx, y + s * e * ay + t * f * by))
+        canvas.shape(number, corner, colour)
+    canvas.shape(number, inner, colour)
+
+
+def _paint_wear(canvas: Canvas, road: Road) -> None:
+    """Wheel tracks, patches and cracks."""
+    rng, style = canvas.rng, road.style
+    gain = float(rng.uniform(0.9, 1.1))
+    for right, _ in road.lanes():
+        if canvas.gsd_m > 0.6:
+            break
+        if style.surface == "dirt":
+            for side in (-0.8, 0.8):
+                track = road.strip(right + side - 0.3, right + side + 0.3)
+                canvas.fill(track, shade(style.colour, 1.08))
+        else:
+            canvas.fill(road.strip(right - 1.0, right + 1.0), shade(style.colour, gain))
+            canvas.fill(road.strip(right - 0.35, right + 0.35), style.colour)
+    for _ in range(int(rng.poisson(road.length_m / 50))):
+        s, right = rng.uniform(0, road.length_m), rng.uniform(-style.half_m, style.half_m)
+        frame = road.frame(s, right * 0.7)
+        long, wide = rng.uniform(0.8, 7), rng.uniform(0.4, 1.6)
+        wide = min(wide, style.half_m * 0.25)
+        canvas.fill(
+            frame.box(-long, long, -wide, wide), shade(style.colour, rng.uniform(0.84, 1.1))
+        )
+    if canvas.gsd_m < 0.3 and style.surface != "dirt":
+        for _ in range(int(rng.poisson(road.length_m / 20))):
+            s = rng.uniform(0, road.length_m)
+            aside = np.cumsum(rng.normal(0, 0.5, 6)) + rng.uniform(-0.6, 0.6) * style.half_m
+            aside = np.clip(aside, -style.half_m, style.half_m)
+            points = road.at(s + np.cumsum(rng.uniform(-0.3, 1.5, 6)), aside)
+            canvas.line(points, 0.08, shade(style.colour, 0.72), 0.7)
+
+
+def _paint_markings(canvas: Canvas, road: Road) -> None:
+    rng, style = canvas.rng, road.style
+    middle_paint = YELLOW_PAINT if rng.random() < 0.45 else WHITE_PAINT
+    fade = float(rng.uniform(0.45, 1.0))
+    width = float(rng.uniform(0.12, 0.2))
+    pairs = [(1, 1)] if style.one_way else [(1, 1), (1, -1)]
+    if style.median_m > 0:
+        _paint_median(canvas, road)
+    elif not style.one_way:
+        if style.lanes > 1 or rng.random() < 0.4:
+            for right in (-0.14, 0.14) if style.lanes > 1 else (0.0,):
+                _solid(canvas, road, right, width, middle_paint, fade)
+        else:
+            _dashes(canvas, road, 0.0, width, middle_paint, fade)
+    for _, side in pairs:
+        for lane in range(1, style.lanes):
+            right = side * (style.median_m / 2 + lane * style.lane_m)
+            if style.one_way:
+                right = (lane - style.lanes / 2) * style.lane_m
+            _dashes(canvas, road, right, width, WHITE_PAINT, fade)
+    if style.shoulder_m > 0.3 and rng.random() < 0.8:
+        edge = style.half_m - style.shoulder_m
+        for right in (-edge, edge):
+            _solid(canvas, road, right, width, WHITE_PAINT, fade)
+
+
+def _paint_median(canvas: Canvas, road: Road) -> None:
+    """The green or concrete strip between two directions, a rail in its middle."""
+    rng, half = canvas.rng, road.style.median_m / 2
+    green = half > 1.2 and rng.random() < 0.7
+    number = canvas.begin(None, "grass" if green else "concrete", level="ground")
+    colour = vary(rng, (92, 108, 62) if green else (176, 174, 168))
+    for first, last in _runs(road.free):
+        if last - first < 2:
+            continue
+        edge = road.offset(-half)[first:last], road.offset(half)[first:last][::-1]
+        canvas.shape(number, np.concatenate(edge), colour)
+        if rng.random() < 0.6:
+            canvas.line(road.offset(0.0)[first:last], 0.4, shade(colour, 1.3))
+            dark = (
+                road.offset(0.0)[first:last]
+                + np.array((canvas.light.shadow_x, canvas.light.shadow_y)) * 0.5
+            )
+            canvas.line(dark, 0.3, shade(colour, 0.6), 0.7)
+
+
+def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and past-the-last index of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(((False,), flags, (False,))).astype(np.int8)))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _solid(
+    canvas: Canvas, road: Road, right_m: float, width_m: float, paint: Colour, fade: float
+) -> None:
+    line = road.offset(right_m)
+    for first, last in _runs(road.free):
+        if last - first >= 2:
+            canvas.line(line[first:last], width_m, mix(road.style.colour, paint, fade))
+
+
+def _dashes(
+    canvas: Canvas, road: Road, right_m: float, width_m: float, paint: Colour, fade: float
+) -> None:
+    rng = canvas.rng
+    dash, gap = ((3.0, 9.0), (3.0, 4.5), (6.0, 12.0), (4.0, 8.0))[int(rng.integers(4))]
+    starts = np.arange(rng.uniform(0, dash + gap), road.length_m, dash + gap)
+    points = road.at(np.stack((starts, starts + dash), axis=1).ravel(), right_m)
+    colour = mix(road.style.colour, paint, fade)
+    ends = points.reshape(-1, 4).tolist()
+    for start, (x0, y0, x1, y1) in zip(starts.tolist(), ends, strict=True):
+        if road.is_free(start) and road.is_free(start + dash):
+            canvas.line(((x0, y0), (x1, y1)), width_m, colour)
+
+
+def _paint_zebras(canvas: Canvas, road: Road) -> None:
+    """Crossings and stop lines where the markings stop."""
+    rng, style = canvas.rng, road.style
+    half = style.half_m - style.shoulder_m
+    striped = rng.random() < 0.7
+    paint = mix(style.colour, WHITE_PAINT, 0.85)
+    for first, last in _runs(road.free):
+        for index, inwards in ((first, 1.0), (last - 1, -1.0)):
+            if index in (0, len(road.free) - 1):
+                continue
+            s = float(road.along[index])
+            at = road.frame(s, 0.0, 0.0 if inwards > 0 else math.pi)
+            if striped:
+                for right in np.arange(-half + 0.5, half - 0.2, 1.0).tolist():
+                    canvas.line(at.place(((0.4, right), (3.4, right))), 0.5, paint)
+            # Traffic towards the junction keeps right, which is left of this frame.
+            canvas.line(at.place(((4.6, 0.0), (4.6, -half))), 0.4, paint)

@@ -1,0 +1,1 @@
+"""Check a data set, or make one from COCO instances or vector labels."""

@@ -1,0 +1,163 @@
+"""COCO instances in, a data set of referring samples out. No rasters."""
+
+from collections import Counter
+from collections.abc import Callable, Container
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from rrsis_geo.data.dataset_writer import DatasetWriter, SplitCounts, check_shares
+from rrsis_geo.data.instances.coco import InstanceSource
+from rrsis_geo.data.instances.referring import ReferringInstances
+from rrsis_geo.data.sample import Sample
+from rrsis_geo.errors import ConfigError, InputError
+
+Progress = Callable[[str, int, int], None]
+
+_MOST_DRAWS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CocoOptions:
+    """How COCO instances become samples.
+
+    Attributes:
+        samples: how many, of all splits together.
+        size_px: side of the crops, pixels.
+        val_share: of the images, for validation.
+        seed: of all chance.
+    """
+
+    samples: int = 2000
+    size_px: int = 512
+    val_share: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ConfigError(f"samples must be at least 1, got {self.samples}")
+        if self.size_px < 64 or self.size_px % 32:
+            raise ConfigError(f"size must be a multiple of 32 from 64 on, got {self.size_px}")
+        check_shares(self.val_share)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CocoReport:
+    """What was made of COCO instances.
+
+    Attributes:
+        root: the data set.
+        splits: what each holds.
+        images: images of the file that have instances.
+        categories: instances of each category.
+    """
+
+    root: Path
+    splits: dict[str, SplitCounts]
+    images: int
+    categories: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        splits = {name: counts.to_dict() for name, counts in self.splits.items()}
+        return {
+            "root": str(self.root),
+            "splits": splits,
+            "images": self.images,
+            "categories": self.categories,
+        }
+
+
+def from_coco(
+    instances: Path,
+    root: Path,
+    options: CocoOptions | None = None,
+    *,
+    images: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> CocoReport:
+    """Make a data set of triplets from COCO instances, polygons or RLE.
+
+    A sample is a random crop of an image and an expression about what is in it, as training on
+    instances draws them (see docs/training.md). No image is in two splits, nor is a "sequence",
+    where images tell one.
+
+    Args:
+        instances: the COCO file.
+        root: folder of the data set, to be made.
+        options: None takes all defaults.
+        images: folder of the images; None takes "images" beside the file.
+        overwrite: replace a data set that we wrote.
+        progress: told how far the work is.
+
+    Raises:
+        ConfigError: there are too few images for two splits.
+        InputError: the file or an image cannot be used.
+        OutputError: the data set cannot be written; no trace of it is left then.
+    """
+    options = options or CocoOptions()
+    with DatasetWriter(root, overwrite=overwrite) as writer:
+        source = InstanceSource(instances, images)
+        categories = sum(source.counts, Counter[str]())
+        done = 0
+        for number, (split, indices) in enumerate(_split_images(source, options).items()):
+            part = source.subset(indices)
+            referring = ReferringInstances(part, options.size_px, augment=False)
+            for index in range(_n_samples(split, options)):
+                rng = np.random.default_rng([options.seed, number, index])
+                sample = _draw(referring, rng, categories)
+                writer.add(split, sample, image_name=f"{index:06}.png", source=sample.id)
+                done += 1
+                if progress is not None:
+                    progress("samples", done, options.samples)
+        writer.describe(
+            {"made_by": "from-coco", "instances": str(instances), "options": asdict(options)}
+        )
+    return CocoReport(
+        root=root,
+        splits=writer.counts,
+        images=len(source),
+        categories=dict(categories.most_common()),
+    )
+
+
+def _n_samples(split: str, options: CocoOptions) -> int:
+    n_val = max(1, round(options.val_share * options.samples)) if options.val_share else 0
+    return n_val if split == "val" else options.samples - n_val
+
+
+def _split_images(source: InstanceSource, options: CocoOptions) -> dict[str, list[int]]:
+    """The images of each split: groups of images that show one ground are dealt out whole."""
+    groups: dict[str, list[int]] = {}
+    for index, group in enumerate(source.groups):
+        groups.setdefault(group, []).append(index)
+    if not options.val_share:
+        return {"train": list(range(len(source)))}
+    if len(groups) < 2:
+        raise ConfigError(
+            f"there are {len(groups)} images that show different ground, too few to keep some for "
+            "validation; give --val-share 0"
+        )
+    names = list(groups)
+    order = np.random.default_rng(options.seed).permutation(len(names)).tolist()
+    n_val = min(max(1, round(options.val_share * len(names))), len(names) - 1)
+    val = sorted(index for name in order[:n_val] for index in groups[names[name]])
+    train = sorted(index for name in order[n_val:] for index in groups[names[name]])
+    return {"train": train, "val": val}
+
+
+def _draw(
+    referring: ReferringInstances, rng: np.random.Generator, categories: Container[str]
+) -> Sample:
+    """A sample that speaks of one of the file's own categories, not by a wider word.
+
+    Where only trucks are labelled, "vehicles" would mean more than the labels.
+    """
+    for _ in range(_MOST_DRAWS):
+        sample = referring.sample(rng)
+        if sample.category in categories:
+            return sample
+    raise InputError("nothing can be said of the instances in the words of their own categories")

@@ -1,0 +1,1 @@
+"""Vector files in every format, read back, and pictures of them."""

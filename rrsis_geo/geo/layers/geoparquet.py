@@ -1,0 +1,64 @@
+"""GeoParquet 1.1, written row group by row group."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from pyproj import CRS as ProjCRS
+
+from rrsis_geo.geo.objects.features import BATCH, Features
+
+
+def write_geoparquet(
+    path: Path,
+    batches: Iterable[tuple[Features, pa.RecordBatch]],
+    schema: pa.Schema,
+    geometry: str,
+    crs: ProjCRS | None,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write batches as they come, small ones together; a row group is all that is held.
+
+    Args:
+        path: of the file.
+        batches: features, and the same as Arrow columns.
+        schema: of the columns.
+        geometry: name of the column that holds WKB.
+        crs: null in the file where it is None.
+        provenance: ready for JSON; kept in the file's metadata under "rrsis_geo".
+
+    Raises:
+        OSError, pyarrow.ArrowException: the file cannot be written.
+    """
+    low, high = np.full(2, np.inf), np.full(2, -np.inf)
+    waiting: list[pa.RecordBatch] = []
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for features, batch in batches:
+            waiting.append(batch)
+            if sum(map(len, waiting)) >= BATCH:
+                writer.write_table(pa.Table.from_batches(waiting))
+                waiting.clear()
+            bounds = shapely.total_bounds(features.polygons)
+            low, high = np.fmin(low, bounds[:2]), np.fmax(high, bounds[2:])
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting))
+        column: dict[str, Any] = {
+            "encoding": "WKB",
+            "geometry_types": ["Polygon"],
+            "crs": None if crs is None else crs.to_json_dict(),
+            "orientation": "counterclockwise",
+        }
+        if np.isfinite(low).all():
+            column["bbox"] = [*low.tolist(), *high.tolist()]
+        geo = {"version": "1.1.0", "primary_column": geometry, "columns": {geometry: column}}
+        writer.add_key_value_metadata(
+            {
+                "geo": json.dumps(geo),
+                "rrsis_geo": json.dumps(provenance, ensure_ascii=False, default=str),
+            }
+        )

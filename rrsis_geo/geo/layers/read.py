@@ -1,0 +1,51 @@
+"""Our own layers, read back as a stream of the features that were written."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from rrsis_geo.errors import InputError
+from rrsis_geo.geo.layers.vector_io import GEOMETRY
+from rrsis_geo.geo.objects.features import BATCH, Features
+
+
+def read_layer(path: str | Path, layer: str) -> Iterator[Features]:
+    """The features of a layer in a GeoPackage that `write_layer` has made, in their order.
+
+    Coordinates and values are those that were written, to the last bit. A batch is all that is
+    held.
+
+    Raises:
+        InputError: there is no such layer, or it cannot be read.
+    """
+    try:
+        with pyogrio.open_arrow(path, layer=layer, batch_size=BATCH) as (_, reader):
+            for batch in pa.RecordBatchReader.from_stream(reader):
+                if batch.num_rows:
+                    yield _features(batch)
+    except (DataSourceError, DataLayerError, pa.ArrowException, KeyError) as err:
+        raise InputError(f"{path}: layer {layer} cannot be read ({err})") from err
+
+
+def _features(batch: pa.RecordBatch) -> Features:
+    def number(name: str) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = batch.column(name).to_numpy(zero_copy_only=False)
+        return values  # null is NaN
+
+    return Features(
+        polygons=shapely.from_wkb(batch.column(GEOMETRY).to_numpy(zero_copy_only=False)),
+        id=batch.column("id").to_numpy(zero_copy_only=False),
+        score=number("score"),
+        score_max=number("score_max"),
+        area_m2=number("area_m2"),
+        perimeter_m=number("perimeter_m"),
+        n_pixels=batch.column("n_pixels").to_numpy(zero_copy_only=False),
+        expression=batch.column("expression")[0].as_py(),
+        model=batch.column("model")[0].as_py(),
+    )

@@ -1,0 +1,1 @@
+"""From rows of a mask to polygons with measures."""

@@ -1,0 +1,147 @@
+"""Closed objects of a mask as columns of arrays, and the step that makes them from edges."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from rrsis_geo.geo.objects.outlines import Int32, Int64, Outlines, trace_outlines
+from rrsis_geo.geo.objects.runs import NONE, PROBABILITY_STEPS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objects:
+    """Closed objects, one place each in every array.
+
+    Attributes:
+        outlines: their polygons in whole pixel coordinates.
+        n_pixels: int64 [N].
+        probability_sum: int64 [N], in steps of 1 / PROBABILITY_STEPS.
+        probability_max: float32 [N].
+        last_pixel: int32 [N, 2], (row, column) of the last pixel in reading order.
+    """
+
+    outlines: Outlines
+    n_pixels: Int64
+    probability_sum: Int64
+    probability_max: NDArray[np.float32]
+    last_pixel: Int32
+
+    def __len__(self) -> int:
+        return len(self.n_pixels)
+
+    def mean_probability(self) -> NDArray[np.float64]:
+        """Mean probability of each object's pixels, float64 [N]."""
+        return self.probability_sum / (self.n_pixels * float(PROBABILITY_STEPS))
+
+    def polygons(self, transform: Affine | None = None) -> NDArray[Any]:
+        """Shapely polygons [N]; see `Outlines.polygons`."""
+        return self.outlines.polygons(transform)
+
+    def take(self, index: NDArray[np.integer[Any]]) -> "Objects":
+        """The objects at these places, in this order."""
+        return Objects(
+            outlines=self.outlines.take(index),
+            n_pixels=self.n_pixels[index],
+            probability_sum=self.probability_sum[index],
+            probability_max=self.probability_max[index],
+            last_pixel=self.last_pixel[index],
+        )
+
+    def in_reading_order(self) -> "Objects":
+        """Sorted by last pixel."""
+        order = np.lexsort((self.last_pixel[:, 1], self.last_pixel[:, 0]))
+        return self if np.array_equal(order, np.arange(len(self))) else self.take(order)
+
+    @staticmethod
+    def concat(parts: "Sequence[Objects]") -> "Objects":
+        """All objects of `parts`, in their order."""
+        empty = NO_OBJECTS
+        return Objects(
+            outlines=Outlines.concat([part.outlines for part in parts]),
+            n_pixels=np.concatenate([p.n_pixels for p in (empty, *parts)]),
+            probability_sum=np.concatenate([p.probability_sum for p in (empty, *parts)]),
+            probability_max=np.concatenate([p.probability_max for p in (empty, *parts)]),
+            last_pixel=np.concatenate([p.last_pixel for p in (empty, *parts)]),
+        )
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays, for `numpy.savez`."""
+        return {
+            "vertices": self.outlines.vertices,
+            "ring_offsets": self.outlines.ring_offsets,
+            "object_offsets": self.outlines.object_offsets,
+            "n_pixels": self.n_pixels,
+            "probability_sum": self.probability_sum,
+            "probability_max": self.probability_max,
+            "last_pixel": self.last_pixel,
+        }
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> "Objects":
+        """The inverse of `to_arrays`; other names in `arrays` are left alone."""
+        return Objects(
+            outlines=Outlines(
+                vertices=arrays["vertices"],
+                ring_offsets=arrays["ring_offsets"],
+                object_offsets=arrays["object_offsets"],
+            ),
+            n_pixels=arrays["n_pixels"],
+            probability_sum=arrays["probability_sum"],
+            probability_max=arrays["probability_max"],
+            last_pixel=arrays["last_pixel"],
+        )
+
+
+class Components(NamedTuple):
+    """Objects before tracing: their edges [E, 4] with owners [E], and their numbers [N]."""
+
+    edges: Int32
+    owner: Int64
+    n_pixels: Int64
+    probability_sum: Int64
+    probability_max: NDArray[np.float32]
+
+
+def choose(found: Components, chosen: NDArray[np.bool_]) -> Components:
+    """The chosen components, counted anew; bool [N]."""
+    kept = chosen[found.owner]
+    return Components(
+        found.edges[kept],
+        (np.cumsum(chosen) - 1)[found.owner[kept]],
+        found.n_pixels[chosen],
+        found.probability_sum[chosen],
+        found.probability_max[chosen],
+    )
+
+
+def trace(parts: Sequence[Components]) -> Objects:
+    """Trace complete components and sort the objects by their last pixels."""
+    counts = [len(part.n_pixels) for part in parts]
+    if not any(counts):
+        return NO_OBJECTS
+    firsts = np.cumsum(counts) - counts
+    outlines, last_pixel = trace_outlines(
+        np.concatenate([part.edges for part in parts]),
+        np.concatenate([p.owner + first for p, first in zip(parts, firsts, strict=True)]),
+        sum(counts),
+    )
+    return Objects(
+        outlines=outlines,
+        n_pixels=np.concatenate([part.n_pixels for part in parts]),
+        probability_sum=np.concatenate([part.probability_sum for part in parts]),
+        probability_max=np.concatenate([part.probability_max for part in parts]),
+        last_pixel=last_pixel,
+    ).in_reading_order()
+
+
+NO_OBJECTS = Objects(
+    outlines=Outlines.concat([]),
+    n_pixels=NONE,
+    probability_sum=NONE,
+    probability_max=np.empty(0, np.float32),
+    last_pixel=np.empty((0, 2), np.int32),
+)

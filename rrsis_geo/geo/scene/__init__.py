@@ -1,0 +1,1 @@
+"""From an address to pixels: sources, bands, validity, radiometry, ground pixel, area."""

@@ -1,0 +1,154 @@
+"""Areas of interest: a bounding box or the polygons of a file, brought onto a scene's pixels."""
+
+import math
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from pyproj import Transformer
+from pyproj.exceptions import ProjError
+from rasterio.crs import CRS
+from rasterio.windows import Window
+from shapely.affinity import affine_transform
+from shapely.errors import ShapelyError
+from shapely.geometry.base import BaseGeometry
+
+from rrsis_geo.errors import InputError, OutsideError
+from rrsis_geo.geo.scene.scene import Area, SceneInfo
+from rrsis_geo.geo.scene.vector_files import all_finite, read_vectors
+
+_EDGE_PARTS = 256
+"""Into how many pieces edges of another CRS are cut before they are projected, for they bend."""
+
+_SNAP_PX = 1e-4
+"""How far from a pixel's edge a border may lie and still be taken to lie on it."""
+
+
+def read_aoi(path: str | Path) -> gpd.GeoSeries:
+    """The polygons of a vector file, made valid, with their CRS (None where the file has none).
+
+    Raises:
+        InputError: no such file, not vector data, or no polygon in it.
+    """
+    series = read_vectors(path).geometry
+    series = series[~(series.is_empty | series.isna())]
+    if not all_finite(series.to_numpy()).all():
+        raise InputError(f"{path}: holds coordinates that are no numbers; repair it")
+    try:
+        series = series.make_valid()
+    except ShapelyError as err:
+        raise InputError(f"{path}: its polygons cannot be made valid ({err})") from err
+    series = series[shapely.area(series.to_numpy()) > 0]
+    if series.empty:
+        raise InputError(f"{path}: holds no polygon, so it bounds no area")
+    return series
+
+
+def aoi_area(info: SceneInfo, path: str | Path) -> Area:
+    """The part of a scene that the polygons of a file cover, in whatever CRS they are.
+
+    Polygons without a CRS are taken to be in the scene's.
+
+    Raises:
+        InputError: as ``read_aoi``.
+        OutsideError: no overlap with the scene.
+    """
+    series = read_aoi(path)
+    crs = None if series.crs is None else CRS.from_wkt(series.crs.to_wkt())
+    try:
+        return area_of(info, shapely.union_all(series.to_numpy()), crs, str(path))
+    except ShapelyError as err:
+        raise InputError(f"{path}: its polygons cannot be worked with ({err})") from err
+
+
+def bbox_area(
+    info: SceneInfo, bounds: tuple[float, float, float, float], crs: CRS | None = None
+) -> Area:
+    """The part of a scene inside a box.
+
+    Args:
+        info: the whole scene.
+        bounds: (left, bottom, right, top).
+        crs: of the bounds; None means the scene's own.
+
+    Raises:
+        InputError: the box is empty.
+        OutsideError: it lies beside the scene.
+    """
+    left, bottom, right, top = bounds
+    if not (left < right and bottom < top):
+        raise InputError(
+            f"bbox {left:g},{bottom:g},{right:g},{top:g} is empty: "
+            "give left,bottom,right,top, left under right and bottom under top"
+        )
+    return area_of(info, shapely.box(*bounds), crs, "bbox")
+
+
+def area_of(info: SceneInfo, polygon: BaseGeometry, crs: CRS | None, name: str) -> Area:
+    """The part of a scene under a polygon, a pixel that is only touched included.
+
+    Args:
+        info: the whole scene.
+        polygon: in ``crs``; of any kind that has an area.
+        crs: of the polygon; None means the scene's own. A scene without CRS takes the
+            coordinates as its own.
+        name: of the area, for messages.
+
+    Raises:
+        InputError: no way from one CRS to the other.
+        OutsideError: no overlap with the scene.
+    """
+    if crs is not None and info.crs is not None and crs != info.crs:
+        scene_edge = _project(_footprint(info), info.crs, crs, name)
+        # Cut away what lies far from the scene: it may not survive the projection.
+        left, bottom, right, top = scene_edge.bounds
+        border = max(right - left, top - bottom)
+        near = shapely.box(left - border, bottom - border, right + border, top + border)
+        near_polygon = shapely.intersection(shapely.make_valid(polygon), near)
+        scene_polygon = _project(near_polygon, crs, info.crs, name)
+    else:
+        scene_edge, scene_polygon = _footprint(info), polygon
+    a, b, c, d, e, f = (~info.transform)[:6]
+    pixel_polygon = affine_transform(scene_polygon, (a, b, d, e, c, f))
+    scene_box = shapely.box(0, 0, info.width, info.height)
+    covered = shapely.intersection(shapely.make_valid(pixel_polygon), scene_box)
+    if covered.area == 0:
+        raise OutsideError(
+            f"{name}: lies outside the scene {info.path}: "
+            f"it spans {_bounds(polygon)}, the scene {_bounds(scene_edge)}"
+        )
+    left, top, right, bottom = covered.bounds
+    col, row = math.floor(left + _SNAP_PX), math.floor(top + _SNAP_PX)
+    width = max(1, math.ceil(right - _SNAP_PX) - col)
+    height = max(1, math.ceil(bottom - _SNAP_PX) - row)
+    missing = shapely.box(left, top, right, bottom).area - covered.area
+    window = Window(col, row, min(width, info.width - col), min(height, info.height - row))
+    return Area(window, None if missing < _SNAP_PX else covered)
+
+
+def _project(polygon: BaseGeometry, crs: CRS, target: CRS, name: str) -> BaseGeometry:
+    """Bring a polygon to another CRS, its edges bent as they should be."""
+    if polygon.is_empty:
+        return polygon
+    left, bottom, right, top = polygon.bounds
+    dense = shapely.segmentize(polygon, max(right - left, top - bottom) / _EDGE_PARTS)
+    try:
+        move = Transformer.from_crs(crs.to_wkt(), target.to_wkt(), always_xy=True)
+        moved: BaseGeometry = shapely.transform(
+            dense, lambda xy: np.column_stack(move.transform(xy[:, 0], xy[:, 1]))
+        )
+    except ProjError as err:
+        raise InputError(f"{name}: no way from its CRS to the scene's ({err})") from err
+    if not np.isfinite(shapely.get_coordinates(moved)).all():
+        raise InputError(f"{name}: reaches beyond where the scene's CRS is defined")
+    return moved
+
+
+def _footprint(info: SceneInfo) -> BaseGeometry:
+    corners = [(0, 0), (info.width, 0), (info.width, info.height), (0, info.height)]
+    return shapely.Polygon([info.transform @ corner for corner in corners])
+
+
+def _bounds(polygon: BaseGeometry) -> str:
+    return ", ".join(f"{value:.6g}" for value in polygon.bounds)

@@ -1,0 +1,95 @@
+"""Where a raster lies, in longitude and latitude (WGS 84), as catalogues say it."""
+
+import math
+
+import numpy as np
+import shapely
+from affine import Affine
+from pyproj import Transformer
+from pyproj.exceptions import ProjError
+from rasterio.crs import CRS
+from shapely.affinity import translate
+from shapely.geometry import MultiPolygon, Polygon
+from shapely.geometry.base import BaseGeometry
+
+from rrsis_geo.geo.crs import as_proj
+
+_POINTS = 21
+"""Of each edge: in longitude and latitude it is a curve."""
+_TOLERANCE = 1e-7
+"""Degrees, a centimetre: points that stand out less are left out."""
+_DECIMALS = 8
+
+BBox = tuple[float, float, float, float]
+
+
+def footprint(
+    transform: Affine, shape: tuple[int, int], crs: CRS | None
+) -> tuple[Polygon | MultiPolygon, BBox] | None:
+    """The outline of a raster and its bounds (west, south, east, north), in degrees.
+
+    As RFC 7946 has it: the outline runs counter-clockwise and is cut in two where it crosses the
+    antimeridian; west is larger than east then.
+
+    Args:
+        transform: pixel to world.
+        shape: (height, width).
+        crs: of the world.
+
+    Returns:
+        None without a CRS, and where the CRS is not tied to the Earth.
+    """
+    if crs is None:
+        return None
+    lonlat = _outline(transform, shape, crs)
+    if lonlat is None:
+        return None
+    return _cut(shapely.make_valid(Polygon(lonlat)))
+
+
+def _outline(
+    transform: Affine, shape: tuple[int, int], crs: CRS
+) -> list[tuple[float, float]] | None:
+    """The edges in degrees, longitudes without a jump, so maybe beyond 180; None if unknown."""
+    height, width = shape
+    there = np.linspace(0, 1, _POINTS)
+    still, back = np.zeros(_POINTS), there[::-1]
+    cols = np.concatenate([there, still + 1, back, still]) * width
+    rows = np.concatenate([still, there, still + 1, back]) * height
+    try:
+        to_degrees = Transformer.from_crs(as_proj(crs), "OGC:CRS84", always_xy=True)
+        lon, lat = to_degrees.transform(*(transform @ (cols, rows)))
+    except ProjError:
+        return None
+    if not np.isfinite([lon, lat]).all():
+        return None
+    lon = np.unwrap(lon, period=360)
+    points = list(zip(lon.tolist(), lat.tolist(), strict=True))
+    if abs(lon[-1] - lon[0]) > 180:  # once around the Earth: a pole lies inside
+        pole = math.copysign(90, lat.mean())
+        points += [(points[-1][0], pole), (points[0][0], pole)]
+    return points
+
+
+def _cut(outline: BaseGeometry) -> tuple[Polygon | MultiPolygon, BBox]:
+    """An outline that may lie beyond 180 degrees, brought back between -180 and 180."""
+    west, south, east, north = outline.bounds
+    first, last = math.floor((west + 180) / 360), math.ceil((east - 180) / 360)
+    pieces = []
+    for turn in range(first, last + 1):
+        strip = shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90)
+        pieces.append(translate(outline.intersection(strip), -360 * turn))
+    whole = shapely.simplify(shapely.union_all(pieces), _TOLERANCE)
+    parts = [
+        shapely.transform(part, lambda xy: xy.round(_DECIMALS))
+        for part in shapely.get_parts(shapely.orient_polygons(whole))
+        if isinstance(part, Polygon)  # where it only touches a strip, lines are left
+    ]
+    is_around = east - west >= 360
+    bounds = (
+        -180.0 if is_around else round(west - 360 * first, _DECIMALS),
+        round(south, _DECIMALS),
+        180.0 if is_around else round(east - 360 * last, _DECIMALS),
+        round(north, _DECIMALS),
+    )
+    return parts[0] if len(parts) == 1 else MultiPolygon(parts), bounds

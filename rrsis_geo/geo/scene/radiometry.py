@@ -1,0 +1,207 @@
+"""From a scene's own pixel values to the 8-bit RGB that networks see: one way a scene, frozen.
+
+What a window looks like must not depend on the window, so the stretch is measured once, over the
+whole scene, and kept with the run.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from rrsis_geo.errors import InputError
+from rrsis_geo.geo.scene.pixels import PixelReader, spread_windows, type_limits
+from rrsis_geo.geo.scene.scene import Scene
+
+logger = logging.getLogger(__name__)
+
+PERCENTILES = (2.0, 98.0)
+
+_SAMPLE_LOW_PX = 2**18
+_SAMPLE_HIGH_PX = 2**22
+_ENOUGH_PX = 2**14
+_PIECE_PX = 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """How pixel values become 8-bit RGB.
+
+    Attributes:
+        kind: "identity" for 8-bit pixels, "linear" between lo and hi, or "palette".
+        lo: for each band the value that becomes 0; empty unless linear.
+        hi: the value that becomes 255; below lo where the file means white by 0.
+        palette: RGB of each colour index; empty unless palette.
+        fill: RGB that stands in for pixels without data: the mean of those with.
+    """
+
+    kind: Literal["identity", "linear", "palette"]
+    lo: tuple[float, ...] = ()
+    hi: tuple[float, ...] = ()
+    palette: tuple[tuple[int, int, int], ...] = ()
+    fill: tuple[int, int, int] = (0, 0, 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers, for JSON."""
+        return {
+            "kind": self.kind,
+            "lo": list(self.lo),
+            "hi": list(self.hi),
+            "palette": [list(colour) for colour in self.palette],
+            "fill": list(self.fill),
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """The stretch that ``to_dict`` wrote."""
+        red, green, blue = record["fill"]
+        return cls(
+            kind=record["kind"],
+            lo=tuple(record["lo"]),
+            hi=tuple(record["hi"]),
+            palette=tuple((r, g, b) for r, g, b in record["palette"]),
+            fill=(red, green, blue),
+        )
+
+    def apply(self, pixels: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Show pixels: [B, h, w] in the file's type, bool [h, w] -> uint8 RGB [h, w, 3].
+
+        One band is repeated. Invalid pixels get the fill colour.
+        """
+        if self.kind == "palette":
+            shown = self._colours(pixels[0])
+        elif self.kind == "identity":
+            shown = pixels.transpose(1, 2, 0).astype(np.uint8, copy=False)
+        else:
+            bands = [self._scale(band, valid, k) for k, band in enumerate(pixels)]
+            shown = np.stack(bands, axis=-1)
+        rgb = shown.repeat(3, axis=2) if shown.shape[2] == 1 else np.ascontiguousarray(shown)
+        if not valid.all():
+            rgb[~valid] = self.fill
+        return rgb
+
+    def _colours(self, index: NDArray[np.generic]) -> NDArray[np.uint8]:
+        table = np.array(self.palette, np.uint8)
+        colours: NDArray[np.uint8] = np.take(table, index.astype(np.int64), axis=0, mode="clip")
+        return colours
+
+    def _scale(
+        self, band: NDArray[np.generic], valid: NDArray[np.bool_], k: int
+    ) -> NDArray[np.uint8]:
+        lo, hi = self.lo[k], self.hi[k]
+        if band.dtype.kind in "ui" and band.dtype.itemsize <= 2:
+            first, last = type_limits(band.dtype)
+            table = _to_uint8(np.arange(first, last + 1, dtype=np.float64), lo, hi)
+            looked_up: NDArray[np.uint8] = table[band.astype(np.int32) - first]
+            return looked_up
+        kind = np.float32 if band.dtype.itemsize <= 4 and band.dtype.kind == "f" else np.float64
+        return _to_uint8(np.where(valid, band, lo).astype(kind, copy=False), lo, hi)
+
+
+def _to_uint8(values: NDArray[np.floating[Any]], lo: float, hi: float) -> NDArray[np.uint8]:
+    share = np.clip((values - lo) / (hi - lo), 0, 1)
+    levels: NDArray[np.uint8] = np.rint(255 * share).astype(np.uint8)
+    return levels
+
+
+def measure_stretch(scene: Scene) -> Stretch:
+    """The stretch of a scene: measured on the whole of it, also where only a part is worked on.
+
+    8-bit pixels are taken as they are. Others are stretched, band by band, between the 2nd and the
+    98th percentile of the valid pixels: of the coarsest overview that has enough of them, or of
+    places spread evenly over the scene. The same file gives the same stretch.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    reader = scene.reader
+    sample = _sample(scene)
+    if not sample.shape[1]:
+        logger.warning("%s: no valid pixel found", scene.whole.path)
+    inverted = reader.dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
+    if reader.plan.bands_by == "palette":
+        table = reader.dataset.colormap(1)
+        none = (0, 0, 0, 0)
+        colours = tuple(table.get(index, none)[:3] for index in range(max(table) + 1))
+        stretch = Stretch("palette", palette=colours)
+    elif reader.dtype == np.uint8 and not inverted:
+        stretch = Stretch("identity")
+    elif reader.dtype == np.uint8:
+        stretch = Stretch("linear", lo=(255.0,) * len(sample), hi=(0.0,) * len(sample))
+    else:
+        stretch = _percentile_stretch(sample, inverted)
+    return _with_fill(stretch, sample)
+
+
+def _percentile_stretch(sample: NDArray[np.generic], inverted: bool) -> Stretch:
+    if not sample.shape[1]:
+        return Stretch("linear", lo=(0.0,) * len(sample), hi=(1.0,) * len(sample))
+    ends = np.percentile(sample.astype(np.float64), PERCENTILES, axis=1)
+    lo, hi = ends[0].tolist(), ends[1].tolist()
+    hi = [high if high > low else low + 1 for low, high in zip(lo, hi, strict=True)]
+    if inverted:
+        lo, hi = hi, lo
+    return Stretch("linear", lo=tuple(lo), hi=tuple(hi))
+
+
+def _with_fill(stretch: Stretch, sample: NDArray[np.generic]) -> Stretch:
+    if not sample.shape[1]:
+        return stretch
+    shown = stretch.apply(sample[:, None, :], np.ones((1, sample.shape[1]), np.bool_))
+    red, green, blue = np.rint(shown[0].mean(axis=0)).astype(int).tolist()
+    return Stretch(stretch.kind, stretch.lo, stretch.hi, stretch.palette, (red, green, blue))
+
+
+def _sample(scene: Scene) -> NDArray[np.generic]:
+    """Valid pixels [B, n] that stand for the whole scene; n is 0 only where there are none."""
+    level = _overview_level(scene)
+    if level is not None:
+        try:
+            with rasterio.open(scene.whole.path, overview_level=level) as dataset:
+                reader = PixelReader(dataset, scene.reader.plan, scene.whole.path)
+                sample = _valid_pixels(reader, [Window(0, 0, dataset.width, dataset.height)])
+        except rasterio.RasterioIOError as err:
+            raise InputError(f"{scene.whole.path}: overview cannot be read ({err})") from err
+        if sample.shape[1] >= _ENOUGH_PX:
+            return sample
+    height, width = scene.whole.shape
+    for n, size_px in ((8, 128), (32, 64)):
+        sample = _valid_pixels(scene.reader, spread_windows(height, width, n=n, size_px=size_px))
+        if sample.shape[1] >= min(_ENOUGH_PX, height * width // 2):
+            return sample
+    # Data is scarce, as in the corner of a mosaic: look everywhere, keep what is enough.
+    rows = max(1, _PIECE_PX // width)
+    strips = (Window(0, top, width, min(rows, height - top)) for top in range(0, height, rows))
+    return _valid_pixels(scene.reader, strips, enough=_SAMPLE_LOW_PX)
+
+
+def _overview_level(scene: Scene) -> int | None:
+    """The coarsest overview with enough pixels, unless it would be too many or is not to be had."""
+    plan = scene.reader.plan
+    if plan.mask_bands or plan.bands_by == "palette":
+        return None  # a mask need not have overviews, and colour indices do not average
+    pixels = scene.whole.height * scene.whole.width
+    factors = scene.reader.dataset.overviews(plan.bands[0])
+    for level in reversed(range(len(factors))):
+        if _SAMPLE_LOW_PX <= pixels // factors[level] ** 2 <= _SAMPLE_HIGH_PX:
+            return level
+    return None
+
+
+def _valid_pixels(
+    reader: PixelReader, windows: "Iterator[Window] | list[Window]", enough: int | None = None
+) -> NDArray[np.generic]:
+    found = []
+    count = 0
+    for window in windows:
+        pixels, valid = reader.read(window)
+        found.append(pixels[:, valid])
+        count += found[-1].shape[1]
+        if enough is not None and count >= enough:
+            break
+    return np.concatenate(found, axis=1)

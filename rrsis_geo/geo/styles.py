@@ -1,0 +1,116 @@
+"""How QGIS shows results at first: objects outlined and labelled, rasters clear where no target is.
+
+Styles are in QGIS's own XML (QML), read by 3.22 and later.
+"""
+
+from typing import Final
+
+OUTLINE_RGB = (255, 32, 140)
+"""Pink: a colour that roofs, roads, fields, woods and water do not have."""
+LAYER_RGB = (
+    OUTLINE_RGB,
+    (0, 220, 255),
+    (255, 215, 0),
+    (150, 90, 255),
+    (120, 255, 0),
+    (255, 110, 0),
+)
+"""Of the layers of one file, in turn: pink, cyan, yellow, violet, lime, orange."""
+
+MASK_COLOURS: Final = {0: (0, 0, 0, 0), 1: (*OUTLINE_RGB, 255)}
+"""Colour table of a mask, for programs that read no style."""
+
+_POLYGON_QML = """\
+<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
+<qgis version="3.22.0" styleCategories="Symbology|Labeling" labelsEnabled="1">
+ <renderer-v2 type="singleSymbol" symbollevels="0" enableorderby="0" forceraster="0">
+  <symbols>
+   <symbol type="fill" name="0" alpha="1" clip_to_extent="1" force_rhr="0">
+    <layer class="SimpleFill" enabled="1" locked="0" pass="0">
+     <Option type="Map">
+      <Option type="QString" name="color" value="{rgb},50"/>
+      <Option type="QString" name="joinstyle" value="miter"/>
+      <Option type="QString" name="outline_color" value="{rgb},255"/>
+      <Option type="QString" name="outline_style" value="solid"/>
+      <Option type="QString" name="outline_width" value="0.4"/>
+      <Option type="QString" name="outline_width_unit" value="MM"/>
+      <Option type="QString" name="style" value="solid"/>
+     </Option>
+    </layer>
+   </symbol>
+  </symbols>
+ </renderer-v2>
+ <labeling type="simple">
+  <settings>
+   <text-style fieldName="id" isExpression="0" fontSize="8" fontSizeUnit="Point" fontWeight="75"
+     textColor="255,255,255,255" textOpacity="1">
+    <text-buffer bufferDraw="1" bufferSize="0.7" bufferSizeUnits="MM" bufferNoFill="1"
+      bufferColor="20,20,20,255" bufferOpacity="1" bufferJoinStyle="128"/>
+   </text-style>
+   <placement placement="1" quadOffset="4" centroidInside="1" centroidWhole="1"
+     offsetType="0" priority="5"/>
+   <rendering drawLabels="1" obstacle="0" displayAll="0" mergeLines="0" labelPerPart="0"/>
+  </settings>
+ </labeling>
+</qgis>
+"""
+
+
+_PINK = "#{:02x}{:02x}{:02x}".format(*OUTLINE_RGB)
+
+_RASTER_QML = """\
+<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
+<qgis version="3.22.0" styleCategories="Symbology">
+ <pipe>
+{renderer}
+  <brightnesscontrast brightness="0" contrast="0" gamma="1"/>
+  <huesaturation saturation="0" grayscaleMode="0" colorizeOn="0"/>
+  <rasterresampler maxOversampling="2"/>
+ </pipe>
+ <blendMode>0</blendMode>
+</qgis>
+"""
+
+_MASK = f"""\
+  <rasterrenderer type="paletted" band="1" opacity="0.6" alphaBand="-1" nodataColor="">
+   <rasterTransparency/>
+   <colorPalette>
+    <paletteEntry value="0" color="#000000" alpha="0" label="not the target"/>
+    <paletteEntry value="1" color="{_PINK}" alpha="255" label="target"/>
+   </colorPalette>
+  </rasterrenderer>"""
+
+# QGIS applies the scale that the file names, so that the values are probabilities here.
+_PROBABILITY = f"""\
+  <rasterrenderer type="singlebandpseudocolor" band="1" opacity="0.8" alphaBand="-1"
+    classificationMin="0" classificationMax="1" nodataColor="">
+   <rasterTransparency/>
+   <rastershader>
+    <colorrampshader colorRampType="INTERPOLATED" classificationMode="1" clip="0"
+      minimumValue="0" maximumValue="1" labelPrecision="2">
+     <item value="0" color="#000000" alpha="0" label="0"/>
+     <item value="0.1" color="#000000" alpha="0" label="0.1"/>
+     <item value="0.5" color="#ffd23c" alpha="180" label="0.5"/>
+     <item value="1" color="{_PINK}" alpha="255" label="1"/>
+    </colorrampshader>
+   </rastershader>
+  </rasterrenderer>"""
+
+
+def polygon_qml(number: int = 0) -> str:
+    """The style of a layer of objects, in QGIS's XML (read by 3.22 and later).
+
+    Args:
+        number: of the layer in its file, from 0; neighbours differ in colour.
+    """
+    return _POLYGON_QML.format(rgb=",".join(map(str, LAYER_RGB[number % len(LAYER_RGB)])))
+
+
+def mask_qml() -> str:
+    """The style of a mask, in QGIS's XML (read by 3.22 and later)."""
+    return _RASTER_QML.format(renderer=_MASK)
+
+
+def probability_qml() -> str:
+    """The style of probabilities, likewise."""
+    return _RASTER_QML.format(renderer=_PROBABILITY)

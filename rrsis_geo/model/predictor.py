@@ -1,0 +1,319 @@
+"""A loaded model at work: NumPy in, NumPy out. Here devices and dtypes are chosen, nowhere else."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rrsis_geo.errors import ConfigError, DeviceError
+from rrsis_geo.images import ImageSpec, to_input
+from rrsis_geo.model.bundle import Bundle
+from rrsis_geo.model.malloc import keep_freed_memory
+from rrsis_geo.nets.base import SegOutput
+from rrsis_geo.text.batch import TextBatch
+
+logger = logging.getLogger(__name__)
+
+MOST_ENCODED = 256
+"""Expressions whose words are kept: 48 kB for one of eleven words with btdnet-lite."""
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class WindowLogits(NamedTuple):
+    """What a model says of B windows.
+
+    Attributes:
+        logits: float32 [B, S, S], log-odds that a pixel is the target, gated by presence.
+        presence: float32 [B], log-odds that the target is in the window, or None.
+    """
+
+    logits: NDArray[np.float32]
+    presence: NDArray[np.float32] | None
+
+
+class Predictor:
+    """A bundle on a device.
+
+    Attributes:
+        bundle: its network is moved to the device, so it should serve one predictor only.
+        device: where the network runs.
+        dtype: what its matrix products run in; all else, and the results, are float32.
+        batch_limit: windows that are run at once, None while the device's memory has not been
+            found too small for what was asked.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: str = "auto",
+        dtype: str = "auto",
+        *,
+        threads: int | None = None,
+    ) -> None:
+        """Move a bundle's network to a device.
+
+        Args:
+            bundle: from ``load_bundle``.
+            device: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
+            dtype: "auto" (bf16 where the processor has it, else fp32), "fp32", "bf16", "fp16".
+            threads: of the CPU, for the whole process; None leaves it to torch.
+
+        Raises:
+            ConfigError: no such device or dtype in any machine.
+            DeviceError: no such device in this machine, or too little memory in it.
+        """
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(dtype, self.device)
+        if threads is not None:
+            if threads < 1:
+                raise ConfigError(f"threads must be at least 1, got {threads}")
+            torch.set_num_threads(threads)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.bundle = bundle
+        self.batch_limit: int | None = None
+        self._encoded: dict[str, Any] = {}
+        try:
+            self._net = bundle.net.eval().to(self.device)
+            self._net.to(memory_format=torch.channels_last)
+        except RuntimeError as err:
+            if not is_out_of_memory(err):
+                raise
+            raise DeviceError(
+                f"{self.device}: too little free memory for the model {bundle.name}; "
+                "close what else uses it, or use --device cpu"
+            ) from err
+        logger.info("%s runs on %s in %s", bundle.name, self.device, self.dtype)
+
+    @property
+    def image(self) -> ImageSpec:
+        """What the model expects of its windows."""
+        return self.bundle.image
+
+    def encode(self, expression: str) -> Any:
+        """The words of an expression, to be given to ``logits`` for any number of windows.
+
+        They are kept for a while, for the next scene that the same is looked for in.
+
+        Raises:
+            InputError: the expression is blank or has no word that the model knows.
+        """
+        if expression not in self._encoded:
+            tokens = self.bundle.tokenizer.encode([expression])
+            with self._inference():
+                words = self._net.encode_text(tokens.to(self.device))
+            if len(self._encoded) >= MOST_ENCODED:
+                self._encoded.clear()
+            self._encoded[expression] = words
+        return self._encoded[expression]
+
+    def logits(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
+        """What the model says of windows, for the words of one expression.
+
+        Where the device's memory is too small for all of them at once, they are run in halves, and
+        later calls are too.
+
+        Args:
+            images: uint8 RGB [B, S, S, 3], B at least 1.
+            words: from ``encode`` of this predictor.
+
+        Raises:
+            DeviceError: the memory is too small for a single window, or the values overflow.
+        """
+        return self.logits_all(images, [words])[0]
+
+    def logits_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[WindowLogits]:
+        """What the model says of windows for several expressions, one after the other.
+
+        What they have in common is done once: the way to the device, and what the network makes of
+        an image before it reads. The device's memory need not be larger than for one expression.
+
+        Args:
+            images: uint8 RGB [B, S, S, 3], B at least 1.
+            words: of each expression, from ``encode``.
+
+        Returns:
+            For each expression what :meth:`logits` gives.
+
+        Raises:
+            DeviceError: see :meth:`logits`.
+        """
+        return self._run(images, lambda part: words)
+
+    def logits_each(self, images: NDArray[np.uint8], expressions: Sequence[str]) -> WindowLogits:
+        """What a model says of images, each with an expression of its own.
+
+        Args:
+            images: uint8 RGB [B, S, S, 3], B at least 1.
+            expressions: B of them.
+
+        Raises:
+            InputError: an expression is blank or has no word that the model knows.
+            DeviceError: see :meth:`logits`.
+        """
+        if len(images) != len(expressions):
+            raise ValueError(f"{len(images)} images, but {len(expressions)} expressions")
+        tokens = self.bundle.tokenizer.encode(expressions).to(self.device)
+
+        def words_of(part: slice) -> Any:
+            with self._inference():
+                return self._net.encode_text(TextBatch(*(field[part] for field in tokens)))
+
+        return self._run(images, lambda part: [words_of(part)])[0]
+
+    def _run(
+        self, images: NDArray[np.uint8], words_of: Callable[[slice], Sequence[Any]]
+    ) -> list[WindowLogits]:
+        """As many images at once as the memory allows, with the words that a part of them takes."""
+        if images.ndim != 4 or not len(images):
+            raise ValueError(f"expected [B, S, S, 3] with B > 0, got {images.shape}")
+        parts: list[list[WindowLogits]] = []
+        start = 0
+        while start < len(images):
+            count = min(self.batch_limit or len(images), len(images) - start)
+            piece = slice(start, start + count)
+            part = self._try_batch(images[piece], words_of(piece))
+            if part is None:
+                self._halve(count)
+            else:
+                parts.append(part)
+                start += count
+        if len(parts) == 1:
+            return parts[0]
+        return [_joined(each) for each in zip(*parts, strict=True)]
+
+    def _try_batch(
+        self, images: NDArray[np.uint8], words: Sequence[Any]
+    ) -> list[WindowLogits] | None:
+        """Windows run at once, for each expression; None where the memory is too small for them."""
+        try:
+            with self._inference():
+                pixels = self._net.encode_image(to_input(images, self.image, self.device))
+                said = [_on_host(self._net.segment(pixels, each)) for each in words]
+        except RuntimeError as err:
+            if not is_out_of_memory(err):
+                raise
+            return None  # the error must go before its frames' tensors can
+        if not all(np.isfinite(each.logits).all() for each in said):
+            raise DeviceError(
+                f"the model {self.bundle.name} gave values that are no numbers in {self.dtype} "
+                f"on {self.device}; use --dtype fp32"
+            )
+        return said
+
+    def _halve(self, count: int) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if count == 1:
+            raise DeviceError(
+                f"{self.device}: too little free memory for one window of {self.image.size_px} px; "
+                "close what else uses it, or use --device cpu"
+            )
+        self.batch_limit = count // 2
+        logger.warning(
+            "%s: too little memory for %d windows at once; going on with %d",
+            self.device,
+            count,
+            self.batch_limit,
+        )
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        enabled = self.dtype != torch.float32
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, self.dtype, enabled=enabled),
+        ):
+            yield
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; "auto" is CUDA where there is one, else the CPU.
+
+    "mps" has to be asked for: the networks' results there are not tested.
+
+    Raises:
+        ConfigError: the name is not one of a device.
+        DeviceError: this machine or this torch has no such device.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
+        raise ConfigError(f'device must be "auto", "cpu", "cuda", "cuda:N" or "mps", got "{name}"')
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            what = "finds no CUDA device" if not count else f"finds only {count} CUDA device(s)"
+            raise DeviceError(
+                f"{name}: torch {torch.__version__} {what} here; check nvidia-smi and that torch "
+                "is a CUDA build, or choose the device cpu"
+            )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("mps: this machine or this torch has none; choose the device cpu")
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of a name; "auto" is bf16 where the device computes in it, else fp32.
+
+    Raises:
+        ConfigError: the name is not one of a dtype.
+    """
+    if name == "auto":
+        return torch.bfloat16 if has_bf16(device) else torch.float32
+    if name not in DTYPES:
+        raise ConfigError(f'dtype must be "auto", {", ".join(DTYPES)}, got "{name}"')
+    if name == "bf16" and not has_bf16(device):
+        logger.warning("%s has no bf16 arithmetic: bf16 will be slower than fp32", device)
+    return DTYPES[name]
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies in bf16 itself, rather than by way of float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and bool(_cpu_features() & {"avx512_bf16", "amx_bf16"})
+
+
+def _cpu_features() -> set[str]:
+    """Which bf16 instruction sets the processor has, as far as torch or the system tells."""
+    if hasattr(torch.cpu, "get_capabilities"):  # of recent releases; any system
+        return {name for name, has in torch.cpu.get_capabilities().items() if has is True}
+    try:  # Linux
+        flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        return set()
+    return set(flags[1].split()) if flags else set()
+
+
+def _to_numpy(values: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = values.float().cpu().numpy()
+    return array
+
+
+def is_out_of_memory(err: RuntimeError) -> bool:
+    """Whether a device's memory was too small; cuBLAS, cuDNN and the CPU say so in words only."""
+    return isinstance(err, torch.OutOfMemoryError) or bool(
+        re.search(r"out of memory|_STATUS_ALLOC_FAILED|can't allocate memory", str(err))
+    )
+
+
+def _on_host(output: SegOutput) -> WindowLogits:
+    presence = None if output.presence is None else _to_numpy(output.presence)
+    return WindowLogits(_to_numpy(output.logits), presence)
+
+
+def _joined(parts: Sequence[WindowLogits]) -> WindowLogits:
+    presences = [part.presence for part in parts if part.presence is not None]
+    return WindowLogits(
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate(presences) if presences else None,
+    )

@@ -1,0 +1,1 @@
+"""The main job: a scene and expressions in, polygons and rasters out."""

@@ -1,0 +1,1 @@
+"""Several scenes in one call."""

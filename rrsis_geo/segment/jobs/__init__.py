@@ -1,0 +1,1 @@
+"""The folder of a job, and who computes its missing shards."""

@@ -1,0 +1,141 @@
+"""All that a process needs before it can compute shards: the scene, the plan, the model."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+
+from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.geo.scene.aoi import aoi_area, bbox_area
+from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
+from rrsis_geo.geo.scene.scene import Scene, open_scene
+from rrsis_geo.images import ImageSpec
+from rrsis_geo.model.bundle import load_bundle
+from rrsis_geo.model.predictor import Predictor
+from rrsis_geo.segment.jobs.job import Job, outputs_of
+from rrsis_geo.segment.plan.plan import ModelFacts, Plan, SegmentOptions, WindowPredictor, make_plan
+
+
+class Work(NamedTuple):
+    """What shards are computed from."""
+
+    scene: Scene  # the part that is worked on
+    plan: Plan
+
+
+class Eyes(NamedTuple):
+    """What windows are looked at with."""
+
+    predictor: WindowPredictor
+    words: tuple[Any, ...]  # of each expression, as the predictor encoded them
+
+    @staticmethod
+    def of(predictor: WindowPredictor, plan: Plan) -> "Eyes":
+        """A predictor, and all that the plan looks for."""
+        words = (predictor.encode(expression) for expression in plan.expressions)
+        return Eyes(predictor, tuple(words))
+
+
+def load_predictor(options: SegmentOptions) -> WindowPredictor:
+    """The bundle that the options name, on the device that they name.
+
+    Raises:
+        ConfigError: no such device or dtype.
+        ModelError: the bundle is missing or damaged.
+        DeviceError: no such device in this machine.
+    """
+    bundle = load_bundle(options.model)
+    return Predictor(bundle, options.device, options.dtype, threads=options.threads)
+
+
+def checked(expressions: str | Sequence[str]) -> tuple[str, ...]:
+    """One expression or several, with single blanks, each once.
+
+    Raises:
+        InputError: there is none, or no word in one.
+    """
+    given = (expressions,) if isinstance(expressions, str) else tuple(expressions)
+    if not given or not all(any(map(str.isalnum, expression)) for expression in given):
+        raise InputError('the expression is empty; say what to look for, as in "the red car"')
+    return tuple(dict.fromkeys(" ".join(expression.split()) for expression in given))
+
+
+@contextmanager
+def opened(path: str | Path, options: SegmentOptions) -> Iterator[tuple[Scene, Scene]]:
+    """A whole scene, and the part of it that the options ask for.
+
+    Raises:
+        ConfigError: options that do not fit the scene.
+        InputError: it cannot be used, or the area lies outside of it.
+    """
+    with open_scene(
+        path, bands=options.bands, nodata=options.nodata, allow_no_crs=options.allow_no_crs
+    ) as whole:
+        yield whole, part_of(whole, options)
+
+
+def plan_run(
+    whole: Scene,
+    part: Scene,
+    expressions: Sequence[str],
+    model: ModelFacts,
+    options: SegmentOptions,
+) -> Work:
+    """Plan a run, measuring the stretch.
+
+    Raises:
+        ConfigError: options that do not fit the scene or the model.
+        InputError: the scene cannot be read.
+    """
+    plan = make_plan(part.info, expressions, model, options, measure_stretch(whole))
+    return Work(part, plan)
+
+
+@contextmanager
+def reopened(job: Job) -> Iterator[Work]:
+    """What a job was begun with, from its manifest.
+
+    Raises:
+        InputError: the scene is gone.
+        ConfigError: it was changed since.
+    """
+    record = job.record
+    options = SegmentOptions.from_deciding(record["options"])
+    model = ModelFacts(
+        name=record["model"]["name"],
+        image=ImageSpec.from_dict(record["model"]["image"]),
+        sha256=record["model"]["sha256"],
+        dtype=record["model"]["dtype"],
+    )
+    stretch = Stretch.from_dict(record["stretch"])
+    with opened(record["scene"]["path"], options) as (_, part):
+        plan = make_plan(part.info, record["expressions"], model, options, stretch)
+        plan = replace(plan, shards=job.shards)
+        job.check(plan, outputs_of(record))
+        yield Work(part, plan)
+
+
+def part_of(scene: Scene, options: SegmentOptions) -> Scene:
+    """The part of a scene that the options ask for.
+
+    Raises:
+        ConfigError: the CRS of the bbox is none.
+        InputError: the area lies outside the scene, or cannot be read.
+    """
+    if options.aoi is not None:
+        return scene.crop(aoi_area(scene.info, options.aoi))
+    if options.bbox is None:
+        return scene
+    crs = None
+    if options.bbox_crs is not None:
+        try:
+            crs = CRS.from_user_input(options.bbox_crs)
+        except (CRSError, ValueError) as err:
+            raise ConfigError(
+                f'"{options.bbox_crs}" is no CRS; write EPSG:4326 or the like'
+            ) from err
+    return scene.crop(bbox_area(scene.info, options.bbox, crs))

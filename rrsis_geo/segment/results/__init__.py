@@ -1,0 +1,1 @@
+"""From finished shards to layers, rasters, pages and catalogue items."""

@@ -1,0 +1,1 @@
+"""One shard: read, predict, blend, and write its rows and objects."""

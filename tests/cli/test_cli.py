@@ -1,0 +1,636 @@
+"""Commands as users call them: results on stdout, one clear line on stderr, the right exit code."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import typer
+from bright_stub import BrightPredictor
+from command_run import Run
+from repository import ROOT, SUPPORT
+from typer.testing import CliRunner
+
+from rrsis_geo import __version__, cli
+from rrsis_geo.errors import ConfigError, DeviceError, RrsisError
+from rrsis_geo.images import ImageSpec
+
+MakeScene = Callable[..., Path]
+runner = CliRunner()
+pytestmark = pytest.mark.usefixtures("own_logging")
+
+
+@pytest.fixture
+def bright(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> BrightPredictor:
+    """The stand-in in place of the model, and an empty folder to work in."""
+    from rrsis_geo.segment import scene as segment
+
+    predictor = BrightPredictor()
+    monkeypatch.setattr(segment, "load_predictor", lambda options: predictor)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return predictor
+
+
+# --- the job
+
+
+def test_segment_writes_into_the_current_folder(
+    make_scene: MakeScene, bright: BrightPredictor
+) -> None:
+    scene = make_scene(200, 300)
+    run = Run("segment", scene, "The bright spots!", "--overlap", 16)
+    assert run.code == 0, run.err
+    assert [path.name for path in Path.cwd().iterdir()] == ["scene-0_the_bright_spots.gpkg"]
+    layer = gpd.read_file("scene-0_the_bright_spots.gpkg", layer="the_bright_spots")
+    assert run.out.startswith(f'{len(layer)} objects for "The bright spots!" in ')
+    assert "scene-0_the_bright_spots.gpkg" in run.out
+    assert run.err == ""
+
+
+def test_every_option_arrives(
+    make_scene: MakeScene, bright: BrightPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rrsis_geo.segment import scene as segment
+
+    seen: dict[str, Any] = {}
+
+    def fake(*arguments: Any, **named: Any) -> Any:
+        seen["arguments"] = arguments
+        raise ConfigError("seen")
+
+    monkeypatch.setattr(segment, "segment_scene", fake)
+    Run(
+        *(
+            "segment",
+            "/vsicurl/https://host/s.tif",
+            "the bus",
+            "-o",
+            "o.fgb",
+            "--model",
+            "m",
+            "--device",
+            "cpu",
+        ),
+        *("--dtype", "bf16", "--batch-size", 3, "--overlap", 64, "--threshold", 0.4),
+        *("--min-area", 5, "--simplify", 0.5, "--bbox", "-1,2,3e0,4,EPSG:4326", "--bands", "3,2,1"),
+        *("--nodata", "nan", "--gsd", 0.3, "--mask", "m.tif", "--probability", "p.tif"),
+        *("--preview", "p.png", "--overwrite", "--allow-no-crs", "--threads", 2),
+    ).failed(2, "seen")
+    scene, expression, outputs, options = seen["arguments"]
+    assert (scene, expression) == ("/vsicurl/https://host/s.tif", ["the bus"])
+    assert outputs.files() == {
+        "vector": Path("o.fgb"),
+        "mask": Path("m.tif"),
+        "probability": Path("p.tif"),
+        "preview": Path("p.png"),
+    }
+    assert outputs.overwrite
+    assert (options.model, options.device, options.dtype) == ("m", "cpu", "bf16")
+    assert (options.batch_size, options.threads, options.overlap_px) == (3, 2, 64)
+    assert (options.threshold, options.min_area_m2, options.simplify_m) == (0.4, 5, 0.5)
+    assert (options.bbox, options.bbox_crs) == ((-1, 2, 3, 4), "EPSG:4326")
+    assert options.bands == (3, 2, 1)
+    assert np.isnan(options.nodata)
+    assert options.gsd_m == 0.3
+    assert options.resample
+    assert options.allow_no_crs
+
+
+def test_several_expressions(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    lines = "\ufeff# what the town asked for\r\nthe roofs\r\n\r\n  the cars \r\nthe spots\r\n"
+    Path("list.txt").write_bytes(lines.encode())
+    scene = make_scene(200, 300)
+    run = Run(
+        "segment", scene, "the spots", "all trees", "--expressions", "list.txt", "--overlap", 16
+    )
+    assert run.code == 0, run.err
+    assert '"the spots" is given more than once; it is looked for once' in run.err
+    (made,) = Path.cwd().glob("*.gpkg")
+    assert made.name == "scene-0_4_expressions.gpkg"
+    rows = run.out.splitlines()
+    assert rows[0].split() == ["expression", "objects", "area", "surest", "window"]
+    expressions = ["the spots", "all trees", "the roofs", "the cars"]
+    assert [row.split("  ")[0] for row in rows[1:5]] == expressions
+    assert "for 4 expressions in " in rows[5]
+    for name in ("the_spots", "all_trees", "the_roofs", "the_cars"):
+        assert len(gpd.read_file(made, layer=name)) > 0
+
+
+def test_json_of_several_expressions(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    run = Run("segment", make_scene(200, 300), "a", "b", "-o", "o.fgb", "--json", "--overlap", 16)
+    told = json.loads(run.out)
+    assert "expression" not in told
+    assert told["outputs"] == {"vector:a": "o_a.fgb", "vector:b": "o_b.fgb"}
+    assert [result["expression"] for result in told["results"]] == ["a", "b"]
+    assert told["n_objects"] == sum(result["n_objects"] for result in told["results"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read"),
+        (b"# nothing\n\n", "holds no expression; write one a line"),
+        ("caf\xe9".encode("latin-1"), "is not UTF-8 text"),
+    ],
+)
+def test_bad_lists_of_expressions(
+    make_scene: MakeScene, bright: BrightPredictor, content: bytes | None, words: str
+) -> None:
+    if content is not None:
+        Path("list.txt").write_bytes(content)
+    Run("segment", make_scene(), "--expressions", "list.txt").failed(2, "list.txt", words)
+
+
+def test_json_is_all_of_stdout(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    run = Run(
+        *("segment", make_scene(), "the largest spot", "--json", "--overlap", 16, "-o", "o.gpkg"),
+        *("--mask", "m.tif"),
+    )
+    record = json.loads(run.out)
+    assert record["outputs"] == {"vector": "o.gpkg", "mask": "m.tif"}
+    assert len(record["warnings"]) == 1
+    assert run.err.startswith('warning: "the largest"')
+
+
+def test_quiet_says_nothing_but_the_result(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    run = Run("segment", make_scene(), "the largest spot", "--quiet", "--overlap", 16)
+    assert run.code == 0
+    assert run.err == ""
+
+
+def test_finding_nothing_is_no_error(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    scene = make_scene(content=lambda row, col, band: 0 * row + 50)
+    run = Run("segment", scene, "spots", "--overlap", 16)
+    assert run.code == 0
+    assert run.out.startswith("0 objects")
+
+
+# --- every error, by exit code and words
+
+
+def test_missing_scene(bright: BrightPredictor) -> None:
+    Run("segment", "none.tif", "the bus").failed(3, "none.tif: no such file")
+    Run("info", "none.tif", "--model", "none").failed(4)
+
+
+def test_not_a_raster(bright: BrightPredictor) -> None:
+    Path("notes.tif").write_text("not a raster")
+    Run("segment", "notes.tif", "the bus").failed(3, "notes.tif", "not a raster")
+
+
+def test_truncated_raster(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    scene = make_scene(600, 600, compress=None)
+    scene.write_bytes(scene.read_bytes()[:300_000])
+    Run("segment", scene, "the bus", "--overlap", 16).failed(3, str(scene))
+    assert not list(Path.cwd().iterdir())
+
+
+def test_no_crs(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    scene = make_scene(crs=None)
+    Run("segment", scene, "the bus").failed(3, "no CRS", "--allow-no-crs")
+    run = Run("segment", scene, "the bus", "--allow-no-crs", "--overlap", 16)
+    assert run.code == 0
+    assert "unknown" in run.out
+
+
+def test_two_bands(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    Run("segment", make_scene(bands=2), "the bus").failed(3, "two bands", "--bands")
+
+
+@pytest.mark.parametrize("expression", ["", "   ", "..."])
+def test_empty_expression(make_scene: MakeScene, bright: BrightPredictor, expression: str) -> None:
+    Run("segment", make_scene(), expression).failed(3, "expression is empty")
+
+
+def test_unknown_model(make_scene: MakeScene, tmp_path: Path) -> None:
+    output = tmp_path / "o.gpkg"
+    run = Run("segment", make_scene(), "the bus", "--model", "yolo", "-o", output)
+    run.failed(4, 'no model bundle "yolo"')
+    assert not output.exists()
+
+
+def test_damaged_bundle(make_scene: MakeScene, tmp_path: Path) -> None:
+    bundle = tmp_path / "broken"
+    bundle.mkdir()
+    (bundle / "model.json").write_text('{"format": 1')
+    run = Run("segment", make_scene(), "bus", "--model", bundle, "-o", tmp_path / "o.gpkg")
+    run.failed(4, "model.json", "is not JSON")
+    Run("info", make_scene(), "--model", bundle).failed(4, "model.json")
+
+
+def test_area_outside(make_scene: MakeScene, bright: BrightPredictor, tmp_path: Path) -> None:
+    scene = make_scene()
+    Run("segment", scene, "the bus", "--bbox", "0,0,1,1").failed(3, "lies outside the scene")
+    far = gpd.GeoSeries.from_wkt(["POLYGON ((0 0, 0 1, 1 1, 0 0))"], crs="EPSG:4326")
+    far.to_file(tmp_path / "far.geojson")
+    Run("segment", scene, "the bus", "--aoi", tmp_path / "far.geojson").failed(3, "far.geojson")
+    Run("segment", scene, "the bus", "--aoi", tmp_path / "none.shp").failed(3, "no such file")
+
+
+def test_output_exists(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    Path("o.gpkg").touch()
+    scene = make_scene()
+    Run("segment", scene, "bus", "-o", "o.gpkg").failed(5, "o.gpkg: exists", "--overwrite")
+    assert Path("o.gpkg").stat().st_size == 0
+    assert Run("segment", scene, "bus", "-o", "o.gpkg", "--overwrite", "--overlap", 16).code == 0
+    assert Path("o.gpkg").stat().st_size > 0
+
+
+def test_output_over_the_scene(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    scene = make_scene()
+    before = scene.read_bytes()
+    Run("segment", scene, "bus", "--mask", scene, "--overwrite").failed(5, "is an input")
+    assert scene.read_bytes() == before
+
+
+def test_folder_not_writable(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    Run("segment", make_scene(), "bus", "-o", "none/o.gpkg").failed(5, "none", "does not exist")
+    if Path("/proc").is_dir():  # not even root can write there
+        Run("segment", make_scene(), "bus", "-o", "/proc/o.gpkg").failed(5, "/proc")
+
+
+def test_disk_full(
+    make_scene: MakeScene, bright: BrightPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numpy.savez", full)
+    Run("segment", make_scene(), "bus", "--overlap", 16).failed(5, "No space left on device")
+    assert not list(Path.cwd().iterdir())
+
+
+def test_out_of_memory(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    def fail(images: Any, words: Any) -> Any:
+        raise DeviceError("cuda: too little free memory for one window")
+
+    bright.logits = fail  # type: ignore[method-assign]
+    Run("segment", make_scene(), "bus", "--overlap", 16).failed(6, "too little free memory")
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--threshold", 1.5], "threshold must be between 0 and 1"),
+        (["--overlap", 33], "overlap must be an even number"),
+        (["--bands", "1,2"], "--bands takes one or three"),
+        (["--bands", "red"], "--bands takes one or three"),
+        (["--bands", "1,2,9"], "bands"),
+        (["--bbox", "1,2,3"], "--bbox takes left,bottom,right,top"),
+        (["--bbox", "1,2,3,x"], "--bbox takes"),
+        (["--gsd", 0.5, "--no-resample"], "contradict"),
+        (["--bbox", "1,2,3,4", "--aoi", "a.gpkg"], "give one of them"),
+        (["--min-area", -1], "min_area_m2 must be 0 or more"),
+    ],
+)
+def test_options_that_make_no_sense(
+    make_scene: MakeScene, bright: BrightPredictor, arguments: list[object], words: str
+) -> None:
+    Run("segment", make_scene(), "the bus", *arguments).failed(2, words)
+
+
+def test_segment_alone_says_what_it_wants() -> None:
+    Run("segment").failed(2, "give a SCENE and an EXPRESSION")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["segment", "a", "b", "--batch-size", "0"], ["--no"]]
+)
+def test_usage_errors(arguments: list[str]) -> None:
+    run = Run(*arguments)
+    assert run.code == 2
+    assert "Usage" in run.err
+    assert "Traceback" not in run.err
+
+
+# --- the boundary itself
+
+
+def boundary(error: BaseException) -> Any:
+    app = typer.Typer(cls=cli.ErrorBoundary, pretty_exceptions_enable=False)
+
+    @app.callback()
+    def root() -> None:
+        pass
+
+    @app.command()
+    def fail() -> None:
+        raise error
+
+    return runner.invoke(app, ["fail"])
+
+
+@pytest.mark.parametrize("kind", RrsisError.__subclasses__())
+def test_our_errors_end_with_their_code(kind: type[RrsisError]) -> None:
+    result = boundary(kind("a [bold]file[/bold].tif: what, " + "long " * 60))
+    assert result.exit_code == kind.exit_code
+    assert result.stderr.startswith("error: a [bold]file[/bold].tif: what, long")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_bug_shows_itself() -> None:
+    result = boundary(ZeroDivisionError("bug"))
+    assert result.exit_code == 1
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_interrupt_is_130() -> None:
+    result = boundary(KeyboardInterrupt())
+    assert result.exit_code == 130
+    assert "interrupted" in result.stderr
+
+
+SMALL_SHARDS = """
+from rrsis_geo.segment.plan import plan
+plan.SHARD_PX = 1
+"""
+SLOW_RUN = """
+import sys, time
+import numpy as np
+sys.path.insert(0, sys.argv.pop(1))
+from bright_stub import BrightPredictor
+from rrsis_geo import cli
+from rrsis_geo.segment import scene
+
+Slow = type("BrightPredictor", (BrightPredictor,), {})
+
+def slow(self, images, words):
+    print("at work", flush=True)
+    time.sleep(0.2)
+    return BrightPredictor.logits(self, images, words)
+
+Slow.logits = slow
+scene.load_predictor = lambda options: Slow()
+cli.main()
+"""
+
+
+class SmallShards:
+    """Shards of 512 rows in a scene of any size."""
+
+    @pytest.fixture(autouse=True)
+    def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from rrsis_geo.segment.plan import plan
+
+        monkeypatch.setattr(plan, "SHARD_PX", 1)
+
+
+class TestJobs(SmallShards):
+    """Runs that end before their time, or that are one of many."""
+
+    @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_first_signal_ends_well_and_tells_how_to_go_on(
+        self, make_scene: MakeScene, bright: BrightPredictor, number: signal.Signals
+    ) -> None:
+        scene = make_scene(1000, 100)
+        tests = str(SUPPORT)
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", SMALL_SHARDS + SLOW_RUN, tests),
+                *("segment", str(scene), "the bright spots", "--overlap", "16", "-o", "o.gpkg"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "at work\n"
+            process.send_signal(number)
+            _, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
+        assert process.returncode == 130, err
+        assert "1 of 2 shards are kept in o.gpkg.job" in err
+        command = shlex.split(err.splitlines()[-1])
+        assert command[0] == "rrsis-geo"
+        assert command[-1] == "--resume"
+        assert [path.name for path in Path.cwd().iterdir()] == ["o.gpkg.job"]
+        Run(*command[1:-1]).failed(5, "--resume", "--restart")
+        done = Run(*command[1:])
+        assert done.code == 0, done.err
+        assert [path.name for path in Path.cwd().iterdir()] == ["o.gpkg"]
+
+    def test_windows_that_fail_are_an_exit_code(
+        self, make_scene: MakeScene, bright: BrightPredictor
+    ) -> None:
+        predict = bright.logits
+
+        def fail(images: Any, words: Any) -> Any:
+            if (images == 255).any():
+                raise RuntimeError("cuDNN error")
+            return predict(images, words)
+
+        bright.logits = fail  # type: ignore[method-assign]
+
+        def content(row: Any, col: Any, band: int) -> Any:
+            return np.where((row == 120) & (col == 120), 255, 100 + 90 * (col % 50 < 9))
+
+        scene = make_scene(content=content)
+        arguments = ("segment", scene, "spots", "--overlap", 16, "-o", "o.gpkg", "--mask", "m.tif")
+        run = Run(*arguments)
+        assert run.code == 7
+        assert "and 1 that failed" in run.out
+        assert "error: 1 window failed, without data" in run.err
+        assert "cuDNN error" in run.err
+        assert Path("o.gpkg").exists()
+        assert Path("m.tif").exists()
+        assert json.loads(Run(*arguments, "--resume", "--json").out)["failed"] != []
+        bright.logits = predict  # type: ignore[method-assign]
+        assert Run(*arguments, "--resume").code == 0
+        assert not Path("o.gpkg.job").exists()
+
+    def test_shards_one_by_one_and_merge(
+        self, make_scene: MakeScene, bright: BrightPredictor
+    ) -> None:
+        scene = make_scene(1000, 100)
+        arguments = ("segment", scene, "spots", "--overlap", 16, "-o", "o.gpkg")
+        first = Run(*arguments, "--shard", "1/2")
+        assert first.code == 0, first.err
+        assert "shards 1-1 done in o.gpkg.job" in first.out
+        assert "1 are missing" in first.out
+        Run("merge", "o.gpkg.job").failed(3, "shards 2 of 2 are missing")
+        second = json.loads(Run(*arguments, "--shard", "2/2", "--json").out)
+        assert (second["shards"], second["missing"]) == ([2, 2], 0)
+        merged = Run("merge", "o.gpkg.job", "--json")
+        assert merged.code == 0, merged.err
+        assert json.loads(merged.out)["n_objects"] > 0
+        assert [path.name for path in Path.cwd().iterdir()] == ["o.gpkg"]
+        Run("merge", "o.gpkg.job").failed(3, "no job")
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--resume", "--restart"], "contradict each other"),
+            (["--shard", "1/2", "--restart"], "--shard goes on with the job"),
+            (["--shard", "0/2"], "--shard takes K/N"),
+            (["--shard", "3/2"], "--shard takes K/N"),
+            (["--shard", "half"], "--shard takes K/N"),
+            (["--workers", 2, "--scheduler", "tcp://a:1"], "give one of them"),
+        ],
+    )
+    def test_options_of_runs(
+        self,
+        make_scene: MakeScene,
+        bright: BrightPredictor,
+        arguments: list[object],
+        words: str,
+    ) -> None:
+        Run("segment", make_scene(), "the bus", *arguments).failed(2, words)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_stops_at_once_in_a_shell(
+    make_scene: MakeScene, tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    scene = make_scene(1000, 100)
+    tests = str(SUPPORT)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_RUN, tests, "segment", str(scene), "bus", "--overlap", "16"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "at work\n"
+        assert [path.is_dir() for path in folder.iterdir()] == [True]
+        time.sleep(0.1)
+        process.send_signal(number)
+        assert process.stderr is not None
+        assert "Ctrl-C again stops at once" in process.stderr.readline()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert not list(folder.iterdir())  # nothing was finished
+
+
+# --- the other commands
+
+
+def test_version() -> None:
+    run = Run("--version")
+    assert (run.code, run.out) == (0, f"rrsis-geo {__version__}\n")
+
+
+def bundle_of(folder: Path, **image: Any) -> Path:
+    """A bundle as far as `info` and `models` look into it."""
+    folder.mkdir(parents=True)
+    facts = {
+        "format": 1,
+        "net": {"name": "btdnet-lite", "config": {}},
+        "image": ImageSpec(**image).to_dict(),
+        "text": {"sha256": "0"},
+        "weights": {"sha256": "abc", "precision": "int8"},
+        "about": {"summary": "vehicles and buildings", "seconds_per_window": 0.1},
+    }
+    (folder / "model.json").write_text(json.dumps(facts))
+    (folder / "weights.safetensors").write_bytes(b"0" * 2048)
+    return folder
+
+
+def test_info(make_scene: MakeScene, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "tiny", gsd_m=0.3, gsd_range_m=(0.2, 0.4))
+    scene = make_scene(1000, 2000, nodata=0, dtype="uint16", scale=10.0)
+    run = Run("info", scene, "--model", bundle)
+    assert run.code == 0, run.err
+    for words in ("1000 rows x 2000 columns, uint16", "EPSG:32632", "50 cm", "1,2,3 (marked red"):
+        assert words in run.out
+    assert "by nodata value 0" in run.out
+    assert re.search(r"sees 125\d x 250\d pixels of 40 cm \(resampled\)", run.out)
+    assert "at most 28" in run.out  # strides of 384 pixels: 4 x 7
+    record = json.loads(Run("info", scene, "--model", bundle, "--json").out)
+    assert record["windows"] == 28
+    assert record["seconds"] == pytest.approx(2.8)
+    assert record["stretch"]["kind"] == "linear"
+    no_resample = Run("info", scene, "--model", bundle, "--no-resample", "--json")
+    assert json.loads(no_resample.out)["model_width"] == 2000
+
+
+def test_info_of_every_error(make_scene: MakeScene, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "tiny")
+    Run("info", "none.tif", "--model", bundle).failed(3, "none.tif: no such file")
+    Run("info", make_scene(crs=None), "--model", bundle).failed(3, "no CRS")
+    Run("info", make_scene(bands=2), "--model", bundle).failed(3, "two bands")
+
+
+def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rrsis_geo.model import bundle
+
+    monkeypatch.setattr(bundle, "bundle_folders", lambda: [tmp_path])
+    bundle_of(tmp_path / "tiny")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "model.json").write_text("{")
+    run = Run("models")
+    assert run.code == 0
+    assert "tiny" in run.out
+    assert "vehicles and buildings" in run.out
+    records = {record["name"]: record for record in json.loads(Run("models", "--json").out)}
+    assert records["tiny"]["size_bytes"] == 2048
+    assert "is not JSON" in records["broken"]["problem"]
+
+
+def test_models_when_there_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from rrsis_geo.model import bundle
+    from rrsis_geo.segment import info
+
+    monkeypatch.setattr(bundle, "bundle_folders", lambda: [tmp_path])
+    monkeypatch.setattr(info, "bundle_folders", lambda: [tmp_path])
+    Run("models").failed(4, "no model bundle", str(tmp_path))
+    assert Run("models", "--json").out.strip() == "[]"
+
+
+def test_real_bundle_from_end_to_end(
+    make_scene: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network of torch, saved, loaded and run: only its training is missing."""
+    import tiny_net
+
+    from rrsis_geo.model.bundle import save_bundle
+
+    monkeypatch.chdir(tmp_path)
+    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
+    about = {"categories": ["truck"]}
+    scene = make_scene(200, 300)
+    with tiny_net.registered():
+        save_bundle(tmp_path / "tiny", tiny_net.make_net(), tokenizer, spec, about)
+        run = Run(
+            *("segment", scene, "the truck on the road beside all the old buildings there"),
+            *("--model", "tiny", "-o", "o.gpkg", "--overlap", 16, "--json", "--threads", 1),
+            *("--dtype", "fp32"),
+        )
+        wrong = Run("segment", scene, "truck", "--model", "tiny", "--device", "gpu")
+    wrong.failed(2, "device must be")
+    assert run.code == 0, (run.err, run.result.exception)
+    record = json.loads(run.out)
+    assert record["model"] == "tiny"
+    assert 0 < record["presence_max"] < 1
+    assert 'its end "' in run.err
+    assert "not trained on" in run.err
+    layer = gpd.read_file(
+        "o.gpkg", layer="the_truck_on_the_road_beside_all_the_old_buildings_there"
+    )
+    assert len(layer) == record["n_objects"]

@@ -1,0 +1,99 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmark_trees import SPLITS, painted
+from PIL import Image
+
+from rrsis_geo.data.benchmarks.records import Records
+from rrsis_geo.data.benchmarks.refsegrs import list_splits, read_split
+from rrsis_geo.errors import ConfigError, InputError
+
+MakeBenchmark = Callable[..., Path]
+
+
+@pytest.mark.parametrize("first_release", [False, True])
+@pytest.mark.parametrize("split", SPLITS)
+def test_both_layouts_give_what_was_written(
+    make_benchmark: MakeBenchmark, split: str, first_release: bool
+) -> None:
+    root = make_benchmark("refsegrs", first_release=first_release)
+    records = Records(read_split(root, split), split)
+    assert len(records) == SPLITS[split]
+    for number, sample in enumerate(records):
+        truth = painted(f"{split}_{number}_0", (48, 48))
+        assert sample.expression == truth.expression
+        np.testing.assert_array_equal(sample.image, truth.image)
+        np.testing.assert_array_equal(sample.mask, truth.mask)
+    assert list_splits(root) == tuple(SPLITS)
+
+
+def test_the_folder_itself_may_be_given(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs", first_release=True)
+    assert len(read_split(root / "new_dataset2", "val")) == SPLITS["val"]
+
+
+def test_lists_may_lie_above_the_first_release(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs", first_release=True)
+    for path in (root / "new_dataset2").glob("*.txt"):
+        path.rename(root / path.name)
+    assert list_splits(root) == tuple(SPLITS)
+
+
+def test_first_release_prefers_the_third_list(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs", first_release=True)
+    (root / "new_dataset2" / "output_phrase_val.txt").write_text("1 an older list\n")
+    assert [record.expression for record in read_split(root, "val")] == [
+        painted(f"val_{number}_0", (48, 48)).expression for number in range(SPLITS["val"])
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "7 road marking on the left\n",
+        "7 road marking on the left",
+        "7 road marking on the left\r\n",
+        "\ufeff7 road marking on the left\n\n",
+        "7  road marking on the left \n",
+    ],
+)
+def test_lines_split_on_the_first_blank(make_benchmark: MakeBenchmark, text: str) -> None:
+    root = make_benchmark("refsegrs")
+    (root / "output_phrase_val.txt").write_bytes(text.encode())
+    (record,) = read_split(root, "val")
+    assert (record.id, record.expression) == ("7", "road marking on the left")
+    assert record.image.path == root / "images" / "7.tif"
+
+
+def test_masks_hold_the_target_above_50(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs")
+    values = np.array([[0, 50, 51, 255]], np.uint8)
+    Image.fromarray(values).save(root / "masks" / "1.tif")
+    mask = Records(read_split(root, "train"), "train")[0].mask
+    assert mask.tolist() == [[False, False, True, True]]
+
+
+def test_a_line_without_words_is_named(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs")
+    (root / "output_phrase_val.txt").write_text("1 a road\n2\n")
+    with pytest.raises(InputError, match=r"output_phrase_val\.txt, line 2: expected"):
+        read_split(root, "val")
+
+
+def test_names_cannot_lead_out_of_the_folder(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs")
+    (root / "output_phrase_val.txt").write_text("../../secret.png a road\n")
+    with pytest.raises(InputError, match=r"line 1: '../../secret\.png' leads out of"):
+        read_split(root, "val")
+
+
+def test_another_folder_is_refused_with_the_places_tried(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no RefSegRS here; looked for images, .*images2"):
+        read_split(tmp_path, "train")
+
+
+def test_an_unknown_split_is_named(make_benchmark: MakeBenchmark) -> None:
+    with pytest.raises(ConfigError, match='no split "tets"; did you mean "test"'):
+        read_split(make_benchmark("refsegrs"), "tets")

@@ -1,0 +1,304 @@
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from labelled_blocks import block, labelled_blocks, pixels_of
+
+from rrsis_geo.data.expressions.candidates import CUT, SLIVER, Candidates
+from rrsis_geo.data.expressions.lexicon import NOUNS, category_of, noun_of, pluralize
+from rrsis_geo.data.expressions.writer import (
+    KIND_WEIGHTS,
+    Written,
+    absent_categories,
+    claimable,
+    count_parts,
+    write_expression,
+)
+from rrsis_geo.data.sample import LabelledImage
+
+TOWN = [
+    block("car", 5, 8, 4, 8, "red", on="road"),
+    block("car", 80, 80, 4, 8, "white", on="parking lot"),
+    block("truck", 20, 75, 6, 20, "blue", on="road"),
+    block("building", 60, 5, 30, 25, "gray"),
+    block("storage tank", 45, 45, 10, 10, "white"),
+]
+COMPLETE = frozenset({"car", "truck", "bus", "van", "building", "storage tank", "ship", "water"})
+
+
+def town() -> LabelledImage:
+    return labelled_blocks(TOWN, complete=COMPLETE)
+
+
+def write(
+    labelled: LabelledImage, seed: int, kind: str | None = None, category: str | None = None
+) -> Written | None:
+    return write_expression(labelled, np.random.default_rng(seed), kind, category=category)
+
+
+def words_of(written: Written) -> set[str]:
+    return set(written.expression.replace("-", " ").split())
+
+
+def write_many(
+    labelled: LabelledImage, kind: str, category: str | None = None, n: int = 200
+) -> list[Written]:
+    written = (write(labelled, seed, kind, category) for seed in range(n))
+    return [one for one in written if one is not None]
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 10**6), kind=st.sampled_from([None, *KIND_WEIGHTS]))
+def test_masks_are_empty_only_for_absent_targets(seed: int, kind: str | None) -> None:
+    labelled = town()
+    written = write(labelled, seed, kind)
+    if written is None:
+        assert kind is not None
+        return
+    assert written.kind in KIND_WEIGHTS if kind is None else written.kind == kind
+    assert written.mask.any() == (written.kind != "absent")
+    assert written.mask.shape == labelled.image.shape[:2]
+    text = written.expression
+    assert text == text.lower().strip() == " ".join(text.split())
+    assert "{" not in text
+    if written.kind != "absent":
+        whole = pixels_of(labelled, *range(len(TOWN)))
+        assert (whole | ~written.mask).all()
+
+
+@pytest.mark.parametrize("kind", [None, *KIND_WEIGHTS])
+def test_the_same_generator_writes_the_same(kind: str | None) -> None:
+    for seed in range(20):
+        first, second = write(town(), seed, kind), write(town(), seed, kind)
+        assert (first is None) == (second is None)
+        if first is not None and second is not None:
+            assert first.expression == second.expression
+            assert (first.mask == second.mask).all()
+
+
+def test_a_category_means_all_of_it_in_singular_and_plural() -> None:
+    written = write_many(town(), "category", "car", 300)
+    cars = [one for one in written if one.category == "car"]
+    assert all((one.mask == pixels_of(town(), 0, 1)).all() for one in cars)
+    texts = {one.expression for one in cars}
+    assert {"the car", "cars", "all cars"} <= texts
+    assert len(texts) > 15
+    vehicles = [one for one in written if one.category == "vehicle"]
+    assert vehicles
+    assert all((one.mask == pixels_of(town(), 0, 1, 2)).all() for one in vehicles)
+
+
+def test_colours_mean_what_was_painted() -> None:
+    written = write_many(town(), "colour", "car")
+    meant = {
+        "red": pixels_of(town(), 0),
+        "white": pixels_of(town(), 1),
+    }
+    seen = Counter[str]()
+    for one in written:
+        if one.category == "car":
+            (colour,) = [name for name in meant if name in words_of(one)]
+            assert (one.mask == meant[colour]).all()
+            seen[colour] += 1
+    assert min(seen["red"], seen["white"]) > 10
+
+
+def test_told_colours_are_believed() -> None:
+    labelled = labelled_blocks(
+        [block("car", 10, 10, 5, 5, "red", colour="green"), block("car", 50, 50, 5, 5, "red")],
+    )
+    for one in write_many(labelled, "colour"):
+        assert ("green" in words_of(one)) == (one.mask == pixels_of(labelled, 0)).all()
+
+
+@pytest.mark.parametrize("kind", ["colour", "combination", "absent"])
+def test_false_colour_images_name_no_colour(kind: str) -> None:
+    labelled = labelled_blocks(TOWN, complete={"car", "truck"}, false_colour=True)
+    stripped = [(type(item)(item.category, item.bbox, item.mask), colour) for item, colour in TOWN]
+    labelled = labelled_blocks(stripped, complete={"car", "truck"}, false_colour=True)
+    for one in write_many(labelled, kind):
+        if one.category in ("car", "truck"):
+            assert not {"red", "white", "blue", "gray"} & words_of(one)
+
+
+def test_places_are_true() -> None:
+    top_left, bottom_right = pixels_of(town(), 0), pixels_of(town(), 1)
+    for one in write_many(town(), "position", "car", 400):
+        words = words_of(one)
+        if one.category != "car":
+            continue
+        if words & {"top", "upper", "north", "left", "leftmost", "west", "topmost", "northwest"}:
+            assert (one.mask == top_left).all(), one.expression
+        elif words & {"bottom", "lower", "right", "rightmost", "east", "southeast", "south"}:
+            assert (one.mask == bottom_right).all(), one.expression
+
+
+def test_an_object_between_two_places_leaves_the_place_unsaid() -> None:
+    labelled = labelled_blocks([block("car", 10, 46, 5, 8), block("car", 10, 5, 5, 8)])
+    for one in write_many(labelled, "position", n=300):
+        assert not {"half", "side"} & set(one.expression.split()) or "top" in one.expression
+
+
+def test_sizes_are_compared_only_where_the_gap_is_clear() -> None:
+    clear = labelled_blocks(
+        [block("ship", 10, 10, 4, 4), block("ship", 40, 40, 4, 5), block("ship", 70, 20, 10, 12)]
+    )
+    for one in write_many(clear, "size"):
+        large = {"large", "largest", "big", "biggest", "larger", "bigger"} & set(
+            one.expression.split()
+        )
+        assert (one.mask == (pixels_of(clear, 2) if large else pixels_of(clear, 0, 1))).all()
+    close = labelled_blocks([block("ship", 10, 10, 10, 10), block("ship", 40, 40, 10, 11)])
+    assert write_many(close, "size") == []
+
+
+def test_what_the_border_cuts_has_no_known_size() -> None:
+    cut = labelled_blocks([block("ship", 0, 10, 9, 9), block("ship", 40, 40, 12, 12)])
+    assert write_many(cut, "size") == []
+
+
+def test_told_surfaces_are_believed() -> None:
+    trucks = labelled_blocks(
+        [
+            block("truck", 10, 10, 5, 12, on="road"),
+            block("truck", 30, 60, 5, 12, on="road"),
+            block("truck", 70, 20, 5, 12, on="yard"),
+        ],
+        complete={"truck"},
+    )
+    on_road = [
+        one
+        for one in write_many(trucks, "relation", n=800)
+        if {"road", "roads", "street", "roadway"} & set(one.expression.split())
+    ]
+    assert any(one.expression.startswith("the truck on the ") for one in on_road)
+    for one in on_road:
+        off = {"not", "off", "away"} & set(one.expression.split())
+        assert (one.mask == pixels_of(trucks, *((2,) if off else (0, 1)))).all()
+
+
+def test_combinations_need_both_parts() -> None:
+    for one in write_many(town(), "combination", "car"):
+        if one.category == "car":
+            assert one.mask.any()
+            assert not (one.mask == pixels_of(town(), 0, 1)).all()
+
+
+def test_absence_is_claimed_only_of_what_is_wholly_labelled() -> None:
+    labelled = labelled_blocks(TOWN, complete={"car", "ship"})
+    assert absent_categories(labelled) == ["ship"]
+    for one in write_many(labelled, "absent"):
+        assert one.category in ("ship", "car")
+    assert write_many(labelled_blocks(TOWN), "absent") == []
+
+
+def test_slivers_belong_to_all_but_are_neither_shown_nor_called_absent() -> None:
+    labelled = labelled_blocks(
+        [
+            block("car", 0, 10, 1, 8, **{CUT: SLIVER}),
+            block("car", 40, 40, 5, 9, "red"),
+            block("bus", 99, 10, 1, 8, **{CUT: SLIVER}),
+        ],
+        complete={"car", "bus"},
+    )
+    for one in write_many(labelled, "category"):
+        if one.category == "car":
+            assert (one.mask == pixels_of(labelled, 0, 1)).all()
+        assert one.category != "bus"
+    assert absent_categories(labelled) == []
+    sliver = pixels_of(labelled, 0)
+    for kind in ("colour", "size", "relation"):
+        assert not any((one.mask == sliver).all() for one in write_many(labelled, kind))
+
+
+def test_kinds_that_make_up_a_category_make_it_claimable() -> None:
+    assert "vehicle" in claimable(town())
+    assert "vehicle" not in claimable(labelled_blocks([], complete={"car", "bus"}))
+    only_generic = labelled_blocks([block("vehicle", 5, 5, 5, 5)], complete={"vehicle", "bus"})
+    assert "bus" not in absent_categories(only_generic)
+
+
+def test_wrong_colours_and_places_are_absent() -> None:
+    labelled = labelled_blocks([block("car", 5, 5, 6, 6, "red")], complete={"car"})
+    texts = [one.expression for one in write_many(labelled, "absent")]
+    assert any("blue" in text or "white" in text for text in texts)
+    assert any("right" in text or "bottom" in text for text in texts)
+    assert not any("red" in text.split() for text in texts)
+    here = re.compile(r"(top|upper|north)[ -]?(left|west)|(on|to) the left$|left (half|side)")
+    assert not any(here.search(text) for text in texts)
+
+
+def test_only_a_few_trees_are_told_apart() -> None:
+    trees = labelled_blocks([block("tree", 10 * i + 1, 5, 4, 4) for i in range(9)])
+    for kind in ("position", "size"):
+        for one in write_many(trees, kind):
+            assert sum(one.mask[10 * i + 2, 6] for i in range(9)) <= 5
+
+
+def test_a_synonym_that_names_another_category_is_not_used() -> None:
+    labelled = labelled_blocks([block("building", 5, 5, 9, 9)], complete={"house"})
+    assert all("house" not in one.expression for one in write_many(labelled, "category"))
+
+
+def test_nothing_to_say_of_an_empty_image() -> None:
+    assert write(labelled_blocks([]), 0) is None
+
+
+def test_candidates_measure_their_objects() -> None:
+    candidates = Candidates(town(), "vehicle")
+    assert len(candidates) == 3
+    assert candidates.areas.tolist() == [32, 32, 120]
+    assert candidates.middles[0] == pytest.approx([0.07, 0.12])
+    assert candidates.share_inside(0, (0, 0, 1, 0.12)) == pytest.approx(0.5)
+    assert not candidates.at_border.any()
+
+
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [
+        ("bus", "buses"),
+        ("lorry", "lorries"),
+        ("pier", "piers"),
+        ("body of water", "bodies of water"),
+    ],
+)
+def test_plurals(one: str, many: str) -> None:
+    assert pluralize(one) == many
+
+
+def test_unknown_categories_go_by_their_own_name() -> None:
+    assert noun_of("wind turbine").plural == ("wind turbines",)
+    assert all(noun.singular[0] for noun in NOUNS.values())
+
+
+@pytest.mark.parametrize(
+    ("label", "category"),
+    [
+        ("Storage_Tanks", "storage tank"),
+        ("  truck ", "truck"),
+        ("Buses", "bus"),
+        ("bus", "bus"),
+        ("well pads", "well pad"),
+        ("Substations", "substation"),
+        ("quarries", "quarry"),
+        ("churches", "church"),
+        ("grass", "grass"),
+        ("gas", "gas"),
+    ],
+)
+def test_labels_of_users_become_categories(label: str, category: str) -> None:
+    assert category_of(label) == category
+
+
+def test_parts_that_words_pick_out_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    assert count_parts(town(), "truck", rng) == 0  # the only one: nothing is told apart
+    assert count_parts(town(), "car", rng) == 2  # the left, red one and the right, white one
+    assert count_parts(town(), "ship", rng) == 0
+    four = [block("car", row, col, 4, 8, "red") for row in (5, 80) for col in (8, 80)]
+    assert count_parts(labelled_blocks(four, complete=COMPLETE), "car", rng) == 8  # and the halves
+    wood = [block("tree", row, col, 8, 8, "green") for row in (5, 80) for col in (8, 80)]
+    assert count_parts(labelled_blocks(wood, complete=COMPLETE), "tree", rng) == 0

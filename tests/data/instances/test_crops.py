@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from labelled_blocks import block, labelled_blocks
+
+from rrsis_geo.data.expressions.candidates import CUT, SLIVER, union_mask
+from rrsis_geo.data.instances.crops import CropBox, crop_labelled, plan_crop, turn_array
+from rrsis_geo.data.sample import Instance, LabelledImage
+
+RED_BLOCKS = [
+    block("car", 20, 30, 8, 15, "red"),
+    block("car", 60, 5, 20, 9, "red"),
+    block("bus", 55, 50, 30, 40, "red"),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), size=st.sampled_from([50, 64, 100]))
+def test_masks_stay_on_their_objects(seed: int, size: int) -> None:
+    labelled = labelled_blocks(RED_BLOCKS)
+    box = plan_crop(labelled, np.random.default_rng(seed), size, scale_range=(0.4, 1.5))
+    crop = crop_labelled(labelled, np.random.default_rng(seed), size, box=box, jitter=False)
+    assert crop.image.shape == (size, size, 3)
+    red = (crop.image[..., 0] > 150) & (crop.image[..., 1] < 80)
+    mask = union_mask(crop.instances, (size, size))
+    # Where pixels are mixed by scaling, the image and the nearest-neighbour mask may part by one.
+    core = mask.copy()
+    core[1:-1, 1:-1] &= mask[2:, 1:-1] & mask[:-2, 1:-1] & mask[1:-1, 2:] & mask[1:-1, :-2]
+    core[[0, -1]] = core[:, [0, -1]] = False
+    assert red[core].mean() > 0.97 if core.any() else True
+    assert (red & ~mask).mean() < 0.04
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_boxes_are_tight_and_inside(seed: int) -> None:
+    labelled = labelled_blocks(RED_BLOCKS)
+    crop = crop_labelled(labelled, np.random.default_rng(seed), 48, scale_range=(0.3, 2.0))
+    for item in crop.instances:
+        row, col, height, width = item.bbox
+        assert item.mask.shape == (height, width)
+        assert min(row, col) >= 0
+        assert max(row + height, col + width) <= 48
+        assert all(item.mask.any(1)[[0, -1]])
+        assert all(item.mask.any(0)[[0, -1]])
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("turns", range(4))
+def test_image_and_masks_turn_alike(mirror: bool, turns: int) -> None:
+    whole = labelled_blocks([block("car", 10, 70, 7, 20, "red")])
+    mask = union_mask(whole.instances, (100, 100))
+    turned = {turn_array(mask, mirror, turns).tobytes()}
+    seen = set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        crop = crop_labelled(whole, rng, 100, box=CropBox(0, 0, 100), jitter=False)
+        here = union_mask(crop.instances, (100, 100))
+        assert (here == (crop.image[..., 0] > 150)).all()
+        seen.add(here.tobytes())
+    assert turned <= seen
+
+
+def test_slivers_are_marked_and_large_parts_are_not() -> None:
+    whole = labelled_blocks(
+        [block("car", 0, 46, 10, 40), block("car", 30, 30, 10, 30), block("road", 48, 0, 52, 4)]
+    )
+    rng = np.random.default_rng(0)
+    crop = crop_labelled(whole, rng, 50, box=CropBox(0, 0, 50), turn=False)
+    cuts = [item.attributes.get(CUT) for item in crop.instances]
+    assert cuts == [SLIVER, "edge", SLIVER]
+    assert crop.instances[0].bbox == (0, 46, 10, 4)
+
+
+def test_the_object_asked_for_is_in_the_crop() -> None:
+    whole = labelled_blocks(RED_BLOCKS)
+    for seed in range(50):
+        box = plan_crop(
+            whole,
+            np.random.default_rng(seed),
+            40,
+            scale_range=(0.5, 1.0),
+            around=whole.instances[1],
+        )
+        assert box.row <= 70 < box.row + box.side
+        assert box.col <= 9.5 < box.col + box.side
+        assert 0 <= box.row <= 100 - box.side
+        assert 0 <= box.col <= 100 - box.side
+
+
+def test_ground_pixel_follows_the_scale_and_keeps_to_its_range() -> None:
+    whole = labelled_blocks([])
+    crop = crop_labelled(whole, np.random.default_rng(0), 50, box=CropBox(0, 0, 25))
+    assert crop.gsd_m == pytest.approx(0.15)
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        crop = crop_labelled(whole, rng, 40, scale_range=(0.2, 2.5), gsd_range_m=(0.2, 0.4))
+        assert crop.gsd_m is not None
+        assert 0.19 < crop.gsd_m < 0.41  # a crop has a whole number of pixels
+
+
+def test_a_small_image_is_enlarged() -> None:
+    crop = crop_labelled(labelled_blocks([], size=30), np.random.default_rng(0), 64)
+    assert crop.image.shape == (64, 64, 3)
+
+
+def test_jitter_is_mild() -> None:
+    instance = Instance("car", (0, 0, 1, 1), np.ones((1, 1), bool))
+    flat = LabelledImage(np.full((40, 40, 3), 130, np.uint8), [instance], frozenset(), None)
+    for seed in range(40):
+        crop = crop_labelled(flat, np.random.default_rng(seed), 40)
+        assert abs(float(crop.image.mean()) - 130) < 60
+        assert np.ptp(crop.image.mean((0, 1))) < 25  # gray stays gray

@@ -1,0 +1,66 @@
+"""Samples drawn of COCO instances."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from repository import SHARED
+
+from rrsis_geo.data.expressions.writer import KIND_WEIGHTS
+from rrsis_geo.data.instances.coco import InstanceSource
+from rrsis_geo.data.instances.referring import ReferringInstances, validation_samples
+
+DATA = SHARED / "data"
+
+
+def test_the_rare_are_drawn_as_the_common(coco: Path) -> None:
+    referring = ReferringInstances(InstanceSource(coco), 64)
+    rng = np.random.default_rng(1)
+    drawn = [referring.sample(rng) for _ in range(400)]
+    kinds = Counter(sample.kind for sample in drawn)
+    present = Counter(sample.category for sample in drawn if sample.kind != "absent")
+    assert present["bus"] + present["car"] > 0.2 * sum(present.values())
+    assert set(kinds) == set(KIND_WEIGHTS)
+    for sample in drawn:
+        assert sample.image.shape == (64, 64, 3)
+        assert sample.mask.shape == (64, 64)
+        assert sample.mask.any() == (sample.kind != "absent")
+
+
+def test_draws_repeat(coco: Path) -> None:
+    source = InstanceSource(coco)
+    first = ReferringInstances(source, 64, seed=5)
+    second = ReferringInstances(source, 64, seed=5)
+    for _ in range(10):
+        one, other = first.sample(), second.sample()
+        assert one.expression == other.expression
+        assert (one.image == other.image).all()
+        assert (one.mask == other.mask).all()
+
+
+def test_validation_is_fixed_and_its_start_does_not_depend_on_its_length(coco: Path) -> None:
+    source = InstanceSource(coco)
+    short, long = validation_samples(source, 5, 3, 64), validation_samples(source, 9, 3, 64)
+    for one, other in zip(short, long, strict=False):
+        assert one.expression == other.expression
+        assert (one.image == other.image).all()
+    assert len(long) == 9
+
+
+def test_kinds_may_be_chosen(coco: Path) -> None:
+    referring = ReferringInstances(InstanceSource(coco), 64, kinds={"category": 1.0})
+    assert {referring.sample().kind for _ in range(30)} == {"category"}
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared instances are not on this machine")
+def test_samples_of_real_instances() -> None:
+    source = InstanceSource(DATA / "instances_val.json")
+    samples = validation_samples(source, 120, 0, 256)
+    kinds = Counter(sample.kind for sample in samples)
+    assert set(kinds) == set(KIND_WEIGHTS)
+    assert kinds["absent"] < 40
+    assert len({sample.category for sample in samples}) >= 12
+    assert Counter(sample.category for sample in samples)["tree"] < 25
+    for sample in samples:
+        assert sample.mask.any() == (sample.kind != "absent")

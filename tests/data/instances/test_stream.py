@@ -1,0 +1,217 @@
+"""The numbered stream of training samples."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rrsis_geo.data.expressions.lexicon import kinds_of
+from rrsis_geo.data.instances.stream import SampleStream, StreamConfig, painted_sample
+from rrsis_geo.errors import ConfigError
+
+
+def test_a_sample_depends_on_seed_and_number_alone():
+    config = StreamConfig(size_px=64, painted_share=1.0)
+    stream = SampleStream(config, seed=3, length=10)
+    again = SampleStream(config, seed=3, length=10)
+    forward = [stream[i] for i in (0, 1, 2)]
+    backward = [again[i] for i in (2, 1, 0)][::-1]
+    for a, b in zip(forward, backward, strict=True):
+        assert a.expression == b.expression
+        assert np.array_equal(a.image, b.image)
+        assert np.array_equal(a.mask, b.mask)
+    other = SampleStream(config, seed=4, length=10)[0]
+    assert not np.array_equal(other.image, forward[0].image)
+    assert len(stream) == 10
+    assert {"truck", "road", "building"} <= stream.categories
+
+
+def test_painted_samples_have_a_target_unless_it_is_absent():
+    kinds = set()
+    for i in range(12):
+        sample = painted_sample(np.random.default_rng([7, i]), 96, (0.2, 0.5))
+        assert sample.image.shape == (96, 96, 3)
+        assert sample.mask.shape == (96, 96)
+        assert sample.mask.any() == (sample.kind != "absent"), sample.expression
+        kinds.add(sample.kind)
+    assert len(kinds) > 2
+
+
+def test_painted_samples_speak_of_what_the_shares_say():
+    config = StreamConfig(
+        size_px=96,
+        painted_share=1.0,
+        absent_share=0.0,
+        painted_gsd_range_m=(0.4, 0.5),
+        painted_kinds={"colour": 1.0},
+        painted_focus={"car": 1.0},
+    )
+    stream = SampleStream(config, seed=5, length=12)
+    kinds = [sample.kind for sample in map(stream.__getitem__, range(12))]
+    assert kinds.count("colour") > 8  # "category" where the scene has no colour to name
+    assert set(kinds) <= {"colour", "category"}
+
+
+def test_samples_in_a_row_may_share_their_scene():
+    config = StreamConfig(size_px=64, painted_share=1.0, expressions_per_scene=3)
+    stream = SampleStream(config, seed=6, length=9)
+    samples = [stream[i] for i in (8, 3, 4, 5, 6)][::-1]  # in any order
+    last, *row, other = samples[0], *samples[1:4], samples[4]
+    assert all(np.array_equal(sample.image, row[0].image) for sample in row)
+    assert len({sample.expression for sample in row}) > 1
+    assert np.array_equal(last.image, other.image)
+    assert not np.array_equal(last.image, row[0].image)
+
+
+def test_scenes_of_contrast_tell_one_category_apart_by_where_it_is():
+    config = StreamConfig(
+        size_px=160,
+        painted_share=1.0,
+        painted_kinds={"relation": 1.0},
+        painted_focus={"car": 1.0},
+        expressions_per_scene=6,
+        painted_contrast=1.0,
+        absent_share=0.0,
+    )
+    stream = SampleStream(config, seed=4, length=6)
+    samples = [stream[i] for i in range(6)]
+    assert all("car" in kinds_of(sample.category) for sample in samples)
+    assert len({sample.mask.tobytes() for sample in samples}) > 1
+    assert len({sample.image.tobytes() for sample in samples}) == 1
+
+
+def test_what_is_absent_from_a_scene_of_contrast_is_often_another_thing():
+    config = StreamConfig(
+        size_px=64,
+        painted_share=1.0,
+        expressions_per_scene=4,
+        painted_contrast=1.0,
+        painted_focus={"car": 1.0},
+        absent_share=1.0,
+    )
+    stream = SampleStream(config, seed=8, length=40)
+    samples = [stream[i] for i in range(40)]
+    assert {sample.kind for sample in samples} == {"absent"}
+    of_cars = sum(sample.category == "car" for sample in samples)
+    assert 10 < of_cars < 35
+
+
+def test_some_samples_are_said_in_rarer_words_or_ask_for_foreign_things():
+    plain = StreamConfig(size_px=64, painted_share=1.0, absent_share=0.5)
+    spoken = replace(plain, reworded_share=0.5, foreign_share=0.5)
+    before, after = (SampleStream(config, seed=8, length=40) for config in (plain, spoken))
+    reworded = asked = absent = 0
+    for i in range(40):
+        usual, sample = before[i], after[i]
+        assert np.array_equal(usual.mask, sample.mask)
+        assert np.array_equal(usual.image, sample.image)
+        foreign = sample.kind == "absent" and not sample.category
+        reworded += sample.expression != usual.expression and not foreign
+        asked += foreign
+        absent += sample.kind == "absent"
+    assert 8 < reworded < 25
+    assert 0.2 * absent < asked < 0.8 * absent
+
+
+@pytest.fixture
+def car_park(tmp_path: Path) -> Path:
+    """Two images of four cars, one in each corner."""
+    (tmp_path / "images").mkdir()
+    images, annotations = [], []
+    for number in range(2):
+        pixels = np.full((96, 96, 3), 100 + number, np.uint8)
+        for row, col in ((8, 8), (10, 70), (66, 12), (70, 68)):
+            pixels[row : row + 14, col : col + 16] = (200, 30, 30)
+            corners = [col, row, col + 16, row, col + 16, row + 14, col, row + 14]
+            annotations.append({"image_id": number, "category_id": 1, "segmentation": [corners]})
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "height": 96, "width": 96})
+    told = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "car"}]}
+    (tmp_path / "instances.json").write_text(json.dumps(told))
+    return tmp_path / "instances.json"
+
+
+def test_a_real_crop_of_contrast_is_told_apart_by_words_of_place(car_park: Path):
+    config = StreamConfig(
+        instances=car_park,
+        size_px=64,
+        painted_share=0.0,
+        expressions_per_scene=6,
+        instance_contrast=1.0,
+        contrast_kinds={"position": 1.0},
+        absent_share=0.0,
+    )
+    stream = SampleStream(config, seed=4, length=60)
+    samples = [stream[i] for i in range(60)]
+    for first in range(0, 60, 6):
+        run = samples[first : first + 6]
+        assert len({sample.image.tobytes() for sample in run}) == 1
+        assert len({sample.mask.tobytes() for sample in run}) > 1
+    assert {sample.kind for sample in samples} == {"position"}
+    again = SampleStream(config, seed=4, length=60)[33]
+    assert again.expression == samples[33].expression
+    assert np.array_equal(again.mask, samples[33].mask)
+
+
+def test_without_contrast_each_real_sample_has_a_crop_of_its_own(car_park: Path):
+    config = StreamConfig(
+        instances=car_park, size_px=64, painted_share=0.0, expressions_per_scene=4
+    )
+    stream = SampleStream(config, seed=4, length=4)
+    assert len({stream[i].image.tobytes() for i in range(4)}) > 1
+
+
+def test_vehicles_are_painted_onto_real_roads(tmp_path: Path):
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.full((128, 128, 3), 120, np.uint8)).save(tmp_path / "images" / "a.png")
+    road = [0, 44, 128, 44, 128, 84, 0, 84]
+    told = {
+        "images": [
+            {"id": 1, "file_name": "a.png", "height": 128, "width": 128, "gsd_m": 0.3},
+        ],
+        "annotations": [{"image_id": 1, "category_id": 1, "segmentation": [road]}],
+        "categories": [{"id": 1, "name": "road"}],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(told))
+    config = StreamConfig(
+        instances=tmp_path / "instances.json",
+        size_px=128,
+        painted_share=0.0,
+        expressions_per_scene=4,
+        pasted_share=1.0,
+        absent_share=0.0,
+    )
+    stream = SampleStream(config, seed=2, length=40)
+    samples = [stream[i] for i in range(40)]
+    vehicles = {"truck", "bus", "van"}
+    told_of = [s for s in samples if kinds_of(s.category) & vehicles and s.mask.any()]
+    assert len(told_of) > 30
+    for sample in told_of:
+        assert sample.image[sample.mask].std() > 1  # the road itself is of one shade
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"painted_share": 1.5},
+        {"size_px": 100},
+        {"painted_kinds": {"colours": 1.0}},
+        {"painted_focus": {}},
+        {"contrast_kinds": {"absent": 1.0}},
+        {"instance_contrast": -0.1},
+        {"instance_contrast": 0.6, "pasted_share": 0.5},
+        {"expressions_per_scene": 0},
+        {"painted_focus": {"truck": -1.0, "": 2.0}},
+    ],
+)
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        StreamConfig(**wrong)
+
+
+def test_memory_for_decoded_images_cannot_be_negative():
+    with pytest.raises(ConfigError, match="cache_mib"):
+        StreamConfig(cache_mib=-1)

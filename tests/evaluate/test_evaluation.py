@@ -1,0 +1,522 @@
+"""Scores of a model on data sets in each layout, against the protocol worked through by hand."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_net
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.metrics import jaccard_score
+from torch import Tensor
+from torch.nn import functional
+
+from rrsis_geo.data.benchmarks.layouts import load_split
+from rrsis_geo.data.benchmarks.triplets import TripletWriter
+from rrsis_geo.data.sample import Sample
+from rrsis_geo.errors import ConfigError, InputError, OutputError
+from rrsis_geo.evaluate import evaluation as evaluate
+from rrsis_geo.evaluate.evaluation import (
+    EvaluateOptions,
+    Evaluation,
+    choose_samples,
+    evaluate_model,
+)
+from rrsis_geo.evaluate.score_files import ScoreOutputs
+from rrsis_geo.evaluate.scoring import SampleScore, named_in
+from rrsis_geo.images import ImageSpec, to_input
+from rrsis_geo.metrics import PixelCounts
+from rrsis_geo.model.bundle import Bundle
+from rrsis_geo.nets.base import SegOutput
+
+MakeBenchmark = Callable[..., Path]
+SPEC = ImageSpec(size_px=64)
+FP32 = EvaluateOptions(dtype="fp32", device="cpu")
+
+
+class ColourNet(tiny_net.TinyNet):
+    """Finds what has a colour, more or less of it by what the expression is."""
+
+    def segment(self, image: Tensor, words: tiny_net.TinyWords) -> SegOutput:
+        bias_B = 2 + torch.tanh(words.sentence.mean(-1).expand(len(image)))
+        logits_BHW = 2 * (image.amax(1) - image.amin(1)) - bias_B[:, None, None]
+        return SegOutput(logits_BHW, logits_BHW.amax((1, 2)), {})
+
+
+@pytest.fixture(autouse=True)
+def bundle(monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """What evaluation loads, whatever the name."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = ColourNet(tiny_net.TinyConfig()).eval()
+    made = Bundle("tiny", Path("tiny"), net, tiny_net.make_tokenizer(), SPEC, {}, "0" * 64)
+    monkeypatch.setattr(evaluate, "load_bundle", lambda name: made)
+    return made
+
+
+def answers(bundle: Bundle, samples: list[Sample], size_px: int) -> Iterator[NDArray[np.float32]]:
+    """Logits of the bare network for each sample by itself, [size_px, size_px]."""
+    for sample in samples:
+        square = Image.fromarray(sample.image).resize((size_px, size_px), Image.Resampling.BILINEAR)
+        with torch.inference_mode():
+            tokens = bundle.tokenizer.encode([sample.expression])
+            yield bundle.net(to_input(np.array(square), SPEC), tokens).logits[0].numpy()
+
+
+def by_hand(bundle: Bundle, samples: list[Sample], size_px: int = 64) -> list[tuple[int, int]]:
+    """Intersection and union of each sample by the published protocol."""
+    counts = []
+    for sample, logits in zip(samples, answers(bundle, samples, size_px), strict=True):
+        grey = Image.fromarray(sample.mask.astype(np.uint8) * 255)
+        target = np.asarray(grey.resize((size_px, size_px), Image.Resampling.NEAREST)) == 255
+        predicted = logits > 0
+        counts.append((int((predicted & target).sum()), int((predicted | target).sum())))
+    return counts
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("layout", "quirks"),
+    [
+        ("refsegrs", {}),
+        ("refsegrs", {"first_release": True}),
+        ("rrsisd", {"odd_sizes": True}),
+        ("risbench", {}),
+        ("triplets", {}),
+    ],
+)
+def test_scores_are_those_of_the_published_protocol(
+    make_benchmark: MakeBenchmark,
+    tmp_path: Path,
+    bundle: Bundle,
+    layout: str,
+    quirks: dict[str, Any],
+) -> None:
+    root = make_benchmark(layout, splits={"test": 5}, **quirks)
+    out = tmp_path / "scores"
+    found = evaluate_model(root, layout, "test", FP32, ScoreOutputs(folder=out))
+    counts = by_hand(bundle, list(load_split(layout, root, "test")))  # type: ignore[call-overload]
+    ious = [i / u if u else 0.0 for i, u in counts]
+    assert 0 < sum(ious) < 5
+    assert found.scores.n == 5
+    assert found.scores.miou == pytest.approx(sum(ious) / 5)
+    assert found.scores.oiou == pytest.approx(sum(i for i, _ in counts) / sum(u for _, u in counts))
+    for at, share in found.scores.precision.items():
+        assert share == pytest.approx(sum(iou >= at for iou in ious) / 5)
+    rows = read_csv(out / "samples.csv")
+    assert [(int(r["intersection_px"]), int(r["union_px"])) for r in rows] == counts
+    assert found.native is None
+
+
+def test_native_size_is_that_of_the_mask(
+    make_benchmark: MakeBenchmark, tmp_path: Path, bundle: Bundle
+) -> None:
+    root = make_benchmark("rrsisd", splits={"test": 3}, odd_sizes=True)
+    options = EvaluateOptions(native=True, dtype="fp32", device="cpu")
+    outputs = ScoreOutputs(folder=tmp_path / "scores", masks=tmp_path / "masks")
+    found = evaluate_model(root, "rrsisd", "test", options, outputs)
+    samples = list(load_split("rrsisd", root, "test"))  # type: ignore[call-overload]
+    assert [sample.mask.shape for sample in samples] == [(800, 800), (48, 48), (48, 48)]
+    assert samples[0].image.shape == (800, 787, 3)
+    ious = []
+    rows = read_csv(tmp_path / "scores" / "samples.csv")
+    for sample, logits, row in zip(samples, answers(bundle, samples, 64), rows, strict=True):
+        whole = functional.interpolate(
+            torch.from_numpy(logits)[None, None],
+            sample.mask.shape,
+            mode="bilinear",
+            align_corners=False,
+        )
+        predicted = whole[0, 0].numpy() > 0
+        ious.append(jaccard_score(sample.mask.ravel(), predicted.ravel(), zero_division=0.0))
+        assert float(row["native_iou"]) == pytest.approx(ious[-1])
+        with Image.open(tmp_path / "masks" / row["mask"]) as saved:
+            assert saved.mode == "1"
+            np.testing.assert_array_equal(np.asarray(saved), predicted)
+    assert found.native is not None
+    assert found.native.miou == pytest.approx(np.mean(ious))
+    assert found.native.miou != found.scores.miou
+    assert {row["size"] for row in read_csv(tmp_path / "scores" / "scores.csv")} == {
+        "resized",
+        "native",
+    }
+
+
+@pytest.mark.parametrize("size_px", [32, 96])
+def test_size_is_that_asked_for(
+    make_benchmark: MakeBenchmark, bundle: Bundle, size_px: int
+) -> None:
+    root = make_benchmark("refsegrs", splits={"test": 3})
+    options = EvaluateOptions(size_px=size_px, dtype="fp32", device="cpu")
+    found = evaluate_model(root, "refsegrs", "test", options)
+    counts = by_hand(bundle, list(load_split("refsegrs", root, "test")), size_px)  # type: ignore[call-overload]
+    assert found.size_px == size_px
+    assert found.scores.miou == pytest.approx(np.mean([i / u for i, u in counts]))
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 1}, {"batch_size": 7}, {"workers": 1}])
+def test_batches_and_workers_change_nothing(
+    make_benchmark: MakeBenchmark, options: dict[str, int]
+) -> None:
+    root = make_benchmark("triplets", splits={"test": 5}, absent=True)
+    usual = evaluate_model(root, "triplets", "test", FP32)
+    other = EvaluateOptions(dtype="fp32", device="cpu", **options)
+    assert evaluate_model(root, "triplets", "test", other).scores == usual.scores
+
+
+def write_triplets(root: Path, *samples: Sample) -> Path:
+    with TripletWriter(root, "test") as writer:
+        for sample in samples:
+            writer.add(sample)
+    return root
+
+
+def noise(height: int, width: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_absent_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer with nothing scores 0 by the protocol, 1 as generalized referring work counts."""
+    nothing, something = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    something[:32] = True
+    root = write_triplets(
+        tmp_path / "data",
+        Sample(noise(64, 64), "the truck", nothing, kind="absent"),
+        Sample(noise(64, 64), "the road", something, kind="category"),
+    )
+    answer_with(monkeypatch, lambda image: np.full(image.shape[:2], -1.0))
+    found = evaluate_model(root, "triplets", "test", FP32)
+    assert (found.scores.n, found.scores.n_absent) == (2, 1)
+    assert (found.scores.miou, found.scores.n_acc, found.scores.giou) == (0.0, 1.0, 0.5)
+    assert found.scores.by_kind["absent"].n_acc == 1.0
+    answer_with(monkeypatch, lambda image: np.full(image.shape[:2], 1.0))
+    found = evaluate_model(root, "triplets", "test", FP32)
+    assert (found.scores.miou, found.scores.n_acc, found.scores.giou) == (0.25, 0.0, 0.25)
+    assert found.scores.false_area_ppm == 1e6
+
+
+def test_a_logit_of_zero_is_no_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The papers' argmax of two equal values is the first, the background."""
+    root = write_triplets(
+        tmp_path / "data", Sample(noise(64, 64), "the road", np.ones((64, 64), bool))
+    )
+    answer_with(monkeypatch, lambda image: np.zeros(image.shape[:2]))
+    assert evaluate_model(root, "triplets", "test", FP32).scores.miou == 0.0
+
+
+def test_a_target_lost_by_resizing_is_not_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = np.zeros((640, 640), bool)
+    mask[0, 0] = True  # nearest neighbour takes the middle of every ten pixels
+    root = write_triplets(tmp_path / "data", Sample(noise(640, 640), "the truck", mask))
+    answer_with(monkeypatch, lambda image: np.full(image.shape[:2], -1.0))
+    found = evaluate_model(root, "triplets", "test", FP32)
+    assert found.lost_targets == 1
+    assert (found.scores.n_absent, found.scores.giou, found.scores.n_acc) == (0, 0.0, None)
+
+
+def answer_with(
+    monkeypatch: pytest.MonkeyPatch, logits_of: Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+) -> None:
+    """Let every image be answered with logits made of it, [S, S]."""
+
+    def logits_each(self: object, images: NDArray[np.uint8], expressions: list[str]) -> Any:
+        found = np.stack([logits_of(image) for image in images]).astype(np.float32)
+        return Answer(found)
+
+    monkeypatch.setattr(evaluate.Predictor, "logits_each", logits_each)
+
+
+class Answer:
+    def __init__(self, logits: NDArray[np.float32]) -> None:
+        self.logits = logits
+        self.presence = None
+
+
+# --- categories
+
+
+@pytest.mark.parametrize(
+    ("expression", "names"),
+    [
+        ("A vehicle on the road", ("road", "vehicle")),
+        ("The Vehicles in the street", ("vehicle",)),  # no tree in "street"
+        ("two buses beside the road marking", ("road", "road marking", "bus")),
+        ("the carpark", ()),
+    ],
+)
+def test_names_are_found_as_words(expression: str, names: tuple[str, ...]) -> None:
+    known = ("road", "vehicle", "car", "road marking", "tree", "bus")
+    assert sorted(named_in(expression, known)) == sorted(names)
+
+
+def test_categories_by_label_and_by_text(make_benchmark: MakeBenchmark, bundle: Bundle) -> None:
+    root = make_benchmark("rrsisd", splits={"test": 6})
+    samples = list(load_split("rrsisd", root, "test"))  # type: ignore[call-overload]
+    ious = [i / u if u else 0.0 for i, u in by_hand(bundle, samples)]
+    labels = sorted({sample.category for sample in samples})
+    for way, default in (("label", True), ("text", False)):
+        options = EvaluateOptions(category_by=way, dtype="fp32", device="cpu")  # type: ignore[arg-type]
+        found = evaluate_model(root, "rrsisd", "test", options)
+        assert found.category_by == way
+        assert list(found.scores.by_category) == labels  # its sentences name the labels
+        means = [
+            np.mean([iou for iou, s in zip(ious, samples, strict=True) if s.category == label])
+            for label in labels
+        ]
+        assert [part.miou for part in found.scores.by_category.values()] == pytest.approx(means)
+        assert found.scores.category_miou == pytest.approx(np.mean(means))
+        if default:
+            assert evaluate_model(root, "rrsisd", "test", FP32).scores == found.scores
+
+
+def test_benchmarks_without_labels_are_told_by_text(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs", splits={"test": 8})
+    found = evaluate_model(root, "refsegrs", "test", FP32)
+    assert found.category_by == "text"
+    assert set(found.scores.by_category) <= {"vehicle"}  # no other of its own 14 is painted
+    with pytest.raises(ConfigError, match="no category labels"):
+        evaluate_model(root, "refsegrs", "test", EvaluateOptions(category_by="label"))
+
+
+def test_triplets_without_categories(tmp_path: Path) -> None:
+    mask = np.ones((64, 64), bool)
+    root = write_triplets(tmp_path / "data", Sample(noise(64, 64), "the truck", mask))
+    found = evaluate_model(root, "triplets", "test", FP32)
+    assert (found.category_by, found.scores.by_category) == ("", {})
+    with pytest.raises(ConfigError, match='by "text" cannot be had'):
+        evaluate_model(root, "triplets", "test", EvaluateOptions(category_by="text"))
+
+
+# --- comparing
+
+
+def test_comparison(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs", splits={"test": 4})
+    found = evaluate_model(root, "refsegrs", "test", EvaluateOptions(compare=True, device="cpu"))
+    assert "LGCE" in {row.method for row in found.published}
+    assert {(row.dataset, row.split) for row in found.published} == {("RefSegRS", "test")}
+    said = " / ".join(found.cautions)
+    assert "the split at hand has 4 samples, the published one 1817" in said
+    assert "scored at 64 px; papers score at 480 or 512 px" in said
+    assert "papers disagree on one and the same method (RMSIN: mIoU 42.63 to 62.58 here)" in said
+    few = EvaluateOptions(compare=True, limit=2, device="cpu")
+    assert (
+        "only the first 2 of 4 samples" in evaluate_model(root, "refsegrs", "test", few).cautions[0]
+    )
+
+
+def test_nothing_to_compare_with(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("triplets")
+    with pytest.raises(ConfigError, match="nothing is published of data in the layout triplets"):
+        evaluate_model(root, "triplets", "test", EvaluateOptions(compare=True))
+    with pytest.raises(ConfigError, match="no paper at hand reports the train split of RISBench"):
+        evaluate_model(root, "risbench", "train", EvaluateOptions(compare=True))
+
+
+# --- instances
+
+
+def test_instances(tmp_path: Path) -> None:
+    write_instances(tmp_path)
+    options = EvaluateOptions(limit=6, dtype="fp32", device="cpu")
+    outputs = ScoreOutputs(folder=tmp_path / "a")
+    found = evaluate_model(tmp_path, "instances", "val", options, outputs)
+    assert found.scores.n == 6
+    assert set(found.scores.by_category) <= {"bus", "tree", "vehicle"}  # a bus is a vehicle too
+    again = ScoreOutputs(folder=tmp_path / "b")
+    file = tmp_path / "instances_val.json"
+    assert evaluate_model(file, "instances", "val", options, again).scores == found.scores
+    rows = read_csv(tmp_path / "a" / "samples.csv")
+    assert rows == read_csv(tmp_path / "b" / "samples.csv")
+    assert len({row["id"] for row in rows}) == 6
+    with pytest.raises(InputError, match=r"instances_test\.json: no such file"):
+        evaluate_model(tmp_path, "instances", "test", options)
+
+
+def write_instances(folder: Path) -> None:
+    (folder / "images").mkdir()
+    Image.fromarray(noise(96, 96)).save(folder / "images" / "a.png")
+    square = [[10.0, 10, 40, 10, 40, 40, 10, 40]]
+    corner = [[60.0, 60, 90, 60, 90, 90, 60, 90]]
+    told = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 96, "width": 96}],
+        "categories": [{"id": 1, "name": "bus"}, {"id": 2, "name": "tree"}],
+        "annotations": [
+            {"image_id": 1, "category_id": 1, "segmentation": square},
+            {"image_id": 1, "category_id": 2, "segmentation": corner},
+        ],
+    }
+    (folder / "instances_val.json").write_text(json.dumps(told))
+
+
+# --- what is written, and what is refused
+
+
+def test_files(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
+    root = make_benchmark("triplets", splits={"test": 4}, absent=True)
+    outputs = ScoreOutputs(
+        folder=tmp_path / "out" / "scores",
+        masks=tmp_path / "masks",
+        gallery=tmp_path / "page.html",
+    )
+    told: list[tuple[str, int, int]] = []
+    options = EvaluateOptions(batch_size=3, dtype="fp32", device="cpu")
+    found = evaluate_model(
+        root, "triplets", "test", options, outputs, progress=lambda *step: told.append(step)
+    )
+    assert told == [("samples", 3, 4), ("samples", 4, 4)]
+    told_json = json.loads((tmp_path / "out/scores/scores.json").read_text())
+    assert told_json == json.loads(json.dumps(found.to_dict()))
+    rows = read_csv(tmp_path / "out/scores/samples.csv")
+    assert [row["id"] for row in rows] == [f"test-{line}" for line in (1, 2, 3, 4)]
+    assert [row["absent"] for row in rows] == ["0", "0", "0", "1"]
+    assert all(0 <= float(row["presence"]) <= 1 for row in rows)
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == [
+        f"test-{line}.png" for line in (1, 2, 3, 4)
+    ]
+    for row in rows:
+        with Image.open(tmp_path / "masks" / row["mask"]) as mask:
+            assert mask.size == (64, 64)
+            assert np.asarray(mask).sum() == int(row["predicted_px"])
+    groups = read_csv(tmp_path / "out/scores/scores.csv")
+    assert {row["group"] for row in groups} == {"all", "kind", "category"}
+    assert float(groups[0]["miou"]) == pytest.approx(found.scores.miou)
+    assert "<title>tiny on triplets test</title>" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"folder": "scores.json/.."},
+        {"masks": "a.png/.."},
+        {"gallery": "page.html"},
+    ],
+    ids=["scores", "masks", "gallery"],
+)
+def test_nothing_is_replaced_unasked(
+    make_benchmark: MakeBenchmark, tmp_path: Path, outputs: dict[str, str]
+) -> None:
+    root = make_benchmark("triplets")
+    (name,) = outputs.values()
+    file = tmp_path / "there" / name.removesuffix("/..")
+    file.parent.mkdir()
+    file.write_text("kept")
+    place = file.parent if name.endswith("/..") else file
+    kind = next(iter(outputs))
+    with pytest.raises(OutputError, match="--overwrite"):
+        evaluate_model(root, "triplets", "test", FP32, ScoreOutputs(**{kind: place}))
+    assert file.read_text() == "kept"
+    evaluate_model(root, "triplets", "test", FP32, ScoreOutputs(**{kind: place}, overwrite=True))
+    if kind != "masks":
+        assert file.read_text() != "kept"
+
+
+def test_gallery_must_be_a_page(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
+    root = make_benchmark("triplets")
+    outputs = ScoreOutputs(gallery=tmp_path / "page.png")
+    with pytest.raises(OutputError, match=r"name it \.html"):
+        evaluate_model(root, "triplets", "test", FP32, outputs)
+
+
+def test_an_interrupted_run_leaves_nothing(
+    make_benchmark: MakeBenchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_benchmark("triplets", splits={"test": 4})
+    asked: list[int] = []
+
+    def interrupt(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        asked.append(1)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return np.zeros(image.shape[:2])
+
+    answer_with(monkeypatch, interrupt)
+    options = EvaluateOptions(batch_size=1, device="cpu")
+    outputs = ScoreOutputs(folder=tmp_path / "scores", masks=tmp_path / "masks")
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_model(root, "triplets", "test", options, outputs)
+    assert not [*(tmp_path / "scores").iterdir(), *(tmp_path / "masks").iterdir()]
+
+
+def test_a_missing_file_is_named_before_any_work(
+    make_benchmark: MakeBenchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_benchmark("refsegrs", splits={"test": 4})
+    (root / "masks" / "3.tif").unlink()
+    monkeypatch.setattr(evaluate, "Predictor", None)
+    with pytest.raises(InputError, match=r"3\.tif is missing"):
+        evaluate_model(root, "refsegrs", "test", FP32)
+
+
+def test_a_damaged_file_is_named(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs", splits={"test": 2})
+    (root / "images" / "2.tif").write_bytes(b"II*\0 and so on")
+    with pytest.raises(InputError, match=r"2\.tif"):
+        evaluate_model(root, "refsegrs", "test", FP32)
+
+
+def test_unknown_layout_and_split(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("triplets")
+    with pytest.raises(ConfigError, match='unknown layout "refseg"; known are refsegrs'):
+        evaluate_model(root, "refseg", "test", FP32)
+    with pytest.raises(ConfigError, match='no split "tset"; did you mean "test"'):
+        evaluate_model(root, "triplets", "tset", FP32)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"size_px": 100}, {"size_px": 0}, {"limit": 0}, {"batch_size": 0}, {"workers": -1}],
+    ids=str,
+)
+def test_settings_that_make_no_sense(setting: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=r"must be"):
+        EvaluateOptions(**setting)  # type: ignore[arg-type]
+
+
+# --- the choice of pictures
+
+
+def sample(iou: float, *, absent: bool = False, predicted: int = 0) -> SampleScore:
+    counts = PixelCounts(round(100 * iou), 100, predicted, 0 if absent else 100, 1000)
+    return SampleScore("", "", "", (), absent, counts, None, None)
+
+
+def test_worst_median_and_best() -> None:
+    samples = [sample(iou / 100) for iou in range(100)]
+    chosen = choose_samples(samples[::-1])
+    assert chosen["Worst"] == [99, 98, 97, 96, 95, 94, 93, 92]
+    assert chosen["Best"] == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert 49 in chosen["Median"]
+    assert len(chosen["Median"]) == 8
+
+
+def test_right_answers_of_nothing_are_among_the_best() -> None:
+    samples = [sample(0.5), sample(0, absent=True), sample(0, absent=True, predicted=9)]
+    assert choose_samples(samples) == {"Worst": [2], "Median": [0], "Best": [1]}
+
+
+@pytest.mark.parametrize("n", range(1, 30))
+def test_no_sample_is_shown_twice(n: int) -> None:
+    chosen = choose_samples([sample(0.5)] * n)
+    shown = [number for numbers in chosen.values() for number in numbers]
+    assert len(shown) == len(set(shown)) >= min(n, 3)
+
+
+def test_evaluation_is_json(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("rrsisd")
+    options = EvaluateOptions(compare=True, native=True, device="cpu")
+    found: Evaluation = evaluate_model(root, "rrsisd", "val", options)
+    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert told["published"][0]["dataset"] == "RRSIS-D"
+    assert told["native"]["n"] == told["scores"]["n"] == 2

@@ -1,0 +1,175 @@
+"""GeoPackages before validators: GDAL's, which holds the tests of OGC's specification, and PDOK's.
+
+GDAL's comes with its Python programs (Debian: python3-gdal); PDOK's is pdok-geopackage-validator.
+"""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyogrio
+import pytest
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.windows import Window
+from scene_files import LOCAL_WKT, write_scene
+
+from rrsis_geo.geo.crs import as_proj
+from rrsis_geo.geo.layers.vector_io import write_layer
+from rrsis_geo.geo.layers.windows_layer import WindowScore, append_windows
+from rrsis_geo.geo.objects.features import make_features
+from rrsis_geo.geo.objects.vectorize import vectorize
+from rrsis_geo.images import ImageSpec
+from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.plan.plan import SegmentOptions
+from rrsis_geo.segment.scene import segment_scene
+
+SYSTEM_PYTHON = "/usr/bin/python3"  # the one that Debian's python3-gdal belongs to
+OGC = "osgeo_utils.samples.validate_gpkg"
+UTM = CRS.from_epsg(32645)
+NOT_OGC = {"RQ22"}
+"""PDOK's own: "only the following EPSG spatial reference systems are allowed" in its services."""
+
+
+@pytest.fixture(scope="module")
+def ogc() -> None:
+    """Skips where GDAL's validator is not installed."""
+    if not Path(SYSTEM_PYTHON).exists():
+        pytest.skip("python3-gdal is not installed")
+    if subprocess.run([SYSTEM_PYTHON, "-c", f"import {OGC}"], capture_output=True).returncode:
+        pytest.skip("python3-gdal is not installed")
+
+
+def complaints(path: Path) -> str:
+    """What GDAL's validator says, with its tests beyond the specification; "" where all is well."""
+    command = [SYSTEM_PYTHON, "-m", OGC, "-k", "--extra", "--warning-as-error", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    said = done.stdout + done.stderr
+    assert bool(done.returncode) == bool(said.strip()), said
+    return said
+
+
+def write(
+    path: Path,
+    crs: CRS | None = UTM,
+    *,
+    expression: str = "the truck on the road",
+    n_objects: int = 2,
+    windows: bool = False,
+) -> Path:
+    mask = np.zeros((40, 60), bool)
+    mask[5:20, 5:25] = n_objects > 0
+    mask[10:14, 10:14] = False
+    mask[22:36, 30:50] = n_objects > 1
+    transform = Affine(0.3, 0, 334_000, 0, -0.3, 3_065_000)
+    if crs is not None and crs.is_geographic:
+        transform = Affine(1e-5, 0, 8, 0, -1e-5, 47)
+    features = make_features(
+        [vectorize(mask, np.full(mask.shape, 0.9, np.float32))],
+        transform=transform,
+        crs=crs,
+        expression=expression,
+        model="lite",
+    )
+    extend = None
+    if windows:
+        scores = [
+            WindowScore(0, 0, Window(0, 0, 40, 40), "seen", 0.5, 0.9),
+            WindowScore(0, 1, Window(30, 0, 30, 40), "failed", reason="cannot be read"),
+        ]
+        to_proj = None if crs is None else as_proj(crs)
+        extend = partial(append_windows, scores=scores, transform=transform, crs=to_proj)
+    write_layer(
+        path, features, crs=crs, expression=expression, provenance={"model": "lite"}, extend=extend
+    )
+    return path
+
+
+@pytest.mark.usefixtures("ogc")
+@pytest.mark.parametrize("windows", [False, True], ids=["objects", "objects and windows"])
+@pytest.mark.parametrize(
+    "crs",
+    [UTM, CRS.from_epsg(4326), CRS.from_wkt(LOCAL_WKT), None],
+    ids=["UTM", "degrees", "of no authority", "none"],
+)
+def test_a_layer_in_any_crs_is_valid(tmp_path: Path, crs: CRS | None, windows: bool) -> None:
+    assert complaints(write(tmp_path / "found.gpkg", crs, windows=windows)) == ""
+
+
+@pytest.mark.usefixtures("ogc")
+@pytest.mark.parametrize("expression", ['the "red" car\'s roof', "größtes Gebäude", "gpkg_", "树"])
+def test_a_layer_of_any_expression_is_valid(tmp_path: Path, expression: str) -> None:
+    path = write(tmp_path / "found.gpkg", expression=expression)
+    assert complaints(path) == ""
+
+
+@pytest.mark.usefixtures("ogc")
+def test_an_empty_layer_is_valid(tmp_path: Path) -> None:
+    assert complaints(write(tmp_path / "none.gpkg", n_objects=0)) == ""
+
+
+@pytest.mark.usefixtures("ogc")
+def test_the_validator_finds_what_is_wrong(tmp_path: Path) -> None:
+    path = write(tmp_path / "found.gpkg")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE gpkg_geometry_columns SET srs_id = 4711")
+        connection.commit()
+    assert "4711" in complaints(path)
+
+
+class Found(NamedTuple):
+    logits: NDArray[np.float32]
+    presence: None = None
+
+
+class Bright:
+    """Stands in for a model: bright pixels are the target."""
+
+    image = ImageSpec(size_px=64)
+
+    def encode(self, expression: str) -> str:
+        return expression
+
+    def logits(self, images: NDArray[np.uint8], words: Any) -> Found:
+        return Found(images[..., 0].astype(np.float32) - 150)
+
+
+def segmented(folder: Path, expressions: str | Sequence[str], **scene: Any) -> Path:
+    path = folder / "found.gpkg"
+    segment_scene(
+        write_scene(folder / "scene.tif", 150, 200, **scene),
+        expressions,
+        Outputs(path, windows_layer=True),
+        SegmentOptions(overlap_px=16),
+        predictor=Bright(),
+    )
+    return path
+
+
+@pytest.mark.usefixtures("ogc")
+@pytest.mark.parametrize("expressions", ["what is bright", ("what is bright", "every roof")])
+def test_what_segment_writes_is_valid(tmp_path: Path, expressions: str | Sequence[str]) -> None:
+    path = segmented(tmp_path, expressions)
+    assert pyogrio.read_info(path, layer="what_is_bright")["features"] > 0
+    assert complaints(path) == ""
+
+
+@pytest.mark.slow
+def test_pdok_has_nothing_against_what_segment_writes(tmp_path: Path) -> None:
+    program = shutil.which("geopackage-validator")
+    if program is None:
+        pytest.skip("pdok-geopackage-validator is not installed")
+    path = segmented(tmp_path, ("what is bright", "every roof"), crs="EPSG:3857")
+    done = subprocess.run(
+        [program, "validate", "--gpkg-path", str(path)], capture_output=True, text=True, timeout=60
+    )
+    results = json.loads(done.stdout)["results"]
+    assert [result for result in results if result["validation_code"] not in NOT_OGC] == []

@@ -1,0 +1,107 @@
+"""Simplified outlines keep the topology of the objects they come from."""
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from rrsis_geo.geo.objects import simplify as module
+from rrsis_geo.geo.objects.outlines import Outlines
+from rrsis_geo.geo.objects.simplify import simplify_outlines
+from rrsis_geo.geo.objects.vectorize import vectorize
+
+
+def outlines_of(mask: NDArray[np.bool_]) -> Outlines:
+    return vectorize(mask, mask.astype(np.float32)).outlines
+
+
+def noise(seed: int, side: int, grain: int, share: float) -> NDArray[np.bool_]:
+    coarse = np.random.default_rng(seed).random((side, side)) < share
+    return np.kron(coarse, np.ones((grain, grain), bool)).astype(bool)
+
+
+def discs(seed: int) -> NDArray[np.bool_]:
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[:90, :120]
+    mask = np.zeros(row.shape, bool)
+    for y, x, radius in zip(
+        *rng.integers([[0], [0], [2]], [[90], [120], [14]], (3, 25)), strict=True
+    ):
+        mask ^= np.hypot(row - y, column - x) < radius
+    return mask
+
+
+MASKS = st.one_of(
+    st.builds(discs, st.integers(0, 10**6)),
+    st.builds(noise, st.integers(0, 10**6), st.integers(4, 24), st.integers(1, 4), st.just(0.55)),
+)
+
+
+@given(MASKS, st.sampled_from([0.75, 1.0, 1.5, 3.0, 10.0]))
+def test_objects_stay_apart_whole_and_with_their_holes(
+    mask: NDArray[np.bool_], tolerance_px: float
+) -> None:
+    outlines = outlines_of(mask)
+    before = outlines.polygons()
+    after = simplify_outlines(outlines, tolerance_px).polygons()
+    assert len(after) == len(before)
+    assert shapely.is_valid(after).all()
+    assert (shapely.area(after) > 0).all()
+    np.testing.assert_array_equal(
+        shapely.get_num_interior_rings(after), shapely.get_num_interior_rings(before)
+    )
+    one, other = shapely.STRtree(after).query(after, predicate="intersects")
+    pairs = one < other
+    overlap = shapely.relate_pattern(after[one[pairs]], after[other[pairs]], "T********")
+    assert not overlap.any()
+    # Vertices are a choice of those there were, so no object leaves its bounding box.
+    inside = shapely.bounds(after)
+    box = shapely.bounds(before)
+    assert (inside[:, :2] >= box[:, :2]).all()
+    assert (inside[:, 2:] <= box[:, 2:]).all()
+
+
+def test_a_disc_loses_most_vertices_and_little_area() -> None:
+    mask = np.hypot(*(np.mgrid[:120, :120] - 60)) < 50
+    before = outlines_of(mask)
+    after = simplify_outlines(before, 2.0)
+    assert len(after.vertices) < len(before.vertices) / 4
+    assert after.polygons()[0].area == pytest.approx(mask.sum(), rel=0.01)
+
+
+def test_a_staircase_becomes_a_line() -> None:
+    (polygon,) = simplify_outlines(outlines_of(np.tril(np.ones((30, 30), bool))), 1.0).polygons()
+    assert shapely.get_num_coordinates(polygon) <= 6
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 6])
+def test_small_objects_keep_their_shape(side: int) -> None:
+    mask = np.zeros((10, 10), bool)
+    mask[2 : 2 + side, 3 : 3 + side] = True
+    (polygon,) = simplify_outlines(outlines_of(mask), 20.0).polygons()
+    assert polygon.area == side**2
+
+
+def test_order_is_kept() -> None:
+    mask = discs(4)
+    before, after = outlines_of(mask), simplify_outlines(outlines_of(mask), 1.0)
+    overlap = shapely.area(shapely.intersection(before.polygons(), after.polygons()))
+    assert (overlap > 0.3 * shapely.area(before.polygons())).all()
+
+
+def test_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    outlines = outlines_of(discs(7))
+    whole = simplify_outlines(outlines, 1.5)
+    monkeypatch.setattr(module, "BATCH", 3)
+    parts = simplify_outlines(outlines, 1.5)
+    assert [p.normalize().wkt for p in whole.polygons()] == [
+        p.normalize().wkt for p in parts.polygons()
+    ]
+
+
+def test_less_than_a_pixel_changes_nothing() -> None:
+    outlines = outlines_of(discs(1))
+    assert simplify_outlines(outlines, 0.69) is outlines
+    assert len(simplify_outlines(outlines_of(np.zeros((3, 3), bool)), 5.0)) == 0

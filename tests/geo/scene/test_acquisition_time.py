@@ -1,0 +1,95 @@
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rasterio
+
+from rrsis_geo.geo.scene.acquisition_time import Acquired, acquired, parse_time
+
+MAY = datetime(2020, 5, 6, 7, 8, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2020-05-06T07:08:09Z",
+        "2020-05-06T09:08:09.000+02:00",
+        "2020-05-06 07:08:09",
+        "2020:05:06 07:08:09",
+        "20200506070809",
+        " 2020-05-06T07:08:09.000000Z",
+    ],
+)
+def test_parse_time(text: str) -> None:
+    assert parse_time(text) == MAY
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2020-05-06", "0000:00:00 00:00:00", "2020:13:01 00:00:00", "2999:"]
+)
+def test_parse_time_of_what_is_none(text: str) -> None:
+    assert parse_time(text) is None
+
+
+def test_what_has_not_come_yet_is_no_time_of_a_scene() -> None:
+    assert parse_time("2999-01-01T00:00:00Z") is None
+
+
+def when(path: Path) -> Acquired | None:
+    with rasterio.open(path) as dataset:
+        return acquired(str(path), dataset)
+
+
+def test_the_surest_tag_speaks(make_scene: Callable[..., Path]) -> None:
+    path = make_scene(20, 20)
+    assert when(path) is None
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(TIFFTAG_DATETIME="2021:01:01 00:00:00")
+    assert when(path) == Acquired(
+        *[datetime(2021, 1, 1, tzinfo=UTC)] * 2, said_by="TIFFTAG_DATETIME"
+    )
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2020-05-06 07:08:09")
+    assert when(path) == Acquired(MAY, MAY, "ACQUISITIONDATETIME")
+
+
+def test_a_damaged_tag_is_passed_over(make_scene: Callable[..., Path]) -> None:
+    path = make_scene(20, 20)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(ACQUISITIONDATETIME="soon", TIFFTAG_DATETIME="2020:05:06 07:08:09")
+    found = when(path)
+    assert found is not None
+    assert found.said_by == "TIFFTAG_DATETIME"
+
+
+def write_item(path: Path, **properties: Any) -> Path:
+    path.write_text(json.dumps({"properties": properties, "assets": {}}))
+    return path
+
+
+def test_a_stac_item_says_it(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
+    moment = write_item(tmp_path / "a.json", datetime="2020-05-06T07:08:09Z")
+    span = write_item(
+        tmp_path / "b.json",
+        datetime=None,
+        start_datetime="2020-05-06T07:08:09Z",
+        end_datetime="2020-05-06T08:08:09Z",
+    )
+    none = write_item(tmp_path / "c.json")
+    with rasterio.open(make_scene(20, 20)) as dataset:
+        assert acquired(str(moment), dataset) == Acquired(MAY, MAY, "datetime")
+        found = acquired(str(span), dataset)
+        assert found is not None
+        assert (found.start, found.end) == (MAY, MAY.replace(hour=8))
+        assert acquired(str(none), dataset) is None
+
+
+def test_an_item_that_is_gone_is_told_and_does_not_stop_the_run(
+    tmp_path: Path, make_scene: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    with rasterio.open(make_scene(20, 20)) as dataset:
+        assert acquired(str(tmp_path / "gone.json"), dataset) is None
+    assert "when the scene was taken is unknown" in caplog.text

@@ -1,0 +1,180 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyproj import Transformer
+from rasterio.crs import CRS
+from rasterio.windows import Window
+from scene_files import LOCAL_WKT
+
+from rrsis_geo.errors import InputError
+from rrsis_geo.geo.scene.aoi import aoi_area, area_of, bbox_area
+from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
+
+MakeScene = Callable[..., Path]
+WGS84 = CRS.from_epsg(4326)
+TURNED = Affine(0.5, 0, 500_000, 0, -0.5, 5_200_000) @ Affine.rotation(25)
+
+
+@pytest.fixture
+def info(make_scene: MakeScene) -> SceneInfo:
+    """200 x 300 pixels of half a metre: x from 500000 to 500150, y from 5199900 to 5200000."""
+    with open_scene(make_scene(200, 300)) as scene:
+        return scene.info
+
+
+def test_a_box_on_pixel_edges_is_exactly_those_pixels(info: SceneInfo) -> None:
+    area = bbox_area(info, (500_010, 5_199_950, 500_030, 5_199_990))
+    assert area.window == Window(20, 20, 40, 80)
+    assert area.polygon is None
+
+
+def test_a_box_takes_every_pixel_it_touches_and_no_more_than_the_scene(info: SceneInfo) -> None:
+    area = bbox_area(info, (400_000, 5_199_989.9, 500_000.6, 6_000_000))
+    assert area.window == Window(0, 0, 2, 21)
+    tiny = bbox_area(info, (500_000.1, 5_199_999.7, 500_000.2, 5_199_999.8))
+    assert tiny.window == Window(0, 0, 1, 1)
+    assert tiny.is_inside(Window(0, 0, 2, 2)).tolist() == [[True, False], [False, False]]
+
+
+def test_a_box_in_degrees_finds_its_place(info: SceneInfo) -> None:
+    to_degrees = Transformer.from_crs(32632, 4326, always_xy=True)
+    left, bottom = to_degrees.transform(500_010, 5_199_950)
+    right, top = to_degrees.transform(500_030, 5_199_990)
+    area = bbox_area(info, (left, bottom, right, top), WGS84)
+    assert area.window.col_off == pytest.approx(20, abs=1)
+    assert area.window.row_off == pytest.approx(20, abs=1)
+    assert area.window.width == pytest.approx(40, abs=2)
+    assert area.window.height == pytest.approx(80, abs=2)
+
+
+def test_edges_bend_between_crs(make_scene: MakeScene) -> None:
+    """A parallel is an arc in UTM: over 6 degrees its middle lies some 10 km from the chord."""
+    transform = Affine(1000, 0, 250_000, 0, -1000, 6_800_000)
+    with open_scene(make_scene(500, 500, transform=transform)) as scene:
+        area = bbox_area(scene.info, (6, 60, 12, 61), WGS84)
+        to_degrees = Transformer.from_crs(32632, 4326, always_xy=True)
+        row, col = np.mgrid[:500, :500]
+        lon, lat = to_degrees.transform(*(transform @ (col.ravel() + 0.5, row.ravel() + 0.5)))
+        inside = ((lon > 6) & (lon < 12) & (lat > 60) & (lat < 61)).reshape(500, 500)
+        part = scene.crop(area)
+        got = part.is_wanted(Window(-area.window.col_off, -area.window.row_off, 500, 500))
+        assert (got[inside]).all()
+        assert (got & ~inside).sum() < 4 * 700  # pixels that are only touched
+
+
+@pytest.mark.parametrize("bounds", [(3, 4, 3, 5), (3, 5, 4, 4)])
+def test_an_empty_box_is_refused(info: SceneInfo, bounds: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="is empty: give left,bottom,right,top"):
+        bbox_area(info, bounds)  # type: ignore[arg-type]
+
+
+def test_beside_the_scene_says_where_both_are(info: SceneInfo) -> None:
+    with pytest.raises(InputError, match=r"bbox: lies outside the scene .* it spans 1, 2, 3, 4"):
+        bbox_area(info, (1, 2, 3, 4))
+    with pytest.raises(InputError, match=r"spans 46\.9, 8, 47, 9, the scene .*46\.9"):
+        bbox_area(info, (46.9, 8, 47, 9), WGS84)  # latitude first
+    with pytest.raises(InputError, match="outside the scene"):
+        bbox_area(info, (-180, -90, -170, -80), WGS84)
+    touching = (500_150, 5_199_900, 500_160, 5_200_000)
+    with pytest.raises(InputError, match="outside the scene"):
+        bbox_area(info, touching)
+
+
+def test_the_whole_world_is_the_whole_scene(info: SceneInfo) -> None:
+    area = bbox_area(info, (-180, -90, 180, 90), WGS84)
+    assert area.window == Window(0, 0, 300, 200)
+    assert area.polygon is None
+
+
+def test_a_turned_scene_is_cut_along_the_box(make_scene: MakeScene) -> None:
+    with open_scene(make_scene(200, 300, transform=TURNED)) as scene:
+        x, y = scene.info.transform @ (150, 100)
+        area = bbox_area(scene.info, (x - 20, y - 10, x + 20, y + 10))
+        assert area.polygon is not None
+        inside = area.is_inside(Window(0, 0, 300, 200))
+        assert inside.sum() == pytest.approx(80 * 40, rel=0.06)
+        row, col = np.nonzero(inside)
+        east, north = scene.info.transform @ (col + 0.5, row + 0.5)
+        assert np.abs(east - x).max() < 20.6
+        assert np.abs(north - y).max() < 10.6
+        assert scene.crop(area).is_wanted(Window(0, 0, 1, 1)).shape == (1, 1)
+
+
+@given(st.lists(st.tuples(st.floats(-50, 350), st.floats(-50, 250)), min_size=3, max_size=6))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_pixel_under_the_polygon_is_in(
+    info: SceneInfo, corners: list[tuple[float, float]]
+) -> None:
+    hull = shapely.MultiPoint(corners).convex_hull.buffer(0.01)
+    world = shapely.affinity.affine_transform(hull, (0.5, 0, 0, -0.5, 500_000, 5_200_000))
+    row, col = np.mgrid[:200, :300]
+    under = shapely.contains_xy(hull, col + 0.5, row + 0.5)
+    try:
+        area = area_of(info, world, None, "aoi")
+    except InputError:
+        assert not under.any()
+        return
+    inside = area.is_inside(Window(0, 0, 300, 200))
+    assert inside[under].all()
+    near = shapely.contains_xy(hull.buffer(1.5), col + 0.5, row + 0.5)
+    assert not inside[~near].any()
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".shp", ".fgb"])
+def test_polygons_of_a_file_in_any_crs(tmp_path: Path, info: SceneInfo, suffix: str) -> None:
+    ring = (
+        shapely.Point(500_060, 5_199_950)
+        .buffer(20)
+        .difference(shapely.Point(500_060, 5_199_950).buffer(10))
+    )
+    other = shapely.box(500_120, 5_199_960, 500_130, 5_199_970)
+    frame = gpd.GeoDataFrame(geometry=[ring, other], crs=32632)
+    target = 4326 if suffix == ".geojson" else 3035
+    path = tmp_path / f"area{suffix}"
+    frame.to_crs(target).to_file(path)
+    area = aoi_area(info, path)
+    inside = area.is_inside(Window(0, 0, 300, 200))
+    assert not inside[100, 120]
+    assert inside[100, 120 + 30]
+    assert inside[70, 250]
+    expected = (ring.area + other.area) / 0.25
+    assert expected <= inside.sum() <= expected * 1.12
+
+
+def test_a_scene_whose_crs_has_no_code(tmp_path: Path, make_scene: MakeScene) -> None:
+    transform = Affine(0.5, 0, 10_000, 0, -0.5, 20_000)
+    with open_scene(make_scene(crs=LOCAL_WKT, transform=transform)) as scene:
+        frame = gpd.GeoDataFrame(
+            geometry=[shapely.box(10_010, 19_950, 10_030, 19_990)], crs=LOCAL_WKT
+        )
+        frame.to_crs(4326).to_file(tmp_path / "area.gpkg")
+        window = aoi_area(scene.info, tmp_path / "area.gpkg").window
+        assert (window.col_off, window.row_off) == pytest.approx((20, 20), abs=1)
+
+
+def test_pixel_coordinates_where_there_is_no_crs(make_scene: MakeScene) -> None:
+    path = make_scene(200, 300, crs=None, transform=Affine.identity())
+    with open_scene(path, allow_no_crs=True) as scene:
+        assert bbox_area(scene.info, (10, 20, 30, 60)).window == Window(10, 20, 20, 40)
+
+
+def test_files_that_bound_no_area(tmp_path: Path, info: SceneInfo) -> None:
+    with pytest.raises(InputError, match=r"none\.gpkg: no such file"):
+        aoi_area(info, tmp_path / "none.gpkg")
+    (tmp_path / "text.gpkg").write_text("hello")
+    with pytest.raises(InputError, match=r"text\.gpkg: not vector data"):
+        aoi_area(info, tmp_path / "text.gpkg")
+    line = gpd.GeoDataFrame(geometry=[shapely.LineString([(0, 0), (1, 1)])], crs=32632)
+    line.to_file(tmp_path / "line.gpkg")
+    with pytest.raises(InputError, match=r"line\.gpkg: holds no polygon"):
+        aoi_area(info, tmp_path / "line.gpkg")
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"table\.csv: "):
+        aoi_area(info, tmp_path / "table.csv")

@@ -1,0 +1,407 @@
+"""Bundles: saved, found, loaded, and refused when anything is wrong with them."""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_net
+import torch
+from safetensors.torch import load_file, save_file
+
+from rrsis_geo.errors import ModelError, OutputError
+from rrsis_geo.model import bundle as bundle_module
+from rrsis_geo.model.bundle import (
+    bundle_folders,
+    cache_folder,
+    find_bundle,
+    list_bundles,
+    load_bundle,
+    load_settings,
+    save_bundle,
+)
+from rrsis_geo.model.storage import Precision
+from rrsis_geo.nets import PRESETS, build_net
+
+ABOUT = {"trained_on": "painted scenes", "scores": {"mIoU": 0.5}, "licence": "CC0-1.0"}
+
+
+@pytest.fixture(autouse=True)
+def _tiny_is_a_network() -> Iterator[None]:
+    with tiny_net.registered():
+        yield
+
+
+def save(folder: Path, *, precision: Precision = "int8", **settings: Any) -> Path:
+    net = tiny_net.make_net(**settings)
+    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
+    return save_bundle(folder, net, tokenizer, spec, ABOUT, precision=precision)
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Folders of their own in place of the checkout's, the package's and the user's."""
+    folders = [tmp_path / name for name in ("checkout", "wheel", "cache")]
+    monkeypatch.setattr(bundle_module, "bundle_folders", lambda: folders)
+    return folders
+
+
+@pytest.mark.parametrize(
+    ("precision", "largest_error"), [("fp32", 0.0), ("fp16", 2**-11), ("int8", 0.5 / 127)]
+)
+def test_round_trip(tmp_path: Path, precision: Precision, largest_error: float) -> None:
+    net = tiny_net.make_net(kernels=(5,))
+    folder = save(tmp_path / "tiny", precision=precision, kernels=(5,))
+    bundle = load_bundle(folder)
+    assert (bundle.name, bundle.path, bundle.about) == ("tiny", folder, ABOUT)
+    assert bundle.image == tiny_net.make_spec()
+    assert bundle.net.config == net.config  # tuples and all
+    assert not bundle.net.training
+    assert bundle.tokenizer.vocabulary == tuple(tiny_net.PIECES)
+    tokenizer, image = load_settings(folder)
+    assert (tokenizer.to_dict(), image) == (bundle.tokenizer.to_dict(), bundle.image)
+    assert (
+        bundle.sha256 == hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    )
+    loaded = bundle.net.state_dict()
+    for name, value in net.state_dict().items():
+        if name.startswith("reconstruct."):
+            continue
+        assert loaded[name].dtype == value.dtype
+        if value.ndim < 2:
+            assert torch.equal(loaded[name], value)
+        else:  # relative to the largest of the row
+            bound = value.flatten(1).abs().amax(1) * largest_error * 1.0001
+            assert ((loaded[name] - value).flatten(1).abs().amax(1) <= bound).all()
+
+
+def test_what_is_stored(tmp_path: Path) -> None:
+    folder = save(tmp_path / "tiny")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("README.md", "model.json", "vocab.txt", "weights.safetensors")
+    ]
+    stored = load_file(folder / "weights.safetensors")
+    assert stored["embed.weight"].dtype == torch.int8
+    assert stored["embed.weight::scale"].shape == (len(tiny_net.PIECES),)
+    assert stored["conv.weight"].dtype == torch.float16  # small
+    assert stored["norm.running_var"].dtype == torch.float32
+    assert stored["norm.num_batches_tracked"].dtype == torch.int64
+    assert not any(name.startswith("reconstruct.") for name in stored)
+    card = (folder / "README.md").read_text()
+    assert "painted scenes" in card
+    assert "| licence | CC0-1.0 |" in card
+    assert '## scores\n\n```json\n{\n  "mIoU": 0.5\n}\n```' in card
+
+
+def test_a_row_of_zeros_and_a_value_beyond_fp16(tmp_path: Path) -> None:
+    net = tiny_net.make_net()
+    with torch.no_grad():
+        net.embed.weight[3] = 0
+        net.conv.weight[0, 0, 0, 0] = 1e6
+    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
+    folder = save_bundle(tmp_path / "tiny", net, tokenizer, spec, ABOUT)
+    loaded = load_bundle(folder).net.state_dict()
+    assert not loaded["embed.weight"][3].any()
+    assert torch.equal(loaded["conv.weight"], net.conv.weight)
+
+
+def test_diverged_weights_are_not_saved(tmp_path: Path) -> None:
+    net = tiny_net.make_net()
+    with torch.no_grad():
+        net.conv.weight[0, 0, 0, 0] = torch.nan
+    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
+    with pytest.raises(ModelError, match=r"conv\.weight .* not finite"):
+        save_bundle(tmp_path / "tiny", net, tokenizer, spec, ABOUT)
+    assert not list(tmp_path.iterdir())
+
+
+def test_saving_replaces_an_older_bundle_and_leaves_nothing_else(tmp_path: Path) -> None:
+    first = load_bundle(save(tmp_path / "tiny", seed=0))
+    second = load_bundle(save(tmp_path / "tiny", seed=1))
+    assert first.sha256 != second.sha256
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_saving_twice_gives_the_same_files(tmp_path: Path) -> None:
+    one, two = save(tmp_path / "a" / "tiny"), save(tmp_path / "b" / "tiny")
+    for file in one.iterdir():
+        assert file.read_bytes() == (two / file.name).read_bytes()
+
+
+def test_saving_never_replaces_what_is_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    with pytest.raises(OutputError, match="is not a model bundle"):
+        save(tmp_path / "photos")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="is not a model bundle"):
+        save(tmp_path / "file")
+    with pytest.raises(OutputError, match="cannot be written"):
+        save(tmp_path / "file" / "tiny")
+
+
+def test_a_failed_save_leaves_the_old_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(tmp_path / "tiny")
+    sha256 = load_bundle(folder).sha256
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if Path(target) == folder and ".part-" in self.name and not self.name.endswith("-old"):
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OutputError, match="No space left"):
+        save(tmp_path / "tiny", seed=1)
+    assert load_bundle(folder).sha256 == sha256
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_loading_touches_no_network_and_no_random_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(tmp_path / "tiny")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("loading a bundle went to the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    state = torch.get_rng_state()
+    load_bundle(folder)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+# --- damage
+
+
+def edit_facts(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        facts = json.loads((folder / "model.json").read_text())
+        change(facts)
+        (folder / "model.json").write_text(json.dumps(facts))
+
+    return damage
+
+
+def edit_tensors(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:
+    """Other weights, with the checksum that goes with them."""
+
+    def damage(folder: Path) -> None:
+        path = folder / "weights.safetensors"
+        tensors = load_file(path)
+        change(tensors)
+        save_file(tensors, path)
+        set_sha256(folder, path.read_bytes())
+
+    return damage
+
+
+def set_sha256(folder: Path, content: bytes) -> None:
+    digest = hashlib.sha256(content).hexdigest()
+    edit_facts(lambda facts: facts["weights"].update(sha256=digest))(folder)
+
+
+def overwrite(file: str, content: bytes) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / file).write_bytes(content)
+        if file == "weights.safetensors":
+            set_sha256(folder, content)
+
+    return damage
+
+
+def cut_weights(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (overwrite("model.json", b"{"), r"model\.json: is not JSON"),
+        (overwrite("model.json", b"\xff"), r"model\.json: is not JSON"),
+        (overwrite("model.json", b"[" * 100_000), r"model\.json: is not JSON"),
+        (overwrite("model.json", b"[]"), 'no "format"'),
+        (edit_facts(lambda f: f.update(format=99)), r"format 99; this rrsis-geo .* reads format 1"),
+        (edit_facts(lambda f: f.pop("net")), 'no "net"'),
+        (edit_facts(lambda f: f["weights"].pop("sha256")), '"weights" has no str "sha256"'),
+        (edit_facts(lambda f: f["net"].update(config=3)), '"net" has no dict "config"'),
+        (edit_facts(lambda f: f["net"].update(name="os.system")), 'no network "os.system"'),
+        (edit_facts(lambda f: f["net"]["config"].update(depth=3)), r"model\.json: .*depth"),
+        (edit_facts(lambda f: f["image"].update(size_px=500)), "multiple of 32"),
+        (edit_facts(lambda f: f["text"].pop("max_tokens")), "max_tokens"),
+        (cut_weights, r"weights\.safetensors: is not the file .* sha256 differs"),
+        (overwrite("vocab.txt", b"[PAD]\n"), r"vocab\.txt: is not the file .* sha256 differs"),
+        (overwrite("weights.safetensors", b"\x80\x04."), "not a whole safetensors file"),
+        (lambda folder: (folder / "weights.safetensors").unlink(), "cannot be read"),
+        (lambda folder: (folder / "vocab.txt").unlink(), "cannot be read"),
+        (edit_tensors(lambda t: t.pop("conv.bias")), r"conv\.bias is missing"),
+        (edit_tensors(lambda t: t.pop("embed.weight::scale")), r"embed\.weight is torch\.int8"),
+        (edit_tensors(lambda t: t.update(extra=torch.ones(1))), "extra is not the network's"),
+        (edit_tensors(lambda t: t.update({"x::scale": torch.ones(1)})), "x::scale is not the net"),
+        (
+            edit_tensors(lambda t: t.update({"conv.bias": torch.ones(3)})),
+            r"conv\.bias is \[3\] and not \[128\]",
+        ),
+        (
+            edit_facts(lambda f: f["net"]["config"].update(width=64)),
+            r"weights\.safetensors: does not fit .* and 4 more",
+        ),
+    ],
+)
+def test_damaged(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
+    folder = save(tmp_path / "tiny")
+    damage(folder)
+    with pytest.raises(ModelError, match=message) as caught:
+        load_bundle(folder)
+    assert str(folder) in str(caught.value)
+
+
+# --- finding
+
+
+def test_find_by_path(tmp_path: Path, places: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save(tmp_path / "here" / "tiny")
+    assert find_bundle(folder) == folder
+    assert find_bundle(str(folder / "model.json")) == folder
+    monkeypatch.chdir(folder.parent)
+    assert find_bundle("tiny").resolve() == folder
+    monkeypatch.chdir(folder)
+    assert load_bundle(".").name == "tiny"
+
+
+def test_find_by_name_first_come_first_served(places: list[Path]) -> None:
+    for place in reversed(places):
+        save(place / "tiny")
+        assert find_bundle("tiny") == place / "tiny"
+
+
+def test_a_folder_that_is_no_bundle_does_not_hide_one(
+    tmp_path: Path, places: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(places[2] / "tiny")
+    (tmp_path / "tiny").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_bundle("tiny") == places[2] / "tiny"
+
+
+def test_not_found_says_where_it_looked_and_what_there_is(
+    tmp_path: Path, places: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(places[1] / "tiny")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r'no model bundle "tinny".*names found: tiny') as caught:
+        find_bundle("tinny")
+    for place in (tmp_path, *places):
+        assert str(place / "tinny") in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../tiny", "..", "", ".hidden", "a/b", "tiny\0"])
+def test_a_name_never_leaves_the_folders(tmp_path: Path, places: list[Path], name: str) -> None:
+    save(tmp_path / "tiny")  # beside the folders, so that "../tiny" would reach it
+    places[0].mkdir()
+    with pytest.raises(ModelError, match="no model bundle"):
+        find_bundle(name)
+
+
+def test_list(places: list[Path]) -> None:
+    assert list_bundles() == []
+    save(places[0] / "tiny", precision="fp16")
+    save(places[1] / "tiny")  # hidden by the first
+    broken = save(places[2] / "broken")
+    (broken / "model.json").write_text("{")
+    empty = save(places[2] / "empty")
+    (empty / "weights.safetensors").unlink()
+    (places[2] / ".tiny.part-x").mkdir()
+    shutil.copy(places[0] / "tiny" / "model.json", places[2] / ".tiny.part-x")
+    found = list_bundles()
+    assert [summary.name for summary in found] == ["broken", "empty", "tiny"]
+    assert "not JSON" in found[0].problem
+    assert "missing" in found[1].problem
+    tiny = found[2]
+    assert (tiny.path, tiny.net, tiny.precision) == (places[0] / "tiny", "tiny", "fp16")
+    assert tiny.about == ABOUT
+    assert tiny.size_bytes == (tiny.path / "weights.safetensors").stat().st_size
+    assert not tiny.problem
+
+
+def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "rrsis-geo" / "models"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/ada"))
+    assert cache_folder() == Path("/home/ada/.cache/rrsis-geo/models")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert cache_folder() == Path("/home/ada/Library/Caches/rrsis-geo/models")
+
+
+def test_folders_of_an_installed_package_are_not_those_of_its_neighbours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        bundle_module, "__file__", str(tmp_path / "rrsis_geo" / "model" / "bundle.py")
+    )
+    assert tmp_path / "models" not in bundle_folders()
+    (tmp_path / "pyproject.toml").touch()
+    assert bundle_folders()[:2] == [tmp_path / "models", tmp_path / "rrsis_geo" / "bundles"]
+
+
+def test_listing_loads_no_torch() -> None:
+    code = """
+import sys
+from rrsis_geo import list_bundles
+list_bundles()
+print("torch" in sys.modules)
+"""
+    root = Path(bundle_module.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert done.stdout.strip() == "False"
+
+
+# --- real networks
+
+
+def test_btdnet_round_trips(tmp_path: Path) -> None:
+    lite = PRESETS["btdnet-lite"]
+    text = replace(lite.text, vocab_size=len(tiny_net.PIECES), width=64, heads=4, ffn_width=128)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = build_net("btdnet", asdict(replace(lite, text=text, width=64, fine_width=16))).eval()
+    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
+    bundle = load_bundle(save_bundle(tmp_path / "lite", net, tokenizer, spec, ABOUT))
+    assert bundle.net.config == net.config
+    stored = load_file(bundle.path / "weights.safetensors")
+    assert net.training_only
+    assert any(name.startswith(net.training_only) for name in net.state_dict())
+    assert not any(name.startswith(net.training_only) for name in stored)
+    tokens = tokenizer.encode(["the truck on the road"])
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before, after = net(image, tokens).logits, bundle.net(image, tokens).logits
+    # int8 rounds each weight by up to 1/254 of its row's largest
+    assert (before - after).abs().max() < 0.05 * before.abs().max()
+
+
+def test_the_shipped_bundle_loads() -> None:
+    assert (bundle_folders()[0] / bundle_module.DEFAULT_BUNDLE / "model.json").is_file()
+    bundle = load_bundle()
+    assert bundle.name == bundle_module.DEFAULT_BUNDLE
+    assert bundle.image.gsd_m is not None
+    assert bundle.tokenizer.encode(["the truck on the road"]).subject.sum() == 1

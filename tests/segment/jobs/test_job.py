@@ -1,0 +1,396 @@
+"""What a run keeps, when it goes on with it, and when it refuses to."""
+
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from job_stubs import EXPRESSION, OPTIONS, Scenario, after, ended, in_child, same
+from predictor_stubs import RedPredictor
+
+from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
+from rrsis_geo.geo.grid.windows import Shard
+from rrsis_geo.segment.jobs.engines import RunOptions
+from rrsis_geo.segment.jobs.job import Job, differences, numbers
+from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.results.report import SegmentReport
+from rrsis_geo.segment.scene import merge_job, segment_scene
+
+MakeScene = Callable[..., Path]
+
+
+@pytest.fixture
+def scene(make_blobs: MakeScene) -> Path:
+    return make_blobs(1300, 130)  # three shards
+
+
+def stopped(run: Scenario, n_shards: int = 1) -> None:
+    """Run until so many shards are done."""
+    with pytest.raises(Stopped, match=rf"{n_shards} of 3 shards are kept in .*o\.gpkg\.job"):
+        run.run(stop=after(n_shards + 1))
+
+
+# --- stopping and going on
+
+
+@pytest.mark.parametrize("n_shards", [1, 2, 3])
+def test_stopped_between_shards_and_gone_on_with(
+    scene: Path, tmp_path: Path, n_shards: int
+) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    everything = calm.run()
+    stopped(run, n_shards)
+    assert run.written() == ["o.gpkg.job"]
+    rest = RedPredictor(restless=True)
+    report = run.run("resume", rest)
+    assert same(run.result(), calm.result())
+    assert (report.windows, report.skipped) == (everything.windows, everything.skipped)
+    assert report.presence_max == everything.presence_max
+    left = max(1300 - 512 * n_shards, 0) / 48 + 2 * (n_shards < 3)  # rows of windows, and a halo
+    assert sum(rest.batches) <= 3 * (left + 1)
+
+
+def test_what_was_stopped_before_its_first_shard_leaves_nothing(
+    scene: Path, tmp_path: Path
+) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    with pytest.raises(Stopped, match=r"^stopped$"):
+        run.run(stop=lambda: True)
+    assert run.written() == []
+
+
+def test_stopped_while_outputs_are_written(scene: Path, tmp_path: Path) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    calm.run()
+    with pytest.raises(Stopped, match="3 of 3 shards"):
+        run.run(stop=after(6))  # the run, three shards, the mask, the probability
+    assert (run.folder / "m.tif").exists()
+    assert not (run.folder / "p.tif").exists()
+    run.run("resume")
+    assert same(run.result(), calm.result())
+
+
+def test_job_that_lies_there_is_neither_used_nor_removed_unasked(
+    scene: Path, tmp_path: Path
+) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    stopped(run)
+    with pytest.raises(OutputError, match=r"o\.gpkg\.job: .*\(--resume\), .*\(--restart\)"):
+        run.run()
+    assert (run.job / "shard-00000").exists()
+
+
+def test_resume_begins_where_there_is_nothing_to_go_on_with(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    assert run.run("resume").n_objects > 0
+
+
+def test_restart_does_everything_again(scene: Path, tmp_path: Path) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    everything = calm.run()
+    stopped(run)
+    red = RedPredictor(restless=True)
+    run.run("restart", red)
+    assert sum(red.batches) == everything.windows
+    assert same(run.result(), calm.result())
+
+
+def test_restart_spares_what_is_not_a_jobs(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    run.job.mkdir(parents=True)
+    (run.job / "thesis.doc").write_text("irreplaceable")
+    with pytest.raises(OutputError, match=r"thesis\.doc: was not put there by a job"):
+        run.run("restart")
+    assert (run.job / "thesis.doc").read_text() == "irreplaceable"
+
+
+def test_job_can_be_kept(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    run.run(keep_job=True)
+    assert Job.open(run.job).missing() == []
+    red = RedPredictor()
+    run.run("resume", red)  # outputs that it has written itself may be replaced
+    assert not red.batches
+    assert not run.job.exists()
+
+
+def test_outputs_of_others_are_not_replaced_by_going_on(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    stopped(run)
+    (run.folder / "m.tif").write_text("somebody's")
+    with pytest.raises(OutputError, match=r"m\.tif: exists already"):
+        run.run("resume")
+    assert (run.folder / "m.tif").read_text() == "somebody's"
+
+
+# --- a job that was begun with something else
+
+
+def test_changed_scene(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    stopped(run)
+    os.utime(scene, (1, 1))
+    with pytest.raises(ConfigError, match=r"scene\.mtime was .*, is 1\.0\. Go on .*--restart"):
+        run.run("resume")
+    assert (run.job / "shard-00000").exists()
+    assert run.run("restart").n_objects > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"threshold": 0.4}, r"options\.threshold was 0\.5, is 0\.4"),
+        ({"overlap_px": 32}, r"options\.overlap_px was 16, is 32"),
+        ({"min_area_m2": 3.0}, r"options\.min_area_m2 was 0\.0, is 3\.0"),
+        ({"nodata": 7.0}, r"options\.nodata was null, is 7\.0"),
+        ({"rows_per_shard": 1024}, "the shards are cut otherwise"),
+    ],
+)
+def test_changed_option(scene: Path, tmp_path: Path, options: dict[str, Any], words: str) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    stopped(run)
+    with pytest.raises(ConfigError, match=words):
+        run.run("resume", options=replace(OPTIONS, **options))
+
+
+def test_changed_model_expression_and_outputs(scene: Path, tmp_path: Path) -> None:
+    class OtherPredictor(RedPredictor):
+        dtype = "torch.bfloat16"
+
+    run = Scenario(scene, tmp_path / "run")
+    stopped(run)
+    with pytest.raises(ConfigError, match=r'model\.name was "RedPredictor", is "OtherPredictor"'):
+        run.run("resume", OtherPredictor())
+    with pytest.raises(ConfigError, match=r'model\.dtype was "", is "bfloat16"'):
+        run.run("resume", OtherPredictor())
+    with pytest.raises(ConfigError, match=r'expressions was \["red discs"\], is \["blue discs"\]'):
+        run.run("resume", expression="blue discs")
+    without = replace(run.outputs, probability=None)
+    resume = RunOptions(existing="resume")
+    with pytest.raises(ConfigError, match=r"outputs\.probability was .*p\.tif\", is none"):
+        segment_scene(scene, EXPRESSION, without, OPTIONS, run=resume, predictor=RedPredictor())
+
+
+def test_what_only_changes_the_way_there_may_change(scene: Path, tmp_path: Path) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    calm.run()
+    stopped(run)
+    run.run("resume", options=replace(OPTIONS, batch_size=1, threads=1, device="cpu"))
+    assert same(run.result(), calm.result())
+
+
+def test_manifest_of_another_release(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    stopped(run)
+    (run.job / "manifest.json").write_text('{"format": 0}')
+    with pytest.raises(InputError, match="of another release; start over with --restart"):
+        run.run("resume")
+    (run.job / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match=r"manifest\.json: cannot be read"):
+        run.run("resume")
+
+
+def test_differences() -> None:
+    nan = float("nan")
+    assert differences({"a": {"b": nan}}, {"a": {"b": nan}}) == []
+    assert differences({"a": {"b": 1}}, {"a": {}}) == ["a.b was 1, is none"]
+    assert differences({"shards": [1]}, {"shards": [2]}) == ["the shards are cut otherwise"]
+    assert differences({"a": 1, "shards": [1]}, {"a": 2, "shards": [2]}) == ["a was 1, is 2"]
+
+
+def test_numbers() -> None:
+    shards = [Shard(index, 0, 1, 0, 1) for index in (2, 4, 5, 6, 9)]
+    assert numbers(shards) == "3, 5-7, 10"
+
+
+# --- one job, many processes
+
+
+def without_places(report: SegmentReport) -> SegmentReport:
+    """A report without its times and paths, which tell apart runs that found the same."""
+    results = tuple(replace(result, outputs={}) for result in report.results)
+    return replace(
+        report, seconds=0, load_seconds=0, network_seconds=0, outputs={}, results=results
+    )
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+def test_parts_are_computed_apart_and_merged(
+    scene: Path, tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    everything = calm.run()
+    for number in order:
+        part = run.part(number, 3)
+        assert part.shards == (number, number)
+        assert part.job == run.job
+    assert part.missing == 0
+    report = merge_job(str(run.job))
+    assert same(run.result(), calm.result())
+    assert without_places(report) == without_places(everything)
+
+
+def test_parts_that_start_at_once(scene: Path, tmp_path: Path) -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("forks")
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    calm.run()
+    run.folder.mkdir()
+    children = [in_child(lambda k=k: run.part(k, 3)) for k in (1, 2, 3)]  # type: ignore[misc]
+    assert [ended(pid) for pid in children] == [0, 0, 0]
+    merge_job(run.job)
+    assert same(run.result(), calm.result())
+
+
+def test_more_parts_than_shards(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    shards = [run.part(number, 7).shards for number in range(1, 8)]
+    assert [each for each in shards if each] == [(1, 1), (2, 2), (3, 3)]
+    assert merge_job(run.job).n_objects > 0
+    with pytest.raises(ConfigError, match="part must be 1/7 to 7/7, got 8"):
+        run.part(8, 7)
+
+
+def test_part_is_not_computed_twice(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    run.part(2, 3)
+    made = (run.job / "shard-00001").stat().st_mtime_ns
+    run.part(2, 3)
+    assert (run.job / "shard-00001").stat().st_mtime_ns == made
+
+
+def test_merge_says_what_is_missing(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    run.part(2, 3)
+    with pytest.raises(InputError, match="shards 1, 3 of 3 are missing"):
+        merge_job(run.job)
+    with pytest.raises(InputError, match=r"no job; there is no manifest\.json in it"):
+        merge_job(tmp_path)
+
+
+def test_merge_refuses_a_scene_that_was_changed(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    run.part(1, 1)
+    os.utime(scene, (1, 1))
+    with pytest.raises(ConfigError, match=r"scene\.mtime was"):
+        merge_job(run.job)
+
+
+def test_whole_run_goes_on_with_parts(scene: Path, tmp_path: Path) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    calm.run()
+    run.part(2, 3)
+    run.run("resume")
+    assert same(run.result(), calm.result())
+
+
+def test_job_in_other_hands(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    stopped(run)
+    (run.job / "lock-00001-00002.json").write_text('{"pid": 1, "host": "node-17"}')
+    with pytest.raises(OutputError, match="process 1 on node-17 works on this job"):
+        run.run("resume")
+    with pytest.raises(OutputError, match="process 1 on node-17"):
+        run.run("restart")
+    assert run.part(1, 3).shards == (1, 1)
+
+
+def test_shards_of_another_manifest_do_not_count(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    stopped(run, 2)
+    marker = run.job / "shard-00001" / "done.json"
+    marker.write_text(marker.read_text().replace('"job": "', '"job": "0'))
+    assert [shard.index for shard in Job.open(run.job).missing()] == [1, 2]
+
+
+# --- a disk that is too small
+
+
+def test_disk_that_fills_leaves_what_was_done(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    calm.run()
+    savez, left = np.savez, 1
+
+    def full(*arguments: Any, **named: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        savez(*arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", full)
+        with pytest.raises(OutputError) as raised:
+            run.run()
+    assert "No space left on device" in str(raised.value)
+    assert "1 of 3 shards are kept in" in str(raised.value)
+    assert "--resume" in str(raised.value)
+    run.run("resume")
+    assert same(run.result(), calm.result())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 500 kB, where one may be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True, check=False)
+    except OSError:
+        pytest.skip("no mount")
+    if done.returncode:
+        pytest.skip("nothing may be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_disk_that_is_really_full(
+    scene: Path, tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, small_disk)
+    calm.run(keep_job=True)
+    first = calm.job / "shard-00000"
+    n_bytes = sum(-(-path.stat().st_size // 4096) * 4096 for path in first.iterdir())
+    calm.run("resume")
+    with pytest.raises(OutputError, match=r"MiB are needed, \d MiB are free; make room"):
+        run.run()
+    monkeypatch.setattr(Outputs, "check_space", lambda *_, **__: None)
+    free = shutil.disk_usage(small_disk).free
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"0" * (free - n_bytes * 3 // 2 - 8 * 4096))
+    with pytest.raises(OutputError, match=r"[12] of 3 shards are kept in .*--resume"):
+        run.run()
+    ballast.unlink()
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    run.run("resume")
+    assert same(run.result(), calm.result())
+
+
+# --- the same result whatever the way
+
+
+@pytest.mark.parametrize("rows_per_shard", [512, 1024, 4096])
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_rasters_do_not_depend_on_the_way(
+    scene: Path, tmp_path: Path, rows_per_shard: int, batch_size: int
+) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    calm.run()
+    run.run(options=replace(OPTIONS, rows_per_shard=rows_per_shard, batch_size=batch_size))
+    assert same(run.result(), calm.result())
+
+
+def test_run_options_are_checked() -> None:
+    with pytest.raises(ConfigError, match="workers must be at least 1"):
+        RunOptions(workers=0)
+    with pytest.raises(ConfigError, match="give one of them"):
+        RunOptions(workers=2, scheduler="tcp://host:1")

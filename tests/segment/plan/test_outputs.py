@@ -1,0 +1,79 @@
+"""What cannot be written in the end is refused in the beginning."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from rrsis_geo.errors import OutputError
+from rrsis_geo.segment.plan.outputs import Outputs, default_output
+
+
+def test_files_in_order(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "a.gpkg", probability=tmp_path / "p.tif")
+    assert list(outputs.files()) == ["vector", "probability"]
+    assert outputs.rasters() == ("probability",)
+
+
+def test_strings_are_paths_too(tmp_path: Path) -> None:
+    outputs = Outputs(str(tmp_path / "a.gpkg"))  # type: ignore[arg-type]
+    assert outputs.vector == tmp_path / "a.gpkg"
+    outputs.check([])
+
+
+def test_what_can_be_written_passes(tmp_path: Path) -> None:
+    (tmp_path / "a.GPKG").touch()
+    outputs = Outputs(
+        tmp_path / "a.GPKG", mask=tmp_path / "m.tif", preview=tmp_path / "p.png", overwrite=True
+    )
+    outputs.check([])
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"vector": "a.xyz"}, r"a\.xyz: unknown suffix '\.xyz'; a layer is written as \.gpkg"),
+        ({"vector": "a"}, "unknown suffix ''"),
+        ({"vector": "a.gpkg", "mask": "m.png"}, r"m\.png: unknown suffix"),
+        ({"vector": "a.gpkg", "preview": "m.jpg"}, r"m\.jpg: unknown suffix"),
+        ({"vector": "none/a.gpkg"}, r"the folder .*none does not exist"),
+        ({"vector": "there.gpkg/a.gpkg"}, "does not exist"),
+        ({"vector": "folder.gpkg"}, "this is a folder"),
+        ({"vector": "there.gpkg"}, "exists already; choose another name, or --overwrite"),
+        ({"vector": "a.gpkg", "mask": "m.tif", "probability": "m.tif"}, "is to hold both the mask"),
+        ({"vector": "a.gpkg", "mask": "scene.tif", "overwrite": True}, "is an input of this run"),
+    ],
+)
+def test_refusals(tmp_path: Path, files: dict[str, Any], message: str) -> None:
+    (tmp_path / "there.gpkg").touch()
+    (tmp_path / "folder.gpkg").mkdir()
+    (tmp_path / "scene.tif").touch()
+    paths = {k: tmp_path / v if isinstance(v, str) else v for k, v in files.items()}
+    with pytest.raises(OutputError, match=message):
+        Outputs(**paths).check([tmp_path / "scene.tif"])
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_folder_not_writable(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="is not writable"):
+        Outputs(tmp_path / "a.gpkg").check([])
+
+
+def test_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Usage(NamedTuple):
+        free: int
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(40 * 2**20))
+    outputs = Outputs(tmp_path / "a.gpkg", probability=tmp_path / "p.tif")
+    outputs.check_space(10**7)
+    with pytest.raises(OutputError, match="about 159 MiB are needed, 40 MiB are free"):
+        outputs.check_space(10**8)
+    outputs.check_space(2 * 10**7, n_missing=0)  # what is in finished shards is there already
+    Outputs(tmp_path / "a.gpkg").check_space(10**8)
+
+
+def test_default_output_is_in_this_folder() -> None:
+    assert default_output("/data/a.b.tif", ["the bus"]) == Path("a.b_the_bus.gpkg")

@@ -1,0 +1,146 @@
+"""Options are checked, ground pixels chosen, and a hash names the result."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.geo.scene.radiometry import Stretch
+from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
+from rrsis_geo.images import ImageSpec
+from rrsis_geo.segment.plan import plan as plan_module
+from rrsis_geo.segment.plan.plan import ModelFacts, Plan, SegmentOptions, make_plan, working_gsd_m
+
+MODEL = ModelFacts(name="m", image=ImageSpec(gsd_m=0.3, gsd_range_m=(0.2, 0.4)), sha256="abc")
+MakeScene = Callable[..., Path]
+
+
+@pytest.fixture
+def info(make_scene: MakeScene) -> SceneInfo:
+    with open_scene(make_scene(1000, 800)) as scene:
+        return scene.info
+
+
+def plan_of(info: SceneInfo, model: ModelFacts = MODEL, **options: Any) -> Plan:
+    return make_plan(info, ("the bus",), model, SegmentOptions(**options), Stretch("identity"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": 0.0}, "threshold must be between 0 and 1, got 0"),
+        ({"threshold": 1.0}, "threshold"),
+        ({"threshold": float("nan")}, "threshold"),
+        ({"min_area_m2": -1.0}, "min_area_m2 must be 0 or more"),
+        ({"simplify_m": float("inf")}, "simplify_m"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"rows_per_shard": 0}, "rows_per_shard"),
+        ({"gsd_m": 0.0}, "gsd must be above 0"),
+        ({"gsd_m": 0.3, "resample": False}, "contradict"),
+        ({"bbox": (0, 0, 1, 1), "aoi": Path("a")}, "give one of them"),
+        ({"bbox": (0, 0, 1, float("nan"))}, "finite"),
+    ],
+)
+def test_options_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SegmentOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("scene_m", "options", "wanted"),
+    [
+        (0.3, {}, None),  # known to the model: left as it is
+        (0.2, {}, None),
+        (0.1, {}, 0.2),
+        (0.8, {}, 0.4),
+        (0.405, {}, None),  # as good as 0.4
+        (0.3, {"gsd_m": 0.25}, 0.25),
+        (0.25, {"gsd_m": 0.25}, None),
+        (0.8, {"resample": False}, None),
+    ],
+)
+def test_ground_pixel_to_work_at(
+    info: SceneInfo, scene_m: float, options: dict[str, Any], wanted: float | None
+) -> None:
+    scene = replace(info, gsd_m=scene_m, gsd_row_m=scene_m, gsd_col_m=scene_m)
+    assert working_gsd_m(scene, MODEL.image, SegmentOptions(**options)) == wanted
+
+
+def test_pixels_that_are_not_square_are_made_so(info: SceneInfo) -> None:
+    scene = replace(info, gsd_m=0.3, gsd_row_m=0.4, gsd_col_m=0.2)
+    plan = plan_of(scene)
+    assert plan.model_px.gsd_m == pytest.approx(0.3)
+    assert (plan.grid.height, plan.grid.width) == (1333, 533)
+
+
+def test_model_without_a_range_leaves_the_scene_alone(info: SceneInfo) -> None:
+    model = replace(MODEL, image=ImageSpec())
+    assert plan_of(info, model).model_px.is_scene
+
+
+def test_unknown_ground_pixel(info: SceneInfo) -> None:
+    scene = replace(info, gsd_m=None, gsd_row_m=None, gsd_col_m=None)
+    assert plan_of(scene).model_px.is_scene
+    with pytest.raises(ConfigError, match="--gsd cannot be reached: the ground pixel"):
+        plan_of(scene, gsd_m=0.3)
+
+
+def test_shards_cover_the_scene_in_blocks(info: SceneInfo) -> None:
+    shards = plan_of(info, rows_per_shard=1).shards
+    assert [(shard.row_start, shard.row_stop) for shard in shards] == [(0, 512), (512, 1000)]
+    assert len(plan_of(info).shards) == 1
+
+
+def test_large_scenes_get_shards_of_like_height(
+    info: SceneInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_module, "SHARD_PX", 2**22)
+    heights = [shard.n_rows for shard in plan_of(replace(info, height=20_000)).shards]
+    assert sum(heights) == 20_000
+    assert len(heights) == 4
+    assert max(heights) - min(heights) < 1024
+
+
+def test_hash_names_the_result_and_nothing_else(info: SceneInfo) -> None:
+    base = plan_of(info).hash
+    same = [{"batch_size": 9}, {"threads": 2}, {"rows_per_shard": 512}, {"device": "cuda"}]
+    assert {plan_of(info, **options).hash for options in same} == {base}
+    other: list[dict[str, Any]] = [
+        {"threshold": 0.4},
+        {"overlap_px": 64},
+        {"min_area_m2": 1.0},
+        {"gsd_m": 0.3},
+        {"dtype": "bf16"},
+    ]
+    hashes = {plan_of(info, **options).hash for options in other}
+    hashes |= {plan_of(replace(info, mtime=1.0)).hash}
+    hashes |= {plan_of(info, replace(MODEL, sha256="xyz")).hash}
+    assert len(hashes | {base}) == len(other) + 3
+
+
+def test_provenance_is_json(info: SceneInfo) -> None:
+    plan = plan_of(replace(info, nodata=float("nan")), aoi=Path("a.gpkg"))
+    record = json.loads(json.dumps(plan.provenance("the bus"), allow_nan=False))
+    assert record["expression"] == "the bus"
+    assert record["expressions"] == ["the bus"]
+    assert record["options"]["aoi"] == ["a.gpkg", None, None]
+    assert record["scene"]["nodata"] == "nan"
+    assert record["plan_hash"] == plan.hash
+    assert record["shards"][0]["row_start"] == 0
+
+
+def test_what_is_larger_than_any_scene_is_refused(
+    info: SceneInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size in ({"height": 2**31}, {"width": 2_000_000_000}):
+        with pytest.raises(InputError, match="too many for one run; is it damaged"):
+            plan_of(replace(info, **size))
+    monkeypatch.setattr(os, "sysconf", lambda name: 2**15)  # a machine of one GiB
+    plan_of(info)
+    with pytest.raises(InputError, match=r"a row of windows needs about \d+ GiB"):
+        plan_of(replace(info, width=2_000_000))

@@ -1,0 +1,42 @@
+from collections.abc import Callable
+from pathlib import Path
+
+from predictor_stubs import RedPredictor, blobs
+
+from rrsis_geo.segment.jobs.engines import RunOptions
+from rrsis_geo.segment.jobs.job import job_path
+from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.plan.plan import SegmentOptions
+from rrsis_geo.segment.scene import merge_job, segment_scene
+
+
+def test_a_run_and_its_merge_tell_the_same_of_it(
+    tmp_path: Path, make_scene: Callable[..., Path]
+) -> None:
+    outputs = Outputs(tmp_path / "o.gpkg", report=tmp_path / "r.html")
+    report = segment_scene(
+        make_scene(200, 300, content=blobs()),
+        "the largest red disc",
+        outputs,
+        SegmentOptions(overlap_px=16, min_area_m2=2, simplify_m=1),
+        run=RunOptions(keep_job=True, command="rrsis-geo segment <scene>"),
+        predictor=RedPredictor(),
+    )
+    text = outputs.files()["report"].read_text(encoding="utf-8")
+    for told in (
+        f"{report.n_objects} objects",
+        "<pre>rrsis-geo segment &lt;scene&gt;</pre>",
+        f"<th>windows</th><td>{report.windows} of 64 pixels, 16 shared</td>",
+        "<th>threshold</th><td>0.5</td>",
+        "<th>smallest object</th><td>2 m",
+        "straightened by up to 1 m",
+        "95% that the target is in it",
+        "answered within each window",  # the warning
+        report.plan_hash,
+    ):
+        assert told in text, told
+    merge_job(job_path(outputs.vector), overwrite=True, command="rrsis-geo merge o.gpkg.job")
+    again = outputs.files()["report"].read_text(encoding="utf-8")
+    assert "rrsis-geo merge o.gpkg.job" in again
+    first, second = (page.partition("<img")[2].partition("<h2>Run")[0] for page in (text, again))
+    assert first == second, "the same picture and the same table"

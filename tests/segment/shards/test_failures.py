@@ -1,0 +1,245 @@
+"""What failed is told, is without data in the result, and can be tried again."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+from job_stubs import OPTIONS, Scenario, StubbornPredictor, marked, same
+from numpy.typing import NDArray
+from predictor_stubs import RedPredictor, blobs
+
+from rrsis_geo.errors import DeviceError, InputError
+from rrsis_geo.geo.scene.radiometry import measure_stretch
+from rrsis_geo.geo.scene.scene import Scene, open_scene
+from rrsis_geo.segment.jobs import prepare
+from rrsis_geo.segment.results.report import SegmentReport
+from rrsis_geo.segment.shards.failures import FailedWindow, merged
+
+MakeScene = Callable[..., Path]
+PLACE = 300, 120
+"""A pixel in the middle of a window: row 6, column 2 of strides of 48."""
+STRIDE, MARGIN, SIZE = 48, 8, 64
+
+
+@pytest.fixture
+def scene(make_blobs: MakeScene) -> Path:
+    return make_blobs(700, 200, content=marked(blobs(), PLACE))
+
+
+def mask_of(run: Scenario) -> NDArray[np.uint8]:
+    with rasterio.open(run.folder / "m.tif") as dataset:
+        mask: NDArray[np.uint8] = dataset.read(1)
+    return mask
+
+
+def footprints(report: SegmentReport, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels of failed windows."""
+    burnt = np.zeros(shape, bool)
+    for failed in report.failed:
+        burnt[failed.row_start : failed.row_stop, failed.col_start : failed.col_stop] = True
+    return burnt
+
+
+def check_gaps(run: Scenario, calm: Scenario, report: SegmentReport) -> None:
+    """All but the windows that failed is as it would have been, and these are without data."""
+    mask, wanted = mask_of(run), mask_of(calm)
+    burnt = footprints(report, mask.shape)
+    assert (mask[burnt] == 255).all()
+    assert np.array_equal(mask[~burnt], wanted[~burnt])
+    assert not (wanted == 255).any()
+    layer = gpd.read_file(run.folder / "o.gpkg", layer="red_discs")
+    assert layer.n_pixels.sum() == (mask == 1).sum() > 0
+    with sqlite3.connect(run.folder / "o.gpkg") as base:
+        texts = base.execute("SELECT metadata FROM gpkg_metadata").fetchall()
+    assert any('"failed_windows"' in text for (text,) in texts)
+
+
+def test_window_that_fails_is_a_gap_and_not_an_absence(scene: Path, tmp_path: Path) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    everything = calm.run()
+    report = run.run(predictor=StubbornPredictor())
+    (failed,) = report.failed
+    assert (failed.window_row, failed.window_col) == (6, 2)
+    assert (failed.row_start, failed.row_stop) == (6 * STRIDE - MARGIN, 6 * STRIDE - MARGIN + SIZE)
+    assert (failed.col_start, failed.col_stop) == (2 * STRIDE - MARGIN, 2 * STRIDE - MARGIN + SIZE)
+    assert failed.reason == "cuDNN error"
+    assert report.windows == everything.windows - 1
+    check_gaps(run, calm, report)
+    (warning,) = report.warnings
+    assert "1 window could not be done, such as that at row 280, column 88" in warning
+    assert json.loads(json.dumps(report.to_dict()))["failed"] == [failed.to_dict()]
+    assert FailedWindow.from_dict(failed.to_dict()) == failed
+
+
+def test_gap_is_closed_by_the_next_run(scene: Path, tmp_path: Path) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    calm.run()
+    run.run(predictor=StubbornPredictor())
+    assert run.job.exists()
+    again = StubbornPredictor(times=0)
+    report = run.run("resume", again)
+    assert report.failed == ()
+    assert report.windows == 15 * 5
+    assert sum(again.batches) < 15 * 5  # the other shard was kept
+    assert same(run.result(), calm.result())
+
+
+@pytest.mark.parametrize("error", [RuntimeError("once"), DeviceError("once")])
+def test_what_fails_once_is_tried_again(scene: Path, tmp_path: Path, error: Exception) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    calm.run()
+    report = run.run(predictor=StubbornPredictor(1, error))
+    assert report.failed == report.warnings == ()
+    assert same(run.result(), calm.result())
+
+
+def test_window_on_a_seam_fails_for_both_shards(make_blobs: MakeScene, tmp_path: Path) -> None:
+    scene = make_blobs(700, 200, content=marked(blobs(), (508, 120)))
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    calm.run()
+    report = run.run(predictor=StubbornPredictor())
+    assert [f.window_row for f in report.failed] == [10]  # rows 472 to 536
+    check_gaps(run, calm, report)
+    run.run("resume")
+    assert same(run.result(), calm.result())
+
+
+def test_resampled_window_that_fails(make_blobs: MakeScene, tmp_path: Path) -> None:
+    def content(row: Any, col: Any, band: int) -> Any:  # a mark that outlives resampling
+        values = blobs()(row, col, band)
+        inside = (abs(row - 300) < 8) & (abs(col - 120) < 8)
+        return np.where(inside, (0, 0, 255)[band - 1], values)
+
+    scene = make_blobs(700, 200, content=content)
+    options = {"gsd_m": 0.8}
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    calm.run(options=replace(OPTIONS, **options))
+    report = run.run(predictor=StubbornPredictor(), options=replace(OPTIONS, **options))
+    assert 1 <= len(report.failed) <= 4
+    assert footprints(report, (700, 200))[PLACE]
+    check_gaps(run, calm, report)
+
+
+def test_a_device_that_always_fails_is_an_error(scene: Path, tmp_path: Path) -> None:
+    class Broken(RedPredictor):
+        calls = 0
+
+        def logits(self, images: Any, words: Any) -> Any:
+            self.calls += 1
+            raise DeviceError("the device is gone")
+
+    run, broken = Scenario(scene, tmp_path / "run"), Broken()
+    with pytest.raises(DeviceError, match="the device is gone"):
+        run.run(predictor=broken)
+    assert run.written() == []
+    assert broken.calls <= 2 * (2 + 5)  # two rows of windows, in batches and one by one
+
+
+def break_block(path: Path, row: int, col: int) -> None:
+    """Overwrite a block of a compressed file with what cannot be decoded."""
+    with rasterio.open(path) as dataset:
+        where = (row // 64, col // 64)
+        name = f"{where[1]}_{where[0]}"
+        offset = int(dataset.get_tag_item(f"BLOCK_OFFSET_{name}", "TIFF", bidx=1))
+        size = int(dataset.get_tag_item(f"BLOCK_SIZE_{name}", "TIFF", bidx=1))
+    content = bytearray(path.read_bytes())
+    content[offset : offset + size] = b"\xff" * size
+    path.write_bytes(bytes(content))
+
+
+@pytest.fixture
+def wide(make_blobs: MakeScene, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A scene of which damage is not found by measuring its stretch, as in larger ones."""
+    path = make_blobs(700, 1400)
+    with open_scene(path) as scene:
+        stretch = measure_stretch(scene)
+    monkeypatch.setattr(prepare, "measure_stretch", lambda scene: stretch)
+    return path
+
+
+def test_block_that_cannot_be_read_costs_its_windows_only(
+    wide: Path, make_blobs: MakeScene, tmp_path: Path
+) -> None:
+    calm = Scenario(wide, tmp_path / "calm")
+    calm.run()
+    damaged = make_blobs(700, 1400)
+    break_block(damaged, 600, 1300)
+    run = Scenario(damaged, tmp_path / "run")
+    report = run.run()
+    assert all("rows" in failed.reason for failed in report.failed)
+    burnt = footprints(report, (700, 1400))
+    assert burnt[576:640, 1280:1344].all()
+    assert not burnt[:500].any()
+    assert not burnt[:, :900].any()  # cut into columns of blocks, of 512 at least
+    check_gaps(run, calm, report)
+
+
+def test_read_that_fails_once_is_tried_again(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
+    calm.run()
+    read, left = Scene.read, 1
+
+    def shaky(self: Scene, window: Any) -> Any:
+        nonlocal left
+        if window.row_off > 300 and left:
+            left -= 1
+            raise InputError("the network is down")
+        return read(self, window)
+
+    monkeypatch.setattr(Scene, "read", shaky)
+    report = run.run()
+    assert left == 0
+    assert report.failed == ()
+    assert same(run.result(), calm.result())
+
+
+def test_scene_that_ends_too_soon_is_an_error(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Scene.read
+
+    def short(self: Scene, window: Any) -> Any:
+        if window.row_off + window.height > 560:
+            raise InputError("the file may be truncated")
+        return read(self, window)
+
+    monkeypatch.setattr(Scene, "read", short)
+    run = Scenario(scene, tmp_path / "run")
+    with pytest.raises(InputError, match="truncated; 1 of 2 shards are kept"):
+        run.run()
+    assert run.written() == ["o.gpkg.job"]
+
+
+def test_each_window_is_told_once() -> None:
+    def window(row: int, col: int) -> FailedWindow:
+        return FailedWindow(
+            window_row=row,
+            window_col=col,
+            row_start=0,
+            row_stop=1,
+            col_start=0,
+            col_stop=1,
+            reason="",
+        )
+
+    assert merged([window(2, 1), window(1, 5), window(2, 1)]) == (window(1, 5), window(2, 1))
+
+
+def test_unreadable_pixels_of_a_part_count_only_where_they_are_wanted(
+    wide: Path, make_blobs: MakeScene, tmp_path: Path
+) -> None:
+    damaged = make_blobs(700, 1400)
+    break_block(damaged, 600, 1300)
+    run = Scenario(damaged, tmp_path / "run")
+    # columns 0 to 800, rows 0 to 700, of half a metre each
+    bbox = (500000.0, 5199650.0, 500400.0, 5200000.0)
+    assert run.run(options=replace(OPTIONS, bbox=bbox)).failed == ()

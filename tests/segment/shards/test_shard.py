@@ -1,0 +1,296 @@
+"""One shard alone gives what the whole scene gives there; the reading thread hides nothing."""
+
+import functools
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from predictor_stubs import RedPredictor, red_logits
+
+from rrsis_geo.geo.grid.windows import Shard
+from rrsis_geo.geo.objects.objects import Objects
+from rrsis_geo.geo.objects.vectorize import merge_shards
+from rrsis_geo.geo.scene.radiometry import measure_stretch
+from rrsis_geo.geo.scene.scene import open_scene
+from rrsis_geo.segment.plan.plan import ModelFacts, SegmentOptions, make_plan
+from rrsis_geo.segment.shards import shard_files
+from rrsis_geo.segment.shards.shard import run_shards
+from rrsis_geo.segment.shards.shard_files import ShardFiles, ShardStats, load_objects, sigmoid
+from rrsis_geo.segment.shards.threads import done_behind, read_ahead
+
+MakeScene = Callable[..., Path]
+
+
+def all_shards(
+    path: Path,
+    folder: Path,
+    predictor: RedPredictor,
+    *,
+    batch_size: int = 4,
+    apart: bool = False,
+    **options: Any,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Objects, ShardStats]:
+    """Mask, probability and objects of a scene, from its shards: in one pass, or each alone."""
+    total = ShardStats()
+    with open_scene(path) as scene:
+        plan = make_plan(
+            scene.info,
+            ("red things",),
+            ModelFacts.of(predictor),
+            SegmentOptions(**{"overlap_px": 16, **options}),
+            measure_stretch(scene),
+        )
+        folder.mkdir()
+
+        def place(each: Shard) -> ShardFiles:
+            (folder / str(each.index)).mkdir()
+            return ShardFiles(folder / str(each.index))
+
+        for run in [[each] for each in plan.shards[::-1]] if apart else [plan.shards]:
+            for finished in run_shards(
+                scene,
+                plan,
+                run,
+                predictor,
+                [predictor.encode("red things")],
+                place,
+                rasters=("mask", "probability"),
+                batch_size=batch_size,
+            ):
+                total.add(*finished.stats)
+    files = [ShardFiles(folder / str(each.index)) for each in plan.shards]
+    rasters = [
+        np.concatenate([rasterio.open(file.raster(0, kind)).read(1) for file in files])
+        for kind in ("mask", "probability")
+    ]
+    objects = Objects.concat(
+        list(merge_shards(load_objects(part) for file in files for part in file.parts(0)))
+    )
+    return rasters[0], rasters[1], objects, total
+
+
+def rgb_of(path: Path) -> NDArray[np.uint8]:
+    with rasterio.open(path) as dataset:
+        return dataset.read([1, 2, 3]).transpose(1, 2, 0)
+
+
+def test_a_predictor_that_looks_at_single_pixels_gives_them_back(
+    make_blobs: MakeScene, tmp_path: Path, red: RedPredictor
+) -> None:
+    path = make_blobs(200, 300)
+    mask, probability, objects, stats = all_shards(path, tmp_path / "job", red)
+    logits = red_logits(rgb_of(path))
+    assert np.array_equal(mask, logits > 0)
+    assert np.abs(probability * 0.004 - sigmoid(logits)).max() < 0.0021  # half a step, and rounding
+    assert objects.n_pixels.sum() == (logits > 0).sum() > 0
+    assert stats.windows == 5 * 7
+    assert stats.skipped == 0
+    assert stats.presence_max == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("size", [(1100, 90), (513, 511), (1100, 1)])
+@pytest.mark.parametrize(
+    "how", [{"batch_size": 1}, {"rows_per_shard": 512}, {"rows_per_shard": 512, "apart": True}]
+)
+def test_cutting_the_work_otherwise_changes_nothing(
+    make_blobs: MakeScene, tmp_path: Path, size: tuple[int, int], how: dict[str, Any]
+) -> None:
+    path = make_blobs(*size)
+    whole = all_shards(path, tmp_path / "whole", RedPredictor(restless=True), batch_size=7)
+    parts = all_shards(path, tmp_path / "parts", RedPredictor(restless=True), **how)
+    assert np.array_equal(whole[0], parts[0])
+    assert np.array_equal(whole[1], parts[1])
+    for name, array in whole[2].to_arrays().items():
+        assert np.array_equal(array, parts[2].to_arrays()[name]), name
+    assert (whole[3].windows, whole[3].skipped) == (parts[3].windows, parts[3].skipped)
+
+
+@pytest.mark.parametrize("gsd_m", [0.3, 0.8, 1.7])
+@pytest.mark.parametrize("apart", [False, True])
+def test_resampled_shards_meet_without_a_seam(
+    make_blobs: MakeScene, tmp_path: Path, gsd_m: float, apart: bool
+) -> None:
+    path = make_blobs(1100, 90)
+    whole = all_shards(path, tmp_path / "whole", RedPredictor(restless=True), gsd_m=gsd_m)
+    parts = all_shards(
+        path,
+        tmp_path / "parts",
+        RedPredictor(restless=True),
+        gsd_m=gsd_m,
+        rows_per_shard=512,
+        apart=apart,
+    )
+    assert whole[3].windows == parts[3].windows
+    assert whole[0].shape == (1100, 90)
+    assert np.array_equal(whole[1], parts[1])
+    for name, array in whole[2].to_arrays().items():
+        assert np.array_equal(array, parts[2].to_arrays()[name]), name
+
+
+def test_saving_objects_more_often_changes_nothing(
+    make_blobs: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_blobs(600, 200)
+    whole = all_shards(path, tmp_path / "whole", RedPredictor(restless=True))
+    monkeypatch.setattr(shard_files, "OBJECTS_HELD", 5)
+    parts = all_shards(path, tmp_path / "parts", RedPredictor(restless=True), rows_per_shard=512)
+    assert len(list((tmp_path / "whole").glob("*/*.npz"))) == 1
+    assert len(list((tmp_path / "parts").glob("*/*.npz"))) > 4
+    for name, array in whole[2].to_arrays().items():
+        assert np.array_equal(array, parts[2].to_arrays()[name]), name
+
+
+def test_batches_never_exceed_what_was_asked(
+    make_blobs: MakeScene, tmp_path: Path, red: RedPredictor
+) -> None:
+    *_, stats = all_shards(make_blobs(100, 300), tmp_path / "job", red, batch_size=3)
+    assert max(red.batches) <= 3
+    assert sum(red.batches) == stats.windows
+    assert set(red.batches) == {2, 3}  # seven windows in three batches, none of them of one
+
+
+def test_windows_without_data_are_skipped(
+    make_blobs: MakeScene, tmp_path: Path, red: RedPredictor
+) -> None:
+    invalid = np.zeros((200, 300), bool)
+    invalid[:, 150:] = True
+    path = make_blobs(200, 300, nodata=0, invalid=invalid)
+    mask, probability, objects, stats = all_shards(path, tmp_path / "job", red)
+    assert (mask[invalid] == 255).all()
+    assert (probability[invalid] == 255).all()
+    assert (mask[~invalid] <= 1).all()
+    assert np.array_equal(mask[~invalid], red_logits(rgb_of(path))[~invalid] > 0)
+    assert objects.n_pixels.sum() == (mask == 1).sum() > 0
+    assert stats.skipped == 5 * 3
+    assert stats.windows == sum(red.batches) == 5 * 4
+
+
+def test_read_ahead_keeps_order_and_runs_beside() -> None:
+    threads = set()
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            threads.add(threading.current_thread())
+            yield number
+
+    with read_ahead(items()) as drawn:
+        assert list(drawn) == list(range(20))
+    assert threads.isdisjoint({threading.current_thread()})
+
+
+def test_read_ahead_stays_within_its_depth() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            made.append(number)
+            yield number
+
+    with read_ahead(items(), depth=2) as drawn:
+        for number in drawn:
+            time.sleep(0.01)
+            assert len(made) <= number + 4  # in hand, two that wait, one that waits to wait
+
+
+def test_read_ahead_raises_what_the_thread_raised() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ValueError("truncated")
+
+    with read_ahead(items()) as drawn:
+        assert next(drawn) == 1
+        with pytest.raises(ValueError, match="truncated"):
+            next(drawn)
+
+
+def test_read_ahead_ends_its_thread_when_the_work_fails() -> None:
+    def items() -> Iterator[int]:
+        while True:
+            yield 1
+
+    def use() -> None:
+        with read_ahead(items()) as drawn:
+            next(drawn)
+            raise RuntimeError("network")
+
+    with pytest.raises(RuntimeError, match="network"):
+        use()
+    assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+
+
+def test_done_behind_keeps_order_and_runs_beside() -> None:
+    here = threading.current_thread()
+    made: list[int] = []
+    done: list[int] = []
+
+    def task(number: int) -> int:
+        assert threading.current_thread() is not here
+        time.sleep(0.002)
+        done.append(number)
+        return number
+
+    def tasks() -> Iterator[Callable[[], int]]:
+        for number in range(20):
+            assert threading.current_thread() is here
+            assert len(made) - len(done) <= 3  # one at work, two that wait
+            made.append(number)
+            yield functools.partial(task, number)
+
+    assert list(done_behind(tasks(), depth=2)) == list(range(20)) == done
+
+
+def test_done_behind_raises_in_order_and_begins_nothing_more() -> None:
+    done: list[int] = []
+
+    def task(number: int) -> int:
+        if number == 3:
+            raise OSError("disk full")
+        done.append(number)
+        return number
+
+    results = done_behind((functools.partial(task, number) for number in range(9)), depth=1)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="disk full"):
+        next(results)
+    assert done == [0, 1, 2]
+    assert not [one for one in threading.enumerate() if one.name.startswith("done-behind")]
+
+
+def test_done_behind_gives_what_was_done_before_the_making_of_a_task_failed() -> None:
+    def tasks() -> Iterator[Callable[[], int]]:
+        yield from (functools.partial(int, number) for number in range(3))
+        raise ValueError("truncated")
+
+    results = done_behind(tasks(), depth=5)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="truncated"):
+        next(results)
+
+
+def test_done_behind_that_is_closed_leaves_no_task_at_work() -> None:
+    begun, ended = [], []
+
+    def task() -> None:
+        begun.append(1)
+        time.sleep(0.05)
+        ended.append(1)
+
+    results = done_behind(itertools.repeat(task), depth=2)
+    next(results)
+    results.close()
+    assert len(begun) == len(ended)
+
+
+def test_sigmoid_is_stable() -> None:
+    with np.errstate(all="raise"):
+        values = sigmoid(np.array([-1e4, -30, 0, 30, 1e4], np.float32))
+    assert values[2] == 0.5
+    assert values[0] < 1e-12
+    assert values[-1] == 1

@@ -1,0 +1,8 @@
+"""Where the files of this checkout lie, whatever folder a test stands in."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SUPPORT = ROOT / "tests" / "support"
+SAMPLE_DATA = ROOT / "sample_data"
+SHARED = ROOT.parent / "shared"

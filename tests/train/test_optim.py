@@ -1,0 +1,69 @@
+"""Parameter groups and the schedule."""
+
+import pytest
+import torch
+from torch import nn
+
+from rrsis_geo.errors import ConfigError
+from rrsis_geo.train.optim import OptimConfig, make_optimizer, set_rates
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Conv2d(3, 4, 3)
+        self.text = nn.ModuleDict({"embeddings": nn.Embedding(5, 4), "layer": nn.Linear(4, 4)})
+        self.head = nn.Sequential(nn.Linear(4, 2), nn.LayerNorm(2))
+        self.learned = nn.Parameter(torch.zeros(3, 4))
+
+
+def test_groups_have_the_recipes_rates_and_decay():
+    net = Net()
+    config = OptimConfig(lr=1e-3, encoder_lr=1e-5, weight_decay=0.1)
+    optimizer = make_optimizer(net, config)
+    facts = {
+        id(p): (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+    assert len(facts) == len(list(net.parameters()))
+    assert facts[id(net.trunk.weight)] == (1e-5, 0.1)
+    assert facts[id(net.trunk.bias)] == (1e-5, 0.0)
+    assert facts[id(net.text["embeddings"].weight)] == (1e-5, 0.0)
+    assert facts[id(net.text["layer"].weight)] == (1e-5, 0.1)
+    assert facts[id(net.head[0].weight)] == (1e-3, 0.1)
+    assert facts[id(net.head[1].weight)] == (1e-3, 0.0)
+    assert facts[id(net.learned)] == (1e-3, 0.0)
+
+
+def test_rates_warm_up_and_fall_to_zero():
+    config = OptimConfig(lr=1.0, encoder_lr=0.1, warmup_steps=4, power=0.9)
+    optimizer = make_optimizer(Net(), config)
+    told = [set_rates(optimizer, config, step, steps=10) for step in range(1, 11)]
+    warm = [min(1, (t + 1) / 5) for t in range(10)]
+    expected = [w * (1 - t / 10) ** 0.9 for t, w in enumerate(warm)]
+    assert [rates["rest"] for rates in told] == pytest.approx(expected)
+    assert [rates["encoder"] for rates in told] == pytest.approx([0.1 * x for x in expected])
+    assert {group["lr"] for group in optimizer.param_groups} == set(told[-1].values())
+    assert set_rates(optimizer, config, 11, steps=10)["rest"] == 0
+
+
+@pytest.mark.parametrize("wrong", [{"lr": 0}, {"clip_norm": -1}, {"warmup_steps": -1}])
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        OptimConfig(**wrong)
+
+
+def test_frozen_parameters_neither_learn_nor_lie_in_a_group():
+    net = Net()
+    optimizer = make_optimizer(net, OptimConfig(frozen=("text.embeddings", "trunk.bias")))
+    learning = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in net.named_parameters():
+        frozen = name in ("text.embeddings.weight", "trunk.bias")
+        assert parameter.requires_grad == (not frozen)
+        assert (id(parameter) in learning) == (not frozen)
+
+
+def test_a_frozen_name_that_no_parameter_has_is_refused():
+    with pytest.raises(ConfigError, match=r"trunk\.stage9"):
+        make_optimizer(Net(), OptimConfig(frozen=("trunk.stage9",)))

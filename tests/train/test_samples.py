@@ -1,0 +1,145 @@
+"""Which samples a run sees, and in which order."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rrsis_geo.data.benchmarks.layouts import load_split
+from rrsis_geo.data.benchmarks.triplets import TripletWriter
+from rrsis_geo.data.sample import Sample
+from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.text.tokenizer import Tokenizer
+from rrsis_geo.train.distributed import World
+from rrsis_geo.train.samples import (
+    BenchmarkConfig,
+    EpochSamples,
+    RankBatches,
+    _target_of,
+    benchmark_data,
+    load_batches,
+)
+
+N = 5
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "red", "car", "road"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Samples that differ in size; the side of the target tells which is which."""
+    for split, labelled in (("train", True), ("val", False)):
+        with TripletWriter(tmp_path, split) as writer:
+            for number in range(N):
+                mask = np.zeros((70 + number, 90), bool)
+                mask[: 10 * (number + 1), 10:40] = True
+                image = np.full((70 + number, 90, 3), 40 * number, np.uint8)
+                category = ("car", "bus")[number % 2] if labelled else ""
+                writer.add(Sample(image, "the red car", mask, category=category))
+    return tmp_path
+
+
+def samples_of(root: Path, *, augment: bool = False, seed: int = 0) -> EpochSamples:
+    return EpochSamples(load_split("triplets", root, "train"), 64, seed=seed, augment=augment)
+
+
+def test_each_pass_shows_every_sample_once_in_an_order_of_its_own(root):
+    samples = samples_of(root)
+    orders = [[samples[epoch * N + place].id for place in range(N)] for epoch in range(6)]
+    assert all(sorted(order) == sorted(orders[0]) for order in orders)
+    assert len({tuple(order) for order in orders}) > 1
+    assert len(set(orders[0])) == N
+    assert orders != [[samples_of(root, seed=1)[e * N + p].id for p in range(N)] for e in range(6)]
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_sample_is_a_function_of_the_seed_and_its_number(root, augment):
+    numbers = [7, 3, 12, 3]
+    once = [samples_of(root, augment=augment)[i] for i in numbers]
+    again = samples_of(root, augment=augment)
+    for i, sample in zip(reversed(numbers), reversed(once), strict=True):
+        other = again[i]
+        assert other.expression == sample.expression
+        assert np.array_equal(other.image, sample.image)
+        assert np.array_equal(other.mask, sample.mask)
+        assert sample.image.shape == (64, 64, 3)
+        assert sample.mask.shape == (64, 64)
+
+
+def test_augmentation_differs_from_pass_to_pass(root):
+    samples = samples_of(root, augment=True)
+    seen = {samples[i].image.tobytes() for i in range(8 * N)}
+    assert len(seen) > 4 * N
+
+
+def test_data_tells_its_size_and_categories(root):
+    data = benchmark_data(BenchmarkConfig(layout="triplets", root=root), seed=0, workers=0)
+    assert data.epoch_samples == N
+    assert data.categories == {"car", "bus"}
+    first, second = [sample.id for sample in data.val], [sample.id for sample in data.val]
+    assert first == second == [sample.id for sample in data.shown]
+    assert all(sample.image.shape == (512, 512, 3) for sample in data.shown)
+
+
+def test_categories_are_read_from_the_words_where_no_label_tells(root):
+    config = BenchmarkConfig(layout="triplets", root=root, train_split="val")
+    assert benchmark_data(config, seed=0, workers=0).categories == {"car"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "target"),
+    [("the lorry on the left", "truck"), ("all Solar Panels", "solar panel"), ("on the left", "")],
+)
+def test_targets_that_no_list_knows_go_by_their_words(expression, target):
+    assert _target_of(expression) == target
+
+
+def test_a_missing_image_is_named_before_training(root):
+    lost = next((root / "images" / "val").iterdir())
+    lost.unlink()
+    with pytest.raises(InputError, match=lost.name):
+        benchmark_data(BenchmarkConfig(layout="triplets", root=root), seed=0, workers=0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_how_many_processes_there_are_does_not_change_the_data(size):
+    alone = list(RankBatches(2, 6, batch_size=8, world=World()))
+    shares = [
+        list(RankBatches(2, 6, batch_size=8, world=World(rank, size))) for rank in range(size)
+    ]
+    assert alone == [list(range(8 * n, 8 * n + 8)) for n in range(2, 6)]
+    for number, whole in enumerate(alone):
+        parts = [share[number] for share in shares]
+        assert list(itertools.chain(*parts)) == whole
+        assert all(len(part) == 8 // size for part in parts)
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused():
+    with pytest.raises(ConfigError, match=r"batch_size 8 .* 3 processes"):
+        RankBatches(0, 1, batch_size=8, world=World(0, 3))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_are_read_and_damaged_files_named(root, workers):
+    samples = samples_of(root)
+    tokenizer = Tokenizer(PIECES, max_tokens=8)
+    numbers = RankBatches(0, 3, batch_size=2, world=World())
+
+    def read():
+        return list(load_batches(samples, numbers, tokenizer, workers=workers, pinned=False))
+
+    batches = read()
+    assert [batch.images.shape for batch in batches] == [(2, 64, 64, 3)] * 3
+    assert [id_ for batch in batches for id_ in batch.ids] == [samples[i].id for i in range(6)]
+    damaged = samples._records.records[0].image.path
+    damaged.write_bytes(b"no image")
+    with pytest.raises(InputError) as caught:
+        read()
+    assert str(damaged) in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size_px", [0, 100])
+def test_wrong_sizes_are_refused(size_px):
+    with pytest.raises(ConfigError, match="multiple of 32"):
+        BenchmarkConfig(layout="triplets", root=Path(), size_px=size_px)
