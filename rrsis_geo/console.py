@@ -15,21 +15,19 @@ from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     ProgressColumn,
     Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bars
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
 from rrsis_geo.errors import RrsisError
-
-ProgressCallback = Callable[[str, int, int], None]
-"""Called with the name of a stage, how many of its steps are done, and how many there are."""
+from rrsis_geo.progress import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +156,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def progress(*, quiet: bool = False) -> Iterator[ProgressCallback | None]:
+def progress(*, quiet: bool = False) -> Iterator[Progress | None]:
     """A callback that shows rate and remaining time on stderr; None with ``quiet``.
 
     A terminal gets bars that vanish when done; a log file gets a line every half minute.
@@ -168,7 +166,7 @@ def progress(*, quiet: bool = False) -> Iterator[ProgressCallback | None]:
     elif not _err.is_terminal:
         yield _LogProgress()
     else:
-        with Progress(
+        with Bars(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -243,7 +241,7 @@ class _RateColumn(ProgressColumn):
 class _BarProgress:
     """One bar a stage."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 

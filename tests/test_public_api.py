@@ -39,4 +39,4 @@ def test_import_loads_nothing_else() -> None:
         check=True,
         cwd=Path(rrsis_geo.__file__).parents[1],
     )
-    assert done.stdout.strip() == "['rrsis_geo']"
+    assert done.stdout.strip() == "['rrsis_geo.version', 'rrsis_geo']"

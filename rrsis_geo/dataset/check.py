@@ -16,10 +16,9 @@ from rrsis_geo.data.sample import Sample
 from rrsis_geo.data.sheet import draw_contact_sheet
 from rrsis_geo.errors import ConfigError, InputError, OutputError
 from rrsis_geo.model.bundle import load_settings
+from rrsis_geo.progress import Progress
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
 
 NAMED: Final = 20
 """Samples that a warning names one by one."""

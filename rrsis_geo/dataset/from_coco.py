@@ -1,7 +1,7 @@
 """COCO instances in, a data set of referring samples out. No rasters."""
 
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +13,7 @@ from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import ReferringInstances
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, InputError
-
-Progress = Callable[[str, int, int], None]
+from rrsis_geo.progress import Progress
 
 _MOST_DRAWS: Final = 1000
 

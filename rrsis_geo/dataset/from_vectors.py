@@ -1,7 +1,7 @@
 """A scene and a user's labels in, a data set of referring samples out."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,12 +23,11 @@ from rrsis_geo.geo.grid.rows import ModelGrid, model_grid
 from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, SceneInfo, open_scene
 from rrsis_geo.model.bundle import load_settings
+from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.segment.jobs.prepare import part_of
 from rrsis_geo.segment.plan.plan import working_gsd_m
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
 
 CHIPS_FILE: Final = "chips.gpkg"
 MIN_VALID: Final = 0.25
@@ -108,7 +107,7 @@ def from_vectors(
         found = read_labels(part.info, grid, labels, options.columns())
         cutter = Cutter(grid, found, options)
         chips = cutter.plan()
-        written = _write_chips(part, whole, cutter, chips, writer, progress or _silent)
+        written = _write_chips(part, whole, cutter, chips, writer, progress or no_progress)
         if not written:
             raise InputError(
                 f"{labels}: nothing can be said of its labels on {scene}: at {grid.gsd_m:.3g} m a "
@@ -249,7 +248,3 @@ def _warnings(
                 "better model from a lucky one; more labels, or a larger --per-chip or "
                 f"--{split}-share, give more"
             )
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    pass

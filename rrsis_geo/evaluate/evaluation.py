@@ -10,11 +10,12 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.evaluate.comparison import cautions, rows_to_compare
 from rrsis_geo.evaluate.gallery import Picture, write_gallery
 from rrsis_geo.evaluate.score_files import ScoreOutputs, write_scores
-from rrsis_geo.evaluate.scoring import Progress, SampleScore, ask, score_samples
+from rrsis_geo.evaluate.scoring import SampleScore, ask, score_samples
 from rrsis_geo.evaluate.scoring_data import Question, ScoringData, check_labels, open_data
 from rrsis_geo.metrics import ScoreMeter, Scores
 from rrsis_geo.model.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from rrsis_geo.model.predictor import Predictor
+from rrsis_geo.progress import Progress
 from rrsis_geo.published import PublishedRow
 from rrsis_geo.version import __version__
 

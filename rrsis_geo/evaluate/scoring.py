@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,12 +18,11 @@ from rrsis_geo.evaluate.mask_folder import MaskFolder
 from rrsis_geo.evaluate.scoring_data import Question, ScoringData
 from rrsis_geo.metrics import PixelCounts, count_pixels
 from rrsis_geo.model.predictor import Predictor
+from rrsis_geo.progress import Progress
 
 BATCH_SIZE: Final = {"cpu": 4, "cuda": 16, "mps": 4}
 """Samples at once, by the type of the device."""
 MAX_WORKERS: Final = 8
-
-Progress = Callable[[str, int, int], None]
 
 
 class SampleScore(NamedTuple):

@@ -5,7 +5,7 @@ half a step of the file (0.002) of it.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from rrsis_geo.geo.scene.acquisition_time import acquired
 from rrsis_geo.geo.scene.aoi import bbox_area
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
+from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import SegmentOptions, absolute, check_size
 from rrsis_geo.segment.results.layer import (
@@ -41,8 +42,6 @@ from rrsis_geo.segment.results.page import RunFacts, write_page
 from rrsis_geo.segment.results.report import collected_warnings
 from rrsis_geo.segment.results.stac_item import ItemFacts, write_item
 from rrsis_geo.version import __version__
-
-Progress = Callable[[str, int, int], None]
 
 BAND_PX = 2**24
 """Pixels that are worked on at once, about."""
@@ -125,7 +124,7 @@ def polygonize(
             raise ConfigError(f"{probability}: does not say what it shows; give the EXPRESSION too")
         model = tags.get("model", "")
         features = make_features(
-            _objects(raster, outputs, options.threshold, tags, progress or _silent),
+            _objects(raster, outputs, options.threshold, tags, progress or no_progress),
             transform=info.transform,
             crs=info.crs,
             gsd_m=info.gsd_m,
@@ -246,7 +245,3 @@ def _painting(raster: Scene, scene: str | Path | None) -> Painting:
     with open_scene(scene, allow_no_crs=True) as whole:
         part = whole.crop(bbox_area(whole.info, (min(xs), min(ys), max(xs), max(ys)), info.crs))
         return scene_painting(part, measure_stretch(whole))
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    pass

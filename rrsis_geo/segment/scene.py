@@ -16,7 +16,8 @@ from pathlib import Path
 from rrsis_geo.errors import ConfigError, InputError, Stopped
 from rrsis_geo.files import remove_leftovers
 from rrsis_geo.model.predictor import choose_device, choose_dtype
-from rrsis_geo.segment.jobs.engines import Progress, RunOptions, have_computed, silent
+from rrsis_geo.progress import Progress, no_progress
+from rrsis_geo.segment.jobs.engines import RunOptions, have_computed
 from rrsis_geo.segment.jobs.job import (
     Job,
     clear,
@@ -101,7 +102,7 @@ def segment_scene(
         _begun(scene, expressions, options, run, predictor) as (work, predictor, load_seconds),
         held(folder, work, outputs, run) as job,
     ):
-        progress, plan = progress or silent, work.plan
+        progress, plan = progress or no_progress, work.plan
         merger = Merger(plan, [job.files(shard) for shard in plan.shards], outputs)
         _tell([*given_again(expression), *before_run(plan, predictor)])
         have_computed(job, work, plan.shards, options, run, predictor, progress=progress, stop=stop)
@@ -173,7 +174,7 @@ def segment_part(
                 _tell([*given_again(expression), *before_run(work.plan, predictor)])
                 have_computed(
                     *(job, work, shards, options, run, predictor),
-                    progress=progress or silent,
+                    progress=progress or no_progress,
                     stop=stop,
                 )
     stats = [each for shard in shards for each in job.stats(shard) or ()]
@@ -230,7 +231,7 @@ def merge_job(
         locked(folder, range(len(job.shards))),
     ):
         merger = Merger(work.plan, [job.files(shard) for shard in job.shards], outputs)
-        stats = _merge(job, work, merger, outputs, progress=progress or silent, stop=stop)
+        stats = _merge(job, work, merger, outputs, progress=progress or no_progress, stop=stop)
         _tell(after_run(work.plan, [each.presence_max for each in stats]))
         report = _report(job.record["scene"]["path"], work, merger, outputs, stats, tuple(warnings))
         report = replace(report, seconds=time.perf_counter() - started)

@@ -17,12 +17,13 @@ from rrsis_geo.errors import ConfigError, InputError, RrsisError, Stopped
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene_list import NamedScene, find_scenes, named
 from rrsis_geo.model.predictor import choose_device, choose_dtype
+from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.segment.batch.job import SceneResult, ScenesJob, manifest_of
 from rrsis_geo.segment.batch.join_layers import write_joined
 from rrsis_geo.segment.batch.report import ScenesReport, one_warning_a_kind
 from rrsis_geo.segment.batch.tasks import ScenesOutputs, SceneTask, check_files, find_tasks
 from rrsis_geo.segment.batch.workers import SceneRun, run_in_processes, run_scene
-from rrsis_geo.segment.jobs.engines import Progress, RunOptions, silent
+from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.job import STOP, is_merging, job_path, refuse_existing
 from rrsis_geo.segment.jobs.lock import locked
 from rrsis_geo.segment.jobs.prepare import checked, load_predictor
@@ -74,7 +75,11 @@ def segment_scenes(
         Stopped: `stop` said so.
     """
     started = time.perf_counter()
-    options, run, progress = options or SegmentOptions(), run or RunOptions(), progress or silent
+    options, run, progress = (
+        options or SegmentOptions(),
+        run or RunOptions(),
+        progress or no_progress,
+    )
     if run.scheduler is not None:
         raise ConfigError(
             "a scheduler computes one scene a call; segment the scenes one by one, or with workers"

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rrsis_geo.errors import ConfigError, InputError, RrsisError, Stopped
+from rrsis_geo.progress import Progress
 from rrsis_geo.segment.batch.job import SceneResult
 from rrsis_geo.segment.batch.tasks import SceneTask
-from rrsis_geo.segment.jobs.engines import Progress, RunOptions
+from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.prepare import load_predictor
 from rrsis_geo.segment.jobs.processes import (
     Worker,

@@ -7,19 +7,13 @@ from typing import Literal
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.model.predictor import DTYPES
+from rrsis_geo.progress import Progress
 from rrsis_geo.segment.jobs.cluster import run_on_cluster
 from rrsis_geo.segment.jobs.compute import compute, n_windows
 from rrsis_geo.segment.jobs.job import Job
 from rrsis_geo.segment.jobs.prepare import Eyes, Work
 from rrsis_geo.segment.jobs.workers import run_workers
 from rrsis_geo.segment.plan.plan import SegmentOptions, WindowPredictor, absolute
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a stage, how many of its steps are done, and how many there are."""
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Progress that nobody is told of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

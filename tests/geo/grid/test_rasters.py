@@ -100,14 +100,15 @@ def test_a_style_of_the_users_own_stays(tmp_path: Path) -> None:
 def test_the_bytes_do_not_depend_on_gdals_threads(tmp_path: Path) -> None:
     np.save(tmp_path / "values.npy", some_mask(2100, 1700))
     script = (
-        "import sys, numpy as np; from pathlib import Path; sys.path.insert(0, sys.argv[1]); "
-        "from test_masks import write; folder = Path(sys.argv[2]); "
-        "[write(folder / f'{kind}-{sys.argv[3]}.tif', np.load(folder / 'values.npy'), kind)"
+        "import sys, numpy as np; from pathlib import Path; sys.path[:0] = sys.argv[3:]; "
+        "from test_rasters import write; folder = Path(sys.argv[1]); "
+        "[write(folder / f'{kind}-{sys.argv[2]}.tif', np.load(folder / 'values.npy'), kind)"
         " for kind in ('mask', 'probability')]"
     )
+    places = [str(Path(__file__).parent), str(SUPPORT)]
     for threads in ("1", "4"):  # in processes of their own: GDAL's threads do not outlive a fork
         subprocess.run(
-            [sys.executable, "-c", script, str(SUPPORT), str(tmp_path), threads],
+            [sys.executable, "-c", script, str(tmp_path), threads, *places],
             env={**os.environ, "GDAL_NUM_THREADS": threads},
             check=True,
         )

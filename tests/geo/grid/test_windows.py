@@ -8,8 +8,8 @@ from rrsis_geo.geo.grid.windows import (
     WindowGrid,
     plan_shards,
     reflect_index,
-    spread_windows,
 )
+from rrsis_geo.geo.scene.pixels import spread_windows
 
 
 @st.composite
