@@ -18,7 +18,7 @@ RASTERS = {"rasterio", "geopandas", "shapely", "pyogrio", "pyproj", "affine"}
 NETWORKS = {"torch", "torchvision", "timm", "transformers"}
 TERMINAL = {"typer", "rich", "click"}
 THIRD_PARTY = RASTERS | NETWORKS | TERMINAL | {"numpy", "nltk", "PIL", "pandas", "pyarrow", "scipy"}
-LEAVES = {"errors", "files", "progress", "version"}
+LEAVES = {"errors", "files", "log_odds", "progress", "version"}
 SHARED_GEO = LEAVES | {"geo.crs", "geo.styles"}
 GEO = {"geo.scene", "geo.grid", "geo.objects", "geo.layers", "geo.chips", "geo.crs", "geo.styles"}
 MODULES_A_ROOM = 15
@@ -37,6 +37,7 @@ TABLE = {
     "errors": Rule(set(), THIRD_PARTY),
     "files": Rule({"errors"}, THIRD_PARTY),
     "progress": Rule(set(), THIRD_PARTY),
+    "log_odds": Rule(set(), RASTERS | NETWORKS | TERMINAL),
     "config": Rule({"errors"}, THIRD_PARTY),
     "published": Rule({"errors"}, THIRD_PARTY),
     "metrics": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL),

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rrsis_geo.errors import ConfigError, InputError, Stopped
 from rrsis_geo.files import remove_leftovers
+from rrsis_geo.log_odds import to_probability
 from rrsis_geo.model.predictor import choose_device, choose_dtype
 from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.segment.jobs.engines import RunOptions, have_computed
@@ -37,7 +38,7 @@ from rrsis_geo.segment.jobs.prepare import (
     reopened,
 )
 from rrsis_geo.segment.jobs.session import check_space, held, made
-from rrsis_geo.segment.plan.advice import after_run, before_run, given_again, probability
+from rrsis_geo.segment.plan.advice import after_run, before_run, given_again
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import ModelFacts, SegmentOptions, WindowPredictor
 from rrsis_geo.segment.results.merge import Merger
@@ -326,7 +327,7 @@ def _report(
     results = tuple(
         layer.result(
             tuple(each.failed),
-            None if each.presence_max is None else probability(each.presence_max),
+            None if each.presence_max is None else to_probability(each.presence_max),
         )
         for layer, each in zip(merger.layers, stats, strict=True)
     )

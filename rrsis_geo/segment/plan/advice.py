@@ -1,10 +1,10 @@
 """What a user should be told about an expression and a model, in plain words, before and after."""
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 
 from rrsis_geo.data.expressions.rewording import names_of
+from rrsis_geo.log_odds import to_probability
 from rrsis_geo.segment.plan.plan import ModelFacts, Plan, WindowPredictor
 from rrsis_geo.text.phrases import categories_in, category_of, scene_wide_words, subject_span
 
@@ -38,17 +38,12 @@ def after_run(plan: Plan, presences_max: Sequence[float | None]) -> Iterator[str
             where unknown.
     """
     for expression, log_odds in zip(plan.expressions, presences_max, strict=True):
-        presence = 1.0 if log_odds is None else probability(log_odds)
+        presence = 1.0 if log_odds is None else to_probability(log_odds)
         if presence < DOUBT:
             yield (
                 f'the model doubts that "{expression}" is anywhere in the scene: '
                 f"in no window is it more than {presence:.0%} sure"
             )
-
-
-def probability(log_odds: float) -> float:
-    """Of log-odds; both ends are safe."""
-    return 0.5 + 0.5 * math.tanh(log_odds / 2)
 
 
 def _expression_advice(plan: Plan, expression: str, predictor: WindowPredictor) -> Iterator[str]:

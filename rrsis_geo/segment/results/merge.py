@@ -17,7 +17,7 @@ from rrsis_geo.geo.objects.features import Features, make_features
 from rrsis_geo.geo.objects.vectorize import merge_shards
 from rrsis_geo.geo.scene.pixels import geo_env
 from rrsis_geo.geo.scene.scene import Scene
-from rrsis_geo.segment.plan.advice import probability
+from rrsis_geo.log_odds import to_probability
 from rrsis_geo.segment.plan.outputs import Outputs, layer_names, windows_name
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.results.layer import (
@@ -151,8 +151,8 @@ def window_scores(
                 score = WindowScore(row_i, col_j, inside, "failed", reason=lost[key])
             elif key in seen:
                 presence, most = seen[key]
-                known = None if presence is None else probability(presence)
-                score = WindowScore(row_i, col_j, inside, "seen", known, probability(most))
+                known = None if presence is None else to_probability(presence)
+                score = WindowScore(row_i, col_j, inside, "seen", known, to_probability(most))
             else:
                 score = WindowScore(row_i, col_j, inside, "skipped")
             found.append(score)

@@ -18,6 +18,7 @@ from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.strips import OpenStrip
 from rrsis_geo.geo.objects.vectorize import BandVectorizer
+from rrsis_geo.log_odds import sigmoid, to_log_odds
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.shards.failures import FailedWindow
 
@@ -120,7 +121,7 @@ class ShardSink:
         self._shard = shard
         self._width = plan.scene.width
         threshold = plan.options.threshold
-        self._limit = np.float32(math.log(threshold / (1 - threshold)))
+        self._limit = np.float32(to_log_odds(threshold))
         self._vectorizer = BandVectorizer(self._width, row_start=shard.row_start)
         self._closed: list[Objects] = []
         self._n_closed = self._n_parts = 0
@@ -206,12 +207,3 @@ def load_objects(path: Path) -> tuple[Objects, OpenStrip]:
     """The closed objects and the open pieces of a part."""
     with np.load(path) as arrays:
         return Objects.from_arrays(arrays), OpenStrip.from_arrays(arrays)
-
-
-def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Log-odds to probability, float32 of any shape."""
-    values = np.clip(logits, -80, 80)
-    np.negative(values, out=values)
-    np.exp(values, out=values)
-    values += 1
-    return np.divide(1, values, out=values)
