@@ -36,7 +36,6 @@ DATA: dict[str, tuple[str, ...]] = {
     "as configured": (),
     "no painted scenes": ("data.painted_share=0.0",),
     "no shared real crops": ("data.instance_contrast=0.0",),
-    "vehicles pasted on real roads": ("data.pasted_share=0.25",),
     "expressions as they fall": ("data.expressions_per_scene=1",),
 }
 ROWS = {"network": NETWORK, "data": DATA}

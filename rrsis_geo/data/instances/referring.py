@@ -144,17 +144,6 @@ class ReferringInstances:
                 break
         return best
 
-    def crop_of(self, category: str, rng: np.random.Generator) -> LabelledImage | None:
-        """A crop around an object of a category; None where no image has one.
-
-        Raises:
-            InputError: an image cannot be read.
-        """
-        cells = self._cells["category"]
-        if category not in cells:
-            return None
-        return self._crop_around(cells.draw_image(category, rng), category, rng)
-
     def _crop_around(
         self, index: int, category: str, rng: np.random.Generator, *, wide: bool = False
     ) -> LabelledImage:
@@ -225,9 +214,6 @@ class _Cells:
     def __len__(self) -> int:
         """How many categories may serve."""
         return len(self._categories)
-
-    def __contains__(self, category: object) -> bool:
-        return category in self._images
 
     def draw_category(self, rng: np.random.Generator) -> str:
         """One of the categories that may serve."""

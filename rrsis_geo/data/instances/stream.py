@@ -13,7 +13,7 @@ from rrsis_geo.data.expressions.writer import KIND_WEIGHTS, write_expression
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import ReferringInstances, as_sample
 from rrsis_geo.data.painter.scene import CATEGORIES as PAINTED_CATEGORIES
-from rrsis_geo.data.painter.scene import paint_scene, paste_vehicles
+from rrsis_geo.data.painter.scene import paint_scene
 from rrsis_geo.data.sample import LabelledImage, Sample
 from rrsis_geo.errors import ConfigError
 
@@ -66,9 +66,6 @@ class StreamConfig:
     """Share of the real images of which samples in a row share a crop that shows several objects of
     a category, and all speak of it: without words of place, size and colour none is found."""
     contrast_kinds: Mapping[str, float] = field(default_factory=lambda: CONTRAST_KINDS)
-    pasted_share: float = 0.0
-    """Share of the real images of which samples in a row share a crop with roads, onto which
-    vehicles are painted; they speak of one kind of these."""
     painted_contrast: float = 0.0
     """Share of the scenes that several expressions share which all speak of one category, and are
     drawn anew until it is on the road and off it: then only the relation tells them apart."""
@@ -84,11 +81,9 @@ class StreamConfig:
 
     def __post_init__(self) -> None:
         names = ("painted_share", "absent_share", "painted_contrast", "reworded_share")
-        for name in (*names, "foreign_share", "instance_contrast", "pasted_share"):
+        for name in (*names, "foreign_share", "instance_contrast"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        if self.instance_contrast + self.pasted_share > 1:
-            raise ConfigError("instance_contrast and pasted_share must not exceed 1 together")
         for name in ("painted_kinds", "painted_focus", "contrast_kinds"):
             shares = getattr(self, name)
             if not shares or min(shares.values()) < 0 or sum(shares.values()) <= 0:
@@ -182,12 +177,8 @@ class SampleStream(Dataset[Sample]):
     def _share_real(self, number: int, rng: np.random.Generator) -> "_Shared":
         config, real = self._config, self._real
         assert real is not None
-        draw, found, kinds = rng.random(), None, config.contrast_kinds
-        if draw < config.instance_contrast:
-            found = real.contrast(rng)
-        elif draw < config.instance_contrast + config.pasted_share:
-            found, kinds = _paste(real, rng, config.painted_focus), config.painted_kinds
-        kinds = _with_absent(kinds, config.absent_share)
+        kinds = _with_absent(config.contrast_kinds, config.absent_share)
+        found = real.contrast(rng) if rng.random() < config.instance_contrast else None
         if found is None:
             return _Shared(number, True, None, kinds, {})
         crop, category = found
@@ -214,22 +205,6 @@ class _Shared(NamedTuple):
     def tell(self, rng: np.random.Generator) -> Sample | None:
         """A sample about the scene; None where nothing can be said of it."""
         return None if self.scene is None else _told(self.scene, rng, self.kinds, self.focus)
-
-
-def _paste(
-    real: ReferringInstances, rng: np.random.Generator, focus: Mapping[str, float]
-) -> tuple[LabelledImage, str] | None:
-    """A real crop with painted vehicles on its roads, and one of their kinds; None if none fits.
-
-    Never cars: real ones, which nobody labelled, stand on the same roads.
-    """
-    crop = real.crop_of("road", rng)
-    if crop is None:
-        return None
-    pasted = paste_vehicles(crop, rng)
-    kinds = {item.category for item in pasted.instances[len(crop.instances) :]} - {"car"}
-    shares = {name: share for name, share in focus.items() if name in kinds and share > 0}
-    return (pasted, _draw(shares, rng)) if shares else None
 
 
 def _paint_contrast(rng: np.random.Generator, config: StreamConfig) -> tuple[LabelledImage, str]:

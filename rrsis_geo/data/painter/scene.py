@@ -2,7 +2,7 @@
 
 `paint_scene` draws a theme (highway, town, harbour, ...), lays out land, water and roads, fills
 the land with what belongs there, and lets traffic onto the lanes. What it paints is deterministic
-in the generator passed in. `paste_vehicles` paints vehicles onto the roads of real images.
+in the generator passed in.
 """
 
 import numpy as np
@@ -12,13 +12,12 @@ from rrsis_geo.data.painter.camera import Light, draw_light
 from rrsis_geo.data.painter.layout import THEMES, Layout, Theme
 from rrsis_geo.data.painter.life import build, drive, plant
 from rrsis_geo.data.painter.network import lay_parcels, lay_roads, lay_water
-from rrsis_geo.data.painter.paste import paste_vehicles
 from rrsis_geo.data.painter.places import lay_lots, lay_sports
 from rrsis_geo.data.painter.ports import lay_apron, lay_boats, lay_coast
 from rrsis_geo.data.painter.vehicles import VEHICLES
 from rrsis_geo.data.sample import LabelledImage
 
-__all__ = ["CATEGORIES", "THEMES", "Light", "Theme", "paint_scene", "paste_vehicles"]
+__all__ = ["CATEGORIES", "THEMES", "Light", "Theme", "paint_scene"]
 
 CATEGORIES = frozenset(
     (

@@ -164,35 +164,6 @@ def test_without_contrast_each_real_sample_has_a_crop_of_its_own(car_park: Path)
     assert len({stream[i].image.tobytes() for i in range(4)}) > 1
 
 
-def test_vehicles_are_painted_onto_real_roads(tmp_path: Path):
-    (tmp_path / "images").mkdir()
-    Image.fromarray(np.full((128, 128, 3), 120, np.uint8)).save(tmp_path / "images" / "a.png")
-    road = [0, 44, 128, 44, 128, 84, 0, 84]
-    told = {
-        "images": [
-            {"id": 1, "file_name": "a.png", "height": 128, "width": 128, "gsd_m": 0.3},
-        ],
-        "annotations": [{"image_id": 1, "category_id": 1, "segmentation": [road]}],
-        "categories": [{"id": 1, "name": "road"}],
-    }
-    (tmp_path / "instances.json").write_text(json.dumps(told))
-    config = StreamConfig(
-        instances=tmp_path / "instances.json",
-        size_px=128,
-        painted_share=0.0,
-        expressions_per_scene=4,
-        pasted_share=1.0,
-        absent_share=0.0,
-    )
-    stream = SampleStream(config, seed=2, length=40)
-    samples = [stream[i] for i in range(40)]
-    vehicles = {"truck", "bus", "van"}
-    told_of = [s for s in samples if kinds_of(s.category) & vehicles and s.mask.any()]
-    assert len(told_of) > 30
-    for sample in told_of:
-        assert sample.image[sample.mask].std() > 1  # the road itself is of one shade
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -202,7 +173,6 @@ def test_vehicles_are_painted_onto_real_roads(tmp_path: Path):
         {"painted_focus": {}},
         {"contrast_kinds": {"absent": 1.0}},
         {"instance_contrast": -0.1},
-        {"instance_contrast": 0.6, "pasted_share": 0.5},
         {"expressions_per_scene": 0},
         {"painted_focus": {"truck": -1.0, "": 2.0}},
     ],

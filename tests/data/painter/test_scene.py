@@ -12,10 +12,9 @@ from shapely import Polygon
 from rrsis_geo.data.painter.basics import Frame, sweep
 from rrsis_geo.data.painter.camera import Light, soften
 from rrsis_geo.data.painter.canvas import Canvas
-from rrsis_geo.data.painter.paste import find_lane
-from rrsis_geo.data.painter.scene import CATEGORIES, THEMES, paint_scene, paste_vehicles
+from rrsis_geo.data.painter.scene import CATEGORIES, THEMES, paint_scene
 from rrsis_geo.data.painter.vehicles import VEHICLES, draw_vehicle, paint_vehicle
-from rrsis_geo.data.sample import Instance, LabelledImage
+from rrsis_geo.data.sample import Instance
 
 PLAIN = Light(shadow_x=1.0, shadow_y=0.0, shadow_depth=0.6, blur_px=0.0, noise=0.0)
 
@@ -188,63 +187,6 @@ def test_soften_keeps_constants_and_the_mean() -> None:
     offsets = np.arange(21) - 10
     assert blurred.sum() == pytest.approx(1, rel=1e-5)
     assert (blurred[..., 0].sum(axis=0) * offsets**2).sum() == pytest.approx(0.64, rel=1e-4)
-
-
-def real_image(heading: float, gsd_m: float | None = 0.3) -> LabelledImage:
-    """A grey image with one straight road, 9 m wide, through its middle."""
-    y, x = (np.mgrid[:200, :200] - 100) * 0.3
-    road = np.abs(-x * np.sin(heading) + y * np.cos(heading)) < 4.5
-    image = np.random.default_rng(0).integers(90, 110, (200, 200, 3), dtype=np.uint8)
-    image[:4, :4] = 240
-    instance = Instance("road", (0, 0, 200, 200), road)
-    tree = Instance("tree", (90, 90, 20, 20), np.ones((20, 20), dtype=np.bool_))
-    return LabelledImage(image, [instance, tree], frozenset({"road", "tree"}), gsd_m)
-
-
-@pytest.mark.parametrize("heading", [0.0, 0.5, 1.5, 2.6])
-def test_lanes_follow_the_mask(heading: float) -> None:
-    labelled = real_image(heading)
-    lane = find_lane(labelled.instances[0].mask, 100, 100, 0.3)
-
-    assert lane is not None
-    assert np.sin(lane.frame.heading - heading) == pytest.approx(0, abs=0.05)
-    assert lane.width_m == pytest.approx(9, abs=0.7)
-
-
-@pytest.mark.parametrize("heading", [0.0, 0.9])
-def test_pasted_vehicles_stand_on_the_road_and_leave_the_rest(heading: float) -> None:
-    labelled = real_image(heading)
-    pasted = paste_vehicles(labelled, np.random.default_rng(5), count=12)
-    road, tree = (burn(i, (200, 200)) for i in labelled.instances)
-    added = pasted.instances[2:]
-
-    assert len(added) >= 3
-    assert pasted.complete == labelled.complete
-    changed = np.zeros((200, 200), dtype=np.bool_)
-    for instance in added:
-        mask = burn(instance, (200, 200))
-        assert instance.attributes["on"] == "road"
-        assert road[mask].mean() > 0.95
-        assert not (tree & mask).any()
-        rows, cols = np.nonzero(mask)
-        along = np.linalg.eigh(np.cov(np.stack((cols, rows))))[1][:, 1]
-        assert abs(along @ (np.cos(heading), np.sin(heading))) > 0.97
-        changed |= mask
-    difference = np.abs(pasted.image.astype(int) - labelled.image).max(axis=2)
-    assert difference[changed].mean() > 15
-    assert (difference > 0).mean() < 0.5
-
-
-def test_nothing_is_pasted_where_it_cannot_be_true() -> None:
-    labelled = real_image(0.3)
-    rng = np.random.default_rng(0)
-
-    assert paste_vehicles(real_image(0.3, None), rng).image is not None
-    assert len(paste_vehicles(real_image(0.3, None), rng).instances) == 2
-    roadless = LabelledImage(labelled.image, labelled.instances[1:], labelled.complete, 0.3)
-    assert paste_vehicles(roadless, rng) is roadless
-    false = LabelledImage(labelled.image, labelled.instances, labelled.complete, 0.3, True)
-    assert paste_vehicles(false, rng) is false
 
 
 def test_a_crop_is_quick() -> None:
