@@ -10,7 +10,6 @@ import typer
 from rrsis_geo import console
 from rrsis_geo.cli.app import app
 from rrsis_geo.cli.options import (
-    DEFAULT_MODEL,
     AoiOption,
     BandsOption,
     BboxOption,
@@ -25,6 +24,7 @@ from rrsis_geo.cli.options import (
     parse_bbox,
 )
 from rrsis_geo.errors import InputError
+from rrsis_geo.model.names import DEFAULT_BUNDLE
 
 if TYPE_CHECKING:
     from rrsis_geo.dataset.check import CheckReport, SplitFacts
@@ -58,7 +58,7 @@ def check(
         Path | None,
         typer.Option(metavar="FILE", help="Draw random samples with their masks, a PNG."),
     ] = None,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = DEFAULT_BUNDLE,
     max_tokens: Annotated[
         int | None,
         typer.Option(
@@ -155,7 +155,7 @@ def from_vectors(
             rich_help_panel="Labels",
         ),
     ] = False,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = DEFAULT_BUNDLE,
     gsd: GsdOption = None,
     bbox: BboxOption = None,
     aoi: AoiOption = None,

@@ -10,7 +10,6 @@ import typer
 from rrsis_geo import console
 from rrsis_geo.cli.app import app
 from rrsis_geo.cli.options import (
-    DEFAULT_MODEL,
     DeviceOption,
     DtypeOption,
     JsonOption,
@@ -18,6 +17,7 @@ from rrsis_geo.cli.options import (
     QuietOption,
     VerboseOption,
 )
+from rrsis_geo.model.names import DEFAULT_BUNDLE
 
 if TYPE_CHECKING:
     from rrsis_geo.evaluate.evaluation import Evaluation
@@ -56,7 +56,7 @@ def evaluate(
             rich_help_panel="Data",
         ),
     ] = None,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     batch_size: Annotated[

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from rrsis_geo import console
 from rrsis_geo.cli.app import app
 from rrsis_geo.cli.options import (
-    DEFAULT_MODEL,
     AllowNoCrsOption,
     AoiOption,
     BandsOption,
@@ -23,6 +22,7 @@ from rrsis_geo.cli.options import (
     parse_bbox,
 )
 from rrsis_geo.errors import ModelError
+from rrsis_geo.model.names import DEFAULT_BUNDLE
 
 if TYPE_CHECKING:
     from rrsis_geo.segment.info import SceneFacts
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @app.command()
 def info(
     scene: SceneArgument,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = DEFAULT_BUNDLE,
     overlap: OverlapOption = 128,
     bbox: BboxOption = None,
     aoi: AoiOption = None,

@@ -8,8 +8,6 @@ import typer
 
 from rrsis_geo.errors import ConfigError
 
-DEFAULT_MODEL = "btdnet-lite"
-
 SceneArgument = Annotated[  # no Path, which would make "https:/" of "https://"
     str, typer.Argument(metavar="SCENE", help="A raster: file, URL, s3://, VRT or STAC item.")
 ]

@@ -16,7 +16,6 @@ from rrsis_geo.cli.from_probability import (
     refuse_what_needs_network,
 )
 from rrsis_geo.cli.options import (
-    DEFAULT_MODEL,
     AllowNoCrsOption,
     AoiOption,
     BandsOption,
@@ -47,6 +46,7 @@ from rrsis_geo.cli.options import (
 from rrsis_geo.cli.scenes import refuse_files, refuse_for_several, segment_several
 from rrsis_geo.cli.stopping import resumable
 from rrsis_geo.errors import ConfigError, IncompleteError
+from rrsis_geo.model.names import DEFAULT_BUNDLE
 
 KeepJobOption = Annotated[
     bool,
@@ -82,7 +82,7 @@ def segment(
     ] = None,
     expressions_file: ExpressionsOption = None,
     out: OutOption = None,
-    model: ModelOption = DEFAULT_MODEL,
+    model: ModelOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     batch_size: Annotated[

@@ -16,6 +16,7 @@ from rrsis_geo.data.sample import Sample
 from rrsis_geo.data.sheet import draw_contact_sheet
 from rrsis_geo.errors import ConfigError, InputError, OutputError
 from rrsis_geo.model.bundle import load_settings
+from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def check_dataset(
     root: Path,
     layout: str,
     *,
-    model: str = "btdnet-lite",
+    model: str = DEFAULT_BUNDLE,
     max_tokens: int | None = None,
     sheet: Path | None = None,
     seed: int = 0,

@@ -27,6 +27,7 @@ from rrsis_geo.geo.chips.chips import (
 )
 from rrsis_geo.geo.chips.labels import LabelColumns, Labels, burn_shape, find_touching
 from rrsis_geo.geo.grid.rows import ModelGrid
+from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.segment.plan.plan import SegmentOptions
 
 ATTRIBUTE_OF: Final = {"color": "colour", "colour": "colour", "on": "on"}
@@ -69,7 +70,7 @@ class LabelOptions:
     attribute_columns: tuple[str, ...] = ()
     size_column: str | None = None
     size_m: float | None = None
-    model: str = "btdnet-lite"
+    model: str = DEFAULT_BUNDLE
     gsd_m: float | None = None
     bands: tuple[int, ...] | None = None
     nodata: float | None = None

@@ -13,7 +13,8 @@ from rrsis_geo.evaluate.score_files import ScoreOutputs, write_scores
 from rrsis_geo.evaluate.scoring import SampleScore, ask, score_samples
 from rrsis_geo.evaluate.scoring_data import Question, ScoringData, check_labels, open_data
 from rrsis_geo.metrics import ScoreMeter, Scores
-from rrsis_geo.model.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
+from rrsis_geo.model.bundle import Bundle, load_bundle
+from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.model.predictor import Predictor
 from rrsis_geo.progress import Progress
 from rrsis_geo.published import PublishedRow

@@ -22,6 +22,14 @@ from typing import TYPE_CHECKING, Any
 from rrsis_geo.errors import ConfigError, ModelError, OutputError
 from rrsis_geo.files import is_empty, whole_folder
 from rrsis_geo.model import hub
+from rrsis_geo.model.names import (
+    BUNDLE_FILES,
+    CARD_FILE,
+    DEFAULT_BUNDLE,
+    MODEL_FILE,
+    WEIGHTS_FILE,
+)
+from rrsis_geo.text import VOCABULARY_FILE
 from rrsis_geo.version import __version__
 
 if TYPE_CHECKING:
@@ -35,13 +43,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
-MODEL_FILE = "model.json"
-WEIGHTS_FILE = "weights.safetensors"
-VOCABULARY_FILE = "vocab.txt"
-CARD_FILE = "README.md"
-FILES = (MODEL_FILE, WEIGHTS_FILE, VOCABULARY_FILE, CARD_FILE)
-"""All that a bundle is made of, and all that travels to the Hub and back."""
-DEFAULT_BUNDLE = "btdnet-lite"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -108,7 +109,7 @@ def find_bundle(name_or_path: str | Path) -> Path:
         ModelError: nothing there; the message says where it looked and which bundles there are.
     """
     if hub.is_address(str(name_or_path)):
-        folder = hub.fetch(str(name_or_path), FILES)
+        folder = hub.fetch(str(name_or_path), BUNDLE_FILES)
         if not (folder / MODEL_FILE).is_file():
             raise ModelError(f"{name_or_path}: has no {MODEL_FILE}, so it is no model bundle")
         return folder

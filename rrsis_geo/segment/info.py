@@ -11,12 +11,12 @@ from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.bundle import (
-    MODEL_FILE,
     bundle_folders,
     bundle_name,
     find_bundle,
     list_bundles,
 )
+from rrsis_geo.model.names import MODEL_FILE
 from rrsis_geo.segment.jobs.prepare import part_of
 from rrsis_geo.segment.plan.plan import BYTES_PER_ROW_PX, ModelFacts, SegmentOptions, make_plan
 

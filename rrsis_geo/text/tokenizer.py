@@ -14,10 +14,10 @@ import torch
 from tokenizers import models, normalizers, pre_tokenizers
 
 from rrsis_geo.errors import InputError, ModelError
+from rrsis_geo.text import VOCABULARY_FILE
 from rrsis_geo.text.batch import TextBatch
 from rrsis_geo.text.phrases import Span, find_phrases
 
-VOCABULARY_FILE = "vocab.txt"
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 

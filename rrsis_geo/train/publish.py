@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from rrsis_geo.model import hub
-from rrsis_geo.model.bundle import FILES, find_bundle
+from rrsis_geo.model.bundle import find_bundle
+from rrsis_geo.model.names import BUNDLE_FILES
 
 
 def reserve_repository(repository: str) -> str:
@@ -23,4 +24,4 @@ def push_bundle(folder: Path, repository: str) -> None:
         ModelError: the folder is no bundle.
         OutputError: it did not work; the message says how to do it later.
     """
-    hub.push(find_bundle(folder), repository, FILES, f"Bundle {folder.name} of rrsis-geo")
+    hub.push(find_bundle(folder), repository, BUNDLE_FILES, f"Bundle {folder.name} of rrsis-geo")

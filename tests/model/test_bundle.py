@@ -28,6 +28,7 @@ from rrsis_geo.model.bundle import (
     load_settings,
     save_bundle,
 )
+from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.model.storage import Precision
 from rrsis_geo.nets import PRESETS, build_net
 
@@ -400,8 +401,8 @@ def test_btdnet_round_trips(tmp_path: Path) -> None:
 
 
 def test_the_shipped_bundle_loads() -> None:
-    assert (bundle_folders()[0] / bundle_module.DEFAULT_BUNDLE / "model.json").is_file()
+    assert (bundle_folders()[0] / DEFAULT_BUNDLE / "model.json").is_file()
     bundle = load_bundle()
-    assert bundle.name == bundle_module.DEFAULT_BUNDLE
+    assert bundle.name == DEFAULT_BUNDLE
     assert bundle.image.gsd_m is not None
     assert bundle.tokenizer.encode(["the truck on the road"]).subject.sum() == 1

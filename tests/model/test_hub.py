@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from rrsis_geo.errors import ConfigError, ModelError, OutputError
 from rrsis_geo.model import hub
-from rrsis_geo.model.bundle import FILES, bundle_name, find_bundle, load_bundle, save_bundle
+from rrsis_geo.model.bundle import bundle_name, find_bundle, load_bundle, save_bundle
+from rrsis_geo.model.names import BUNDLE_FILES
 from rrsis_geo.train.publish import push_bundle, reserve_repository
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -226,7 +227,7 @@ def test_a_push_reserves_a_private_repository_and_sends_the_bundle(
             "someone/trucks",
             {
                 "folder_path": bundle,
-                "allow_patterns": list(FILES),
+                "allow_patterns": list(BUNDLE_FILES),
                 "commit_message": "Bundle tiny of rrsis-geo",
             },
         ),

@@ -24,6 +24,7 @@ from rrsis_geo.geo.grid.windows import Shard, WindowGrid, plan_shards
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.images import ImageSpec
+from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class SegmentOptions:
             the result.
     """
 
-    model: str = "btdnet-lite"
+    model: str = DEFAULT_BUNDLE
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | None = None

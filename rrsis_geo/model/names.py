@@ -1,0 +1,12 @@
+"""Names of the shipped model and of a bundle's files. Imports nothing heavy."""
+
+from rrsis_geo.text import VOCABULARY_FILE
+
+DEFAULT_BUNDLE = "btdnet-lite"
+"""The model that ships with the package. The default of every command and of the library."""
+
+MODEL_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+CARD_FILE = "README.md"
+BUNDLE_FILES = (MODEL_FILE, WEIGHTS_FILE, VOCABULARY_FILE, CARD_FILE)
+"""All files of a bundle. Only these are uploaded to the Hub and downloaded from it."""
