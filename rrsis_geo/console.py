@@ -28,6 +28,7 @@ from rich.text import Text
 
 from rrsis_geo.errors import RrsisError
 from rrsis_geo.progress import Progress
+from rrsis_geo.units import format_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,36 +198,6 @@ def board(*, quiet: bool = False) -> Iterator[BoardCallback | None]:
             live.stop()
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def size(n_bytes: float) -> str:
-    """Bytes as people say them: ``12 KiB``, ``1.5 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if n_bytes < 1024:
-            return f"{n_bytes:.0f} {unit}" if n_bytes >= 10 else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1024
-    return f"{n_bytes:.1f} TiB"
-
-
-def area(area_m2: float | None) -> str:
-    """An area as people say it: ``12.5 m²``, ``3.42 ha``, ``1.20 km²``."""
-    if area_m2 is None:
-        return "unknown"
-    if area_m2 < 1e4:
-        return f"{area_m2:.1f} m²"
-    return f"{area_m2 / 1e4:.2f} ha" if area_m2 < 1e6 else f"{area_m2 / 1e6:.2f} km²"
-
-
 def _line(prefix: str, style: str, message: str) -> None:
     _err.print(Text(prefix, style=style) + Text(message), soft_wrap=True)
 
@@ -265,7 +236,7 @@ class _LogProgress:
             return
         self._shown[stage] = now
         rate = done / (now - started)
-        left = duration((total - done) / rate)
+        left = format_duration((total - done) / rate)
         _line("", "", f"{stage}: {done} of {total}, {rate:.1f}/s, {left} left")
 
 

@@ -18,7 +18,7 @@ RASTERS = {"rasterio", "geopandas", "shapely", "pyogrio", "pyproj", "affine"}
 NETWORKS = {"torch", "torchvision", "timm", "transformers"}
 TERMINAL = {"typer", "rich", "click"}
 THIRD_PARTY = RASTERS | NETWORKS | TERMINAL | {"numpy", "nltk", "PIL", "pandas", "pyarrow", "scipy"}
-LEAVES = {"errors", "files", "log_odds", "progress", "version"}
+LEAVES = {"errors", "files", "log_odds", "progress", "units", "version"}
 SHARED_GEO = LEAVES | {"geo.crs", "geo.styles"}
 GEO = {"geo.scene", "geo.grid", "geo.objects", "geo.layers", "geo.chips", "geo.crs", "geo.styles"}
 MODULES_A_ROOM = 15
@@ -38,6 +38,7 @@ TABLE = {
     "files": Rule({"errors"}, THIRD_PARTY),
     "progress": Rule(set(), THIRD_PARTY),
     "log_odds": Rule(set(), RASTERS | NETWORKS | TERMINAL),
+    "units": Rule(set(), THIRD_PARTY),
     "config": Rule({"errors"}, THIRD_PARTY),
     "published": Rule({"errors"}, THIRD_PARTY),
     "metrics": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL),
@@ -82,9 +83,18 @@ TABLE = {
         | {"segment.plan", "segment.shards", "segment.results", "segment.jobs"},
         TERMINAL,
     ),
-    "console": Rule({"errors", "progress"}, RASTERS | NETWORKS | {"numpy"}),
+    "console": Rule({"errors", "progress", "units"}, RASTERS | NETWORKS | {"numpy"}),
     "cli": Rule(
-        {"errors", "version", "config", "console", "segment", "segment.plan", "segment.results"}
+        {
+            "errors",
+            "units",
+            "version",
+            "config",
+            "console",
+            "segment",
+            "segment.plan",
+            "segment.results",
+        }
         | {"segment.jobs", "segment.batch", "train", "evaluate", "dataset", "model"},
         RASTERS | NETWORKS,
     ),

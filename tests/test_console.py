@@ -141,11 +141,3 @@ def test_a_run_that_fails_later_leaves_the_terminal_as_it_was(terminal: io.Strin
         fail()
     hidden, back = terminal.getvalue().count("\x1b[?25l"), terminal.getvalue().count("\x1b[?25h")
     assert hidden == back == 1
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "0.4 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s")],
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert console.duration(seconds) == words

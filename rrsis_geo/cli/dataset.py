@@ -25,6 +25,7 @@ from rrsis_geo.cli.options import (
 )
 from rrsis_geo.errors import InputError
 from rrsis_geo.model.names import DEFAULT_BUNDLE
+from rrsis_geo.units import format_length
 
 if TYPE_CHECKING:
     from rrsis_geo.dataset.check import CheckReport, SplitFacts
@@ -221,7 +222,7 @@ def from_vectors(
     if as_json:
         console.print_json(report.to_dict())
         return
-    sides = f"{report.chip_px} x {report.chip_px} pixels of {report.gsd_m:.3g} m"
+    sides = f"{report.chip_px} x {report.chip_px} pixels of {format_length(report.gsd_m)}"
     shown = ("labels", *map(str, report.shown.values()))
     _print_written(f"{out}: images of {sides}", report.to_dict()["splits"], shown)
     console.print_facts("labels", [("on the scene", _most(report.categories))])

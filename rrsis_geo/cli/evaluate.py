@@ -18,6 +18,7 @@ from rrsis_geo.cli.options import (
     VerboseOption,
 )
 from rrsis_geo.model.names import DEFAULT_BUNDLE
+from rrsis_geo.units import format_duration
 
 if TYPE_CHECKING:
     from rrsis_geo.evaluate.evaluation import Evaluation
@@ -201,7 +202,7 @@ def _facts(evaluation: "Evaluation") -> list[tuple[str, str]]:
         ("samples", f"{scores.n}{of}{absent}"),
         (
             "time",
-            f"{console.duration(evaluation.seconds)}, {rate:.1f} samples a second on "
+            f"{format_duration(evaluation.seconds)}, {rate:.1f} samples a second on "
             f"{evaluation.device} in {evaluation.dtype}",
         ),
     ]

@@ -7,6 +7,7 @@ import typer
 
 from rrsis_geo import console
 from rrsis_geo.errors import ConfigError
+from rrsis_geo.units import format_area, format_duration
 
 if TYPE_CHECKING:
     from rrsis_geo.segment.from_probability import PolygonReport
@@ -65,8 +66,8 @@ def print_polygons(report: "PolygonReport", *, as_json: bool) -> None:
         f'{report.n_objects} {objects} above {report.threshold:g} for "{report.expression}" '
         f"in {report.probability}",
         [
-            ("area", console.area(report.area_m2)),
-            ("time", console.duration(report.seconds)),
+            ("area", format_area(report.area_m2)),
+            ("time", format_duration(report.seconds)),
             *((name, str(path)) for name, path in report.outputs.items()),
         ],
     )

@@ -23,6 +23,7 @@ from rrsis_geo.cli.options import (
 )
 from rrsis_geo.errors import ModelError
 from rrsis_geo.model.names import DEFAULT_BUNDLE
+from rrsis_geo.units import format_bytes, format_duration, format_length
 
 if TYPE_CHECKING:
     from rrsis_geo.segment.info import SceneFacts
@@ -83,7 +84,7 @@ def models(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
         console.print_table(
             ("model", "network", "size", "what", "folder"),
             [
-                (model.name, model.net, console.size(model.size_bytes), what, model.path)
+                (model.name, model.net, format_bytes(model.size_bytes), what, model.path)
                 for model in found
                 for what in [model.problem or model.about]
             ],
@@ -94,23 +95,19 @@ def _scene_lines(facts: "SceneFacts") -> list[tuple[str, str]]:
     """What is known of a scene as people read it."""
     stretch = facts.stretch
     ends = ", ".join(f"{lo:g}-{hi:g}" for lo, hi in zip(stretch["lo"], stretch["hi"], strict=True))
-    seen = f"{facts.model_height} x {facts.model_width} pixels of {_metres(facts.model_gsd_m)}"
+    seen = (
+        f"{facts.model_height} x {facts.model_width} pixels of {format_length(facts.model_gsd_m)}"
+    )
     resampled = (facts.model_height, facts.model_width) != (facts.height, facts.width)
     return [
         ("size", f"{facts.height} rows x {facts.width} columns, {facts.dtype}"),
         ("CRS", facts.crs or "none"),
-        ("ground pixel", _metres(facts.gsd_m)),
+        ("ground pixel", format_length(facts.gsd_m)),
         ("bands", f"{','.join(map(str, facts.bands))} ({facts.bands_by})"),
         ("validity", facts.validity + (f" {facts.nodata}" if facts.nodata else "")),
         ("stretch", f"{stretch['kind']} {ends}".strip()),
         ("model", f"{facts.model}, sees {seen}" + (" (resampled)" if resampled else "")),
         ("windows", f"at most {facts.windows}, in {facts.shards} shard(s)"),
-        ("memory", f"about {console.size(facts.memory_bytes)} beside program and network"),
-        ("time", f"about {console.duration(facts.seconds)} on two processor cores"),
+        ("memory", f"about {format_bytes(facts.memory_bytes)} beside program and network"),
+        ("time", f"about {format_duration(facts.seconds)} on two processor cores"),
     ]
-
-
-def _metres(length_m: float | None) -> str:
-    if length_m is None:
-        return "unknown size"
-    return f"{100 * length_m:.3g} cm" if length_m < 1 else f"{length_m:.3g} m"

@@ -10,6 +10,7 @@ import typer
 from rrsis_geo import console
 from rrsis_geo.cli.stopping import resumable
 from rrsis_geo.errors import ConfigError, IncompleteError
+from rrsis_geo.units import format_area, format_duration
 
 if TYPE_CHECKING:
     from rrsis_geo.segment.batch.job import SceneResult
@@ -104,13 +105,13 @@ def _print_table(report: "ScenesReport") -> None:
     console.print_facts(
         f"{report.n_objects} {objects} for {what} in {done + len(report.failed)} scenes",
         [
-            *([] if several else [("area", console.area(report.area_m2))]),
+            *([] if several else [("area", format_area(report.area_m2))]),
             *([("outside", f"{outside} scenes beside the area")] if outside else []),
             *([("failed", f"{len(report.failed)} scenes")] if report.failed else []),
             (
                 "time",
-                f"{console.duration(report.seconds)}: "
-                f"{console.duration(report.load_seconds)} to load the model",
+                f"{format_duration(report.seconds)}: "
+                f"{format_duration(report.load_seconds)} to load the model",
             ),
             *((name, str(path)) for name, path in report.outputs.items()),
         ],
@@ -123,8 +124,8 @@ def _row(result: "SceneResult", n_expressions: int) -> list[str]:
     if not report:
         return [_name(result), *["-"] * (n_expressions + has_area + 1), _state(result)]
     counts = [str(each["n_objects"]) for each in report["results"]]
-    area = [console.area(report["area_m2"])] if has_area else []
-    return [_name(result), *counts, *area, console.duration(report["seconds"]), _state(result)]
+    area = [format_area(report["area_m2"])] if has_area else []
+    return [_name(result), *counts, *area, format_duration(report["seconds"]), _state(result)]
 
 
 def _state(result: "SceneResult") -> str:

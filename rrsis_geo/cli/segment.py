@@ -47,6 +47,7 @@ from rrsis_geo.cli.scenes import refuse_files, refuse_for_several, segment_sever
 from rrsis_geo.cli.stopping import resumable
 from rrsis_geo.errors import ConfigError, IncompleteError
 from rrsis_geo.model.names import DEFAULT_BUNDLE
+from rrsis_geo.units import format_area, format_duration
 
 KeepJobOption = Annotated[
     bool,
@@ -348,13 +349,13 @@ def _print_facts(report: "SegmentReport") -> None:
     console.print_facts(
         f"{report.n_objects} {objects} for {what} in {report.scene}",
         [
-            *([] if several else [("area", console.area(report.area_m2))]),
+            *([] if several else [("area", format_area(report.area_m2))]),
             ("windows", f"{report.windows}{skipped}{failed}"),
             (
                 "time",
-                f"{console.duration(report.seconds)}: "
-                f"{console.duration(report.load_seconds)} to load the model, "
-                f"{console.duration(report.network_seconds)} in the network",
+                f"{format_duration(report.seconds)}: "
+                f"{format_duration(report.load_seconds)} to load the model, "
+                f"{format_duration(report.network_seconds)} in the network",
             ),
             *((name, str(path)) for name, path in report.outputs.items()),
         ],
@@ -367,7 +368,7 @@ def _result_rows(results: "Sequence[ExpressionResult]") -> list[tuple[str, ...]]
         (
             result.expression,
             f"{result.n_objects}",
-            console.area(result.area_m2),
+            format_area(result.area_m2),
             "unknown" if result.presence_max is None else f"{result.presence_max:.0%}",
         )
         for result in results

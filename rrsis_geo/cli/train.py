@@ -12,6 +12,7 @@ from rrsis_geo.cli.options import (
     QuietOption,
     VerboseOption,
 )
+from rrsis_geo.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +120,7 @@ def _board(now: "TrainProgress", *, is_new: bool) -> console.Board:
         notes=[
             *epoch,
             f"{now.images_per_second:.1f} images/s",
-            *([f"{console.duration(now.seconds_left)} left"] if now.step < now.steps else []),
+            *([f"{format_duration(now.seconds_left)} left"] if now.step < now.steps else []),
         ],
         sections=sections,
         news=news,

@@ -20,6 +20,7 @@ from rrsis_geo.geo.grid.windows import WindowGrid, reflect_index
 from rrsis_geo.geo.scene.pixels import CACHE_MB
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene, SceneInfo
+from rrsis_geo.units import format_length
 
 logger = logging.getLogger(__name__)
 
@@ -80,10 +81,10 @@ def model_grid(info: SceneInfo, gsd_m: float | None = None) -> ModelGrid:
     scales = info.gsd_row_m / gsd_m, info.gsd_col_m / gsd_m
     if max(scales) > MAX_UPSAMPLING:
         logger.warning(
-            "%s: a ground pixel of %.3g m is too coarse for %.3g m; resampled only %g times finer",
+            "%s: a ground pixel of %s is too coarse for %s; resampled only %g times finer",
             info.path,
-            info.gsd_m,
-            gsd_m,
+            format_length(info.gsd_m),
+            format_length(gsd_m),
             MAX_UPSAMPLING,
         )
         gsd_m *= max(scales) / MAX_UPSAMPLING

@@ -24,6 +24,7 @@ from rrsis_geo.geo.layers.drawing import (
 )
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.styles import OUTLINE_RGB
+from rrsis_geo.units import format_area, format_length
 
 SUPERSAMPLING = 2  # masks are drawn at this many times the picture's size, for smooth edges
 SMALLEST_SIDE = 900  # smaller scenes are enlarged to about this, so that labels find room
@@ -169,16 +170,7 @@ class PreviewPainter:
         if not self._n_objects:
             return "no objects"
         objects = "1 object" if self._n_objects == 1 else f"{self._n_objects:,} objects"
-        return objects if math.isnan(self._area_m2) else f"{objects}, {area_text(self._area_m2)}"
-
-
-def area_text(area_m2: float) -> str:
-    """An area in the unit that suits its size."""
-    if area_m2 >= 1e6:
-        return f"{area_m2 / 1e6:,.2f} km\N{SUPERSCRIPT TWO}"
-    if area_m2 >= 1e5:
-        return f"{area_m2 / 1e4:,.1f} ha"
-    return f"{area_m2:,.{0 if area_m2 >= 100 else 1}f} m\N{SUPERSCRIPT TWO}"
+        return objects if math.isnan(self._area_m2) else f"{objects}, {format_area(self._area_m2)}"
 
 
 def round_length(most: float) -> float:
@@ -240,5 +232,4 @@ def _draw_scale_bar(
     for box in (0, 2):
         start = x + box * length_px / 4
         lettering.draw.rectangle((start, y - half, start + length_px / 4, y + half), fill=TEXT)
-    text = f"{length_m / 1000:g} km" if length_m >= 1000 else f"{length_m:g} m"
-    lettering.write((x + length_px + lettering.font_px * 0.7, y), text)
+    lettering.write((x + length_px + lettering.font_px * 0.7, y), format_length(length_m))

@@ -7,6 +7,7 @@ from rrsis_geo.data.expressions.rewording import names_of
 from rrsis_geo.log_odds import to_probability
 from rrsis_geo.segment.plan.plan import ModelFacts, Plan, WindowPredictor
 from rrsis_geo.text.phrases import categories_in, category_of, scene_wide_words, subject_span
+from rrsis_geo.units import format_length
 
 DOUBT = 0.5
 """A presence below this in every window casts doubt on the whole result."""
@@ -59,7 +60,7 @@ def _expression_advice(plan: Plan, expression: str, predictor: WindowPredictor) 
         words = ", ".join(f'"{word}"' for word in wide)
         side_px = plan.model.image.size_px
         gsd_m = plan.model_px.gsd_m
-        side = f"{side_px} pixels" + (f" ({side_px * gsd_m:.0f} m)" if gsd_m else "")
+        side = f"{side_px} pixels" + (f" ({format_length(side_px * gsd_m)})" if gsd_m else "")
         several = plan.grid.n_windows > 1
         if several:
             yield (
@@ -111,22 +112,17 @@ def _pixel_advice(plan: Plan) -> Iterator[str]:
     if outside and options.gsd_m is None and options.resample:
         assert model_m is not None
         yield (
-            f"the scene's ground pixel of {metres(scene_m)} is outside what the model knows "
-            f"({_range(image.gsd_range_m)}): the scene is resampled to {metres(model_m)} "
+            f"the scene's ground pixel of {format_length(scene_m)} is outside what the model knows "
+            f"({_range(image.gsd_range_m)}): the scene is resampled to {format_length(model_m)} "
             "for the model, results are on the scene's own pixels"
         )
     used_m = model_m if model_m is not None else scene_m
     if not finest / 1.02 <= used_m <= coarsest * 1.02:
         yield (
-            f"the model works at {metres(used_m)} a pixel and knows {_range(image.gsd_range_m)}: "
-            "expect worse results"
+            f"the model works at {format_length(used_m)} a pixel and knows "
+            f"{_range(image.gsd_range_m)}: expect worse results"
         )
 
 
 def _range(gsd_range_m: tuple[float, float]) -> str:
-    return f"{metres(gsd_range_m[0])} to {metres(gsd_range_m[1])}"
-
-
-def metres(length_m: float) -> str:
-    """A ground pixel as people say it: ``30 cm``, ``1.2 m``."""
-    return f"{100 * length_m:.3g} cm" if length_m < 1 else f"{length_m:.3g} m"
+    return f"{format_length(gsd_range_m[0])} to {format_length(gsd_range_m[1])}"

@@ -11,6 +11,7 @@ from rrsis_geo.errors import OutputError
 from rrsis_geo.files import check_writable
 from rrsis_geo.geo.grid.rasters import Kind
 from rrsis_geo.geo.layers.vector_io import check_layer_path, layer_name
+from rrsis_geo.units import format_bytes
 
 RASTER_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = {"preview": (".png",), "report": (".html", ".htm"), "stac_item": (".json",)}
@@ -149,7 +150,7 @@ class Outputs:
             free = shutil.disk_usage(folder).free
             if free < n_bytes:
                 raise OutputError(
-                    f"{folder}: about {n_bytes / 2**20:.0f} MiB are needed, {free / 2**20:.0f} MiB "
+                    f"{folder}: about {format_bytes(n_bytes)} are needed, {format_bytes(free)} "
                     "are free; make room, or write elsewhere"
                 )
 

@@ -25,6 +25,7 @@ from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.names import DEFAULT_BUNDLE
+from rrsis_geo.units import format_bytes
 from rrsis_geo.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -370,7 +371,7 @@ def _check_memory(scene: SceneInfo, grid: WindowGrid, n_expressions: int) -> Non
     if needed > present:
         raise InputError(
             f"{scene.path}: {scene.width} pixels are too wide: a row of windows needs about "
-            f"{needed / 2**30:.0f} GiB of memory, this machine has {present / 2**30:.0f}; "
+            f"{format_bytes(needed)} of memory, this machine has {format_bytes(present)}; "
             "work on parts of it, side by side: --bbox"
             + (", or look for fewer expressions at once" if n_expressions > 1 else "")
         )

@@ -6,7 +6,6 @@ The page needs nothing beside it: the picture lies in it, and there is no script
 
 import base64
 import html
-import math
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +18,11 @@ import rasterio
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import staged
 from rrsis_geo.geo.crs import as_proj
-from rrsis_geo.geo.layers.preview import area_text
 from rrsis_geo.geo.layers.top_objects import LargeObject
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.segment.results.layer import ObjectLayer
 from rrsis_geo.segment.results.report import ExpressionResult
+from rrsis_geo.units import format_area, format_duration, format_length
 from rrsis_geo.version import __version__
 
 
@@ -111,7 +110,7 @@ def _count(results: Sequence[ExpressionResult]) -> str:
     n_objects = sum(result.n_objects for result in results)
     count = "1 object" if n_objects == 1 else f"{n_objects:,} objects"
     area_m2 = results[0].area_m2 if len(results) == 1 else None  # theirs may overlap
-    covered = f", {area_text(area_m2)}" if n_objects and area_m2 else ""
+    covered = f", {format_area(area_m2)}" if n_objects and area_m2 else ""
     return f"{count if n_objects else 'no objects'}{covered}"
 
 
@@ -123,7 +122,7 @@ def _contents(results: Sequence[ExpressionResult]) -> Iterator[str]:
         presence = result.presence_max
         cells = (
             f"{result.n_objects:,}",
-            "unknown" if result.area_m2 is None else area_text(result.area_m2),
+            format_area(result.area_m2),
             "unknown" if presence is None else f"{presence:.0%}",
         )
         link = f"<a href=#{result.layer}>{html.escape(result.expression)}</a>"
@@ -149,7 +148,7 @@ def _object_table(
             (
                 str(row.id),
                 *(place if has_lonlat else tuple(f"{value:.2f}" for value in row.xy)),
-                "unknown" if math.isnan(row.area_m2) else area_text(row.area_m2),
+                format_area(row.area_m2),
                 f"{row.n_pixels:,}",
                 f"{row.score:.3f}",
                 f"{row.score_max:.3f}",
@@ -165,10 +164,10 @@ def _run_facts(facts: RunFacts) -> Iterator[tuple[str, str]]:
     yield "scene", scene.path
     yield "size", f"{scene.width:,} x {scene.height:,} pixels"
     yield "CRS", "none" if scene.crs is None else as_proj(scene.crs).name
-    yield "ground pixel", "unknown" if scene.gsd_m is None else f"{scene.gsd_m:.3g} m"
+    yield "ground pixel", format_length(scene.gsd_m)
     yield "model", facts.model
     yield from facts.work
-    yield "time", f"{facts.seconds:,.1f} s"
+    yield "time", format_duration(facts.seconds)
     for kind, path in facts.outputs.items():
         yield kind, str(path)
     yield "software", _software()

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from rrsis_geo.segment.plan.advice import metres
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.results.layer import ObjectLayer
 from rrsis_geo.segment.results.page import RunFacts, write_page
 from rrsis_geo.segment.results.report import SegmentReport
+from rrsis_geo.units import format_length
 
 
 def write_run_page(
@@ -47,7 +47,7 @@ def write_run_page(
 def _work(report: SegmentReport, plan: Plan) -> Iterator[tuple[str, str]]:
     options, gsd_m = plan.options, plan.model_px.gsd_m
     if gsd_m is not None:
-        yield "worked at", f"{metres(gsd_m)} a pixel"
+        yield "worked at", f"{format_length(gsd_m)} a pixel"
     side = plan.model.image.size_px
     skipped = f", {report.skipped:,} skipped that hold no data" if report.skipped else ""
     failed = f", {len(report.failed):,} failed: no object is known there" if report.failed else ""

@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.layers import preview as module
 from rrsis_geo.geo.layers.drawing import Lettering, draw_edges, shrunk, thickened, toggle_inside
-from rrsis_geo.geo.layers.preview import PreviewPainter, area_text, round_length
+from rrsis_geo.geo.layers.preview import PreviewPainter, round_length
 from rrsis_geo.geo.objects.features import make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.geo.styles import OUTLINE_RGB
@@ -175,14 +175,6 @@ def test_edges_outside_the_picture_are_left_out() -> None:
     assert thickened(lines).sum(axis=1).tolist() == [5, 5, 5, 5, 0]
     np.testing.assert_array_equal(thickened(lines.T), thickened(lines).T)
     assert np.asarray(shrunk(np.eye(4, dtype=bool), 2)).tolist() == [[127, 0], [0, 127]]
-
-
-@pytest.mark.parametrize(
-    ("area_m2", "text"),
-    [(3.25, "3.2 m²"), (1234.4, "1,234 m²"), (250_000, "25.0 ha"), (3_210_000, "3.21 km²")],
-)
-def test_areas_are_told_in_fitting_units(area_m2: float, text: str) -> None:
-    assert area_text(area_m2) == text
 
 
 @pytest.mark.parametrize(

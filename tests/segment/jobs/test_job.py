@@ -361,7 +361,7 @@ def test_disk_that_is_really_full(
     first = calm.job / "shard-00000"
     n_bytes = sum(-(-path.stat().st_size // 4096) * 4096 for path in first.iterdir())
     calm.run("resume")
-    with pytest.raises(OutputError, match=r"MiB are needed, \d MiB are free; make room"):
+    with pytest.raises(OutputError, match=r"MiB are needed, [\d.]+ MiB are free; make room"):
         run.run()
     monkeypatch.setattr(Outputs, "check_space", lambda *_, **__: None)
     free = shutil.disk_usage(small_disk).free

@@ -12,7 +12,7 @@ from predictor_stubs import RedPredictor
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 from rrsis_geo.images import ImageSpec
-from rrsis_geo.segment.plan.advice import after_run, before_run, metres
+from rrsis_geo.segment.plan.advice import after_run, before_run
 from rrsis_geo.segment.plan.plan import ModelFacts, SegmentOptions, make_plan
 
 
@@ -122,10 +122,3 @@ def test_doubt(info: SceneInfo) -> None:
     assert list(after_run(plan, [0.1])) == []
     (text,) = after_run(plan, [-3.0])
     assert "in no window is it more than 5% sure" in text
-
-
-@pytest.mark.parametrize(
-    ("length_m", "text"), [(0.3, "30 cm"), (0.075, "7.5 cm"), (1.0, "1 m"), (12.3456, "12.3 m")]
-)
-def test_metres(length_m: float, text: str) -> None:
-    assert metres(length_m) == text
