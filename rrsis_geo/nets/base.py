@@ -35,8 +35,8 @@ class ReferringNet(nn.Module, ABC):
     training_only: ClassVar[tuple[str, ...]] = ()
     """Prefixes of the state-dict keys that inference does not need; bundles leave them out."""
     heavy: ClassVar[tuple[str, ...]] = ()
-    """Lists of the modules that take most of the time and memory; training may compute their
-    activations twice or compile them (``train/checkpointing.py``)."""
+    """Lists of the modules that take most of the time and memory; training may recompute
+    their activations in the backward pass (``train/checkpointing.py``)."""
 
     config: Any
 

@@ -18,13 +18,14 @@ HARMLESS: Final = frozenset(
         "workers",
         "device",
         "checkpointing",
-        "compile",
         "checkpoint_minutes",
         "tensorboard",
         "precision",
     }
 )
 """Settings that a resumed run may change: its numbers stay the same, but for rounding."""
+REMOVED: Final = frozenset({"compile"})
+"""Settings of earlier versions that changed no result; checkpoints may still contain them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +80,6 @@ class TrainConfig:
     checkpoint_minutes: float = 5.0
     checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, more time."""
-    compile: bool = False
-    """Let torch.compile fuse the heavy parts of the network; experimental."""
     precision: Literal["int8", "fp16", "fp32"] = "int8"
     """Of the bundle's weights. What starts from a bundle of int8 and learns slowly needs "fp16":
     each small change would be rounded away, back to the value it began with."""
@@ -180,6 +179,7 @@ def refuse_differences(was: Mapping[str, Any], is_: Mapping[str, Any], folder: P
         ConfigError: they differ in more than :data:`HARMLESS` ones; the message names them.
     """
     before, now = _flat(was), _flat(is_)
+    before = {name: value for name, value in before.items() if name not in REMOVED}
     changed = [
         f"{name} was {before.get(name, 'unset')!r} and is {now.get(name, 'unset')!r}"
         for name in sorted({**before, **now})

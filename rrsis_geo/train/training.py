@@ -26,7 +26,7 @@ from rrsis_geo.nets import build_net
 from rrsis_geo.nets.base import ReferringNet
 from rrsis_geo.text.tokenizer import Tokenizer
 from rrsis_geo.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint, scores_from
-from rrsis_geo.train.checkpointing import compile_parts, recompute_activations
+from rrsis_geo.train.checkpointing import recompute_activations
 from rrsis_geo.train.config import TrainConfig, memory_advice, plan_run, refuse_differences
 from rrsis_geo.train.distributed import World, joined, shared
 from rrsis_geo.train.journal import Journal, tensorboard_installed
@@ -254,8 +254,6 @@ class _Run:
             torch.backends.cudnn.benchmark = True  # images are of one size throughout
         if config.checkpointing:
             recompute_activations(net)
-        if config.compile:
-            compile_parts(net)
         model = shared(WithLoss(net), self.device)
         batches = self._batches()
         net.train()

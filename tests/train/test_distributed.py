@@ -19,7 +19,7 @@ import json, sys
 from pathlib import Path
 import torch
 from rrsis_geo.config import build
-from rrsis_geo.train import train
+from rrsis_geo.train import training as train
 
 settings, out = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
 step, models = train.train_step, []

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from rrsis_geo.errors import ConfigError, DeviceError, InputError, OutputError
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.train import training as train
 from rrsis_geo.train.checkpoint import checkpoints, load_checkpoint
-from rrsis_geo.train.checkpointing import compile_parts
 from rrsis_geo.train.samples import BenchmarkConfig
 from rrsis_geo.train.training import TrainConfig, TrainProgress, train_model
 
@@ -197,27 +195,6 @@ def check_resume(config, tmp_path, monkeypatch, stop):
     assert train_model(config, tmp_path / "cut", resume=True) == whole
     assert_same(tmp_path / "whole", tmp_path / "cut")
     assert len(checkpoints(tmp_path / "cut" / "checkpoints")) == 2
-
-
-@pytest.mark.slow
-def test_a_compiled_run_learns_resumes_and_leaves_a_bundle_as_any_other(
-    config, triplets, tmp_path, monkeypatch
-):
-    """By a backend that traces both passes as the usual one does, and generates no code."""
-    monkeypatch.setattr(train, "compile_parts", partial(compile_parts, backend="aot_eager"))
-    benchmark = BenchmarkConfig(layout="triplets", root=triplets, size_px=64)
-    config = replace(config, data=None, benchmark=benchmark, steps=3, val_every=3)
-    scores = train_model(config, tmp_path / "plain")
-    check_resume(replace(config, compile=True), tmp_path, monkeypatch, 2)
-    expected, got = weights(tmp_path / "plain"), weights(tmp_path / "whole")
-    assert expected.keys() == got.keys()
-    for name, value in expected.items():
-        torch.testing.assert_close(got[name], value, rtol=1e-3, atol=1e-5, msg=name)
-    bundle = load_bundle(str(tmp_path / "whole" / "model"))
-    assert bundle.about["val_scores"]["miou"] == pytest.approx(scores.miou, abs=1e-3)
-    assert bundle.net.state_dict().keys() == (
-        load_bundle(str(tmp_path / "plain" / "model")).net.state_dict().keys()
-    )
 
 
 def test_a_run_that_is_done_is_resumed_to_its_scores(config, tmp_path):
