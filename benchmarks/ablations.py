@@ -20,7 +20,7 @@ from validation import scored, validation_sets
 
 from rrsis_geo.model.bundle import load_bundle, save_bundle
 from rrsis_geo.nets import build_net
-from rrsis_geo.train.config import load_run
+from rrsis_geo.train.config import load_train_config
 from rrsis_geo.train.training import train_model
 
 NETWORK: dict[str, tuple[str, ...]] = {
@@ -82,9 +82,9 @@ def train(folder: Path, config: Path, steps: int, changes: list[str], encoders: 
     settings = [f"steps={steps}", f"val_every={steps}", *changes]
     if encoders is not None:
         start = folder.parent / f"{folder.name}_start"
-        save_start(start, encoders, dict(load_run(config, settings).net))
+        save_start(start, encoders, dict(load_train_config(config, settings).net))
         settings.append(f'init.bundle="{start}"')
-    run = load_run(config, settings)
+    run = load_train_config(config, settings)
     train_model(run, folder, resume=any((folder / "checkpoints").glob("*")))
 
 

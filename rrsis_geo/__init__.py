@@ -24,7 +24,10 @@ if TYPE_CHECKING:
         RrsisError,
         Stopped,
     )
+    from rrsis_geo.evaluate.evaluation import EvaluateOptions, EvaluationReport, evaluate_bundle
+    from rrsis_geo.evaluate.score_files import ScoreOutputs
     from rrsis_geo.geo.scene.scene import Scene, SceneInfo, open_scene
+    from rrsis_geo.metrics import Scores
     from rrsis_geo.model.bundle import Bundle, list_bundles, load_bundle
     from rrsis_geo.model.predictor import Predictor
     from rrsis_geo.segment.batch.report import ScenesReport
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from rrsis_geo.segment.plan.plan import SegmentOptions
     from rrsis_geo.segment.results.report import PartReport, SegmentReport
     from rrsis_geo.segment.scene import merge_job, segment_part, segment_scene
+    from rrsis_geo.train.config import TrainConfig, load_train_config
+    from rrsis_geo.train.training import TrainProgress, train_model
 
 _PUBLIC = {
     "Bundle": "model.bundle",
@@ -64,12 +69,23 @@ _PUBLIC = {
     "segment_scenes": "segment.batch.scenes",
     "ScenesReport": "segment.batch.report",
     "Predictor": "model.predictor",
+    "EvaluateOptions": "evaluate.evaluation",
+    "EvaluationReport": "evaluate.evaluation",
+    "ScoreOutputs": "evaluate.score_files",
+    "Scores": "metrics",
+    "evaluate_bundle": "evaluate.evaluation",
+    "TrainConfig": "train.config",
+    "TrainProgress": "train.training",
+    "load_train_config": "train.config",
+    "train_model": "train.training",
 }
 
 __all__ = [
     "Bundle",
     "ConfigError",
     "DeviceError",
+    "EvaluateOptions",
+    "EvaluationReport",
     "IncompleteError",
     "InputError",
     "ModelError",
@@ -83,18 +99,25 @@ __all__ = [
     "Scene",
     "SceneInfo",
     "ScenesReport",
+    "ScoreOutputs",
+    "Scores",
     "SegmentOptions",
     "SegmentReport",
     "Stopped",
+    "TrainConfig",
+    "TrainProgress",
     "__version__",
+    "evaluate_bundle",
     "list_bundles",
     "load_bundle",
+    "load_train_config",
     "merge_job",
     "open_scene",
     "polygonize",
     "segment_part",
     "segment_scene",
     "segment_scenes",
+    "train_model",
 ]
 
 

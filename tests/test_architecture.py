@@ -100,8 +100,8 @@ TABLE = {
     ),
     "__main__": Rule({"cli"}, THIRD_PARTY),
     "__init__": Rule(
-        {"errors", "version", "geo.scene", "model", "segment", "segment.plan"}
-        | {"segment.results", "segment.jobs", "segment.batch"},
+        {"errors", "version", "metrics", "geo.scene", "model", "segment", "segment.plan"}
+        | {"segment.results", "segment.jobs", "segment.batch", "train", "evaluate"},
         THIRD_PARTY,
     ),
 }

@@ -12,7 +12,7 @@ from rrsis_geo.data.benchmarks.layouts import LAYOUTS
 from rrsis_geo.model.bundle import find_bundle, load_bundle
 from rrsis_geo.nets import PRESETS, build_net
 from rrsis_geo.nets.btdnet import BTDNetConfig
-from rrsis_geo.train.config import plan_run
+from rrsis_geo.train.config import plan_training
 from rrsis_geo.train.optim import make_optimizer
 from rrsis_geo.train.training import TrainConfig
 
@@ -57,7 +57,7 @@ def test_the_papers_recipe_is_the_papers(name):
     assert (config.benchmark.size_px, config.benchmark.augment) == (512, False)
     assert config.benchmark.layout == PAPER[name]
     samples = LAYOUTS[PAPER[name]].counts["train"]
-    plan = plan_run(config, samples)
+    plan = plan_training(config, samples)
     assert plan.steps == 50 * samples // 8
     assert len(plan.validate_at) == 50
 

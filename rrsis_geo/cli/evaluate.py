@@ -21,7 +21,7 @@ from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.units import format_duration
 
 if TYPE_CHECKING:
-    from rrsis_geo.evaluate.evaluation import Evaluation
+    from rrsis_geo.evaluate.evaluation import EvaluationReport
 
 
 class CategoryBy(StrEnum):
@@ -143,7 +143,7 @@ def evaluate(
 ) -> None:
     """Score a model on a referring data set, as the papers do."""
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.evaluate.evaluation import EvaluateOptions, evaluate_model
+    from rrsis_geo.evaluate.evaluation import EvaluateOptions, evaluate_bundle
     from rrsis_geo.evaluate.score_files import ScoreOutputs
 
     options = EvaluateOptions(
@@ -161,14 +161,14 @@ def evaluate(
     )
     outputs = ScoreOutputs(folder=out, masks=save_masks, gallery=gallery, overwrite=overwrite)
     with console.progress(quiet=quiet or as_json) as on_progress:
-        evaluation = evaluate_model(data, layout, split, options, outputs, progress=on_progress)
+        evaluation = evaluate_bundle(data, layout, split, options, outputs, progress=on_progress)
     if as_json:
         console.print_json(evaluation.to_dict())
     else:
         _print_evaluation(evaluation)
 
 
-def _print_evaluation(evaluation: "Evaluation") -> None:
+def _print_evaluation(evaluation: "EvaluationReport") -> None:
     """The result as people read it; shares in percent, as papers print them."""
     console.print_facts(
         f"{evaluation.model} on {evaluation.layout} {evaluation.split}", _facts(evaluation)
@@ -193,7 +193,7 @@ def _print_evaluation(evaluation: "Evaluation") -> None:
         _print_comparison(evaluation)
 
 
-def _facts(evaluation: "Evaluation") -> list[tuple[str, str]]:
+def _facts(evaluation: "EvaluationReport") -> list[tuple[str, str]]:
     scores = evaluation.scores
     absent = f", {scores.n_absent} with an absent target" if scores.n_absent else ""
     of = f" of {evaluation.split_size}" if scores.n < evaluation.split_size else ""
@@ -214,7 +214,7 @@ def _facts(evaluation: "Evaluation") -> list[tuple[str, str]]:
     return facts + [("wrote", path) for path in evaluation.files]
 
 
-def _print_absent(evaluation: "Evaluation") -> None:
+def _print_absent(evaluation: "EvaluationReport") -> None:
     console.print_facts("absent targets counted for themselves", [])
     console.print_table(
         ("", "gIoU", "N-acc", "false area", "mIoU of present"),
@@ -231,7 +231,7 @@ def _print_absent(evaluation: "Evaluation") -> None:
     )
 
 
-def _print_groups(evaluation: "Evaluation") -> None:
+def _print_groups(evaluation: "EvaluationReport") -> None:
     """By kind and by category, whichever is known; what absent targets score only if there are."""
     whole = evaluation.scores
     columns = ["", "samples", "Pr@0.5", "oIoU", "mIoU"]
@@ -260,7 +260,7 @@ def _print_groups(evaluation: "Evaluation") -> None:
             console.print_table(columns, [row[: len(columns)] for row in rows])
 
 
-def _print_comparison(evaluation: "Evaluation") -> None:
+def _print_comparison(evaluation: "EvaluationReport") -> None:
     """Our row among the published ones, the best mIoU first; what papers agree on is one row."""
     published = evaluation.published
     sources = list(dict.fromkeys(row.source for row in published))

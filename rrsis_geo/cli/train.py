@@ -45,11 +45,11 @@ def train(
 ) -> None:
     """Train a network as a configuration file says, and save it as a model bundle."""
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.train.config import load_run
+    from rrsis_geo.train.config import load_train_config
     from rrsis_geo.train.publish import push_bundle, reserve_repository
     from rrsis_geo.train.training import train_model
 
-    run = load_run(config, settings or [])
+    run = load_train_config(config, settings or [])
     page = reserve_repository(push_to_hub) if push_to_hub is not None else None
     try:
         with console.board(quiet=quiet) as show:

@@ -68,7 +68,7 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
+class EvaluationReport:
     """The result of a run.
 
     Attributes:
@@ -126,7 +126,7 @@ class Evaluation:
         }
 
 
-def evaluate_model(
+def evaluate_bundle(
     data: Path,
     layout: str,
     split: str,
@@ -134,7 +134,7 @@ def evaluate_model(
     outputs: ScoreOutputs | None = None,
     *,
     progress: Progress | None = None,
-) -> Evaluation:
+) -> EvaluationReport:
     """Score a model on a split of a data set.
 
     Image and target are each resized to a square, and compared there: the protocol of the papers
@@ -177,7 +177,7 @@ def evaluate_model(
     seconds = time.monotonic() - started
     scores = _scores(samples, native=False)
     native = _scores(samples, native=True) if options.native else None
-    evaluation = Evaluation(
+    evaluation = EvaluationReport(
         model=bundle.name,
         model_sha256=bundle.sha256,
         data=str(data),
@@ -251,7 +251,7 @@ def choose_samples(samples: Sequence[SampleScore]) -> Mapping[str, list[int]]:
 
 def _write_pictures(
     outputs: ScoreOutputs,
-    evaluation: Evaluation,
+    evaluation: EvaluationReport,
     source: ScoringData,
     samples: Sequence[SampleScore],
     predictor: Predictor,
@@ -290,7 +290,7 @@ def _picture(question: Question, sample: SampleScore, predictor: Predictor) -> P
     )
 
 
-def _facts(evaluation: Evaluation) -> list[tuple[str, str]]:
+def _facts(evaluation: EvaluationReport) -> list[tuple[str, str]]:
     """What stands below the title of the page; scores in percent, as papers print them."""
     scores = evaluation.scores
     shares = {"mIoU": scores.miou, "oIoU": scores.oiou}

@@ -114,7 +114,7 @@ class TrainConfig:
         return self.batch_size * self.accumulate
 
 
-def load_run(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+def load_train_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """A run's settings from a file, with ``"a.b=c"`` set over it.
 
     ``steps`` and ``epochs`` say the same in two ways: to set one takes the file's other away.
@@ -128,7 +128,7 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     return load(path, TrainConfig, [*replaced, *overrides])
 
 
-class RunPlan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """How long a run is.
 
     Attributes:
@@ -148,7 +148,7 @@ class RunPlan(NamedTuple):
         return math.ceil(step * self.step_samples / self.epoch_samples) if self.epoch_samples else 0
 
 
-def plan_run(config: TrainConfig, epoch_samples: int | None) -> RunPlan:
+def plan_training(config: TrainConfig, epoch_samples: int | None) -> TrainingPlan:
     """Steps of a run and its validations; passes follow each other without a pause, so that a step
     may take the last samples of one and the first of the next.
     """
@@ -164,10 +164,10 @@ def plan_run(config: TrainConfig, epoch_samples: int | None) -> RunPlan:
     elif epoch_samples is not None:
         passes = steps * per_step // epoch_samples
         at.update(max(1, n * epoch_samples // per_step) for n in range(1, passes + 1))
-    return RunPlan(steps, epoch_samples, per_step, frozenset(at))
+    return TrainingPlan(steps, epoch_samples, per_step, frozenset(at))
 
 
-def refuse_differences(was: Mapping[str, Any], is_: Mapping[str, Any], folder: Path) -> None:
+def check_resumable(was: Mapping[str, Any], is_: Mapping[str, Any], folder: Path) -> None:
     """Refuse to resume a run with other settings than it began with.
 
     Args:

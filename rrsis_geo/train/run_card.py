@@ -6,14 +6,14 @@ from rrsis_geo.metrics import Scores
 from rrsis_geo.nets import NETS
 from rrsis_geo.nets.base import ReferringNet
 from rrsis_geo.train.card import CardFacts, trained_card
-from rrsis_geo.train.config import RunPlan, TrainConfig
+from rrsis_geo.train.config import TrainConfig, TrainingPlan
 from rrsis_geo.train.samples import RunData
 
 
 def run_card(
     config: TrainConfig,
     data: RunData,
-    plan: RunPlan,
+    plan: TrainingPlan,
     net: ReferringNet,
     image: ImageSpec,
     *,

@@ -27,7 +27,7 @@ from rrsis_geo.nets.base import ReferringNet
 from rrsis_geo.text.tokenizer import Tokenizer
 from rrsis_geo.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint, scores_from
 from rrsis_geo.train.checkpointing import recompute_activations
-from rrsis_geo.train.config import TrainConfig, memory_advice, plan_run, refuse_differences
+from rrsis_geo.train.config import TrainConfig, check_resumable, memory_advice, plan_training
 from rrsis_geo.train.distributed import World, joined, shared
 from rrsis_geo.train.journal import Journal, tensorboard_installed
 from rrsis_geo.train.loop import (
@@ -151,7 +151,7 @@ class _Run:
             self.device = torch.device("cuda", world.local_rank)
         self.dtype = choose_dtype(config.dtype, self.device)
         self.data = _load_data(config)
-        self.plan = plan_run(config, self.data.epoch_samples)
+        self.plan = plan_training(config, self.data.epoch_samples)
         net, self.tokenizer, self.image = start_net(config)
         self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = None
@@ -172,7 +172,7 @@ class _Run:
     def restore(self) -> None:
         """Take the state of the newest checkpoint."""
         state = load_checkpoint(self.checkpoints)
-        refuse_differences(state["config"], to_dict(self.config), self.checkpoints)
+        check_resumable(state["config"], to_dict(self.config), self.checkpoints)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.step = state["step"]

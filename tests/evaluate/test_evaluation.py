@@ -23,9 +23,9 @@ from rrsis_geo.errors import ConfigError, InputError, OutputError
 from rrsis_geo.evaluate import evaluation as evaluate
 from rrsis_geo.evaluate.evaluation import (
     EvaluateOptions,
-    Evaluation,
+    EvaluationReport,
     choose_samples,
-    evaluate_model,
+    evaluate_bundle,
 )
 from rrsis_geo.evaluate.score_files import ScoreOutputs
 from rrsis_geo.evaluate.scoring import SampleScore, named_in
@@ -103,7 +103,7 @@ def test_scores_are_those_of_the_published_protocol(
 ) -> None:
     root = make_benchmark(layout, splits={"test": 5}, **quirks)
     out = tmp_path / "scores"
-    found = evaluate_model(root, layout, "test", FP32, ScoreOutputs(folder=out))
+    found = evaluate_bundle(root, layout, "test", FP32, ScoreOutputs(folder=out))
     counts = by_hand(bundle, list(load_split(layout, root, "test")))  # type: ignore[call-overload]
     ious = [i / u if u else 0.0 for i, u in counts]
     assert 0 < sum(ious) < 5
@@ -123,7 +123,7 @@ def test_native_size_is_that_of_the_mask(
     root = make_benchmark("rrsisd", splits={"test": 3}, odd_sizes=True)
     options = EvaluateOptions(native=True, dtype="fp32", device="cpu")
     outputs = ScoreOutputs(folder=tmp_path / "scores", masks=tmp_path / "masks")
-    found = evaluate_model(root, "rrsisd", "test", options, outputs)
+    found = evaluate_bundle(root, "rrsisd", "test", options, outputs)
     samples = list(load_split("rrsisd", root, "test"))  # type: ignore[call-overload]
     assert [sample.mask.shape for sample in samples] == [(800, 800), (48, 48), (48, 48)]
     assert samples[0].image.shape == (800, 787, 3)
@@ -157,7 +157,7 @@ def test_size_is_that_asked_for(
 ) -> None:
     root = make_benchmark("refsegrs", splits={"test": 3})
     options = EvaluateOptions(size_px=size_px, dtype="fp32", device="cpu")
-    found = evaluate_model(root, "refsegrs", "test", options)
+    found = evaluate_bundle(root, "refsegrs", "test", options)
     counts = by_hand(bundle, list(load_split("refsegrs", root, "test")), size_px)  # type: ignore[call-overload]
     assert found.size_px == size_px
     assert found.scores.miou == pytest.approx(np.mean([i / u for i, u in counts]))
@@ -168,9 +168,9 @@ def test_batches_and_workers_change_nothing(
     make_benchmark: MakeBenchmark, options: dict[str, int]
 ) -> None:
     root = make_benchmark("triplets", splits={"test": 5}, absent=True)
-    usual = evaluate_model(root, "triplets", "test", FP32)
+    usual = evaluate_bundle(root, "triplets", "test", FP32)
     other = EvaluateOptions(dtype="fp32", device="cpu", **options)
-    assert evaluate_model(root, "triplets", "test", other).scores == usual.scores
+    assert evaluate_bundle(root, "triplets", "test", other).scores == usual.scores
 
 
 def write_triplets(root: Path, *samples: Sample) -> Path:
@@ -194,12 +194,12 @@ def test_absent_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         Sample(noise(64, 64), "the road", something, kind="category"),
     )
     answer_with(monkeypatch, lambda image: np.full(image.shape[:2], -1.0))
-    found = evaluate_model(root, "triplets", "test", FP32)
+    found = evaluate_bundle(root, "triplets", "test", FP32)
     assert (found.scores.n, found.scores.n_absent) == (2, 1)
     assert (found.scores.miou, found.scores.n_acc, found.scores.giou) == (0.0, 1.0, 0.5)
     assert found.scores.by_kind["absent"].n_acc == 1.0
     answer_with(monkeypatch, lambda image: np.full(image.shape[:2], 1.0))
-    found = evaluate_model(root, "triplets", "test", FP32)
+    found = evaluate_bundle(root, "triplets", "test", FP32)
     assert (found.scores.miou, found.scores.n_acc, found.scores.giou) == (0.25, 0.0, 0.25)
     assert found.scores.false_area_ppm == 1e6
 
@@ -210,7 +210,7 @@ def test_a_logit_of_zero_is_no_target(tmp_path: Path, monkeypatch: pytest.Monkey
         tmp_path / "data", Sample(noise(64, 64), "the road", np.ones((64, 64), bool))
     )
     answer_with(monkeypatch, lambda image: np.zeros(image.shape[:2]))
-    assert evaluate_model(root, "triplets", "test", FP32).scores.miou == 0.0
+    assert evaluate_bundle(root, "triplets", "test", FP32).scores.miou == 0.0
 
 
 def test_a_target_lost_by_resizing_is_not_absent(
@@ -220,7 +220,7 @@ def test_a_target_lost_by_resizing_is_not_absent(
     mask[0, 0] = True  # nearest neighbour takes the middle of every ten pixels
     root = write_triplets(tmp_path / "data", Sample(noise(640, 640), "the truck", mask))
     answer_with(monkeypatch, lambda image: np.full(image.shape[:2], -1.0))
-    found = evaluate_model(root, "triplets", "test", FP32)
+    found = evaluate_bundle(root, "triplets", "test", FP32)
     assert found.lost_targets == 1
     assert (found.scores.n_absent, found.scores.giou, found.scores.n_acc) == (0, 0.0, None)
 
@@ -267,7 +267,7 @@ def test_categories_by_label_and_by_text(make_benchmark: MakeBenchmark, bundle: 
     labels = sorted({sample.category for sample in samples})
     for way, default in (("label", True), ("text", False)):
         options = EvaluateOptions(category_by=way, dtype="fp32", device="cpu")  # type: ignore[arg-type]
-        found = evaluate_model(root, "rrsisd", "test", options)
+        found = evaluate_bundle(root, "rrsisd", "test", options)
         assert found.category_by == way
         assert list(found.scores.by_category) == labels  # its sentences name the labels
         means = [
@@ -277,25 +277,25 @@ def test_categories_by_label_and_by_text(make_benchmark: MakeBenchmark, bundle: 
         assert [part.miou for part in found.scores.by_category.values()] == pytest.approx(means)
         assert found.scores.category_miou == pytest.approx(np.mean(means))
         if default:
-            assert evaluate_model(root, "rrsisd", "test", FP32).scores == found.scores
+            assert evaluate_bundle(root, "rrsisd", "test", FP32).scores == found.scores
 
 
 def test_benchmarks_without_labels_are_told_by_text(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs", splits={"test": 8})
-    found = evaluate_model(root, "refsegrs", "test", FP32)
+    found = evaluate_bundle(root, "refsegrs", "test", FP32)
     assert found.category_by == "text"
     assert set(found.scores.by_category) <= {"vehicle"}  # no other of its own 14 is painted
     with pytest.raises(ConfigError, match="no category labels"):
-        evaluate_model(root, "refsegrs", "test", EvaluateOptions(category_by="label"))
+        evaluate_bundle(root, "refsegrs", "test", EvaluateOptions(category_by="label"))
 
 
 def test_triplets_without_categories(tmp_path: Path) -> None:
     mask = np.ones((64, 64), bool)
     root = write_triplets(tmp_path / "data", Sample(noise(64, 64), "the truck", mask))
-    found = evaluate_model(root, "triplets", "test", FP32)
+    found = evaluate_bundle(root, "triplets", "test", FP32)
     assert (found.category_by, found.scores.by_category) == ("", {})
     with pytest.raises(ConfigError, match='by "text" cannot be had'):
-        evaluate_model(root, "triplets", "test", EvaluateOptions(category_by="text"))
+        evaluate_bundle(root, "triplets", "test", EvaluateOptions(category_by="text"))
 
 
 # --- comparing
@@ -303,7 +303,7 @@ def test_triplets_without_categories(tmp_path: Path) -> None:
 
 def test_comparison(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs", splits={"test": 4})
-    found = evaluate_model(root, "refsegrs", "test", EvaluateOptions(compare=True, device="cpu"))
+    found = evaluate_bundle(root, "refsegrs", "test", EvaluateOptions(compare=True, device="cpu"))
     assert "LGCE" in {row.method for row in found.published}
     assert {(row.dataset, row.split) for row in found.published} == {("RefSegRS", "test")}
     said = " / ".join(found.cautions)
@@ -312,16 +312,17 @@ def test_comparison(make_benchmark: MakeBenchmark) -> None:
     assert "papers disagree on one and the same method (RMSIN: mIoU 42.63 to 62.58 here)" in said
     few = EvaluateOptions(compare=True, limit=2, device="cpu")
     assert (
-        "only the first 2 of 4 samples" in evaluate_model(root, "refsegrs", "test", few).cautions[0]
+        "only the first 2 of 4 samples"
+        in evaluate_bundle(root, "refsegrs", "test", few).cautions[0]
     )
 
 
 def test_nothing_to_compare_with(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("triplets")
     with pytest.raises(ConfigError, match="nothing is published of data in the layout triplets"):
-        evaluate_model(root, "triplets", "test", EvaluateOptions(compare=True))
+        evaluate_bundle(root, "triplets", "test", EvaluateOptions(compare=True))
     with pytest.raises(ConfigError, match="no paper at hand reports the train split of RISBench"):
-        evaluate_model(root, "risbench", "train", EvaluateOptions(compare=True))
+        evaluate_bundle(root, "risbench", "train", EvaluateOptions(compare=True))
 
 
 # --- instances
@@ -331,17 +332,17 @@ def test_instances(tmp_path: Path) -> None:
     write_instances(tmp_path)
     options = EvaluateOptions(limit=6, dtype="fp32", device="cpu")
     outputs = ScoreOutputs(folder=tmp_path / "a")
-    found = evaluate_model(tmp_path, "instances", "val", options, outputs)
+    found = evaluate_bundle(tmp_path, "instances", "val", options, outputs)
     assert found.scores.n == 6
     assert set(found.scores.by_category) <= {"bus", "tree", "vehicle"}  # a bus is a vehicle too
     again = ScoreOutputs(folder=tmp_path / "b")
     file = tmp_path / "instances_val.json"
-    assert evaluate_model(file, "instances", "val", options, again).scores == found.scores
+    assert evaluate_bundle(file, "instances", "val", options, again).scores == found.scores
     rows = read_csv(tmp_path / "a" / "samples.csv")
     assert rows == read_csv(tmp_path / "b" / "samples.csv")
     assert len({row["id"] for row in rows}) == 6
     with pytest.raises(InputError, match=r"instances_test\.json: no such file"):
-        evaluate_model(tmp_path, "instances", "test", options)
+        evaluate_bundle(tmp_path, "instances", "test", options)
 
 
 def write_instances(folder: Path) -> None:
@@ -372,7 +373,7 @@ def test_files(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
     )
     told: list[tuple[str, int, int]] = []
     options = EvaluateOptions(batch_size=3, dtype="fp32", device="cpu")
-    found = evaluate_model(
+    found = evaluate_bundle(
         root, "triplets", "test", options, outputs, progress=lambda *step: told.append(step)
     )
     assert told == [("samples", 3, 4), ("samples", 4, 4)]
@@ -415,9 +416,9 @@ def test_nothing_is_replaced_unasked(
     place = file.parent if name.endswith("/..") else file
     kind = next(iter(outputs))
     with pytest.raises(OutputError, match="--overwrite"):
-        evaluate_model(root, "triplets", "test", FP32, ScoreOutputs(**{kind: place}))
+        evaluate_bundle(root, "triplets", "test", FP32, ScoreOutputs(**{kind: place}))
     assert file.read_text() == "kept"
-    evaluate_model(root, "triplets", "test", FP32, ScoreOutputs(**{kind: place}, overwrite=True))
+    evaluate_bundle(root, "triplets", "test", FP32, ScoreOutputs(**{kind: place}, overwrite=True))
     if kind != "masks":
         assert file.read_text() != "kept"
 
@@ -426,7 +427,7 @@ def test_gallery_must_be_a_page(make_benchmark: MakeBenchmark, tmp_path: Path) -
     root = make_benchmark("triplets")
     outputs = ScoreOutputs(gallery=tmp_path / "page.png")
     with pytest.raises(OutputError, match=r"name it \.html"):
-        evaluate_model(root, "triplets", "test", FP32, outputs)
+        evaluate_bundle(root, "triplets", "test", FP32, outputs)
 
 
 def test_an_interrupted_run_leaves_nothing(
@@ -445,7 +446,7 @@ def test_an_interrupted_run_leaves_nothing(
     options = EvaluateOptions(batch_size=1, device="cpu")
     outputs = ScoreOutputs(folder=tmp_path / "scores", masks=tmp_path / "masks")
     with pytest.raises(KeyboardInterrupt):
-        evaluate_model(root, "triplets", "test", options, outputs)
+        evaluate_bundle(root, "triplets", "test", options, outputs)
     assert not [*(tmp_path / "scores").iterdir(), *(tmp_path / "masks").iterdir()]
 
 
@@ -456,22 +457,22 @@ def test_a_missing_file_is_named_before_any_work(
     (root / "masks" / "3.tif").unlink()
     monkeypatch.setattr(evaluate, "Predictor", None)
     with pytest.raises(InputError, match=r"3\.tif is missing"):
-        evaluate_model(root, "refsegrs", "test", FP32)
+        evaluate_bundle(root, "refsegrs", "test", FP32)
 
 
 def test_a_damaged_file_is_named(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs", splits={"test": 2})
     (root / "images" / "2.tif").write_bytes(b"II*\0 and so on")
     with pytest.raises(InputError, match=r"2\.tif"):
-        evaluate_model(root, "refsegrs", "test", FP32)
+        evaluate_bundle(root, "refsegrs", "test", FP32)
 
 
 def test_unknown_layout_and_split(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("triplets")
     with pytest.raises(ConfigError, match='unknown layout "refseg"; known are refsegrs'):
-        evaluate_model(root, "refseg", "test", FP32)
+        evaluate_bundle(root, "refseg", "test", FP32)
     with pytest.raises(ConfigError, match='no split "tset"; did you mean "test"'):
-        evaluate_model(root, "triplets", "tset", FP32)
+        evaluate_bundle(root, "triplets", "tset", FP32)
 
 
 @pytest.mark.parametrize(
@@ -516,7 +517,7 @@ def test_no_sample_is_shown_twice(n: int) -> None:
 def test_evaluation_is_json(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
     options = EvaluateOptions(compare=True, native=True, device="cpu")
-    found: Evaluation = evaluate_model(root, "rrsisd", "val", options)
+    found: EvaluationReport = evaluate_bundle(root, "rrsisd", "val", options)
     told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert told["published"][0]["dataset"] == "RRSIS-D"
     assert told["native"]["n"] == told["scores"]["n"] == 2

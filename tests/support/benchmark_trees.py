@@ -24,7 +24,7 @@ COLOURS = {"red": (200, 40, 40), "blue": (40, 60, 200), "yellow": (220, 210, 50)
 CATEGORIES = ("vehicle", "bridge", "storage tank")
 
 
-def painted(name: str, shape: tuple[int, int]) -> Sample:
+def make_sample(name: str, shape: tuple[int, int]) -> Sample:
     """One sample, the same for the same name and shape."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     height, width = shape
@@ -62,7 +62,7 @@ def write_benchmark(
         ``root``.
     """
     samples = {
-        split: [painted(f"{split}_{number}_0", (side_px, side_px)) for number in range(count)]
+        split: [make_sample(f"{split}_{number}_0", (side_px, side_px)) for number in range(count)]
         for split, count in splits.items()
     }
     root.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def write_rrsisd(
             number = len(refs) + 1
             image, mask = sample.image, sample.mask
             if odd_sizes and place == 0:
-                sample = painted(sample.id, (800, 800))
+                sample = make_sample(sample.id, (800, 800))
                 image, mask = sample.image[:, :787], sample.mask
             file = f"{number:05}.jpg"
             Image.fromarray(image).save(base / "JPEGImages" / file, quality=95)

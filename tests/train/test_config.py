@@ -12,10 +12,10 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.train.config import (
     HARMLESS,
     TrainConfig,
-    load_run,
+    check_resumable,
+    load_train_config,
     memory_advice,
-    plan_run,
-    refuse_differences,
+    plan_training,
 )
 
 BENCHMARK = {"layout": "triplets", "root": "data"}
@@ -57,11 +57,11 @@ def test_a_length_set_over_the_file_takes_the_place_of_the_other(tmp_path, lengt
     path = tmp_path / "run.toml"
     tables = '[init]\nbundle = "b"\n[benchmark]\nlayout = "triplets"\nroot = "data"\n'
     path.write_text(f'name = "a"\n{length}\n{tables}')
-    config = load_run(path, [f"{name}=7", "seed=5"])
+    config = load_train_config(path, [f"{name}=7", "seed=5"])
     assert (getattr(config, name), getattr(config, other), config.seed) == (7, None, 5)
-    assert load_run(path, ["seed=5"]).epochs == (3 if "epochs" in length else None)
+    assert load_train_config(path, ["seed=5"]).epochs == (3 if "epochs" in length else None)
     with pytest.raises(ConfigError, match="both are set"):
-        load_run(path, ["steps=7", "epochs=7"])
+        load_train_config(path, ["steps=7", "epochs=7"])
 
 
 @given(
@@ -74,7 +74,7 @@ def test_a_run_of_epochs_shows_every_sample_as_often_and_is_scored_after_each(
     samples, epochs, batch_size, accumulate
 ):
     config = config_of(epochs=epochs, batch_size=batch_size, accumulate=accumulate)
-    plan = plan_run(config, samples)
+    plan = plan_training(config, samples)
     seen = plan.steps * config.step_samples
     assert seen <= epochs * samples or plan.steps == 1
     assert seen > epochs * samples - config.step_samples
@@ -90,22 +90,22 @@ def test_a_run_of_epochs_shows_every_sample_as_often_and_is_scored_after_each(
 
 
 def test_a_run_of_steps_is_scored_every_so_often_and_at_its_end():
-    plan = plan_run(config_of(epochs=None, steps=10, val_every=4), 100)
+    plan = plan_training(config_of(epochs=None, steps=10, val_every=4), 100)
     assert plan.validate_at == {4, 8, 10}
     stream = config_of(benchmark=None, data={}, epochs=None, steps=10)
-    assert plan_run(stream, None).validate_at == {10}
-    assert plan_run(stream, None).epochs_begun(7) == 0
+    assert plan_training(stream, None).validate_at == {10}
+    assert plan_training(stream, None).epochs_begun(7) == 0
 
 
 def test_a_resumed_run_may_change_what_is_harmless_and_nothing_else():
     was = config_of()
     changed = {"workers": 7, "device": "cpu", "precision": "fp16"}
-    refuse_differences(to_dict(was), to_dict(config_of(**changed)), Path("run"))
-    refuse_differences({**to_dict(was), "compile": True}, to_dict(was), Path("run"))
+    check_resumable(to_dict(was), to_dict(config_of(**changed)), Path("run"))
+    check_resumable({**to_dict(was), "compile": True}, to_dict(was), Path("run"))
     assert changed.keys() <= HARMLESS
     other = config_of(epochs=4, benchmark={**BENCHMARK, "augment": True}, val_every=5)
     with pytest.raises(ConfigError) as caught:
-        refuse_differences(to_dict(was), to_dict(other), Path("run"))
+        check_resumable(to_dict(was), to_dict(other), Path("run"))
     for words in (
         "benchmark.augment was False and is True",
         "epochs was 3 and is 4",

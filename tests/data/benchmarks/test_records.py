@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark_trees import SPLITS, painted
+from benchmark_trees import SPLITS, make_sample
 from torch.utils.data import DataLoader
 
 from rrsis_geo.data.benchmarks.layouts import LAYOUTS, load_split
@@ -78,8 +78,8 @@ def test_a_damaged_file_is_named_when_read(make_benchmark: MakeBenchmark) -> Non
 
 @pytest.mark.parametrize("mask_shape", [(48, 48), (50, 47), (96, 20)])
 def test_image_and_mask_are_resized_each_from_its_own_size(mask_shape: tuple[int, int]) -> None:
-    sample = painted("a", (48, 47))
-    mask = painted("b", mask_shape).mask
+    sample = make_sample("a", (48, 47))
+    mask = make_sample("b", mask_shape).mask
     square = resized(Sample(sample.image, "it", mask, "a", "kind", "tree"), 32)
     image, small = to_size(sample.image, mask, 32)
     np.testing.assert_array_equal(square.image, image)
@@ -92,7 +92,7 @@ def test_image_and_mask_are_resized_each_from_its_own_size(mask_shape: tuple[int
 
 
 def test_resizing_to_the_own_size_changes_nothing() -> None:
-    sample = painted("a", (64, 64))
+    sample = make_sample("a", (64, 64))
     square = resized(sample, 64)
     np.testing.assert_array_equal(square.image, sample.image)
     np.testing.assert_array_equal(square.mask, sample.mask)

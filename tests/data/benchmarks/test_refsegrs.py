@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark_trees import SPLITS, painted
+from benchmark_trees import SPLITS, make_sample
 from PIL import Image
 
 from rrsis_geo.data.benchmarks.records import Records
@@ -22,7 +22,7 @@ def test_both_layouts_give_what_was_written(
     records = Records(read_split(root, split), split)
     assert len(records) == SPLITS[split]
     for number, sample in enumerate(records):
-        truth = painted(f"{split}_{number}_0", (48, 48))
+        truth = make_sample(f"{split}_{number}_0", (48, 48))
         assert sample.expression == truth.expression
         np.testing.assert_array_equal(sample.image, truth.image)
         np.testing.assert_array_equal(sample.mask, truth.mask)
@@ -45,7 +45,7 @@ def test_first_release_prefers_the_third_list(make_benchmark: MakeBenchmark) -> 
     root = make_benchmark("refsegrs", first_release=True)
     (root / "new_dataset2" / "output_phrase_val.txt").write_text("1 an older list\n")
     assert [record.expression for record in read_split(root, "val")] == [
-        painted(f"val_{number}_0", (48, 48)).expression for number in range(SPLITS["val"])
+        make_sample(f"val_{number}_0", (48, 48)).expression for number in range(SPLITS["val"])
     ]
 
 

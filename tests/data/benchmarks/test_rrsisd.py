@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmark_trees import SPLITS, painted, rle
+from benchmark_trees import SPLITS, make_sample, rle
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -29,7 +29,7 @@ def as_written(root: Path, split: str) -> None:
     records.check_files()
     assert len(records) == SPLITS[split]
     for number, sample in enumerate(records):
-        truth = painted(f"{split}_{number}_0", (48, 48))
+        truth = make_sample(f"{split}_{number}_0", (48, 48))
         assert (sample.expression, sample.category) == (truth.expression, truth.category)
         np.testing.assert_array_equal(sample.mask, truth.mask)
         error = np.abs(sample.image.astype(int) - truth.image.astype(int)).mean()
@@ -67,7 +67,7 @@ def test_a_mask_may_have_another_size_than_its_image(make_benchmark: MakeBenchma
     root = make_benchmark("rrsisd", odd_sizes=True, splits={"test": 1})
     sample = Records(read_split(root, "test"), "test")[0]
     assert sample.image.shape == (800, 787, 3)
-    np.testing.assert_array_equal(sample.mask, painted("test_0_0", (800, 800)).mask)
+    np.testing.assert_array_equal(sample.mask, make_sample("test_0_0", (800, 800)).mask)
     square = resized(sample, 480)
     assert square.image.shape == (480, 480, 3)
     assert square.mask.shape == (480, 480)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark_trees import SPLITS, painted
+from benchmark_trees import SPLITS, make_sample
 
 from rrsis_geo.data.benchmarks import saved_dataset
 from rrsis_geo.data.benchmarks.records import Records
@@ -28,7 +28,7 @@ def test_a_saved_dataset_gives_what_was_written(
         records.check_files()
         assert len(records) == SPLITS[split]
         for number, sample in enumerate(records):
-            truth = painted(f"{split}_{number}_0", (48, 48))
+            truth = make_sample(f"{split}_{number}_0", (48, 48))
             assert (sample.id, sample.expression) == (f"{split}-{number}", truth.expression)
             np.testing.assert_array_equal(sample.image, truth.image)
             np.testing.assert_array_equal(sample.mask, truth.mask)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmark_trees import SPLITS, grey_mask, painted
+from benchmark_trees import SPLITS, grey_mask, make_sample
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -62,11 +62,11 @@ def test_made_trees_give_what_was_written(make_benchmark: MakeBenchmark) -> None
         assert len(records) == count
         assert records[count - 1].kind == "absent"
         assert not records[count - 1].mask.any()
-        np.testing.assert_array_equal(records[0].mask, painted(f"{split}_0_0", (48, 48)).mask)
+        np.testing.assert_array_equal(records[0].mask, make_sample(f"{split}_0_0", (48, 48)).mask)
 
 
 def test_samples_share_an_image_that_is_written_once(tmp_path: Path) -> None:
-    sample = painted("a", (20, 20))
+    sample = make_sample("a", (20, 20))
     with TripletWriter(tmp_path, "train") as writer:
         writer.add(sample, image_name="a")
         writer.add(sample, image_name="a")
@@ -78,30 +78,30 @@ def test_samples_share_an_image_that_is_written_once(tmp_path: Path) -> None:
 
 def test_another_image_cannot_have_the_same_name(tmp_path: Path) -> None:
     with TripletWriter(tmp_path, "train") as writer:
-        writer.add(painted("a", (20, 20)), image_name="a")
+        writer.add(make_sample("a", (20, 20)), image_name="a")
         with pytest.raises(ValueError, match=r"another image was written as a\.png"):
-            writer.add(painted("b", (20, 20)), image_name="a")
+            writer.add(make_sample("b", (20, 20)), image_name="a")
     assert len(read_split(tmp_path, "train")) == 1
 
 
 def test_the_list_appears_only_when_all_went_well(tmp_path: Path) -> None:
     def fail(writer: TripletWriter) -> None:
         with writer:
-            writer.add(painted("a", (20, 20)))
+            writer.add(make_sample("a", (20, 20)))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail(TripletWriter(tmp_path, "train"))
     assert not list(tmp_path.glob("*train*"))
     with TripletWriter(tmp_path, "train") as writer:
-        writer.add(painted("a", (20, 20)))
+        writer.add(make_sample("a", (20, 20)))
         assert not (tmp_path / "train.jsonl").exists()
     assert list_splits(tmp_path) == ("train",)
 
 
 def test_a_list_that_is_there_is_kept(tmp_path: Path) -> None:
     with TripletWriter(tmp_path, "train") as writer:
-        writer.add(painted("a", (20, 20)))
+        writer.add(make_sample("a", (20, 20)))
     with pytest.raises(OutputError, match=r"train\.jsonl: exists"):
         TripletWriter(tmp_path, "train")
     with TripletWriter(tmp_path, "train", overwrite=True):
@@ -123,7 +123,7 @@ def test_the_suffix_of_a_name_chooses_the_format(
     tmp_path: Path, name: str, file_name: str, kind: str
 ) -> None:
     with TripletWriter(tmp_path, "train") as writer:
-        writer.add(painted("a", (20, 20)), image_name=name)
+        writer.add(make_sample("a", (20, 20)), image_name=name)
     (record,) = read_split(tmp_path, "train")
     assert record.image.path.name == file_name
     with Image.open(record.image.path) as file:
@@ -132,13 +132,13 @@ def test_the_suffix_of_a_name_chooses_the_format(
 
 def test_image_names_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
     with TripletWriter(tmp_path / "root", "train") as writer, pytest.raises(InputError):
-        writer.add(painted("a", (20, 20)), image_name="../../../a.png")
+        writer.add(make_sample("a", (20, 20)), image_name="../../../a.png")
     assert not list(tmp_path.glob("*.png"))
 
 
 def one_line(tmp_path: Path, **told: Any) -> Path:
     """A tree with one line, its image and a mask file; None takes a key away."""
-    sample = painted("a", (20, 20))
+    sample = make_sample("a", (20, 20))
     Image.fromarray(sample.image).save(tmp_path / "a.png")
     grey_mask(sample.mask).save(tmp_path / "a_mask.png")
     grey_mask(sample.mask).save(tmp_path / "a_mask.tif")
@@ -150,7 +150,7 @@ def one_line(tmp_path: Path, **told: Any) -> Path:
 @pytest.mark.parametrize("name", ["a_mask.png", "a_mask.tif"])
 def test_masks_may_be_files(tmp_path: Path, name: str) -> None:
     records = Records(read_split(one_line(tmp_path, segmentation=name), "val"), "val")
-    np.testing.assert_array_equal(records[0].mask, painted("a", (20, 20)).mask)
+    np.testing.assert_array_equal(records[0].mask, make_sample("a", (20, 20)).mask)
     assert records.files() == [tmp_path / "a.png", tmp_path / name]
 
 
