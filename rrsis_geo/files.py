@@ -1,6 +1,6 @@
-"""Files and folders that appear under their name when they are whole, and JSON written so.
+"""Files and folders that are written whole or not at all, and JSON files written that way.
 
-The one place of the package that writes beside a path and renames.
+Everything is written under a temporary name next to its target and renamed at the end.
 """
 
 import glob
@@ -12,16 +12,16 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from rrsis_geo.errors import OutputError
 
 
 def check_writable(path: str | Path, *, overwrite: bool = False) -> Path:
-    """Refuse a place for an output before any work is done for it.
+    """Check that an output file can be created, before any work is done for it.
 
     Raises:
-        OutputError: its folder is missing or not writable, or something is there already.
+        OutputError: the folder is missing or not writable, or the file exists.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -36,14 +36,36 @@ def check_writable(path: str | Path, *, overwrite: bool = False) -> Path:
 
 
 @contextmanager
-def staged(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A place of the same name in a temporary folder beside `path`.
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """Open a binary file that replaces `path` when the block ends without an error.
 
-    All files found in that folder when the block ends are moved beside `path`, over those of the
-    same names; if the block raises, they are removed and what was there before is untouched.
+    If the block raises, the new file is removed and `path` is unchanged.
 
     Raises:
-        OutputError: see `check_writable`; or the files cannot be moved, or the disk is full.
+        OSError: the file cannot be written.
+    """
+    part = path.with_name(f"{path.name}.part-{process_name()}")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a path in a temporary folder, with the same file name as `path`.
+
+    For libraries that open files themselves and may write several, such as a Shapefile. When the
+    block ends, all files in the temporary folder are moved next to `path` and replace files of the
+    same name. If the block raises, the temporary files are removed and nothing is replaced.
+
+    Raises:
+        OutputError: see `check_writable`; or a file cannot be moved, or the disk is full.
     """
     path = check_writable(path, overwrite=overwrite)
     try:
@@ -52,19 +74,19 @@ def staged(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise OutputError(f"{path}: cannot be written ({err.strerror})") from err
     try:
         yield folder / path.name
-        made = sorted(folder.iterdir(), key=lambda file: (file.name == path.name, file.name))
-        _move(made, path)
+        files = sorted(folder.iterdir(), key=lambda file: (file.name == path.name, file.name))
+        _move(files, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _move(files: Sequence[Path], path: Path) -> None:
-    """Move each file beside `path`, the one of its name last."""
+    """Move files next to `path`, in the order given."""
     try:
         for file in files:
             sync(file)
         for file in files:
-            os.replace(file, path.parent / file.name)  # noqa: PTH105 - as atomic as it gets
+            os.replace(file, path.parent / file.name)  # noqa: PTH105 - atomic on every system
         sync(path.parent)
     except PermissionError as err:
         raise OutputError(
@@ -74,54 +96,25 @@ def _move(files: Sequence[Path], path: Path) -> None:
         raise OutputError(f"{path}: cannot be written ({err.strerror})") from err
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what a process left beside an output when it was killed while making it.
-
-    For who knows that no other process is making it now.
-    """
-    name = glob.escape(path.name)
-    for left in (*path.parent.glob(f".{name}.*.part"), *path.parent.glob(f"{name}.part*")):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Have the system write a file or a folder to the disk, where it can do that for one."""
-    if path.is_dir() and os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A hidden folder beside a place, moved there when the block ends without an error.
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Give a hidden temporary folder that becomes `target` when the block ends without an error.
 
-    A folder that stands in the place is replaced then, and put back where that fails half-way. If
-    the block raises, nothing is left of the new one.
+    An existing folder at `target` is replaced; it is restored if the replacement fails. If the
+    block raises, the temporary folder is removed.
 
     Raises:
-        OSError: it cannot be made or moved.
+        OSError: the folder cannot be created or moved.
     """
     parent = target.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.part-", dir=parent))
     try:
         yield folder
-        folder.chmod(0o755)  # mkdtemp makes folders that only their owner may enter
+        folder.chmod(0o755)  # mkdtemp gives access to the owner only
         _replace_folder(target, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def is_empty(folder: Path) -> bool:
-    """Whether it is a folder with nothing in it."""
-    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _replace_folder(target: Path, new: Path) -> None:
@@ -138,21 +131,48 @@ def _replace_folder(target: Path, new: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove temporary files of `path` left by processes that were killed.
+
+    Call it only when no other process is writing `path`.
+    """
+    name = glob.escape(path.name)
+    for leftover in (*path.parent.glob(f".{name}.*.part"), *path.parent.glob(f"{name}.part*")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens."""
-    part = path.with_name(f"{path.name}.part-{process_name()}")
+    """Write a JSON file, whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     try:
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        sync(path.parent)
+        with open_atomic(path) as file:
+            file.write(json.dumps(record, indent=1).encode())
     except OSError as err:
-        part.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
 
 
+def sync(path: Path) -> None:
+    """Flush a file or a folder to the disk. Windows cannot flush folders; they are skipped."""
+    if path.is_dir() and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether the path is a folder without entries."""
+    return folder.is_dir() and not any(folder.iterdir())
+
+
 def process_name() -> str:
-    """What no other process bears in a name."""
+    """Host name and process id: unique among running processes."""
     return f"{socket.gethostname()}-{os.getpid()}"

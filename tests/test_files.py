@@ -1,23 +1,31 @@
-"""Folders are there whole, or as they were before."""
+"""Files and folders are written whole or not at all."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from rrsis_geo.files import is_empty, whole_folder
+from rrsis_geo.errors import OutputError
+from rrsis_geo.files import (
+    atomic_folder,
+    is_empty,
+    open_atomic,
+    remove_leftovers,
+    write_json,
+)
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
+def existing(tmp_path: Path) -> Path:
     folder = tmp_path / "made"
     folder.mkdir()
     (folder / "old.txt").write_text("old")
     return folder
 
 
-def test_a_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
+def test_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "made"
-    with whole_folder(target) as folder:
+    with atomic_folder(target) as folder:
         (folder / "a.txt").write_text("a")
         assert not target.exists()
     assert (target / "a.txt").read_text() == "a"
@@ -25,28 +33,28 @@ def test_a_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["made"]
 
 
-def test_a_folder_takes_the_place_of_another(old: Path) -> None:
-    with whole_folder(old) as folder:
+def test_folder_is_replaced(existing: Path) -> None:
+    with atomic_folder(existing) as folder:
         (folder / "new.txt").touch()
-    assert [path.name for path in old.iterdir()] == ["new.txt"]
-    assert [path.name for path in old.parent.iterdir()] == ["made"]
+    assert [path.name for path in existing.iterdir()] == ["new.txt"]
+    assert [path.name for path in existing.parent.iterdir()] == ["made"]
 
 
-def interrupted(target: Path) -> None:
-    with whole_folder(target) as folder:
+def interrupt(target: Path) -> None:
+    with atomic_folder(target) as folder:
         (folder / "new.txt").touch()
         raise KeyboardInterrupt
 
 
-def test_an_error_in_the_block_leaves_all_as_it_was(old: Path) -> None:
+def test_error_in_the_block_changes_nothing(existing: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        interrupted(old)
-    assert [path.name for path in old.iterdir()] == ["old.txt"]
-    assert [path.name for path in old.parent.iterdir()] == ["made"]
+        interrupt(existing)
+    assert [path.name for path in existing.iterdir()] == ["old.txt"]
+    assert [path.name for path in existing.parent.iterdir()] == ["made"]
 
 
-def test_a_folder_that_cannot_be_replaced_is_put_back(
-    old: Path, monkeypatch: pytest.MonkeyPatch
+def test_folder_is_restored_if_the_replacement_fails(
+    existing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename = Path.rename
 
@@ -56,15 +64,49 @@ def test_a_folder_that_cannot_be_replaced_is_put_back(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail)
-    with pytest.raises(OSError, match="no space"), whole_folder(old):
+    with pytest.raises(OSError, match="no space"), atomic_folder(existing):
         pass
-    assert [path.name for path in old.iterdir()] == ["old.txt"]
-    assert [path.name for path in old.parent.iterdir()] == ["made"]
+    assert [path.name for path in existing.iterdir()] == ["old.txt"]
+    assert [path.name for path in existing.parent.iterdir()] == ["made"]
 
 
-def test_only_a_folder_with_nothing_in_it_is_empty(old: Path) -> None:
-    assert not is_empty(old)
-    assert not is_empty(old / "old.txt")
-    assert not is_empty(old / "none")
-    (old / "old.txt").unlink()
-    assert is_empty(old)
+def test_is_empty(existing: Path) -> None:
+    assert not is_empty(existing)
+    assert not is_empty(existing / "old.txt")
+    assert not is_empty(existing / "none")
+    (existing / "old.txt").unlink()
+    assert is_empty(existing)
+
+
+def test_json_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_json(path, {"a": 1})
+    write_json(path, {"b": 2})
+    assert json.loads(path.read_text()) == {"b": 2}
+    assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_error_while_writing_keeps_the_existing_file(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text("old")
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    with pytest.raises(ZeroDivisionError), open_atomic(path) as file:
+        file.write(b"%d" % (1 // 0))
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_unwritable_json_file(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"record\.json: cannot be written \(No such file"):
+        write_json(tmp_path / "none" / "record.json", {})
+
+
+def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    path = tmp_path / "out.gpkg"
+    path.write_text("done")
+    (tmp_path / ".out.gpkg.x1.part").mkdir()
+    (tmp_path / "out.gpkg.part-host-1").touch()
+    (tmp_path / "other.gpkg.part").touch()
+    remove_leftovers(path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["other.gpkg.part", "out.gpkg"]

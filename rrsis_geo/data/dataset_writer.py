@@ -16,7 +16,7 @@ from rrsis_geo.data.expressions.writer import KIND_WEIGHTS, claimable, write_exp
 from rrsis_geo.data.instances.referring import as_sample
 from rrsis_geo.data.sample import LabelledImage, Sample
 from rrsis_geo.errors import ConfigError, OutputError
-from rrsis_geo.files import is_empty, whole_folder
+from rrsis_geo.files import atomic_folder, is_empty
 from rrsis_geo.version import __version__
 
 ABOUT_FILE: Final = "dataset.json"
@@ -130,7 +130,7 @@ class DatasetWriter:
         self._stack = ExitStack()
         self._splits: dict[str, TripletWriter] = {}
         try:
-            self.folder = self._stack.enter_context(whole_folder(self._root))
+            self.folder = self._stack.enter_context(atomic_folder(self._root))
         except OSError as err:
             raise OutputError(f"{self._root}: cannot be written ({err.strerror or err})") from err
         self._stack.push(self._finish)  # after the splits, which are entered later, are closed

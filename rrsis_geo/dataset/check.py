@@ -15,6 +15,7 @@ from rrsis_geo.data.benchmarks.records import Records, nearest_name
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.data.sheet import draw_contact_sheet
 from rrsis_geo.errors import ConfigError, InputError, OutputError
+from rrsis_geo.files import check_writable, open_atomic
 from rrsis_geo.model.bundle import load_settings
 from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.progress import Progress
@@ -251,10 +252,7 @@ def _most_first(counts: Counter[str]) -> dict[str, int]:
 def _check_sheet(path: Path, *, overwrite: bool) -> None:
     if path.suffix.lower() != ".png":
         raise OutputError(f"{path}: unknown suffix {path.suffix!r}; the sheet is written as .png")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already; choose another name, or --overwrite")
-    if not path.absolute().parent.is_dir():
-        raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
+    check_writable(path, overwrite=overwrite)
 
 
 def _draw_sheet(path: Path, readable: Sequence[tuple[str, Records, int]], seed: int) -> None:
@@ -265,14 +263,11 @@ def _draw_sheet(path: Path, readable: Sequence[tuple[str, Records, int]], seed: 
     chosen = [readable[index] for index in sorted(order.tolist())]
     samples = [records[index] for _, records, index in chosen]
     notes = [_note(split, sample) for (split, _, _), sample in zip(chosen, samples, strict=True)]
-    part = path.with_name(f".{path.name}.part")
     try:
-        draw_contact_sheet(samples, notes).save(part, "PNG")
-        part.replace(path)
+        with open_atomic(path) as file:
+            draw_contact_sheet(samples, notes).save(file, "PNG")
     except OSError as err:
         raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _note(split: str, sample: Sample) -> str:

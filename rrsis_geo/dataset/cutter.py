@@ -20,12 +20,12 @@ from rrsis_geo.geo.chips.chips import (
     TRAIN,
     Chip,
     ChipRow,
+    assign_splits,
     cell_shape,
     cell_windows,
-    draw_splits,
     plan_chips,
 )
-from rrsis_geo.geo.chips.labels import LabelColumns, Labels, burn_shape, find_touching
+from rrsis_geo.geo.chips.labels import LabelColumns, Labels, find_overlapping, rasterize_shape
 from rrsis_geo.geo.grid.rows import ModelGrid
 from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.segment.plan.plan import SegmentOptions
@@ -162,10 +162,10 @@ class Cutter:
                 f"too few for {' and '.join(['train', *shares])} to have ground of their own; give "
                 "a smaller --chip, or --val-share 0"
             )
-        splits = draw_splits(counts, shares, rng).reshape(shape)
+        splits = assign_splits(counts, shares, rng).reshape(shape)
         chips = plan_chips(splits, self.grid.height, self.grid.width, size_px)
         windows = [chip.window for chip in chips]
-        touching = dict(zip(chips, find_touching(self._labels.shapes, windows), strict=True))
+        touching = dict(zip(chips, find_overlapping(self._labels.shapes, windows), strict=True))
         labelled = {chip: numbers for chip, numbers in touching.items() if numbers}
         if not options.complete:
             return labelled
@@ -183,7 +183,7 @@ class Cutter:
         valid = row.valid_in(chip)
         instances = []
         for number in numbers:
-            mask = burn_shape(self._labels.shapes[number], chip.window) & valid
+            mask = rasterize_shape(self._labels.shapes[number], chip.window) & valid
             if not mask.any():
                 continue
             share = min(np.count_nonzero(mask) / max(self._areas[number], 1.0), 1.0)
@@ -204,7 +204,7 @@ class Cutter:
         cells = cell_windows(self.grid.height, self.grid.width, self.options.chip_px)
         counts = np.zeros((len(cells), len(self._known)), np.intp)
         kinds = [self._known.index(name) for name in self.categories]
-        for cell, numbers in enumerate(find_touching(self._labels.shapes, cells)):
+        for cell, numbers in enumerate(find_overlapping(self._labels.shapes, cells)):
             for number in numbers:
                 counts[cell, kinds[number]] += 1
         return counts

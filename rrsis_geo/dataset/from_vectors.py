@@ -127,14 +127,20 @@ def from_vectors(
     warnings = tuple(_warnings(labels, found, small, grid, options, writer.counts))
     for warning in warnings:
         logger.warning("%s", warning)
-    told = {name: getattr(found, name) for name in ("read", "outside", "empty", "unnamed")}
     return LabelReport(
         root=root,
         splits=writer.counts,
         shown=_count_shown(writer.counts, written, chips),
         gsd_m=grid.gsd_m,
         chip_px=options.chip_px,
-        labels={**told, "repaired": found.repaired, "small": small},
+        labels={
+            "read": found.n_read,
+            "outside": found.n_outside,
+            "empty": found.n_empty,
+            "unnamed": found.n_uncategorized,
+            "repaired": found.n_repaired,
+            "small": small,
+        },
         categories=cutter.counts(),
         warnings=warnings,
     )
@@ -220,15 +226,15 @@ def _warnings(
     splits: Mapping[str, SplitCounts],
 ) -> Iterator[str]:
     """What the user should know."""
-    of = f"of {labels.read} labels"
-    if labels.outside:
-        yield f"{path}: {labels.outside} {of} lie outside the scene"
-    if labels.empty:
-        yield f"{path}: {labels.empty} {of} have no area (points and lines need a --size)"
-    if labels.unnamed:
-        yield f"{path}: {labels.unnamed} {of} have no category"
-    if labels.repaired:
-        yield f"{path}: {labels.repaired} {of} have an outline that crosses itself; it was repaired"
+    of = f"of {labels.n_read} labels"
+    if labels.n_outside:
+        yield f"{path}: {labels.n_outside} {of} lie outside the scene"
+    if labels.n_empty:
+        yield f"{path}: {labels.n_empty} {of} have no area (points and lines need a --size)"
+    if labels.n_uncategorized:
+        yield f"{path}: {labels.n_uncategorized} {of} have no category"
+    if labels.n_repaired:
+        yield f"{path}: {labels.n_repaired} {of} had a self-intersecting outline; repaired"
     if small:
         yield (
             f"{path}: {small} {of} cover less than {MIN_PIXELS} pixels of {grid.gsd_m:.3g} m, too "

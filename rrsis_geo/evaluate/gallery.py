@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.files import staged
+from rrsis_geo.files import atomic_file
 
 HIT, MISSED, FALSE = (0, 191, 255), (255, 176, 0), (255, 0, 144)
 """Colours that also those tell apart who see no red or no green."""
@@ -82,7 +82,7 @@ def write_gallery(
     page = _PAGE.format(
         title=html.escape(title), style=_STYLE, facts=facts_html, sections=sections_html
     )
-    with staged(path, overwrite=overwrite) as place:
+    with atomic_file(path, overwrite=overwrite) as place:
         try:
             place.write_text(page, encoding="utf-8")
         except OSError as err:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.evaluate.scoring import SampleScore
-from rrsis_geo.files import check_writable, staged
+from rrsis_geo.files import atomic_file, check_writable
 from rrsis_geo.metrics import PixelCounts, Scores
 
 SCORES_JSON: Final = "scores.json"
@@ -90,7 +90,7 @@ def write_scores(
         SCORES_CSV: _csv(_score_rows(scores)),
         SAMPLES_CSV: _csv(_sample_rows(samples)),
     }
-    with staged(folder / SCORES_JSON, overwrite=outputs.overwrite) as place:
+    with atomic_file(folder / SCORES_JSON, overwrite=outputs.overwrite) as place:
         for name, text in files.items():
             try:
                 place.with_name(name).write_text(text, encoding="utf-8", newline="")

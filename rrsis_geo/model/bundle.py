@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rrsis_geo.errors import ConfigError, ModelError, OutputError
-from rrsis_geo.files import is_empty, whole_folder
+from rrsis_geo.files import atomic_folder, is_empty
 from rrsis_geo.model import hub
 from rrsis_geo.model.names import (
     BUNDLE_FILES,
@@ -355,7 +355,7 @@ def save_bundle(
     tensors = stored_state(net, precision)
     facts = _facts_of(net, tokenizer, image, about, precision)
     try:
-        with whole_folder(folder) as part:
+        with atomic_folder(folder) as part:
             save_file(tensors, part / WEIGHTS_FILE)
             (part / WEIGHTS_FILE).chmod(0o644)  # safetensors lets only the owner read
             tokenizer.save(part)

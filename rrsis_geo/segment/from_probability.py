@@ -24,7 +24,7 @@ from rrsis_geo.geo.objects.features import make_features
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.strips import close_strip
 from rrsis_geo.geo.objects.vectorize import BandVectorizer
-from rrsis_geo.geo.scene.acquisition_time import acquired
+from rrsis_geo.geo.scene.acquisition_time import acquisition_time
 from rrsis_geo.geo.scene.aoi import bbox_area
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
@@ -177,7 +177,7 @@ def polygonize(
         if outputs.stac_item is not None:
             item = ItemFacts(
                 grid=info,
-                acquired=acquired(str(probability), raster.reader.dataset),
+                acquisition=acquisition_time(str(probability), raster.reader.dataset),
                 made=datetime.now(UTC),
                 results=[result],
                 model=model,

@@ -1,7 +1,6 @@
 """Training state on disk, for resuming; what users load is a bundle."""
 
 import logging
-import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from rrsis_geo.errors import InputError, OutputError
+from rrsis_geo.files import open_atomic
 from rrsis_geo.metrics import Scores
 
 logger = logging.getLogger(__name__)
@@ -28,20 +28,15 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
         OutputError: the file cannot be written.
     """
     path = folder / f"step-{step:08d}.pt"
-    part = path.with_suffix(".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with open_atomic(path) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
         found = checkpoints(folder)
         last = found.index(path)
         for old in [*found[: last + 1][:-KEPT], *found[last + 1 :]]:
             old.unlink()
     except (OSError, RuntimeError) as err:  # torch says "PytorchStreamWriter failed" of a full disk
-        part.unlink(missing_ok=True)
         raise OutputError(f"{path}: the checkpoint cannot be written: {err}") from err
     return path
 

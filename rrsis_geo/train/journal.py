@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, OutputError
+from rrsis_geo.files import open_atomic
 from rrsis_geo.metrics import Scores
 from rrsis_geo.train.pictures import draw_sheet
 
@@ -139,9 +140,8 @@ def _forget_after(step: int, metrics: Path, pictures: Path) -> None:
     lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
     kept = [line for line in lines if _step_of(line) <= step]
     if len(kept) < len(lines):
-        part = metrics.with_suffix(".part")
-        part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        part.replace(metrics)
+        with open_atomic(metrics) as file:
+            file.write("".join(f"{line}\n" for line in kept).encode())
     for path in pictures.glob("step-*.png"):
         found = re.fullmatch(r"step-(\d{8,})\.png", path.name)
         if found and int(found[1]) > step:

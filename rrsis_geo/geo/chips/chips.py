@@ -1,9 +1,10 @@
-"""Where training chips of a scene lie, which split each belongs to, and their pixels.
+"""Plan training chips of a scene, assign them to splits, and read their pixels.
 
-A scene is cut into rectangular *cells*, as many as it has room for squares of a chip's size; a cell
-belongs to one split with all its ground. A *chip* is a square that becomes a training image. In
-each cell lies one, or several where it is much larger. Between cells of the training split lie
-further chips, half a chip apart, so that what the border of one cuts is whole in another.
+A scene is divided into rectangular *cells*, as many as there are squares of the chip size that fit.
+Each cell, with all its pixels, belongs to one split. A *chip* is a square that becomes a training
+image. A cell holds one chip, or several if it is much larger than a chip. Between neighbouring
+cells of the training split there are additional chips, half a chip apart, so that an object cut by
+the edge of one chip is whole in another.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -22,18 +23,18 @@ from rrsis_geo.geo.scene.scene import Scene
 
 TRAIN: Final = "train"
 _DRAWS: Final = 200
-"""Random divisions of the cells of which the fairest is taken."""
+"""Random assignments that are tried; the best balanced one is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A square of the model grid; it reaches beyond a scene that is smaller than itself.
+    """A square of the model grid. It extends beyond the scene if the scene is smaller.
 
     Attributes:
-        row: its upper edge, pixels.
-        col: its left edge, pixels.
-        size_px: its side.
-        split: that its ground belongs to.
+        row: top row.
+        col: left column.
+        size_px: side length in pixels.
+        split: the split it belongs to.
     """
 
     row: int
@@ -48,12 +49,12 @@ class Chip:
 
 
 def cell_shape(height: int, width: int, size_px: int) -> tuple[int, int]:
-    """Rows and columns of the cells of a grid, at least one each."""
+    """Number of rows and columns of cells in a grid, at least one each."""
     return max(1, height // size_px), max(1, width // size_px)
 
 
 def cell_windows(height: int, width: int, size_px: int) -> list[Window]:
-    """The cells, row by row: they cover the grid and do not overlap."""
+    """The cells in row-major order. They cover the grid without overlap."""
     n_rows, n_cols = cell_shape(height, width, size_px)
     rows, cols = _edges(height, n_rows), _edges(width, n_cols)
     return [
@@ -68,7 +69,7 @@ def _edges(length: int, n_cells: int) -> list[int]:
 
 
 def _starts(length: int, n_cells: int, size_px: int) -> list[tuple[int, slice]]:
-    """Where chips begin along one axis, and the cells that each lies in: one, or two neighbours."""
+    """Start of each chip along one axis, and the cells it overlaps: one, or two neighbours."""
     edges = _edges(length, n_cells)
     starts = []
     for i, (first, stop) in enumerate(pairwise(edges)):
@@ -82,18 +83,20 @@ def _starts(length: int, n_cells: int, size_px: int) -> list[tuple[int, slice]]:
     return starts
 
 
-def draw_splits(
+def assign_splits(
     counts: NDArray[np.intp], shares: Mapping[str, float], rng: np.random.Generator
 ) -> NDArray[np.str_]:
-    """Deal cells out to splits, whole, so that each gets about its share of every category.
+    """Assign whole cells to splits so that each split gets about its share of every category.
 
-    Cells with labels and cells without are dealt out apart. Where there are labelled cells enough,
-    each split gets one, and so each category as far as it lies in cells enough.
+    Cells with labels and cells without labels are assigned separately. Each split gets at least
+    one labelled cell if there are enough of them. Of 200 random assignments, the one with the
+    smallest imbalance is returned.
 
     Args:
-        counts: labels of each category in each cell, [n_cells, n_categories].
-        shares: of the splits but "train", which gets the rest; each in [0, 1), their sum below 1.
-        rng: the only source of chance.
+        counts: number of labels of each category in each cell, int [n_cells, n_categories].
+        shares: share of each split except "train", which gets the rest; each in [0, 1), with a sum
+            below 1.
+        rng: random generator.
 
     Returns:
         The split of each cell, [n_cells].
@@ -101,59 +104,67 @@ def draw_splits(
     labelled: NDArray[np.bool_] = counts.sum(axis=1) > 0
     best, best_cost = np.full(len(counts), TRAIN, dtype=object), np.inf
     for _ in range(_DRAWS):
-        drawn = np.full(len(counts), TRAIN, dtype=object)
-        for group in (np.flatnonzero(labelled), np.flatnonzero(~labelled)):
-            order = rng.permutation(group).tolist()
-            for name, share in shares.items():
-                n_cells = round(share * len(group))
-                if share and labelled[group].any():
-                    n_cells = max(n_cells, 1)
-                for _ in range(min(n_cells, len(order) - 1)):
-                    drawn[order.pop()] = name
-        cost = _unfairness(drawn, counts, shares)
+        splits = _random_splits(labelled, shares, rng)
+        cost = _imbalance(splits, counts, shares)
         if cost < best_cost:
-            best, best_cost = drawn, cost
+            best, best_cost = splits, cost
     return best.astype(np.str_)
 
 
-def _unfairness(
-    drawn: NDArray[np.object_], counts: NDArray[np.intp], shares: Mapping[str, float]
+def _random_splits(
+    labelled: NDArray[np.bool_], shares: Mapping[str, float], rng: np.random.Generator
+) -> NDArray[np.object_]:
+    """A random split for each cell, [n_cells]; ``labelled`` tells which cells have labels."""
+    splits = np.full(len(labelled), TRAIN, dtype=object)
+    for group in (np.flatnonzero(labelled), np.flatnonzero(~labelled)):
+        order = rng.permutation(group).tolist()
+        for name, share in shares.items():
+            n_cells = round(share * len(group))
+            if share and labelled[group].any():
+                n_cells = max(n_cells, 1)
+            for _ in range(min(n_cells, len(order) - 1)):
+                splits[order.pop()] = name
+    return splits
+
+
+def _imbalance(
+    splits: NDArray[np.object_], counts: NDArray[np.intp], shares: Mapping[str, float]
 ) -> float:
-    """How far the splits' shares of the categories are from those wished for."""
+    """Distance between the splits' shares of each category and the shares asked for."""
     totals = np.maximum(counts.sum(axis=0), 1)
     cost = 0.0
     for name, share in {**shares, TRAIN: 1 - sum(shares.values())}.items():
-        part = counts[drawn == name].sum(axis=0) / totals
+        part = counts[splits == name].sum(axis=0) / totals
         missing = (part == 0) & (share > 0) & (counts.any(axis=0))
         cost += float(np.square(part - share).sum() + missing.sum())
     return cost
 
 
 def plan_chips(splits: NDArray[np.str_], height: int, width: int, size_px: int) -> list[Chip]:
-    """The chips of all cells, from the top down; those of different splits share no pixel.
+    """The chips of all cells, from top to bottom. Chips of different splits never overlap.
 
     Args:
-        splits: of each cell, [rows, columns], as :func:`cell_shape` tells.
+        splits: split of each cell, [rows, columns]; see :func:`cell_shape`.
         height: rows of the model grid.
-        width: its columns.
-        size_px: side of the chips.
+        width: columns of the model grid.
+        size_px: side length of the chips.
     """
     chips = []
     for row, rows in _starts(height, splits.shape[0], size_px):
         for col, cols in _starts(width, splits.shape[1], size_px):
-            under = splits[rows, cols]
-            if under.size == 1 or (under == TRAIN).all():
-                chips.append(Chip(row, col, size_px, str(under[0, 0])))
+            cells = splits[rows, cols]
+            if cells.size == 1 or (cells == TRAIN).all():
+                chips.append(Chip(row, col, size_px, str(cells[0, 0])))
     return chips
 
 
 class ChipRow(NamedTuple):
-    """All chips that begin at one row of the model grid.
+    """Pixels of all chips that start at one row of the model grid.
 
     Attributes:
-        row: where they begin, pixels.
-        rgb: uint8 [S, W, 3], of the stretch's fill colour where there is no data or no scene.
-        valid: bool [S, W], which pixels show data of the scene (or of the part of it).
+        row: first row of the chips.
+        rgb: uint8 [S, W, 3]; invalid pixels have the fill colour of the stretch.
+        valid: bool [S, W], whether each pixel has data and lies in the scene (or part of it).
     """
 
     row: int
@@ -161,56 +172,72 @@ class ChipRow(NamedTuple):
     valid: NDArray[np.bool_]
 
     def image(self, chip: Chip) -> NDArray[np.uint8]:
-        """The chip's pixels, uint8 RGB [S, S, 3]."""
+        """Pixels of a chip, uint8 RGB [S, S, 3]."""
         return self.rgb[:, chip.col : chip.col + chip.size_px]
 
     def valid_in(self, chip: Chip) -> NDArray[np.bool_]:
-        """Which of them show data, bool [S, S]."""
+        """Validity of the pixels of a chip, bool [S, S]."""
         return self.valid[:, chip.col : chip.col + chip.size_px]
 
 
 def read_chip_rows(
     scene: Scene, stretch: Stretch, model: ModelGrid, size_px: int, rows: Collection[int]
 ) -> Iterator[ChipRow]:
-    """Read the chips that begin at some rows, with the pixels that a network sees in a run.
+    """Read the chips that start at the given rows, as a network sees them in a run.
 
     Args:
-        scene: the scene, or the part of it, that the model grid spans.
-        stretch: of the whole scene.
-        model: the grid the network sees.
-        size_px: side of the chips, even.
-        rows: where chips begin, pixels.
+        scene: the scene, or the part of it, that the model grid covers.
+        stretch: stretch of the whole scene.
+        model: the model grid.
+        size_px: side length of the chips, even.
+        rows: first rows of the chips.
 
     Raises:
         InputError: the file cannot be read.
     """
     half = size_px // 2
-    width = max(model.width, size_px)
-    # Rows of windows that just touch: of the two rows and columns they share, each gives up one.
-    grid = WindowGrid(model.height, model.width, size_px=half + 2, overlap_px=2)
     bands_of = {row: range(row // half, (row + size_px - 1) // half + 1) for row in sorted(rows)}
-    held: dict[int, tuple[NDArray[np.uint8], NDArray[np.bool_]]] = {}
-    for start, stop in _runs(sorted({band for bands in bands_of.values() for band in bands})):
-        read = read_window_rows(scene, stretch, grid, start, min(stop, grid.n_rows), model=model)
-        for band in range(start, stop):
+    needed = sorted({band for bands in bands_of.values() for band in bands})
+    recent: dict[int, _Band] = {}
+    for band, pixels in _read_bands(scene, stretch, model, size_px, needed):
+        recent = {number: recent[number] for number in recent if number >= band - 2}
+        recent[band] = pixels
+        for row, bands in bands_of.items():
+            if bands[-1] == band:
+                chip_rows = slice(row - bands[0] * half, row - bands[0] * half + size_px)
+                rgb = np.concatenate([recent[number].rgb for number in bands])
+                valid = np.concatenate([recent[number].valid for number in bands])
+                yield ChipRow(row, rgb[chip_rows], valid[chip_rows])
+
+
+class _Band(NamedTuple):
+    """Rows of half a chip's height."""
+
+    rgb: NDArray[np.uint8]  # [size_px / 2, W, 3]
+    valid: NDArray[np.bool_]  # [size_px / 2, W]
+
+
+def _read_bands(
+    scene: Scene, stretch: Stretch, model: ModelGrid, size_px: int, numbers: list[int]
+) -> Iterator[tuple[int, _Band]]:
+    """Read bands of half a chip's height by number, from the top; ``numbers`` are sorted."""
+    half, width = size_px // 2, max(model.width, size_px)
+    # Windows must overlap by 2 pixels; without their outermost pixels they only touch.
+    grid = WindowGrid(model.height, model.width, size_px=half + 2, overlap_px=2)
+    for start, stop in _runs(numbers):
+        windows = read_window_rows(scene, stretch, grid, start, min(stop, grid.n_rows), model=model)
+        for number in range(start, stop):
             rgb = np.full((half, width, 3), stretch.fill, np.uint8)
             valid = np.zeros((half, width), np.bool_)
-            if band < grid.n_rows:
-                shown = next(read)
-                seen = slice(1, 1 + model.width)
-                valid[:, : model.width] = shown.valid[1:-1, seen]
-                rgb[valid] = shown.rgb[1:-1, seen][shown.valid[1:-1, seen]]
-            held = {number: held[number] for number in held if number >= band - 2}
-            held[band] = rgb, valid
-            for row, bands in bands_of.items():
-                if bands[-1] == band:
-                    top = row - bands[0] * half
-                    both = (np.concatenate([held[i][k] for i in bands]) for k in (0, 1))
-                    yield ChipRow(row, *(array[top : top + size_px] for array in both))
+            if number < grid.n_rows:
+                row, cols = next(windows), slice(1, 1 + model.width)
+                valid[:, : model.width] = row.valid[1:-1, cols]
+                rgb[valid] = row.rgb[1:-1, cols][row.valid[1:-1, cols]]
+            yield number, _Band(rgb, valid)
 
 
 def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """Sorted numbers as runs [start, stop) without a gap."""
+    """Split sorted numbers into runs [start, stop) of consecutive numbers."""
     start = stop = None
     for number in numbers:
         if number != stop:

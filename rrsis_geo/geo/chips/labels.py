@@ -1,4 +1,4 @@
-"""A user's labels from any vector file, brought onto a scene's pixels."""
+"""Read a user's labels from a vector file, in pixel coordinates of a scene."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,20 +22,22 @@ from rrsis_geo.geo.scene.vector_files import all_finite, list_layers, read_vecto
 logger = logging.getLogger(__name__)
 
 _TINY_PX = 4
-"""An area of less than this many pixels may miss the middle of every one."""
+"""Area in pixels up to which a shape may cover no pixel centre."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelColumns:
-    """Where a vector file tells what its labels are.
+    """Which layer and columns of a vector file describe its labels.
+
+    Exactly one of ``category_column`` and ``category`` is given.
 
     Attributes:
-        category_column: holds the category of each label.
-        category: of every label, where no column tells.
-        layer: of the file; None where it has only one.
-        attribute_columns: what else is known of a label, kept under the column's name.
-        size_column: metres across of labels that are points or lines.
-        size_m: the same for all that no column tells.
+        category_column: column with the category of each label.
+        category: one category for all labels.
+        layer: layer of the file; None if the file has a single layer.
+        attribute_columns: columns to keep as attributes of the labels.
+        size_column: column with the diameter of points and the width of lines, in metres.
+        size_m: the same for labels without a value in ``size_column``.
     """
 
     category_column: str | None = None
@@ -47,45 +49,46 @@ class LabelColumns:
 
     def __post_init__(self) -> None:
         if (self.category_column is None) == (self.category is None):
-            given = "neither is" if self.category is None else "both are"
+            given = "neither was" if self.category is None else "both were"
             raise ConfigError(
-                "what the labels are must be told in one way, by --category-column (a column that "
-                f"tells) or by --category (the same for all); {given} given"
+                "give either --category-column (a column with the category of each label) or "
+                f"--category (one category for all labels); {given} given"
             )
         if self.size_m is not None and not 0 < self.size_m < np.inf:
             raise ConfigError(f"size must be above 0 metres, got {self.size_m:g}")
 
-    def named(self) -> list[str]:
-        """The columns that the file must have."""
-        wanted = (self.category_column, *self.attribute_columns, self.size_column)
-        return [name for name in wanted if name is not None]
+    def required(self) -> list[str]:
+        """Names of the columns that the file must have."""
+        names = (self.category_column, *self.attribute_columns, self.size_column)
+        return [name for name in names if name is not None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """Labels on the pixels of a model grid.
+    """Labels in pixel coordinates of a model grid; n labels overlap the scene.
 
     Attributes:
-        shapes: areas in pixels (x = column, y = row) of the model grid, object [n].
-        categories: of each, as the file writes it.
-        attributes: of each; what the file leaves empty is left out.
-        from_points: which were points or lines in the file, so that their outline is made up, [n].
-        read: features in the file.
-        outside: of them, those beside the scene.
-        empty: those without a geometry, or with one that cannot be an area.
-        unnamed: those without a category.
-        repaired: those whose outline crossed itself, made valid.
+        shapes: polygons in pixels of the model grid (x = column, y = row), object [n].
+        categories: category of each label, in lower case.
+        attributes: attributes of each label; empty values are left out.
+        from_points: bool [n], whether the label was a point or a line in the file, so its outline
+            is an estimate.
+        n_read: number of features in the file.
+        n_outside: features outside the scene.
+        n_empty: features without a geometry, or with a geometry that has no area.
+        n_uncategorized: features without a category.
+        n_repaired: features with a self-intersecting outline, which was made valid.
     """
 
     shapes: NDArray[np.object_]
     categories: list[str]
     attributes: list[dict[str, str]]
     from_points: NDArray[np.bool_]
-    read: int
-    outside: int
-    empty: int
-    unnamed: int
-    repaired: int
+    n_read: int
+    n_outside: int
+    n_empty: int
+    n_uncategorized: int
+    n_repaired: int
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -94,64 +97,59 @@ class Labels:
 def read_labels(
     info: SceneInfo, model: ModelGrid, path: str | Path, columns: LabelColumns
 ) -> Labels:
-    """The labels of a file that lie on a scene.
+    """Read the labels of a file that overlap a scene.
 
-    Points become discs and lines ribbons, as wide as told. A file without a CRS is taken to be in
-    the scene's.
+    Points become discs and lines become ribbons of the given size. If the file has no CRS, its
+    coordinates are taken to be in the CRS of the scene.
 
     Args:
-        info: the scene, or the part of it, that the model grid spans; with a CRS.
-        model: the grid on whose pixels the labels are wanted.
-        path: anything that GDAL reads as vectors.
-        columns: what tells the categories and the rest.
+        info: the scene, or the part of it, that the model grid covers. It must have a CRS.
+        model: the grid whose pixel coordinates the labels get.
+        path: any vector file that GDAL can read.
+        columns: which layer and columns to read.
 
     Raises:
-        InputError: no such file or layer, no vector data, or no label on the scene.
-        ConfigError: a column that the file does not have, or several layers and none named.
+        InputError: the file does not exist or is not vector data, or no label overlaps the scene.
+        ConfigError: a layer or column does not exist, the file has several layers and none was
+            chosen, or all labels are points or lines and no size was given.
     """
     table = _read_table(path, columns)
-    read = len(table)
-    named = _named(table, columns)
-    unnamed = read - int(named.sum())
-    table = table[named]
-    placed = _to_scene(table, info, path)
-    shapes, repaired = _repaired(placed)
-    pixels = _to_pixels(shapes, info)
-    areas, from_points = _as_areas(pixels, _sizes_m(table, columns), info)
+    rows = table[_has_category(table, columns)]
+    shapes, n_repaired = _repair(_to_scene_crs(rows, info, path))
+    areas, from_points = _to_areas(_to_pixels(shapes, info), _sizes_m(rows, columns), info)
     usable = ~shapely.is_missing(areas) & (shapely.area(areas) > 0)
     if not usable.any() and from_points.any():
         raise ConfigError(
-            f"{path}: its labels are points or lines, which cover no ground; tell how many metres "
-            "they are across: --size, or --size-column"
+            f"{path}: all labels are points or lines, which have no area; give their diameter in "
+            "metres with --size or --size-column"
         )
     scene_box = shapely.box(0, 0, info.width, info.height)
     inside = usable & shapely.intersects(areas, scene_box)
     if not inside.any():
-        raise InputError(_none_inside(path, info, table, read))
+        raise InputError(_no_label_message(path, info, rows, len(table)))
     kept = np.flatnonzero(inside)
     scale = np.array([model.scale_col, model.scale_row])
-    rows = table.iloc[kept]
     return Labels(
         shapes=shapely.transform(areas[kept], lambda xy: xy * scale),
-        categories=_categories(rows, columns),
-        attributes=_attributes(rows, columns.attribute_columns),
+        categories=_categories(rows.iloc[kept], columns),
+        attributes=_attributes(rows.iloc[kept], columns.attribute_columns),
         from_points=from_points[kept],
-        read=read,
-        outside=int((usable & ~inside).sum()),
-        empty=int((~usable).sum()),
-        unnamed=unnamed,
-        repaired=repaired,
+        n_read=len(table),
+        n_outside=int((usable & ~inside).sum()),
+        n_empty=int((~usable).sum()),
+        n_uncategorized=len(table) - len(rows),
+        n_repaired=n_repaired,
     )
 
 
-def burn_shape(shape: BaseGeometry, window: Window) -> NDArray[np.bool_]:
-    """The pixels of a window whose middles an area covers, bool [h, w].
+def rasterize_shape(shape: BaseGeometry, window: Window) -> NDArray[np.bool_]:
+    """Mask of the pixels of a window whose centres lie in a shape, bool [h, w].
 
-    One that is too small to cover the middle of any is burnt where it touches.
+    A shape too small to contain a pixel centre gets the pixels that it touches.
 
     Args:
-        shape: in pixels, x = column, y = row.
-        window: on the same grid.
+        shape: polygon in pixels, x = column, y = row.
+        window: window of the same grid.
     """
     row, col = int(window.row_off), int(window.col_off)
     size = int(window.height), int(window.width)
@@ -175,26 +173,31 @@ def burn_shape(shape: BaseGeometry, window: Window) -> NDArray[np.bool_]:
 def _read_table(path: str | Path, columns: LabelColumns) -> gpd.GeoDataFrame:
     layers = list_layers(path)
     if columns.layer is None and len(layers) > 1:
-        raise ConfigError(f"{path}: has several layers; name one: --layer {', '.join(layers)}")
+        raise ConfigError(
+            f"{path}: has several layers; choose one with --layer: {', '.join(layers)}"
+        )
     if columns.layer is not None and columns.layer not in layers:
-        raise ConfigError(f"{path}: has no layer {columns.layer!r}; it has {', '.join(layers)}")
+        raise ConfigError(
+            f"{path}: has no layer {columns.layer!r}; its layers: {', '.join(layers)}"
+        )
     table = read_vectors(path, layer=columns.layer)
-    for name in columns.named():
+    for name in columns.required():
         if name not in table.columns:
-            there = ", ".join(str(known) for known in table.columns if known != "geometry")
-            raise ConfigError(f'{path}: has no column "{name}"; it has {there or "none"}')
+            others = ", ".join(str(column) for column in table.columns if column != "geometry")
+            raise ConfigError(f'{path}: has no column "{name}"; its columns: {others or "none"}')
     if not len(table):
-        raise InputError(f"{path}: holds no feature")
+        raise InputError(f"{path}: has no features")
     return table
 
 
-def _named(table: gpd.GeoDataFrame, columns: LabelColumns) -> NDArray[np.bool_]:
-    """Which features have a category."""
+def _has_category(table: gpd.GeoDataFrame, columns: LabelColumns) -> NDArray[np.bool_]:
+    """Bool [n]: whether each feature has a category."""
     if columns.category_column is None:
         return np.ones(len(table), np.bool_)
     values = table[columns.category_column]
-    named: NDArray[np.bool_] = (values.notna() & (values.astype(str).str.strip() != "")).to_numpy()
-    return named
+    is_text = values.astype(str).str.strip() != ""
+    has_category: NDArray[np.bool_] = (values.notna() & is_text).to_numpy()
+    return has_category
 
 
 def _categories(rows: gpd.GeoDataFrame, columns: LabelColumns) -> list[str]:
@@ -204,42 +207,45 @@ def _categories(rows: gpd.GeoDataFrame, columns: LabelColumns) -> list[str]:
 
 
 def _attributes(rows: gpd.GeoDataFrame, names: Sequence[str]) -> list[dict[str, str]]:
-    """What the columns tell of each label; nothing where they are empty."""
-    found: list[dict[str, str]] = [{} for _ in range(len(rows))]
+    """Attributes of each label by column name; empty values are left out."""
+    attributes: list[dict[str, str]] = [{} for _ in range(len(rows))]
     for name in names:
-        for told, value, known in zip(found, rows[name], rows[name].notna(), strict=True):
-            if known and _text(value):
-                told[name] = _text(value)
-    return found
+        values, has_value = rows[name], rows[name].notna()
+        for label, value, is_known in zip(attributes, values, has_value, strict=True):
+            if is_known and _text(value):
+                label[name] = _text(value)
+    return attributes
 
 
 def _text(value: object) -> str:
-    """A value of a table in lower case; whole numbers without a point."""
+    """A table value as lower-case text; whole numbers without a decimal point."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return " ".join(str(value).lower().split())
 
 
 def _sizes_m(table: gpd.GeoDataFrame, columns: LabelColumns) -> NDArray[np.float64]:
-    """Metres across of each label, NaN where nothing tells."""
+    """Diameter of each label in metres, float64 [n]; NaN if unknown."""
     sizes = np.full(len(table), np.nan if columns.size_m is None else columns.size_m)
     if columns.size_column is not None:
         try:
-            told = table[columns.size_column].to_numpy(dtype=np.float64, na_value=np.nan)
+            values = table[columns.size_column].to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as err:
             raise ConfigError(
-                f'column "{columns.size_column}" holds no sizes in metres: {err}'
+                f'column "{columns.size_column}" has values that are not sizes in metres: {err}'
             ) from err
-        sizes = np.where(told > 0, told, sizes)
+        sizes = np.where(values > 0, values, sizes)
     return sizes
 
 
-def _to_scene(table: gpd.GeoDataFrame, info: SceneInfo, path: str | Path) -> NDArray[np.object_]:
-    """The geometries in the scene's CRS; None where they are none, or cannot be expressed in it."""
+def _to_scene_crs(
+    table: gpd.GeoDataFrame, info: SceneInfo, path: str | Path
+) -> NDArray[np.object_]:
+    """Geometries in the CRS of the scene; None if missing, empty or not representable in it."""
     assert info.crs is not None
     series = table.geometry.force_2d()
     if series.crs is None:
-        logger.warning("%s: has no CRS; its labels are taken to be in the scene's", path)
+        logger.warning("%s: has no CRS; using the CRS of the scene for its labels", path)
     else:
         series = series.to_crs(info.crs.to_wkt())
     shapes: NDArray[np.object_] = series.to_numpy().copy()
@@ -249,8 +255,8 @@ def _to_scene(table: gpd.GeoDataFrame, info: SceneInfo, path: str | Path) -> NDA
     return shapes
 
 
-def _repaired(shapes: NDArray[np.object_]) -> tuple[NDArray[np.object_], int]:
-    """The geometries made valid, and how many were not."""
+def _repair(shapes: NDArray[np.object_]) -> tuple[NDArray[np.object_], int]:
+    """Valid geometries, and how many had to be repaired."""
     broken = ~shapely.is_missing(shapes) & ~shapely.is_valid(shapes)
     shapes = shapes.copy()
     shapes[broken] = shapely.make_valid(shapes[broken], method="structure")
@@ -258,17 +264,17 @@ def _repaired(shapes: NDArray[np.object_]) -> tuple[NDArray[np.object_], int]:
 
 
 def _to_pixels(shapes: NDArray[np.object_], info: SceneInfo) -> NDArray[np.object_]:
-    """From the scene's CRS to its pixels."""
+    """Geometries in pixels of the scene, from its CRS."""
     a, b, c, d, e, f = (~info.transform)[:6]
     matrix, offset = np.array([[a, d], [b, e]]), np.array([c, f])
     moved: NDArray[np.object_] = shapely.transform(shapes, lambda xy: xy @ matrix + offset)
     return moved
 
 
-def _as_areas(
+def _to_areas(
     shapes: NDArray[np.object_], sizes_m: NDArray[np.float64], info: SceneInfo
 ) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
-    """Points and lines of a known size as areas, and which these were; areas as they are."""
+    """Points and lines of known size as polygons, and bool [n]: which were points or lines."""
     thin = ~shapely.is_missing(shapes) & (shapely.get_dimensions(shapes) < 2)
     sized = thin & np.isfinite(sizes_m)
     areas = shapes.copy()
@@ -276,31 +282,33 @@ def _as_areas(
     if sized.any():
         pixel_m = np.array([info.gsd_col_m or np.nan, info.gsd_row_m or np.nan])
         on_ground = shapely.transform(shapes[sized], lambda xy: xy * pixel_m)
-        round_ones = shapely.buffer(on_ground, sizes_m[sized] / 2)
-        areas[sized] = shapely.transform(round_ones, lambda xy: xy / pixel_m)
+        buffered = shapely.buffer(on_ground, sizes_m[sized] / 2)
+        areas[sized] = shapely.transform(buffered, lambda xy: xy / pixel_m)
     return areas, thin
 
 
-def _none_inside(path: str | Path, info: SceneInfo, table: gpd.GeoDataFrame, read: int) -> str:
-    """What to say where no label lies on the scene."""
+def _no_label_message(
+    path: str | Path, info: SceneInfo, table: gpd.GeoDataFrame, n_read: int
+) -> str:
+    """Error message for a file without a label on the scene."""
     if not len(table):
-        return f"{path}: none of its {read} features has a category"
+        return f"{path}: none of its {n_read} features has a category"
     spans = ", ".join(f"{value:.6g}" for value in table.total_bounds)
     corners = [(0, 0), (info.width, 0), (info.width, info.height), (0, info.height)]
     xy = np.array([info.transform @ corner for corner in corners])
     scene = ", ".join(f"{value:.6g}" for value in (*xy.min(axis=0), *xy.max(axis=0)))
     crs = table.crs.name if table.crs is not None else "an unknown CRS"
     return (
-        f"{path}: no label lies on the scene {info.path}: the labels span {spans} ({crs}), "
-        f"the scene {scene} in its own CRS"
+        f"{path}: no label overlaps the scene {info.path}: the labels span {spans} ({crs}), "
+        f"the scene spans {scene} in its own CRS"
     )
 
 
-def find_touching(shapes: NDArray[np.object_], windows: Iterable[Window]) -> Iterator[list[int]]:
-    """For each window, the numbers of the shapes that share ground with it, sorted."""
+def find_overlapping(shapes: NDArray[np.object_], windows: Iterable[Window]) -> Iterator[list[int]]:
+    """For each window, the sorted indices of the shapes that overlap it."""
     tree = shapely.STRtree(shapes)
     for window in windows:
         row, col = window.row_off, window.col_off
         box = shapely.box(col, row, col + window.width, row + window.height)
-        # Outlines that lie along pixels touch the next window: so take a little less.
+        # Shapes that end at the edge of the window must not count: shrink the window a little.
         yield sorted(tree.query(box.buffer(-0.25), predicate="intersects").tolist())

@@ -1,7 +1,6 @@
 """Write result rasters: Cloud Optimized GeoTIFF (COG), moved into place when whole."""
 
 import errno
-import os
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,6 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.windows import Window
 
 from rrsis_geo.errors import OutputError
+from rrsis_geo.files import sync
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.scene.pixels import geo_env
 from rrsis_geo.geo.styles import MASK_COLOURS, mask_qml, probability_qml
@@ -179,8 +179,7 @@ class RasterWriter:
                 self._dataset.close()
                 whole = self._as_cog() if self._cog else self._part
                 self._check_whole(whole)
-            with whole.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(whole)
             whole.replace(self._path)
             self._part.unlink(missing_ok=True)
             if self._cog:

@@ -174,7 +174,7 @@ class WindowRow:
     grid: WindowGrid
     unreadable: tuple[Unreadable, ...] = ()
 
-    def wanted_cols(self) -> list[int]:
+    def valid_cols(self) -> list[int]:
         """Columns of the windows that hold at least one valid pixel; the others may be skipped."""
         col_any: NDArray[np.bool_] = np.logical_or.reduce(self.valid, axis=0)
         spans = ((j, *self.grid.cols_of(j)) for j in range(self.grid.n_cols))
@@ -409,7 +409,7 @@ class _SourceRows:
                 logger.info("%s%s", reason, "" if attempt else "; trying again")
             else:
                 rgb[:] = self._stretch.apply(pixels, data)
-                valid[:] = data & self._scene.is_wanted(window)
+                valid[:] = data & self._scene.area_mask(window)
                 return
         step = -(-_NARROWEST_PX // self._block[1]) * self._block[1]
         if self._block[1] < window.width > step:
@@ -421,7 +421,7 @@ class _SourceRows:
             return
         self.unreadable.append(Unreadable(window, reason))
         rgb[:] = self._stretch.fill
-        valid[:] = self._scene.is_wanted(window)
+        valid[:] = self._scene.area_mask(window)
 
     def _piece_shape(self, n_rows: int, n_cols: int) -> tuple[int, int]:
         """Height and width of a piece, so cut that no block is read for two pieces in vain."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.files import staged
+from rrsis_geo.files import atomic_file
 from rrsis_geo.geo.layers.drawing import (
     BACKGROUND,
     TEXT,
@@ -99,7 +99,7 @@ class PreviewPainter:
             OutputError: it exists, or cannot be written.
         """
         picture = self.picture(expression)
-        with staged(path, overwrite=overwrite) as part:
+        with atomic_file(path, overwrite=overwrite) as part:
             try:
                 picture.save(part, format="PNG")
             except OSError as err:

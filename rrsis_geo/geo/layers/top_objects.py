@@ -13,7 +13,7 @@ from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.objects.features import Features
 
 
-class LargeObject(NamedTuple):
+class TopObject(NamedTuple):
     """One object.
 
     Attributes:
@@ -35,7 +35,7 @@ class LargeObject(NamedTuple):
     score_max: float
 
 
-class LargestObjects:
+class TopObjects:
     """Keeps the largest objects of a stream: by area, and by pixels where the area is unknown.
 
     Args:
@@ -46,7 +46,7 @@ class LargestObjects:
     def __init__(self, most: int, crs: CRS | None) -> None:
         self._most = most
         self._crs = crs
-        self._kept: list[LargeObject] = []
+        self._kept: list[TopObject] = []
 
     def add(self, features: Features) -> None:
         """Look at some more objects."""
@@ -57,7 +57,7 @@ class LargestObjects:
         xy = shapely.get_coordinates(shapely.centroid(features.polygons[chosen]))
         for i, place, lonlat in zip(chosen.tolist(), xy.tolist(), self._lonlat(xy), strict=True):
             self._kept.append(
-                LargeObject(
+                TopObject(
                     id=int(features.id[i]),
                     lonlat=lonlat,
                     xy=(place[0], place[1]),
@@ -69,10 +69,10 @@ class LargestObjects:
             )
         self._kept = self.rows()
 
-    def rows(self) -> list[LargeObject]:
+    def rows(self) -> list[TopObject]:
         """Those that were kept, the largest first."""
 
-        def rank(row: LargeObject) -> tuple[float, ...]:
+        def rank(row: TopObject) -> tuple[float, ...]:
             unknown = row.area_m2 != row.area_m2
             return unknown, 0.0 if unknown else -row.area_m2, -row.n_pixels, row.id
 

@@ -24,7 +24,7 @@ from pyproj import CRS as ProjCRS
 from rasterio.crs import CRS
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.files import check_writable, staged
+from rrsis_geo.files import atomic_file, check_writable
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.layers import geopackage, shapefile
 from rrsis_geo.geo.layers.geoparquet import write_geoparquet
@@ -173,7 +173,7 @@ def write_layers(
     suffix, count = path.suffix.lower(), 0
     if len(layers) != 1 and suffix != ".gpkg":
         raise ValueError(f"{path}: holds one layer, not {len(layers)}")
-    with staged(path, overwrite=overwrite) as part:
+    with atomic_file(path, overwrite=overwrite) as part:
         for number, layer in enumerate(layers):
             rows = _Rows(layer.features, schema)
             told = _Layer(
@@ -282,7 +282,7 @@ def _write_with_gdal(
     layer_options: Mapping[str, str] | None = None,
     encoding: str | None = None,
 ) -> None:
-    # `staged` syncs each file once; SQLite need not do so at every step.
+    # `atomic_file` syncs each file once; SQLite need not do so at every step.
     pyogrio.set_gdal_config_options({"OGR_SQLITE_SYNCHRONOUS": "OFF"})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)

@@ -28,21 +28,21 @@ _TIME = re.compile(
 )
 
 
-class Acquired(NamedTuple):
+class AcquisitionTime(NamedTuple):
     """When a scene was taken.
 
     Attributes:
         start: in UTC.
         end: equal to it, where it is a moment.
-        said_by: the name of what says so.
+        source: the name of what says so.
     """
 
     start: datetime
     end: datetime
-    said_by: str
+    source: str
 
 
-def acquired(path: str, dataset: rasterio.DatasetReader) -> Acquired | None:
+def acquisition_time(path: str, dataset: rasterio.DatasetReader) -> AcquisitionTime | None:
     """When a scene was taken, None where nobody says.
 
     Args:
@@ -58,11 +58,11 @@ def acquired(path: str, dataset: rasterio.DatasetReader) -> Acquired | None:
     for domain, name in TAGS:
         time = parse_time(dataset.tags(ns=domain).get(name, ""))
         if time is not None:
-            return Acquired(time, time, name)
+            return AcquisitionTime(time, time, name)
     return None
 
 
-def _of_item(item: Mapping[str, Any]) -> Acquired | None:
+def _of_item(item: Mapping[str, Any]) -> AcquisitionTime | None:
     properties = item.get("properties")
     if not isinstance(properties, dict):
         return None
@@ -71,8 +71,8 @@ def _of_item(item: Mapping[str, Any]) -> Acquired | None:
         for name in ("datetime", "start_datetime", "end_datetime")
     )
     if start is not None and end is not None:
-        return Acquired(start, end, "start_datetime and end_datetime")
-    return None if moment is None else Acquired(moment, moment, "datetime")
+        return AcquisitionTime(start, end, "start_datetime and end_datetime")
+    return None if moment is None else AcquisitionTime(moment, moment, "datetime")
 
 
 def parse_time(text: str) -> datetime | None:

@@ -57,7 +57,7 @@ def aoi_area(info: SceneInfo, path: str | Path) -> Area:
     series = read_aoi(path)
     crs = None if series.crs is None else CRS.from_wkt(series.crs.to_wkt())
     try:
-        return area_of(info, shapely.union_all(series.to_numpy()), crs, str(path))
+        return polygon_to_area(info, shapely.union_all(series.to_numpy()), crs, str(path))
     except ShapelyError as err:
         raise InputError(f"{path}: its polygons cannot be worked with ({err})") from err
 
@@ -82,10 +82,10 @@ def bbox_area(
             f"bbox {left:g},{bottom:g},{right:g},{top:g} is empty: "
             "give left,bottom,right,top, left under right and bottom under top"
         )
-    return area_of(info, shapely.box(*bounds), crs, "bbox")
+    return polygon_to_area(info, shapely.box(*bounds), crs, "bbox")
 
 
-def area_of(info: SceneInfo, polygon: BaseGeometry, crs: CRS | None, name: str) -> Area:
+def polygon_to_area(info: SceneInfo, polygon: BaseGeometry, crs: CRS | None, name: str) -> Area:
     """The part of a scene under a polygon, a pixel that is only touched included.
 
     Args:

@@ -96,7 +96,7 @@ class Area:
     window: Window
     polygon: BaseGeometry | None = None
 
-    def is_inside(self, window: Window) -> NDArray[np.bool_]:
+    def mask(self, window: Window) -> NDArray[np.bool_]:
         """Bool [h, w]: which pixels of a window of the whole scene belong to the area."""
         shape = int(window.height), int(window.width)
         inside = np.ones(shape, np.bool_)
@@ -273,7 +273,7 @@ class Scene:
     def crop(self, area: Area) -> "Scene":
         """The part of the whole scene inside an area. It lives as long as this scene is open.
 
-        What lies around the part stays readable, as context; see ``is_wanted``.
+        What lies around the part stays readable, as context; see ``area_mask``.
         """
         row, col = int(area.window.row_off), int(area.window.col_off)
         part = Scene(
@@ -303,10 +303,10 @@ class Scene:
         row, col = self.info.row_off + window.row_off, self.info.col_off + window.col_off
         return self.reader.read(Window(col, row, window.width, window.height))
 
-    def is_wanted(self, window: Window) -> NDArray[np.bool_]:
+    def area_mask(self, window: Window) -> NDArray[np.bool_]:
         """Bool [h, w]: which pixels lie in this part, and in its area of interest if it has one."""
         row, col = self.info.row_off + window.row_off, self.info.col_off + window.col_off
-        return self._area.is_inside(Window(col, row, window.width, window.height))
+        return self._area.mask(Window(col, row, window.width, window.height))
 
     def thumbnail(self, max_px: int) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """This part made small: pixels [B, h, w] and validity, the longer side at most ``max_px``.

@@ -63,7 +63,7 @@ def find_scenes(given: str) -> tuple[NamedScene, ...] | None:
     return None
 
 
-def named(paths: Iterable[str | Path], where: str = "") -> tuple[NamedScene, ...]:
+def name_scenes(paths: Iterable[str | Path], where: str = "") -> tuple[NamedScene, ...]:
     """Scenes with their names, in the order given.
 
     Args:
@@ -96,7 +96,7 @@ def _in_folder(folder: Path) -> tuple[NamedScene, ...] | None:
         raise InputError(f"{folder}: cannot be listed ({err.strerror or err})") from err
     scenes = _without_ours(map(str, found))
     if scenes:
-        return named(scenes, str(folder))
+        return name_scenes(scenes, str(folder))
     with suppress(InputError):  # some formats are folders: Zarr, ESRI grids
         open_source(str(folder)).dataset.close()
         return None
@@ -116,7 +116,7 @@ def _matching(pattern: str) -> tuple[NamedScene, ...]:
     if not scenes:
         left = ", but what rrsis-geo has written" if found else ""
         raise InputError(f"{pattern}: no raster matches this pattern{left}")
-    return named(scenes, pattern)
+    return name_scenes(scenes, pattern)
 
 
 def _listed(path: Path) -> tuple[NamedScene, ...]:
@@ -130,7 +130,7 @@ def _listed(path: Path) -> tuple[NamedScene, ...]:
     scenes = [line for line in stripped if line and not line.startswith("#")]
     if not scenes:
         raise InputError(f"{path}: names no scene; write a path or an address on each line")
-    return named(scenes, str(path))
+    return name_scenes(scenes, str(path))
 
 
 def _may_be_scene(path: Path) -> bool:

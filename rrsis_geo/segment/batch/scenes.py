@@ -15,7 +15,7 @@ from typing import Any
 
 from rrsis_geo.errors import ConfigError, InputError, RrsisError, Stopped
 from rrsis_geo.geo.scene.radiometry import Stretch
-from rrsis_geo.geo.scene.scene_list import NamedScene, find_scenes, named
+from rrsis_geo.geo.scene.scene_list import NamedScene, find_scenes, name_scenes
 from rrsis_geo.model.predictor import choose_device, choose_dtype
 from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.segment.batch.job import SceneResult, ScenesJob, manifest_of
@@ -165,8 +165,8 @@ def _found(scenes: str | Path | Sequence[str | Path]) -> tuple[NamedScene, ...]:
     if not isinstance(scenes, str | Path):
         if not scenes:
             raise InputError("no scene is given")
-        return named(scenes)
-    return find_scenes(str(scenes)) or named([scenes])
+        return name_scenes(scenes)
+    return find_scenes(str(scenes)) or name_scenes([scenes])
 
 
 def _make_folders(where: ScenesOutputs, stack: ExitStack) -> None:

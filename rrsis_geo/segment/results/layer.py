@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.layers.preview import PreviewPainter
-from rrsis_geo.geo.layers.top_objects import LargeObject, LargestObjects
+from rrsis_geo.geo.layers.top_objects import TopObject, TopObjects
 from rrsis_geo.geo.layers.vector_io import Layer, write_layers
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.scene.radiometry import Stretch
@@ -54,9 +54,9 @@ class ObjectLayer:
         self.n_objects = 0
         self.area_m2 = 0.0
         self.picture: bytes | None = None
-        self._largest = LargestObjects(LISTED, crs)
+        self._largest = TopObjects(LISTED, crs)
 
-    def largest(self) -> list[LargeObject]:
+    def largest(self) -> list[TopObject]:
         """The largest of the objects, the largest first."""
         return self._largest.rows()
 

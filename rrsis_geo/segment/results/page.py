@@ -16,9 +16,9 @@ from typing import Final
 import rasterio
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.files import staged
+from rrsis_geo.files import atomic_file
 from rrsis_geo.geo.crs import as_proj
-from rrsis_geo.geo.layers.top_objects import LargeObject
+from rrsis_geo.geo.layers.top_objects import TopObject
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.segment.results.layer import ObjectLayer
 from rrsis_geo.segment.results.report import ExpressionResult
@@ -66,7 +66,7 @@ def write_page(
         OutputError: it exists, or cannot be written.
     """
     text = "\n".join(_parts(facts, layers))
-    with staged(path, overwrite=overwrite) as part:
+    with atomic_file(path, overwrite=overwrite) as part:
         try:
             part.write_text(text, encoding="utf-8")
         except OSError as err:
@@ -131,7 +131,7 @@ def _contents(results: Sequence[ExpressionResult]) -> Iterator[str]:
 
 
 def _object_table(
-    result: ExpressionResult, largest: list[LargeObject], heading: str
+    result: ExpressionResult, largest: list[TopObject], heading: str
 ) -> Iterator[str]:
     if not largest:
         return

@@ -15,10 +15,10 @@ from typing import Any, Final
 import shapely
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.files import staged
+from rrsis_geo.files import atomic_file
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.grid.rasters import NODATA, PROBABILITY_STEP
-from rrsis_geo.geo.scene.acquisition_time import Acquired, acquired
+from rrsis_geo.geo.scene.acquisition_time import AcquisitionTime, acquisition_time
 from rrsis_geo.geo.scene.footprint import footprint
 from rrsis_geo.geo.scene.scene import Scene, SceneInfo
 from rrsis_geo.geo.scene.stac import may_be_item
@@ -70,7 +70,7 @@ class ItemFacts:
 
     Attributes:
         grid: of the result, and the path of what it was made from.
-        acquired: when the scene was taken; None where unknown.
+        acquisition: when the scene was taken; None where unknown.
         made: when the result was.
         results: of each expression.
         model: what looked, "" where unknown.
@@ -80,7 +80,7 @@ class ItemFacts:
     """
 
     grid: SceneInfo
-    acquired: Acquired | None
+    acquisition: AcquisitionTime | None
     made: datetime
     results: Sequence[ExpressionResult]
     model: str
@@ -110,7 +110,7 @@ def write_run_item(report: SegmentReport, plan: Plan, scene: Scene, outputs: Out
         return
     facts = ItemFacts(
         grid=plan.scene,
-        acquired=acquired(plan.scene.path, scene.reader.dataset),
+        acquisition=acquisition_time(plan.scene.path, scene.reader.dataset),
         made=datetime.now(UTC),
         results=report.results,
         model=plan.model.name,
@@ -138,7 +138,7 @@ def write_item(path: Path, facts: ItemFacts, *, overwrite: bool = False) -> None
         OutputError: it exists, or cannot be written.
     """
     text = json.dumps(make_item(path, facts), indent=1, ensure_ascii=False, allow_nan=False)
-    with staged(path, overwrite=overwrite) as part:
+    with atomic_file(path, overwrite=overwrite) as part:
         try:
             part.write_text(text + "\n", encoding="utf-8")
         except OSError as err:
@@ -184,7 +184,7 @@ def _extensions(facts: ItemFacts) -> Iterator[str]:
 
 def _times(facts: ItemFacts) -> dict[str, Any]:
     """When the scene was taken; else when the result was made, as an item must say a time."""
-    made, taken = _rfc3339(facts.made), facts.acquired
+    made, taken = _rfc3339(facts.made), facts.acquisition
     if taken is None:
         told: dict[str, Any] = {"datetime": made, "rrsis_geo:datetime_is": "of the run"}
     else:
@@ -192,7 +192,7 @@ def _times(facts: ItemFacts) -> dict[str, Any]:
         told = {"datetime": _rfc3339(taken.start) if is_moment else None}
         if not is_moment:
             told |= {"start_datetime": _rfc3339(taken.start), "end_datetime": _rfc3339(taken.end)}
-        told["rrsis_geo:datetime_is"] = f"of the scene, by its {taken.said_by}"
+        told["rrsis_geo:datetime_is"] = f"of the scene, by its {taken.source}"
     return {**told, "created": made, "processing:datetime": made}
 
 

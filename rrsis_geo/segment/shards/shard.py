@@ -91,7 +91,7 @@ def run_shards(
 
         def tasks() -> Iterator[Callable[[], list[FinishedShard]]]:
             for row in rows:
-                wanted = row.wanted_cols()
+                wanted = row.valid_cols()
                 lost = unreadable(plan, row, wanted)
                 errors: list[list[Exception]] = [list(lost.values()) for _ in words]
                 yield partial(_begin, tracks, row.row_i, wanted, lost)

@@ -1,7 +1,6 @@
 """What a shard leaves in its folder: rows of rasters, objects, and what happened."""
 
 import math
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from rrsis_geo.errors import OutputError
+from rrsis_geo.files import sync
 from rrsis_geo.geo.grid.rasters import Kind, RasterWriter, encode_mask, encode_probability
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.geo.objects.objects import Objects
@@ -176,10 +176,8 @@ class ShardSink:
         }
         path = self._files.part(self._number, self._n_parts)
         try:
-            with path.open("wb") as file:
-                np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
+            np.savez(path, **arrays)
+            sync(path)
         except OSError as err:
             raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
         self._vectorizer = BandVectorizer(self._width, row_start=row_stop)

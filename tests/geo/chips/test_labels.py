@@ -1,4 +1,4 @@
-"""Vector labels on the pixels of a scene."""
+"""Labels from vector files, in pixels of a scene."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,16 +13,22 @@ from rasterio.windows import Window
 from shapely.geometry import LineString, Point, Polygon, box
 
 from rrsis_geo.errors import ConfigError, InputError
-from rrsis_geo.geo.chips.labels import LabelColumns, Labels, burn_shape, find_touching, read_labels
+from rrsis_geo.geo.chips.labels import (
+    LabelColumns,
+    Labels,
+    find_overlapping,
+    rasterize_shape,
+    read_labels,
+)
 from rrsis_geo.geo.grid.rows import model_grid
 from rrsis_geo.geo.scene.scene import open_scene
 
 LEFT, TOP = 500_000.0, 5_200_000.0
-"""Upper left corner of the scenes that ``make_scene`` writes: 0.5 m pixels in EPSG:32632."""
+"""Upper left corner of the scenes of ``make_scene``: 0.5 m pixels in EPSG:32632."""
 
 
 def ground_box(row: int, col: int, height: int, width: int) -> Polygon:
-    """The ground of a rectangle of pixels."""
+    """A rectangle of pixels in world coordinates."""
     x, y = LEFT + 0.5 * col, TOP - 0.5 * row
     return box(x, y - 0.5 * height, x + 0.5 * width, y)
 
@@ -35,32 +41,34 @@ def write(path: Path, shapes: list, crs: str | None = "EPSG:32632", **columns: l
 
 
 def read(scene: Path, labels: Path, gsd_m: float | None = None, **columns: object) -> Labels:
-    told = {"category_column": "what", **columns}
+    options = {"category_column": "what", **columns}
     with open_scene(scene) as opened:
         grid = model_grid(opened.info, gsd_m)
-        return read_labels(opened.info, grid, labels, LabelColumns(**told))  # type: ignore[arg-type]
+        return read_labels(opened.info, grid, labels, LabelColumns(**options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:4326", "EPSG:3857", None])
-def test_labels_of_any_crs_burn_to_the_same_pixels(
+def test_labels_in_any_crs_cover_the_same_pixels(
     make_scene: Callable[..., Path], tmp_path: Path, crs: str | None
 ) -> None:
     labels = write(tmp_path / "labels.gpkg", [ground_box(20, 30, 10, 16)], crs, what=["truck"])
     found = read(make_scene(), labels)
-    mask = burn_shape(found.shapes[0], Window(0, 0, 300, 200))
+    mask = rasterize_shape(found.shapes[0], Window(0, 0, 300, 200))
     expected = np.zeros((200, 300), bool)
     expected[20:30, 30:46] = True
     assert (mask == expected).all()
     assert found.categories == ["truck"]
 
 
-def test_labels_lie_on_the_model_grid(make_scene: Callable[..., Path], tmp_path: Path) -> None:
+def test_shapes_are_in_pixels_of_the_model_grid(
+    make_scene: Callable[..., Path], tmp_path: Path
+) -> None:
     labels = write(tmp_path / "labels.gpkg", [ground_box(20, 30, 10, 16)], what=["truck"])
     found = read(make_scene(), labels, gsd_m=1.0)
     assert found.shapes[0].bounds == pytest.approx((15, 10, 23, 15), abs=0.05)
 
 
-def test_what_cannot_be_used_is_counted(make_scene: Callable[..., Path], tmp_path: Path) -> None:
+def test_unusable_labels_are_counted(make_scene: Callable[..., Path], tmp_path: Path) -> None:
     x, y = LEFT + 50, TOP - 50
     bow_tie = Polygon([(x, y), (x + 9, y + 9), (x + 9, y), (x, y + 9)])
     shapes = [ground_box(1, 1, 9, 9), bow_tie, ground_box(900, 9, 9, 9), Point(x, y), None]
@@ -68,13 +76,13 @@ def test_what_cannot_be_used_is_counted(make_scene: Callable[..., Path], tmp_pat
     labels = write(tmp_path / "labels.gpkg", shapes, what=["a", "b", "c", "d", "e", None, " "])
     found = read(make_scene(), labels)
     assert found.categories == ["a", "b"]
-    assert (found.read, found.outside, found.empty, found.unnamed) == (7, 1, 2, 2)
-    assert found.repaired == 1
+    assert (found.n_read, found.n_outside, found.n_empty, found.n_uncategorized) == (7, 1, 2, 2)
+    assert found.n_repaired == 1
     assert found.shapes[1].is_valid
     assert found.shapes[1].area == pytest.approx(81 / 2 / 0.25, rel=1e-3)
 
 
-def test_points_and_lines_become_areas_of_their_size(
+def test_points_and_lines_become_polygons_of_the_given_size(
     make_scene: Callable[..., Path], tmp_path: Path
 ) -> None:
     x, y = LEFT + 50, TOP - 50
@@ -82,7 +90,7 @@ def test_points_and_lines_become_areas_of_their_size(
     labels = write(tmp_path / "p.gpkg", shapes, what=["tree"] * 3, width=[8.0, None, 2.0])
     found = read(make_scene(), labels, size_column="width", size_m=4.0)
     areas_m2 = shapely.area(found.shapes) * 0.25
-    # UTM's scale at the central meridian makes a metre of the ground 0.9996 of the grid's
+    # UTM scale at the central meridian: a metre on the ground is 0.9996 grid metres
     assert areas_m2[:2] == pytest.approx([np.pi * 16, np.pi * 4], rel=0.02)
     assert areas_m2[2] == pytest.approx(30 * 2 + np.pi, rel=0.02)
     assert found.from_points.all()
@@ -90,7 +98,7 @@ def test_points_and_lines_become_areas_of_their_size(
         read(make_scene(), labels)
 
 
-def test_attributes_are_texts_and_empty_ones_are_left_out(
+def test_attributes_are_text_without_empty_values(
     make_scene: Callable[..., Path], tmp_path: Path
 ) -> None:
     shapes = [ground_box(5, 5, 9, 9), ground_box(30, 5, 9, 9)]
@@ -101,27 +109,25 @@ def test_attributes_are_texts_and_empty_ones_are_left_out(
     assert found.attributes == [{"colour": "red", "lanes": "2"}, {}]
 
 
-def test_errors_name_the_file_and_the_remedy(
-    make_scene: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_error_messages(make_scene: Callable[..., Path], tmp_path: Path) -> None:
     scene = make_scene()
     labels = write(tmp_path / "l.gpkg", [ground_box(5, 5, 9, 9)], kind=["car"])
-    with pytest.raises(ConfigError, match=r'no column "what"; it has kind'):
+    with pytest.raises(ConfigError, match=r'no column "what"; its columns: kind'):
         read(scene, labels)
     table = gpd.read_file(labels)
     table.to_file(labels, layer="other", engine="pyogrio")
-    with pytest.raises(ConfigError, match=r"several layers; name one: --layer l, other"):
+    with pytest.raises(ConfigError, match=r"several layers; choose one with --layer: l, other"):
         read(scene, labels)
-    with pytest.raises(ConfigError, match=r"no layer 'third'; it has l, other"):
+    with pytest.raises(ConfigError, match=r"no layer 'third'; its layers: l, other"):
         read(scene, labels, layer="third")
     with pytest.raises(InputError, match="no such file"):
         read(scene, tmp_path / "none.gpkg")
     with pytest.raises(InputError, match="not vector data"):
         read(scene, scene)
     far = write(tmp_path / "far.gpkg", [ground_box(9000, 5, 9, 9)], "EPSG:4326", what=["car"])
-    with pytest.raises(InputError, match=r"no label lies on the scene .*WGS 84"):
+    with pytest.raises(InputError, match=r"no label overlaps the scene .*WGS 84"):
         read(scene, far)
-    with pytest.raises(ConfigError, match=r"--category-column .* --category .*; both are given"):
+    with pytest.raises(ConfigError, match=r"--category-column .* --category .*; both were given"):
         LabelColumns(category="car", category_column="what")
 
 
@@ -133,21 +139,21 @@ def test_errors_name_the_file_and_the_remedy(
     top=st.integers(0, 40),
     left=st.integers(0, 40),
 )
-def test_whole_pixels_burn_to_themselves_in_any_window(
+def test_rasterized_whole_pixels_are_exact_in_any_window(
     row: int, col: int, height: int, width: int, top: int, left: int
 ) -> None:
     whole = np.zeros((100, 100), bool)
     whole[row : row + height, col : col + width] = True
-    mask = burn_shape(box(col, row, col + width, row + height), Window(left, top, 50, 40))
+    mask = rasterize_shape(box(col, row, col + width, row + height), Window(left, top, 50, 40))
     assert (mask == whole[top : top + 40, left : left + 50]).all()
 
 
-def test_what_misses_every_middle_is_burnt_where_it_touches() -> None:
-    mask = burn_shape(box(5.6, 5.6, 5.9, 5.9), Window(0, 0, 10, 10))
+def test_shape_without_a_pixel_centre_gets_the_pixels_it_touches() -> None:
+    mask = rasterize_shape(box(5.6, 5.6, 5.9, 5.9), Window(0, 0, 10, 10))
     assert np.argwhere(mask).tolist() == [[5, 5]]
 
 
-def test_outlines_along_the_edge_of_a_window_are_not_in_it() -> None:
+def test_shapes_that_end_at_the_window_edge_do_not_overlap_it() -> None:
     shapes = np.array([box(0, 0, 10, 10), box(8, 0, 12, 5)], object)
     windows = [Window(0, 0, 10, 10), Window(10, 0, 10, 10), Window(20, 0, 9, 9)]
-    assert list(find_touching(shapes, windows)) == [[0, 1], [1], []]
+    assert list(find_overlapping(shapes, windows)) == [[0, 1], [1], []]

@@ -27,7 +27,7 @@ def grid_of(model: ModelGrid, size: int = 32, overlap: int = 10) -> WindowGrid:
 def read_whole(scene: Scene, stretch: Stretch = IDENTITY) -> tuple[np.ndarray, np.ndarray]:
     info = scene.info
     pixels, valid = scene.read(Window(0, 0, info.width, info.height))
-    wanted = scene.is_wanted(Window(0, 0, info.width, info.height))
+    wanted = scene.area_mask(Window(0, 0, info.width, info.height))
     return stretch.apply(pixels, valid), valid & wanted
 
 
@@ -201,8 +201,8 @@ def test_an_area_of_interest_hides_nothing_from_the_network(make_scene: MakeScen
         for row, without in zip(read_all(part, grid), read_all(plain, grid), strict=True):
             assert (row.rgb == without.rgb).all()
             kept.extend(row.source_valid)
-        assert row.wanted_cols() == [0, 1]
-        assert (kept.take(0, 60) == part.is_wanted(Window(0, 0, 60, 60))).all()
+        assert row.valid_cols() == [0, 1]
+        assert (kept.take(0, 60) == part.area_mask(Window(0, 0, 60, 60))).all()
 
 
 def test_invalid_pixels_are_filled_and_their_windows_not_wanted(make_scene: MakeScene) -> None:
@@ -211,7 +211,7 @@ def test_invalid_pixels_are_filled_and_their_windows_not_wanted(make_scene: Make
     with open_scene(make_scene(100, 150, alpha=True, invalid=invalid)) as scene:
         grid = WindowGrid(100, 150, 32, 10)
         for row in read_all(scene, grid):
-            assert row.wanted_cols() == [0, 1, 2]
+            assert row.valid_cols() == [0, 1, 2]
             assert (row.rgb[:, 65:] == IDENTITY.fill).all()
             assert (row.image(1) == row.rgb[:, 22:54]).all()
 

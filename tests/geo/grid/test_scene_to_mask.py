@@ -38,7 +38,7 @@ def run_shard(
     logits, valid = [], []
     for row in read_window_rows(scene, stretch, grid, *window_rows, model=model):
         kept.extend(row.source_valid)
-        for col_j in row.wanted_cols():
+        for col_j in row.valid_cols():
             mosaic.add(row.row_i, col_j, brightness(row.image(col_j)))
         for row_start, rows in resampler.push(*mosaic.finish_row(row.row_i)):
             logits.append(rows)

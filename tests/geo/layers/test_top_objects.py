@@ -3,7 +3,7 @@ import pytest
 import shapely
 from rasterio.crs import CRS
 
-from rrsis_geo.geo.layers.top_objects import LargestObjects
+from rrsis_geo.geo.layers.top_objects import TopObjects
 from rrsis_geo.geo.objects.features import Features
 
 
@@ -24,7 +24,7 @@ def squares(area_m2: list[float], first_id: int = 1) -> Features:
 
 def test_batches_change_nothing() -> None:
     areas = np.random.default_rng(0).permutation(100).astype(float)
-    whole, parts = LargestObjects(7, None), LargestObjects(7, None)
+    whole, parts = TopObjects(7, None), TopObjects(7, None)
     whole.add(squares(areas.tolist()))
     for start in range(0, 100, 9):
         parts.add(squares(areas[start : start + 9].tolist(), start + 1))
@@ -33,13 +33,13 @@ def test_batches_change_nothing() -> None:
 
 
 def test_unknown_areas_come_last_by_pixels() -> None:
-    largest = LargestObjects(3, None)
+    largest = TopObjects(3, None)
     largest.add(squares([np.nan, 5, np.nan, np.nan]))
     assert [row.id for row in largest.rows()] == [2, 4, 3]
 
 
 def test_places_are_centroids_in_degrees() -> None:
-    largest = LargestObjects(1, CRS.from_epsg(32632))
+    largest = TopObjects(1, CRS.from_epsg(32632))
     largest.add(squares([4.0]))
     (row,) = largest.rows()
     assert row.xy == (500_001, 1)
@@ -47,7 +47,7 @@ def test_places_are_centroids_in_degrees() -> None:
 
 
 def test_no_crs_no_degrees_and_no_objects_no_rows() -> None:
-    largest = LargestObjects(5, None)
+    largest = TopObjects(5, None)
     largest.add(squares([]))
     assert largest.rows() == []
     largest.add(squares([1.0]))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import rasterio
 
-from rrsis_geo.geo.scene.acquisition_time import Acquired, acquired, parse_time
+from rrsis_geo.geo.scene.acquisition_time import AcquisitionTime, acquisition_time, parse_time
 
 MAY = datetime(2020, 5, 6, 7, 8, 9, tzinfo=UTC)
 
@@ -38,9 +38,9 @@ def test_what_has_not_come_yet_is_no_time_of_a_scene() -> None:
     assert parse_time("2999-01-01T00:00:00Z") is None
 
 
-def when(path: Path) -> Acquired | None:
+def when(path: Path) -> AcquisitionTime | None:
     with rasterio.open(path) as dataset:
-        return acquired(str(path), dataset)
+        return acquisition_time(str(path), dataset)
 
 
 def test_the_surest_tag_speaks(make_scene: Callable[..., Path]) -> None:
@@ -48,12 +48,12 @@ def test_the_surest_tag_speaks(make_scene: Callable[..., Path]) -> None:
     assert when(path) is None
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(TIFFTAG_DATETIME="2021:01:01 00:00:00")
-    assert when(path) == Acquired(
-        *[datetime(2021, 1, 1, tzinfo=UTC)] * 2, said_by="TIFFTAG_DATETIME"
+    assert when(path) == AcquisitionTime(
+        *[datetime(2021, 1, 1, tzinfo=UTC)] * 2, source="TIFFTAG_DATETIME"
     )
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2020-05-06 07:08:09")
-    assert when(path) == Acquired(MAY, MAY, "ACQUISITIONDATETIME")
+    assert when(path) == AcquisitionTime(MAY, MAY, "ACQUISITIONDATETIME")
 
 
 def test_a_damaged_tag_is_passed_over(make_scene: Callable[..., Path]) -> None:
@@ -62,7 +62,7 @@ def test_a_damaged_tag_is_passed_over(make_scene: Callable[..., Path]) -> None:
         dataset.update_tags(ACQUISITIONDATETIME="soon", TIFFTAG_DATETIME="2020:05:06 07:08:09")
     found = when(path)
     assert found is not None
-    assert found.said_by == "TIFFTAG_DATETIME"
+    assert found.source == "TIFFTAG_DATETIME"
 
 
 def write_item(path: Path, **properties: Any) -> Path:
@@ -80,16 +80,16 @@ def test_a_stac_item_says_it(tmp_path: Path, make_scene: Callable[..., Path]) ->
     )
     none = write_item(tmp_path / "c.json")
     with rasterio.open(make_scene(20, 20)) as dataset:
-        assert acquired(str(moment), dataset) == Acquired(MAY, MAY, "datetime")
-        found = acquired(str(span), dataset)
+        assert acquisition_time(str(moment), dataset) == AcquisitionTime(MAY, MAY, "datetime")
+        found = acquisition_time(str(span), dataset)
         assert found is not None
         assert (found.start, found.end) == (MAY, MAY.replace(hour=8))
-        assert acquired(str(none), dataset) is None
+        assert acquisition_time(str(none), dataset) is None
 
 
 def test_an_item_that_is_gone_is_told_and_does_not_stop_the_run(
     tmp_path: Path, make_scene: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     with rasterio.open(make_scene(20, 20)) as dataset:
-        assert acquired(str(tmp_path / "gone.json"), dataset) is None
+        assert acquisition_time(str(tmp_path / "gone.json"), dataset) is None
     assert "when the scene was taken is unknown" in caplog.text

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 from scene_files import LOCAL_WKT
 
 from rrsis_geo.errors import InputError
-from rrsis_geo.geo.scene.aoi import aoi_area, area_of, bbox_area
+from rrsis_geo.geo.scene.aoi import aoi_area, bbox_area, polygon_to_area
 from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 
 MakeScene = Callable[..., Path]
@@ -40,7 +40,7 @@ def test_a_box_takes_every_pixel_it_touches_and_no_more_than_the_scene(info: Sce
     assert area.window == Window(0, 0, 2, 21)
     tiny = bbox_area(info, (500_000.1, 5_199_999.7, 500_000.2, 5_199_999.8))
     assert tiny.window == Window(0, 0, 1, 1)
-    assert tiny.is_inside(Window(0, 0, 2, 2)).tolist() == [[True, False], [False, False]]
+    assert tiny.mask(Window(0, 0, 2, 2)).tolist() == [[True, False], [False, False]]
 
 
 def test_a_box_in_degrees_finds_its_place(info: SceneInfo) -> None:
@@ -64,7 +64,7 @@ def test_edges_bend_between_crs(make_scene: MakeScene) -> None:
         lon, lat = to_degrees.transform(*(transform @ (col.ravel() + 0.5, row.ravel() + 0.5)))
         inside = ((lon > 6) & (lon < 12) & (lat > 60) & (lat < 61)).reshape(500, 500)
         part = scene.crop(area)
-        got = part.is_wanted(Window(-area.window.col_off, -area.window.row_off, 500, 500))
+        got = part.area_mask(Window(-area.window.col_off, -area.window.row_off, 500, 500))
         assert (got[inside]).all()
         assert (got & ~inside).sum() < 4 * 700  # pixels that are only touched
 
@@ -98,13 +98,13 @@ def test_a_turned_scene_is_cut_along_the_box(make_scene: MakeScene) -> None:
         x, y = scene.info.transform @ (150, 100)
         area = bbox_area(scene.info, (x - 20, y - 10, x + 20, y + 10))
         assert area.polygon is not None
-        inside = area.is_inside(Window(0, 0, 300, 200))
+        inside = area.mask(Window(0, 0, 300, 200))
         assert inside.sum() == pytest.approx(80 * 40, rel=0.06)
         row, col = np.nonzero(inside)
         east, north = scene.info.transform @ (col + 0.5, row + 0.5)
         assert np.abs(east - x).max() < 20.6
         assert np.abs(north - y).max() < 10.6
-        assert scene.crop(area).is_wanted(Window(0, 0, 1, 1)).shape == (1, 1)
+        assert scene.crop(area).area_mask(Window(0, 0, 1, 1)).shape == (1, 1)
 
 
 @given(st.lists(st.tuples(st.floats(-50, 350), st.floats(-50, 250)), min_size=3, max_size=6))
@@ -117,11 +117,11 @@ def test_every_pixel_under_the_polygon_is_in(
     row, col = np.mgrid[:200, :300]
     under = shapely.contains_xy(hull, col + 0.5, row + 0.5)
     try:
-        area = area_of(info, world, None, "aoi")
+        area = polygon_to_area(info, world, None, "aoi")
     except InputError:
         assert not under.any()
         return
-    inside = area.is_inside(Window(0, 0, 300, 200))
+    inside = area.mask(Window(0, 0, 300, 200))
     assert inside[under].all()
     near = shapely.contains_xy(hull.buffer(1.5), col + 0.5, row + 0.5)
     assert not inside[~near].any()
@@ -140,7 +140,7 @@ def test_polygons_of_a_file_in_any_crs(tmp_path: Path, info: SceneInfo, suffix: 
     path = tmp_path / f"area{suffix}"
     frame.to_crs(target).to_file(path)
     area = aoi_area(info, path)
-    inside = area.is_inside(Window(0, 0, 300, 200))
+    inside = area.mask(Window(0, 0, 300, 200))
     assert not inside[100, 120]
     assert inside[100, 120 + 30]
     assert inside[70, 250]

@@ -160,23 +160,23 @@ def test_a_part_has_its_own_place_and_sees_beyond_itself(make_scene: MakeScene) 
         assert part.whole == scene.info
         pixels, _ = part.read(Window(-10, -20, 30, 40))
         assert (pixels == scene.read(Window(30, 40, 30, 40))[0]).all()
-        wanted = part.is_wanted(Window(-10, -20, 30, 40))
+        wanted = part.area_mask(Window(-10, -20, 30, 40))
         assert not wanted[:20].any()
         assert not wanted[:, :10].any()
         assert wanted[20:, 10:].all()
-        assert not part.is_wanted(Window(90, 40, 20, 20))[10:].any()
+        assert not part.area_mask(Window(90, 40, 20, 20))[10:].any()
 
 
 def test_an_area_is_burnt_alike_however_it_is_cut(make_scene: MakeScene) -> None:
     polygon = shapely.Point(150, 100).buffer(40.3)
     with open_scene(make_scene(200, 300)) as scene:
         part = scene.crop(Area(Window(109, 59, 82, 82), polygon))
-        whole = part.is_wanted(Window(0, 0, 82, 82))
-        bands = [part.is_wanted(Window(0, row, 82, 7)) for row in range(0, 77, 7)]
+        whole = part.area_mask(Window(0, 0, 82, 82))
+        bands = [part.area_mask(Window(0, row, 82, 7)) for row in range(0, 77, 7)]
         assert (np.concatenate(bands) == whole[:77]).all()
         area = whole.sum()
         assert polygon.area < area < polygon.buffer(1.5).area
-        assert scene.is_wanted(Window(0, 0, 300, 200)).all()
+        assert scene.area_mask(Window(0, 0, 300, 200)).all()
 
 
 def test_thumbnail_keeps_shape_and_validity(make_scene: MakeScene) -> None:

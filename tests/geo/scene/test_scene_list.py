@@ -10,7 +10,7 @@ from rasterio.shutil import copy
 from scene_files import write_scene
 
 from rrsis_geo.errors import InputError
-from rrsis_geo.geo.scene.scene_list import OWN_TAG, SUFFIXES, find_scenes, named
+from rrsis_geo.geo.scene.scene_list import OWN_TAG, SUFFIXES, find_scenes, name_scenes
 
 MakeScene = Callable[..., Path]
 
@@ -177,13 +177,13 @@ def test_all_else_is_one_scene(given: str) -> None:
     ],
 )
 def test_names(path: str, file_name: str, name: str) -> None:
-    assert named([path]) == ((path, file_name, name),)
+    assert name_scenes([path]) == ((path, file_name, name),)
 
 
 @pytest.mark.parametrize("other", ["b/tile.tif", "a/tile.jp2", "a/TILE.tif", "a/tile.tif"])
 def test_two_of_one_name_are_refused(other: str) -> None:
     with pytest.raises(InputError, match=r"a/tile\.tif and .* are both called"):
-        named(["a/tile.tif", other])
+        name_scenes(["a/tile.tif", other])
 
 
 def test_every_known_suffix_is_lower_case() -> None:

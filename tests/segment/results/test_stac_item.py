@@ -13,7 +13,7 @@ from predictor_stubs import RedPredictor
 from scene_files import LOCAL_WKT
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.geo.scene.acquisition_time import Acquired
+from rrsis_geo.geo.scene.acquisition_time import AcquisitionTime
 from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.segment.from_probability import polygonize
 from rrsis_geo.segment.jobs.engines import RunOptions
@@ -47,7 +47,7 @@ def make_facts(scene: Path, outputs: dict[str, Path], **changes: Any) -> ItemFac
         grid = opened.info
     facts: dict[str, Any] = {
         "grid": grid,
-        "acquired": None,
+        "acquisition": None,
         "made": MADE,
         "results": [TRUCKS],
         "model": "lite",
@@ -155,12 +155,14 @@ def test_the_time_is_the_scenes_where_it_is_known(
     scene, path = make_scene(40, 60), tmp_path / "item.json"
     outputs = {"vector": tmp_path / "found.gpkg"}
     start, end = datetime(2020, 5, 6, tzinfo=UTC), datetime(2020, 5, 7, tzinfo=UTC)
-    moment = make_facts(scene, outputs, acquired=Acquired(start, start, "TIFFTAG_DATETIME"))
+    moment = make_facts(
+        scene, outputs, acquisition=AcquisitionTime(start, start, "TIFFTAG_DATETIME")
+    )
     told = validated(make_item(path, moment))["properties"]
     assert told["datetime"] == "2020-05-06T00:00:00.000Z"
     assert told["created"] == told["processing:datetime"] == "2026-01-02T03:04:05.000Z"
     assert told["rrsis_geo:datetime_is"] == "of the scene, by its TIFFTAG_DATETIME"
-    span = make_facts(scene, outputs, acquired=Acquired(start, end, "its item"))
+    span = make_facts(scene, outputs, acquisition=AcquisitionTime(start, end, "its item"))
     told = validated(make_item(path, span))["properties"]
     assert told["datetime"] is None
     assert told["start_datetime"] < told["end_datetime"]
