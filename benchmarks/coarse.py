@@ -53,8 +53,8 @@ class Recorder:
     def encode(self, expression: str) -> Any:
         return self._predictor.encode(expression)
 
-    def logits(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
-        self.answers.append(self._predictor.logits(images, words))
+    def predict(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
+        self.answers.append(self._predictor.predict(images, words))
         return self.answers[-1]
 
 
@@ -69,7 +69,7 @@ class Player:
     def encode(self, expression: str) -> str:
         return expression
 
-    def logits(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
+    def predict(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
         answer = next(self._answers)
         logits = answer.logits.copy()
         for number in range(len(images)):

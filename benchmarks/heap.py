@@ -63,10 +63,10 @@ def run_one(
     net = predictor.Predictor(load_bundle(model), "cpu", dtype, threads=threads)
     words = net.encode("the truck on the road")
     images = torch.randint(0, 256, (batch, SIZE, SIZE, 3), dtype=torch.uint8).numpy()
-    net.logits(images, words)
+    net.predict(images, words)
     start = time.process_time()
     for _ in range(windows // batch):
-        net.logits(images, words)
+        net.predict(images, words)
     return time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

@@ -32,7 +32,7 @@ class StubPredictor:
         return expression
 
     @torch.inference_mode()
-    def logits(self, images: NDArray[np.uint8], words: Any) -> Output:
+    def predict(self, images: NDArray[np.uint8], words: Any) -> Output:
         return Output(self.net(torch.from_numpy(images).permute(0, 3, 1, 2))[:, 0].numpy())
 
 

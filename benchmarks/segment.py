@@ -67,10 +67,10 @@ class Recorder:
     def encode(self, expression: str) -> Any:
         return self._predictor.encode(expression)
 
-    def logits(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
+    def predict(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
         if sum(batch.nbytes for batch in self.batches) < HELD_BYTES:
             self.batches.append(images.copy())
-        return self._predictor.logits(images, words)
+        return self._predictor.predict(images, words)
 
 
 def main() -> None:

@@ -139,7 +139,7 @@ def ask(
     predictor: Predictor, questions: Sequence[Question]
 ) -> tuple[NDArray[np.float32], list[float | None]]:
     """Logits [B, S, S], and the probability that each target is there at all."""
-    found = predictor.logits_each(
+    found = predictor.predict_pairs(
         np.stack([question.image for question in questions]),
         [question.expression for question in questions],
     )

@@ -98,7 +98,7 @@ class Predictor:
         return self.bundle.image
 
     def encode(self, expression: str) -> Any:
-        """The words of an expression, to be given to ``logits`` for any number of windows.
+        """The words of an expression, to be given to ``predict`` for any number of windows.
 
         They are kept for a while, for the next scene that the same is looked for in.
 
@@ -114,7 +114,7 @@ class Predictor:
             self._encoded[expression] = words
         return self._encoded[expression]
 
-    def logits(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
+    def predict(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
         """What the model says of windows, for the words of one expression.
 
         Where the device's memory is too small for all of them at once, they are run in halves, and
@@ -127,9 +127,9 @@ class Predictor:
         Raises:
             DeviceError: the memory is too small for a single window, or the values overflow.
         """
-        return self.logits_all(images, [words])[0]
+        return self.predict_all(images, [words])[0]
 
-    def logits_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[WindowLogits]:
+    def predict_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[WindowLogits]:
         """What the model says of windows for several expressions, one after the other.
 
         What they have in common is done once: the way to the device, and what the network makes of
@@ -140,14 +140,14 @@ class Predictor:
             words: of each expression, from ``encode``.
 
         Returns:
-            For each expression what :meth:`logits` gives.
+            For each expression what :meth:`predict` gives.
 
         Raises:
-            DeviceError: see :meth:`logits`.
+            DeviceError: see :meth:`predict`.
         """
         return self._run(images, lambda part: words)
 
-    def logits_each(self, images: NDArray[np.uint8], expressions: Sequence[str]) -> WindowLogits:
+    def predict_pairs(self, images: NDArray[np.uint8], expressions: Sequence[str]) -> WindowLogits:
         """What a model says of images, each with an expression of its own.
 
         Args:
@@ -156,7 +156,7 @@ class Predictor:
 
         Raises:
             InputError: an expression is blank or has no word that the model knows.
-            DeviceError: see :meth:`logits`.
+            DeviceError: see :meth:`predict`.
         """
         if len(images) != len(expressions):
             raise ValueError(f"{len(images)} images, but {len(expressions)} expressions")

@@ -370,7 +370,7 @@ Slow = type("BrightPredictor", (BrightPredictor,), {})
 def slow(self, images, words):
     print("at work", flush=True)
     time.sleep(0.2)
-    return BrightPredictor.logits(self, images, words)
+    return BrightPredictor.predict(self, images, words)
 
 Slow.logits = slow
 scene.load_predictor = lambda options: Slow()

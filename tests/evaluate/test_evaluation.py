@@ -230,11 +230,11 @@ def answer_with(
 ) -> None:
     """Let every image be answered with logits made of it, [S, S]."""
 
-    def logits_each(self: object, images: NDArray[np.uint8], expressions: list[str]) -> Any:
+    def predict_pairs(self: object, images: NDArray[np.uint8], expressions: list[str]) -> Any:
         found = np.stack([logits_of(image) for image in images]).astype(np.float32)
         return Answer(found)
 
-    monkeypatch.setattr(evaluate.Predictor, "logits_each", logits_each)
+    monkeypatch.setattr(evaluate.Predictor, "predict_pairs", predict_pairs)
 
 
 class Answer:

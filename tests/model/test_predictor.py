@@ -34,7 +34,7 @@ def images() -> NDArray[np.uint8]:
 def test_equals_the_network(images: NDArray[np.uint8]) -> None:
     bundle = make_bundle()
     predictor = Predictor(bundle, "cpu", "fp32")
-    result = predictor.logits(images, predictor.encode("the truck on the road"))
+    result = predictor.predict(images, predictor.encode("the truck on the road"))
     tokens = bundle.tokenizer.encode(["the truck on the road"] * 5)
     with torch.inference_mode():
         expected = bundle.net(to_input(images, bundle.image), tokens)
@@ -50,11 +50,11 @@ def test_equals_the_network(images: NDArray[np.uint8]) -> None:
 def test_a_short_batch_gives_what_a_full_one_does(images: NDArray[np.uint8], dtype: str) -> None:
     predictor = Predictor(make_bundle(), "cpu", dtype)
     words = predictor.encode("all buildings")
-    full = predictor.logits(images, words)
+    full = predictor.predict(images, words)
     # in bf16 a sum may be rounded elsewhere when the batch is cut up: a unit in the last place
     tolerance = 1e-5 if dtype == "fp32" else 2**-7
     for count in (1, 2):
-        part = predictor.logits(images[:count], words)
+        part = predictor.predict(images[:count], words)
         np.testing.assert_allclose(part.logits, full.logits[:count], rtol=tolerance, atol=1e-2)
 
 
@@ -62,14 +62,14 @@ def test_bf16_is_near_fp32(images: NDArray[np.uint8]) -> None:
     results = []
     for dtype in ("fp32", "bf16"):
         predictor = Predictor(make_bundle(), "cpu", dtype)
-        results.append(predictor.logits(images, predictor.encode("the road")).logits)
+        results.append(predictor.predict(images, predictor.encode("the road")).logits)
     assert np.abs(results[0] - results[1]).max() < 0.05 * np.abs(results[0]).max()
     assert not np.array_equal(*results)  # it did compute in bf16
 
 
 def test_no_presence(images: NDArray[np.uint8]) -> None:
     predictor = Predictor(make_bundle(tiny_net.make_net(presence=False)), "cpu")
-    assert predictor.logits(images, predictor.encode("the road")).presence is None
+    assert predictor.predict(images, predictor.encode("the road")).presence is None
 
 
 def test_neither_inputs_nor_gradients_are_kept(images: NDArray[np.uint8]) -> None:
@@ -77,8 +77,8 @@ def test_neither_inputs_nor_gradients_are_kept(images: NDArray[np.uint8]) -> Non
     predictor = Predictor(make_bundle(), "cpu")
     words = predictor.encode("the road")
     assert not words.sentence.requires_grad
-    result = predictor.logits(images, words)
-    again = predictor.logits(images, words)
+    result = predictor.predict(images, words)
+    again = predictor.predict(images, words)
     np.testing.assert_array_equal(images, kept)
     np.testing.assert_array_equal(result.logits, again.logits)
     result.logits[:] = 0  # an array of the caller's own
@@ -89,7 +89,7 @@ def test_a_training_network_predicts_in_eval_mode(images: NDArray[np.uint8]) -> 
     bundle.net.train()
     predictor = Predictor(bundle, "cpu", "fp32")
     before = {name: value.clone() for name, value in bundle.net.state_dict().items()}
-    predictor.logits(images, predictor.encode("the road"))
+    predictor.predict(images, predictor.encode("the road"))
     assert all(torch.equal(value, before[name]) for name, value in bundle.net.state_dict().items())
 
 
@@ -102,7 +102,7 @@ def test_bad_expression() -> None:
 def test_bad_images(shape: tuple[int, ...]) -> None:
     predictor = Predictor(make_bundle(), "cpu")
     with pytest.raises(ValueError, match="B > 0"):
-        predictor.logits(np.zeros(shape, np.uint8), predictor.encode("the road"))
+        predictor.predict(np.zeros(shape, np.uint8), predictor.encode("the road"))
 
 
 @pytest.mark.parametrize("limit", [None, 2])
@@ -112,10 +112,10 @@ def test_several_expressions_at_once_are_each_alone(
     predictor = Predictor(make_bundle(), "cpu")
     predictor.batch_limit = limit
     words = [predictor.encode(text) for text in ("the road", "all buildings", "the truck")]
-    said = predictor.logits_all(images, words)
+    said = predictor.predict_all(images, words)
     assert len(said) == 3
     for each, own in zip(said, words, strict=True):
-        alone = predictor.logits(images, own)
+        alone = predictor.predict(images, own)
         np.testing.assert_array_equal(each.logits, alone.logits)
         assert alone.presence is not None
         np.testing.assert_array_equal(each.presence, alone.presence)
@@ -127,7 +127,7 @@ def test_images_are_encoded_once_for_all_expressions(images: NDArray[np.uint8]) 
     predictor = Predictor(bundle, "cpu")
     words = [predictor.encode(text) for text in ("the road", "all buildings")]
     with mock.patch.object(bundle.net, "encode_image", wraps=bundle.net.encode_image) as seen:
-        predictor.logits_all(images, words)
+        predictor.predict_all(images, words)
     assert seen.call_count == 1
 
 
@@ -181,14 +181,14 @@ def test_out_of_memory_halves_the_batch_and_remembers(
     predictor = Predictor(make_bundle(net), "cpu", "fp32")
     words = predictor.encode("the road")
     assert predictor.batch_limit is None
-    cramped = predictor.logits(images, words)
+    cramped = predictor.predict(images, words)
     assert net.tried == [5, 2, 2, 1]
     assert predictor.batch_limit == 2
     assert "too little memory for 5 windows" in caplog.text
-    predictor.logits(images[:3], words)
+    predictor.predict(images[:3], words)
     assert net.tried[4:] == [2, 1]
     net.room, predictor.batch_limit = 5, None
-    roomy = predictor.logits(images, words)
+    roomy = predictor.predict(images, words)
     np.testing.assert_allclose(cramped.logits, roomy.logits, rtol=1e-5, atol=1e-5)
     assert (cramped.presence is not None) == presence
     if cramped.presence is not None and roomy.presence is not None:
@@ -198,15 +198,15 @@ def test_out_of_memory_halves_the_batch_and_remembers(
 def test_each_image_with_an_expression_of_its_own(images: NDArray[np.uint8]) -> None:
     expressions = ["the truck", "all buildings", "the road", "the truck on the road", "the truck"]
     predictor = Predictor(make_bundle(), "cpu", "fp32")
-    found = predictor.logits_each(images, expressions)
+    found = predictor.predict_pairs(images, expressions)
     assert found.presence is not None
     for index, expression in enumerate(expressions):
-        alone = predictor.logits(images[index : index + 1], predictor.encode(expression))
+        alone = predictor.predict(images[index : index + 1], predictor.encode(expression))
         np.testing.assert_allclose(found.logits[index], alone.logits[0], rtol=1e-5, atol=1e-5)
         assert alone.presence is not None
         assert found.presence[index] == pytest.approx(alone.presence[0], rel=1e-5)
     with pytest.raises(ValueError, match="5 images, but 1 expressions"):
-        predictor.logits_each(images, ["the truck"])
+        predictor.predict_pairs(images, ["the truck"])
 
 
 def test_each_image_keeps_its_expression_when_memory_is_short(images: NDArray[np.uint8]) -> None:
@@ -214,10 +214,10 @@ def test_each_image_keeps_its_expression_when_memory_is_short(images: NDArray[np
     net = CrampedNet(tiny_net.TinyConfig())
     net.error = torch.OutOfMemoryError("CUDA out of memory.")
     predictor = Predictor(make_bundle(net), "cpu", "fp32")
-    cramped = predictor.logits_each(images, expressions)
+    cramped = predictor.predict_pairs(images, expressions)
     assert net.tried == [5, 2, 2, 1]
     net.room, predictor.batch_limit = 5, None
-    roomy = predictor.logits_each(images, expressions)
+    roomy = predictor.predict_pairs(images, expressions)
     np.testing.assert_allclose(cramped.logits, roomy.logits, rtol=1e-5, atol=1e-5)
 
 
@@ -226,7 +226,7 @@ def test_no_room_for_a_single_window(images: NDArray[np.uint8]) -> None:
     net.room = 0
     predictor = Predictor(make_bundle(net), "cpu")
     with pytest.raises(DeviceError, match="too little free memory for one window of 64 px"):
-        predictor.logits(images, predictor.encode("the road"))
+        predictor.predict(images, predictor.encode("the road"))
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(images: NDArray[np.uint8]) -> None:
@@ -234,7 +234,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(images: NDArray[np.uint
     net.error = RuntimeError("shapes do not match")
     predictor = Predictor(make_bundle(net), "cpu")
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        predictor.logits(images, predictor.encode("the road"))
+        predictor.predict(images, predictor.encode("the road"))
 
 
 def test_values_that_are_no_numbers(images: NDArray[np.uint8]) -> None:
@@ -243,7 +243,7 @@ def test_values_that_are_no_numbers(images: NDArray[np.uint8]) -> None:
         net.conv.bias.fill_(torch.inf)  # type: ignore[union-attr]
     predictor = Predictor(make_bundle(net), "cpu")
     with pytest.raises(DeviceError, match=r"no numbers .* use --dtype fp32"):
-        predictor.logits(images, predictor.encode("the road"))
+        predictor.predict(images, predictor.encode("the road"))
 
 
 # --- devices and dtypes
@@ -342,6 +342,6 @@ def test_cuda_is_near_the_cpu(images: NDArray[np.uint8], dtype: str) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     slow, quick = Predictor(make_bundle(), "cpu", "fp32"), Predictor(make_bundle(), "cuda", dtype)
-    expected = slow.logits(images, slow.encode("the road")).logits
-    found = quick.logits(images, quick.encode("the road")).logits
+    expected = slow.predict(images, slow.encode("the road")).logits
+    found = quick.predict(images, quick.encode("the road")).logits
     assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()

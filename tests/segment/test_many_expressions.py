@@ -44,12 +44,12 @@ class ColourPredictor(RedPredictor):
         self.fails_for = fails_for
         self.in_turn: list[tuple[str, int]] = []
 
-    def logits(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+    def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
         if words == self.fails_for and is_marked(images).any():
             raise RuntimeError("cuDNN error")
         self.in_turn.append((words, len(images)))
         number = COLOURS.index(words.split()[0])
-        said = super().logits(np.roll(images, -number, axis=-1), words)
+        said = super().predict(np.roll(images, -number, axis=-1), words)
         assert said.presence is not None
         return StubOutput(said.logits, said.presence - 2 * number)
 
@@ -57,9 +57,9 @@ class ColourPredictor(RedPredictor):
 class SharingColourPredictor(ColourPredictor):
     """The same, asked for all expressions at once."""
 
-    def logits_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[StubOutput]:
+    def predict_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[StubOutput]:
         self.in_turn.append(("all", len(images)))
-        return [self.logits(images, each) for each in words]
+        return [self.predict(images, each) for each in words]
 
 
 # Layers name a model without a bundle by its class: this one is to pass for the other.

@@ -405,10 +405,10 @@ class FailingPredictor(RedPredictor):
         super().__init__()
         self.error = error
 
-    def logits(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+    def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
         if sum(self.batches) > 10:
             raise self.error
-        return super().logits(images, words)
+        return super().predict(images, words)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), InputError("x"), RuntimeError("bug")])

@@ -22,5 +22,5 @@ class BrightPredictor:
     def encode(self, expression: str) -> str:
         return expression
 
-    def logits(self, images: NDArray[np.uint8], words: Any) -> Output:
+    def predict(self, images: NDArray[np.uint8], words: Any) -> Output:
         return Output((images[..., 0].astype(np.float32) - 180.5) / 8)

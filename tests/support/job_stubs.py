@@ -32,11 +32,11 @@ class DyingPredictor(RedPredictor):
         self.flag = flag
         self.always = always
 
-    def logits(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+    def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
         if is_marked(images).any() and (self.always or not self.flag.exists()):
             self.flag.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().logits(images, words)
+        return super().predict(images, words)
 
 
 class SleepingPredictor(RedPredictor):
@@ -46,12 +46,12 @@ class SleepingPredictor(RedPredictor):
         super().__init__(restless=True)
         self.told = told
 
-    def logits(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+    def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
         part = self.told.with_suffix(f".{os.getpid()}")
         part.write_text(str(os.getpid()))
         part.replace(self.told)
         time.sleep(3600)
-        return super().logits(images, words)
+        return super().predict(images, words)
 
 
 class StubbornPredictor(RedPredictor):
@@ -62,11 +62,11 @@ class StubbornPredictor(RedPredictor):
         self.times = times
         self.error = error or RuntimeError("cuDNN error")
 
-    def logits(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+    def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
         if is_marked(images).any() and self.times > 0:
             self.times -= 1
             raise self.error
-        return super().logits(images, words)
+        return super().predict(images, words)
 
 
 # Manifests tell models without a bundle by their names: these are to pass for the one they imitate.

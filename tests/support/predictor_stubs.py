@@ -39,7 +39,7 @@ class RedPredictor:
         self.expressions.append(expression)
         return expression
 
-    def logits(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+    def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
         assert words in self.expressions
         size = self.image.size_px
         assert images.shape[1:] == (size, size, 3)

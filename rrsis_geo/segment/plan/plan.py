@@ -66,7 +66,7 @@ class WindowPredictor(Protocol):
     def encode(self, expression: str) -> Any:
         """The words of an expression, for `logits`."""
 
-    def logits(self, images: NDArray[uint8], words: Any) -> WindowOutput:
+    def predict(self, images: NDArray[uint8], words: Any) -> WindowOutput:
         """What is said of windows, uint8 RGB [B, S, S, 3]."""
 
 
@@ -74,7 +74,7 @@ class WindowPredictor(Protocol):
 class SharingPredictor(WindowPredictor, Protocol):
     """One that does for all expressions at once what they have in common."""
 
-    def logits_all(self, images: NDArray[uint8], words: Sequence[Any]) -> Sequence[WindowOutput]:
+    def predict_all(self, images: NDArray[uint8], words: Sequence[Any]) -> Sequence[WindowOutput]:
         """What is said of windows for the words of each expression: as `logits` says it."""
 
 

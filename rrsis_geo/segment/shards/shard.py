@@ -159,7 +159,7 @@ def _look_again(
     started = time.perf_counter()
     output: WindowOutput | Exception
     try:
-        output = predictor.logits(image[None], words)
+        output = predictor.predict(image[None], words)
     except _PREDICTOR_ERRORS as err:
         output = err
     return _Told([col_j], output, time.perf_counter() - started)
@@ -170,8 +170,8 @@ def _said(
 ) -> Sequence[WindowOutput]:
     """What is said of windows for each expression."""
     if len(words) > 1 and isinstance(predictor, SharingPredictor):
-        return predictor.logits_all(images, words)
-    return [predictor.logits(images, each) for each in words]
+        return predictor.predict_all(images, words)
+    return [predictor.predict(images, each) for each in words]
 
 
 def _begin(

@@ -26,10 +26,10 @@ MakeScene = Callable[..., Path]
 class Fails(RedPredictor):
     """Cannot do windows in which a pixel is of one strange colour."""
 
-    def logits(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+    def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
         if (images[..., 1] == 255).any():
             raise RuntimeError("out of luck")
-        return super().logits(images, words)
+        return super().predict(images, words)
 
 
 def windows_of(

@@ -131,7 +131,7 @@ def test_a_device_that_always_fails_is_an_error(scene: Path, tmp_path: Path) -> 
     class Broken(RedPredictor):
         calls = 0
 
-        def logits(self, images: Any, words: Any) -> Any:
+        def predict(self, images: Any, words: Any) -> Any:
             self.calls += 1
             raise DeviceError("the device is gone")
 
