@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from rrsis_geo.errors import ConfigError
+from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS, WINDOWS_LAYER_HELP
 
 SceneArgument = Annotated[  # no Path, which would make "https:/" of "https://"
     str, typer.Argument(metavar="SCENE", help="A raster: file, URL, s3://, VRT or STAC item.")
@@ -99,59 +100,33 @@ ExpressionsOption = Annotated[
 OutOption = Annotated[
     Path | None,
     typer.Option(
-        "--out",
-        "-o",
-        metavar="FILE",
-        help="Polygons, by suffix: .gpkg .shp .geojson .fgb .parquet. "
-        "Default: SCENE_EXPRESSION.gpkg in the current folder. Of several scenes, a folder for a "
-        "file each, or one file for all.",
-        rich_help_panel="Result",
+        "--out", "-o", metavar="FILE", help=OUTPUT_KINDS["vector"].help, rich_help_panel="Result"
     ),
 ]
 MaskOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Also write the mask before --min-area, a GeoTIFF: 1 target, 0 none, 255 no data.",
-        rich_help_panel="Result",
-    ),
+    typer.Option(metavar="FILE", help=OUTPUT_KINDS["mask"].help, rich_help_panel="Result"),
 ]
 ProbabilityOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="Also write the probability, a GeoTIFF.", rich_help_panel="Result"
-    ),
+    typer.Option(metavar="FILE", help=OUTPUT_KINDS["probability"].help, rich_help_panel="Result"),
 ]
 PreviewOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="Also draw the result over the scene, a PNG.", rich_help_panel="Result"
-    ),
+    typer.Option(metavar="FILE", help=OUTPUT_KINDS["preview"].help, rich_help_panel="Result"),
 ]
 ReportOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Also write a page of the result, an HTML file that needs nothing beside it.",
-        rich_help_panel="Result",
-    ),
+    typer.Option(metavar="FILE", help=OUTPUT_KINDS["report"].help, rich_help_panel="Result"),
 ]
 StacItemOption = Annotated[
     Path | None,
     typer.Option(
-        "--stac-item",
-        metavar="FILE",
-        help="Also describe the result as a STAC item, a JSON file that lists all others.",
-        rich_help_panel="Result",
+        "--stac-item", metavar="FILE", help=OUTPUT_KINDS["stac_item"].help, rich_help_panel="Result"
     ),
 ]
 WindowsLayerOption = Annotated[
-    bool,
-    typer.Option(
-        "--windows-layer",
-        help="Also a layer of the windows in the GeoPackage: what was said of each.",
-        rich_help_panel="Result",
-    ),
+    bool, typer.Option("--windows-layer", help=WINDOWS_LAYER_HELP, rich_help_panel="Result")
 ]
 FromProbabilityOption = Annotated[
     str | None,

@@ -286,7 +286,7 @@ def _merge(
     if not is_merging(job.folder):
         outputs.check([], expressions)  # somebody may have put something there in the meantime
         job.begin_merge()
-    for path in outputs.written(expressions).values():
+    for path in outputs.all_files(expressions).values():
         remove_leftovers(path)
     steps: list[Callable[[], None]] = [
         *(
@@ -335,7 +335,7 @@ def _report(
         scene=scene,
         model=plan.model.name,
         results=results,
-        outputs=outputs.written(plan.expressions),
+        outputs=outputs.all_files(plan.expressions),
         windows=max(each.windows for each in stats),
         skipped=stats[0].skipped,
         seconds=0.0,

@@ -270,7 +270,7 @@ def test_a_network_finds_each_as_if_alone(
     every = outputs_in(tmp_path / "all")
     segment_scene(scene, texts, every, options, predictor=eyes)
     seen = []
-    for number, (text, own) in enumerate(zip(texts, every.each(texts), strict=True)):
+    for number, (text, own) in enumerate(zip(texts, every.per_expression(texts), strict=True)):
         alone = outputs_in(tmp_path / str(number))
         segment_scene(scene, text, alone, options, predictor=eyes)
         for kind in alone.rasters():

@@ -27,6 +27,7 @@ from rrsis_geo.errors import OutputError
 from rrsis_geo.files import atomic_file, check_writable
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.layers import geopackage, shapefile
+from rrsis_geo.geo.layers.formats import VECTOR_FORMATS
 from rrsis_geo.geo.layers.geoparquet import write_geoparquet
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.styles import polygon_qml
@@ -53,7 +54,7 @@ SCHEMA = pa.schema(
 SCENES_SCHEMA = SCHEMA.insert(1, pa.field("scene", pa.string()))
 """Columns of a layer of several scenes."""
 
-SUFFIXES = (".gpkg", ".shp", ".geojson", ".fgb", ".parquet")
+SUFFIXES = tuple(VECTOR_FORMATS)
 
 _FOREIGN_ERRORS = (
     CRSError,

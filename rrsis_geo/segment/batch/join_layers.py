@@ -47,12 +47,12 @@ def write_joined(
     ]
     crs = next(task.info.crs for task, _ in scenes if not task.is_outside)
     given = where.given
-    for own in given.each(expressions):
+    for own in given.per_expression(expressions):
         remove_leftovers(own.vector)
     if holds_layers(given.vector):
         write_layers(given.vector, layers, crs=crs, overwrite=True, schema=SCENES_SCHEMA)
         return
-    for own, layer in zip(given.each(expressions), layers, strict=True):
+    for own, layer in zip(given.per_expression(expressions), layers, strict=True):
         write_layers(own.vector, [layer], crs=crs, overwrite=True, schema=SCENES_SCHEMA)
 
 

@@ -129,7 +129,7 @@ def segment_scenes(
         report = ScenesReport(
             expressions=expressions,
             model=facts.name,
-            outputs=where.written(expressions),
+            outputs=where.all_files(expressions),
             scenes=tuple(result for _, result in ordered),
             seconds=time.perf_counter() - started,
             load_seconds=load_seconds,
@@ -236,7 +236,7 @@ def _done(
             done[task.scene.name] = outside
             continue
         result = job.result(task)
-        files = task.outputs.written(expressions).values()
+        files = task.outputs.all_files(expressions).values()
         if result is not None and all(path.exists() for path in files):
             done[task.scene.name] = result
     return done

@@ -14,6 +14,7 @@ from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 from rrsis_geo.geo.scene.scene_list import NamedScene
 from rrsis_geo.segment.jobs.job import job_path
 from rrsis_geo.segment.jobs.prepare import part_of
+from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import SegmentOptions, absolute
 
@@ -21,15 +22,6 @@ TOLD = 5
 """Scenes that an error names, at most."""
 JOB = "scenes.job"
 LAYERS = "layers"
-ENDINGS = {
-    "vector": ".gpkg",
-    "mask": "_mask.tif",
-    "probability": "_probability.tif",
-    "preview": "_preview.png",
-    "report": ".html",
-    "stac_item": ".json",
-}
-"""What is appended to the name of a scene, for each kind of result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +78,19 @@ class ScenesOutputs:
                     f"{path}: each of several scenes has a {kind} of its own; name a folder for "
                     f"them, such as {path.with_suffix('')}"
                 )
-        of_one = {
-            "a layer of windows": given.windows_layer,
-            "a STAC item": given.stac_item is not None,
-            "a report": given.report is not None,
-        }
-        for what, is_wanted in of_one.items():
-            if self.joined and is_wanted:
-                raise OutputError(
-                    f"{vector}: {what} belongs to the polygons of one scene; name a folder for the "
-                    f"results, such as {vector.with_suffix('')}"
-                )
+        if self.joined:
+            self._refuse_kinds_of_one_scene()
+
+    def _refuse_kinds_of_one_scene(self) -> None:
+        vector = self.given.vector
+        kinds = [kind for kind in self.given.files() if OUTPUT_KINDS[kind].needs_vector_per_scene]
+        if self.given.windows_layer:
+            kinds.insert(0, "windows layer")
+        if kinds:
+            raise OutputError(
+                f"{vector}: the {kinds[0]} describes the polygons of one scene; give a folder for "
+                f"the results, such as {vector.with_suffix('')}"
+            )
 
     def of(self, scene: NamedScene) -> Outputs:
         """The files of one scene."""
@@ -104,7 +98,8 @@ class ScenesOutputs:
         if self.joined:
             folders["vector"] = self.job / LAYERS
         paths: dict[str, Any] = {
-            kind: folder / f"{scene.name}{ENDINGS[kind]}" for kind, folder in folders.items()
+            kind: folder / f"{scene.name}{OUTPUT_KINDS[kind].scene_ending}"
+            for kind, folder in folders.items()
         }
         return replace(self.given, **paths)
 
@@ -115,13 +110,13 @@ class ScenesOutputs:
         own = [self.job, self.job / LAYERS] if self.joined else [vector, self.job]
         return [*own, *files.values()]
 
-    def written(self, expressions: Sequence[str]) -> dict[str, Path]:
+    def all_files(self, expressions: Sequence[str]) -> dict[str, Path]:
         """The folders of the results by kind; and the files that all scenes share."""
         folders = self.given.files()
         if not self.joined:
             return folders
         own = Outputs(folders.pop("vector"))
-        return {**own.written(expressions), **folders}
+        return {**own.all_files(expressions), **folders}
 
     def check(self) -> None:
         """Refuse places that nothing could be written to.
@@ -204,7 +199,7 @@ def check_files(
         own = task.outputs
         own = replace(own, overwrite=own.overwrite or is_ours(task))
         own.check([], expressions)
-        for path in own.written(expressions).values():
+        for path in own.all_files(expressions).values():
             place = path.resolve()
             if place in sources:
                 raise OutputError(f"{path}: is an input of this run; give another name")
@@ -214,7 +209,7 @@ def check_files(
                 )
             taken[place] = task.scene.file_name
     if outputs.joined:
-        for own in outputs.given.each(expressions):
+        for own in outputs.given.per_expression(expressions):
             overwrite = own.overwrite or may_replace
             if check_layer_path(own.vector, overwrite=overwrite).resolve() in sources:
                 raise OutputError(f"{own.vector}: is an input of this run; give another name")

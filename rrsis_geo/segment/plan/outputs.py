@@ -1,4 +1,4 @@
-"""Where the results of a run go: checked before the work."""
+"""The files of a run: their names, and the checks that they can be written."""
 
 import shutil
 from collections.abc import Iterable, Sequence
@@ -11,34 +11,31 @@ from rrsis_geo.errors import OutputError
 from rrsis_geo.files import check_writable
 from rrsis_geo.geo.grid.rasters import Kind
 from rrsis_geo.geo.layers.vector_io import check_layer_path, layer_name
+from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.units import format_bytes
 
-RASTER_SUFFIXES = (".tif", ".tiff")
-SUFFIXES = {"preview": (".png",), "report": (".html", ".htm"), "stac_item": (".json",)}
-BYTES_PER_PX = {"mask": 0.05, "probability": 0.5}
-"""Of a compressed raster with its overviews, as results of real scenes come out, and some more."""
 VECTOR_BYTES = 16 * 2**20
-SHARED = ("report", "stac_item")
-"""Kinds that are one file, whatever the number of expressions; so is a GeoPackage."""
+"""Space required for the vector file of one expression."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """The files that a run writes.
 
-    Of several expressions, each gets a layer of its own in a GeoPackage and a part of its own on
-    the page. What holds only one is a file an expression: the name of its layer is appended to
-    the one that stands here, as in ``mask_the_red_truck.tif``.
+    With several expressions, a GeoPackage holds one layer per expression, and the report and the
+    STAC item describe all of them. Every other file is written once per expression, with the name
+    of the layer appended, as in ``mask_the_red_truck.tif``.
 
     Attributes:
-        vector: the polygons; the suffix says the format.
-        mask: GeoTIFF of 0, 1 and 255 (no data), before small objects are left out.
-        probability: GeoTIFF of probabilities, to set another threshold without another run.
-        preview: PNG of the scene with the objects drawn.
-        report: one HTML page of the result: the picture, the largest objects, facts of the run.
-        stac_item: JSON by which catalogues describe the result and list its files.
+        vector: the polygons; the suffix selects the format.
+        mask: GeoTIFF of 0, 1 and 255 (no data), before small objects are removed.
+        probability: GeoTIFF of probabilities, from which `polygonize` makes polygons with another
+            threshold.
+        preview: PNG of the scene with the objects.
+        report: HTML page with the picture, the largest objects and the facts of the run.
+        stac_item: JSON file that describes the result for catalogues and lists its files.
         overwrite: replace files that exist.
-        windows_layer: a second layer in the GeoPackage, of what was said of each window.
+        windows_layer: add a layer of the windows and their scores to the GeoPackage.
     """
 
     vector: Path
@@ -51,137 +48,154 @@ class Outputs:
     windows_layer: bool = False
 
     def __post_init__(self) -> None:
-        for name, path in self.files().items():  # who calls from a notebook gives strings
+        for name, path in self.files().items():  # strings are accepted too
             object.__setattr__(self, name, path)
 
     def files(self) -> dict[str, Path]:
-        """What is wanted, by kind, the polygons first, as it was named."""
-        names = ("vector", "mask", "probability", "preview", "report", "stac_item")
-        found = {name: getattr(self, name) for name in names}
-        return {name: Path(path) for name, path in found.items() if path is not None}
+        """The paths as given, by kind. The vector file comes first."""
+        paths = {name: getattr(self, name) for name in OUTPUT_KINDS}
+        return {name: Path(path) for name, path in paths.items() if path is not None}
 
-    def each(self, expressions: Sequence[str]) -> tuple["Outputs", ...]:
-        """The files of each expression; where there is but one, it gets what was named."""
+    def per_expression(self, expressions: Sequence[str]) -> tuple["Outputs", ...]:
+        """The files of each expression. A single expression gets the files as given."""
         if len(expressions) == 1:
             return (self,)
-        return tuple(self._of(layer) for layer in layer_names(expressions))
+        return tuple(self._for_layer(layer) for layer in layer_names(expressions))
 
-    def written(self, expressions: Sequence[str]) -> dict[str, Path]:
-        """All files of a run by kind; one of a single expression by "kind:layer"."""
-        owners = list(zip(layer_names(expressions), self.each(expressions), strict=True))
-        found = {}
-        for kind, named in self.files().items():
-            for layer, own in owners:
-                path = own.files()[kind]
-                found[kind if path == named else f"{kind}:{layer}"] = path
-        return found
+    def all_files(self, expressions: Sequence[str]) -> dict[str, Path]:
+        """All files of a run by kind, or by "kind:layer" if each expression has its own file."""
+        layers = list(zip(layer_names(expressions), self.per_expression(expressions), strict=True))
+        paths = {}
+        for kind, path_given in self.files().items():
+            for layer, outputs in layers:
+                path = outputs.files()[kind]
+                paths[kind if path == path_given else f"{kind}:{layer}"] = path
+        return paths
 
-    def _of(self, layer: str) -> "Outputs":
+    def _for_layer(self, layer: str) -> "Outputs":
         paths: dict[str, Any] = {
             kind: path.with_name(f"{path.stem}_{layer}{path.suffix}")
             for kind, path in self.files().items()
-            if kind not in SHARED and not (kind == "vector" and holds_layers(path))
+            if OUTPUT_KINDS[kind].is_per_expression
+            and not (kind == "vector" and holds_layers(path))
         }
         return replace(self, **paths)
 
     def rasters(self) -> tuple[Kind, ...]:
-        """The rasters that are wanted."""
+        """The kinds of rasters to write."""
         kinds: tuple[Kind, ...] = ("mask", "probability")
         return tuple(kind for kind in kinds if kind in self.files())
 
     def check(self, sources: Iterable[Path], expressions: Sequence[str] = ("",)) -> None:
-        """Refuse what could not be written in the end.
+        """Check that every file can be written.
 
         Args:
-            sources: files that are read, which no output may replace.
+            sources: input files, which no output may replace.
             expressions: of the run.
 
         Raises:
-            OutputError: an unknown suffix, a folder that is missing or not writable, a file that
-                exists, an input, or one place for two outputs.
+            OutputError: a suffix is unknown, a folder is missing or not writable, a file exists
+                or is an input, or two outputs have the same path.
         """
         if self.windows_layer and not holds_layers(self.vector):
-            raise OutputError(f"{self.vector}: a layer of windows needs a GeoPackage, .gpkg")
-        taken: dict[Path, str] = {}
-        for key, path in self.written(expressions).items():
-            name, place = key.partition(":")[0], path.resolve()
-            if any(source.exists() and place == source.resolve() for source in sources):
-                raise OutputError(f"{path}: is an input of this run; give another name")
-            if name == "vector":
-                check_layer_path(path, overwrite=self.overwrite)
-            else:
-                known = SUFFIXES.get(name, RASTER_SUFFIXES)
-                if path.suffix.lower() not in known:
-                    raise OutputError(
-                        f"{path}: unknown suffix {path.suffix!r}; the {name} is written as "
-                        + " or ".join(known)
-                    )
-                check_writable(path, overwrite=self.overwrite)
-            if place in taken:
-                raise OutputError(f"{path}: is to hold both the {taken[place]} and the {name}")
-            taken[place] = name
+            raise OutputError(f"{self.vector}: the windows layer needs a GeoPackage (.gpkg)")
+        input_paths = {source.resolve() for source in sources if source.exists()}
+        kind_by_path: dict[Path, str] = {}
+        for key, path in self.all_files(expressions).items():
+            name, absolute_path = key.partition(":")[0], path.resolve()
+            if absolute_path in input_paths:
+                raise OutputError(f"{path}: is an input of this run; choose another name")
+            _check_path(name, path, overwrite=self.overwrite)
+            if absolute_path in kind_by_path:
+                raise OutputError(
+                    f"{path}: is the path of both the {kind_by_path[absolute_path]} and the {name}"
+                )
+            kind_by_path[absolute_path] = name
 
     def check_space(
         self, n_pixels: int, *, n_missing: int | None = None, n_expressions: int = 1
     ) -> None:
-        """Refuse a run whose results would not fit on the disk, by a rough estimate.
+        """Check that the disks have enough free space, by a rough estimate.
 
         Args:
-            n_pixels: of the results.
-            n_missing: pixels of them that lie in no finished shard yet; None means all.
-            n_expressions: that there is a result of.
+            n_pixels: pixels of the result.
+            n_missing: pixels in shards that are not completed yet; None means all.
+            n_expressions: number of expressions.
 
         Raises:
-            OutputError: too little space; says how much there should be.
+            OutputError: too little space; the message says how much is required.
         """
-        job = self.vector.absolute().parent
-        needs: list[tuple[Path, float]] = [(job, VECTOR_BYTES * n_expressions)]
+        job_folder = self.vector.absolute().parent
+        required: list[tuple[Path, float]] = [(job_folder, VECTOR_BYTES * n_expressions)]
         for kind in self.rasters():
-            place = self.files()[kind].absolute().parent
-            in_shards = n_pixels if n_missing is None else n_missing
-            in_place = 2 * n_pixels  # a COG is copied from a tiled file that lies beside it
-            n_bytes = BYTES_PER_PX[kind] * n_expressions
-            needs += [(job, n_bytes * in_shards), (place, n_bytes * in_place)]
-        devices: dict[int, tuple[Path, float]] = {}
-        for folder, n_bytes in needs:
-            device = folder.stat().st_dev
-            devices[device] = folder, n_bytes + devices.get(device, (folder, 0.0))[1]
-        for folder, n_bytes in devices.values():
-            free = shutil.disk_usage(folder).free
-            if free < n_bytes:
-                raise OutputError(
-                    f"{folder}: about {format_bytes(n_bytes)} are needed, {format_bytes(free)} "
-                    "are free; make room, or write elsewhere"
-                )
+            raster_folder = self.files()[kind].absolute().parent
+            px_in_shards = n_pixels if n_missing is None else n_missing
+            px_in_rasters = 2 * n_pixels  # a COG is copied from a tiled file beside it
+            bytes_per_px = OUTPUT_KINDS[kind].bytes_per_px * n_expressions
+            required += [
+                (job_folder, bytes_per_px * px_in_shards),
+                (raster_folder, bytes_per_px * px_in_rasters),
+            ]
+        _check_free_space(required)
+
+
+def _check_path(kind: str, path: Path, *, overwrite: bool) -> None:
+    if kind == "vector":
+        check_layer_path(path, overwrite=overwrite)
+        return
+    suffixes = OUTPUT_KINDS[kind].suffixes
+    if path.suffix.lower() not in suffixes:
+        raise OutputError(
+            f"{path}: unknown suffix {path.suffix!r}; the {kind} is written as "
+            + " or ".join(suffixes)
+        )
+    check_writable(path, overwrite=overwrite)
+
+
+def _check_free_space(required: Iterable[tuple[Path, float]]) -> None:
+    """Compare the bytes required in each folder with the free space of its disk."""
+    by_device: dict[int, tuple[Path, float]] = {}
+    for folder, n_bytes in required:
+        device = folder.stat().st_dev
+        by_device[device] = folder, n_bytes + by_device.get(device, (folder, 0.0))[1]
+    for folder, n_bytes in by_device.values():
+        free = shutil.disk_usage(folder).free
+        if free < n_bytes:
+            raise OutputError(
+                f"{folder}: about {format_bytes(n_bytes)} are needed, {format_bytes(free)} "
+                "are free; free some space, or write to another disk"
+            )
 
 
 def holds_layers(vector: Path) -> bool:
-    """Whether a file of polygons can hold more than one layer."""
+    """Whether the format of a vector file can hold more than one layer."""
     return vector.suffix.lower() == ".gpkg"
 
 
 def layer_names(expressions: Sequence[str]) -> tuple[str, ...]:
-    """A name for the layer of each expression, no two alike; see `layer_name`."""
+    """A unique layer name for each expression; see `layer_name`."""
     names: dict[str, str] = {}
     for expression in expressions:
-        first = name = layer_name(expression)
+        base = name = layer_name(expression)
         number = 1
-        while {name, windows_name(name)} & {*names, *names.values()}:
+        while {name, windows_layer_name(name)} & {*names, *names.values()}:
             number += 1
-            name = f"{first}_{number}"
-        names[name] = windows_name(name)
+            name = f"{base}_{number}"
+        names[name] = windows_layer_name(name)
     return tuple(names)
 
 
-def windows_name(layer: str) -> str:
-    """The name of the layer of windows that belongs to one of several layers of objects."""
+def windows_layer_name(layer: str) -> str:
+    """Name of the windows layer that belongs to one of several layers of objects."""
     return f"windows_{layer}"
 
 
 def default_output(scene: str | Path, expressions: Sequence[str]) -> Path:
-    """Where polygons go if nobody says: a GeoPackage in this folder, named for the scene and for
-    what is looked for, or for its number where that is several things."""
+    """The default vector file: a GeoPackage in the current folder.
+
+    It is named after the scene and the expression, or the number of expressions.
+    """
     name = urlsplit(str(scene)).path if "://" in str(scene) else scene
-    number = len(set(expressions))
-    found = expressions[0] if number == 1 else f"{number} expressions"
-    return Path(f"{Path(name).stem}_{layer_name(found)}.gpkg")
+    n_expressions = len(set(expressions))
+    target = expressions[0] if n_expressions == 1 else f"{n_expressions} expressions"
+    return Path(f"{Path(name).stem}_{layer_name(target)}.gpkg")

@@ -18,7 +18,7 @@ from rrsis_geo.geo.objects.vectorize import merge_shards
 from rrsis_geo.geo.scene.pixels import geo_env
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.log_odds import to_probability
-from rrsis_geo.segment.plan.outputs import Outputs, layer_names, windows_name
+from rrsis_geo.segment.plan.outputs import Outputs, layer_names, windows_layer_name
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.results.layer import (
     ObjectLayer,
@@ -50,7 +50,7 @@ class Merger:
         """
         self._plan = plan
         self._shards = shards
-        self.outputs = outputs.each(plan.expressions)
+        self.outputs = outputs.per_expression(plan.expressions)
         names = layer_names(plan.expressions)
         self.layers = tuple(
             ObjectLayer(own, expression, name, plan.scene.crs)
@@ -122,7 +122,7 @@ class Merger:
             else:
                 append_windows(
                     *(path, scores, info.transform, crs),
-                    layer=windows_name(layer.name),
+                    layer=windows_layer_name(layer.name),
                     description=f'What was said of each window for "{layer.expression}"',
                 )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import shapely
 
@@ -23,6 +23,7 @@ from rrsis_geo.geo.scene.footprint import footprint
 from rrsis_geo.geo.scene.scene import Scene, SceneInfo
 from rrsis_geo.geo.scene.stac import may_be_item
 from rrsis_geo.geo.styles import OUTLINE_RGB
+from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS, STAC_ITEM_TYPE
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.results.report import ExpressionResult, SegmentReport
@@ -30,38 +31,6 @@ from rrsis_geo.version import __version__
 
 _EXTENSION = "https://stac-extensions.github.io/{}/schema.json"
 _GEOTIFF = "image/tiff; application=geotiff"
-_ITEM_TYPE = "application/geo+json"
-
-MEDIA_TYPES: Final = {
-    ".gpkg": "application/geopackage+sqlite3",
-    ".shp": "application/vnd.shp",
-    ".geojson": "application/geo+json",
-    ".fgb": "application/vnd.flatgeobuf",
-    ".parquet": "application/vnd.apache.parquet",
-    ".tif": f"{_GEOTIFF}; profile=cloud-optimized",
-    ".tiff": f"{_GEOTIFF}; profile=cloud-optimized",
-    ".png": "image/png",
-    ".html": "text/html",
-    ".htm": "text/html",
-}
-ROLES: Final = {
-    "vector": ["data"],
-    "mask": ["data"],
-    "probability": ["data"],
-    "preview": ["overview"],
-    "report": ["metadata"],
-}
-_BESIDE: Final = {
-    ".shp": {
-        ".shx": ("application/vnd.shx", "data"),
-        ".dbf": ("application/vnd.dbf", "data"),
-        ".prj": ("text/plain", "metadata"),
-        ".cpg": ("text/plain", "metadata"),
-    },
-    ".tif": {".qml": ("application/xml", "style")},
-    ".tiff": {".qml": ("application/xml", "style")},
-}
-"""Files that lie beside an output: their media types and roles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,41 +209,40 @@ def _source_link(source: str, item: Path) -> dict[str, str]:
     href = _relative(Path(source), item) if Path(source).exists() else source
     link = {"rel": "derived_from" if is_item else "via", "href": href, "title": "the source"}
     if is_item:
-        link["type"] = _ITEM_TYPE
+        link["type"] = STAC_ITEM_TYPE
     elif source.lower().endswith((".tif", ".tiff")):
         link["type"] = _GEOTIFF
     return link
 
 
 def _assets(item: Path, facts: ItemFacts) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The files of the result and the files beside them; the item itself is not listed."""
     for key, file in facts.outputs.items():
-        kind, suffix, name = key.partition(":")[0], file.suffix.lower(), key.replace(":", "_")
-        if kind == "stac_item":
+        kind = OUTPUT_KINDS[key.partition(":")[0]]
+        if kind.name == "stac_item":
             continue
+        file_format, name = kind.formats[file.suffix.lower()], key.replace(":", "_")
         asset = {
             "href": _relative(file, item),
-            "type": MEDIA_TYPES[suffix],
-            "title": _TITLES[kind].format(facts.about(key)),
-            "roles": ROLES[kind],
-            **_content(kind, facts.about(key)),
+            "type": file_format.media_type,
+            "title": kind.stac_title.format(facts.about(key)),
+            "roles": list(kind.stac_roles),
+            **_content(kind.name, facts.about(key)),
         }
-        if suffix == ".geojson" and facts.grid.crs is not None:
-            asset["proj:code"] = "EPSG:4326"
+        if file_format.fixed_crs is not None and facts.grid.crs is not None:
+            asset["proj:code"] = file_format.fixed_crs
         yield name, asset
-        for ending, (media_type, role) in _BESIDE.get(suffix, {}).items():
-            beside = file.with_suffix(ending)
+        for suffix, companion in file_format.companions.items():
+            beside = file.with_suffix(suffix)
             if beside.exists():
-                href = _relative(beside, item)
-                yield name + ending, {"href": href, "type": media_type, "roles": [role]}
-
-
-_TITLES: Final = {
-    "vector": "{}: polygons",
-    "mask": "{}: mask",
-    "probability": "{}: probability",
-    "preview": "{}: the polygons on the scene",
-    "report": "{}: the result on one page",
-}
+                yield (
+                    name + suffix,
+                    {
+                        "href": _relative(beside, item),
+                        "type": companion.media_type,
+                        "roles": [companion.role],
+                    },
+                )
 
 
 def _content(kind: str, expression: str) -> dict[str, Any]:

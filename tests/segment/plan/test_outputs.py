@@ -1,4 +1,4 @@
-"""What cannot be written in the end is refused in the beginning."""
+"""Outputs that cannot be written are refused before the run starts."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def test_strings_are_paths_too(tmp_path: Path) -> None:
     outputs.check([])
 
 
-def test_what_can_be_written_passes(tmp_path: Path) -> None:
+def test_valid_outputs_pass(tmp_path: Path) -> None:
     (tmp_path / "a.GPKG").touch()
     outputs = Outputs(
         tmp_path / "a.GPKG", mask=tmp_path / "m.tif", preview=tmp_path / "p.png", overwrite=True
@@ -42,11 +42,14 @@ def test_what_can_be_written_passes(tmp_path: Path) -> None:
         ({"vector": "there.gpkg/a.gpkg"}, "does not exist"),
         ({"vector": "folder.gpkg"}, "this is a folder"),
         ({"vector": "there.gpkg"}, "exists already; choose another name, or --overwrite"),
-        ({"vector": "a.gpkg", "mask": "m.tif", "probability": "m.tif"}, "is to hold both the mask"),
+        (
+            {"vector": "a.gpkg", "mask": "m.tif", "probability": "m.tif"},
+            "is the path of both the mask",
+        ),
         ({"vector": "a.gpkg", "mask": "scene.tif", "overwrite": True}, "is an input of this run"),
     ],
 )
-def test_refusals(tmp_path: Path, files: dict[str, Any], message: str) -> None:
+def test_invalid_outputs_are_refused(tmp_path: Path, files: dict[str, Any], message: str) -> None:
     (tmp_path / "there.gpkg").touch()
     (tmp_path / "folder.gpkg").mkdir()
     (tmp_path / "scene.tif").touch()
@@ -71,7 +74,7 @@ def test_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs.check_space(10**7)
     with pytest.raises(OutputError, match="about 159 MiB are needed, 40 MiB are free"):
         outputs.check_space(10**8)
-    outputs.check_space(2 * 10**7, n_missing=0)  # what is in finished shards is there already
+    outputs.check_space(2 * 10**7, n_missing=0)  # completed shards are on the disk already
     Outputs(tmp_path / "a.gpkg").check_space(10**8)
 
 
