@@ -20,13 +20,13 @@ import torch
 from numpy.typing import NDArray
 
 from rrsis_geo.data.expressions.candidates import Candidates
-from rrsis_geo.data.expressions.lexicon import kinds_of
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import ValidationSamples, as_sample
 from rrsis_geo.data.sample import LabelledImage
 from rrsis_geo.evaluate.scoring_data import DRAWN_SEED
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.model.predictor import DTYPES, choose_device, choose_dtype
+from rrsis_geo.text.vocabulary import kinds_of
 from rrsis_geo.train.loop import find_masks
 from rrsis_geo.train.pictures import draw_sheet
 

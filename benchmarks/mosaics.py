@@ -18,7 +18,6 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
-from rrsis_geo.data.expressions.lexicon import kinds_of, noun_of
 from rrsis_geo.data.expressions.writer import claimable
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.crops import crop_labelled
@@ -26,6 +25,7 @@ from rrsis_geo.data.sample import LabelledImage
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import SegmentOptions
 from rrsis_geo.segment.scene import segment_scene
+from rrsis_geo.text.vocabulary import kinds_of, noun_of
 
 SEED = 20_000_003
 PIECE_PX = 512

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rrsis_geo.data.expressions.rewording import foreign, reworded
+from rrsis_geo.data.expressions.rewording import reword_expression, write_foreign_expression
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import validation_samples
 from rrsis_geo.data.instances.stream import painted_sample
@@ -86,7 +86,9 @@ def in_other_words(samples: Sequence[Sample]) -> list[Sample]:
     for i, sample in enumerate(samples):
         rng = np.random.default_rng([DRAWN_SEED, i, 2])
         other = sample.kind == "absent" and rng.random() < 0.5
-        words = foreign(rng) if other else reworded(sample.expression, rng)
+        words = (
+            write_foreign_expression(rng) if other else reword_expression(sample.expression, rng)
+        )
         said.append(replace(sample, expression=words))
     return said
 

@@ -14,7 +14,7 @@ from rrsis_geo.published import (
     published_rows,
     widest_disagreement,
 )
-from rrsis_geo.text.vocabulary import BENCHMARK_CATEGORIES
+from rrsis_geo.text.categories import BENCHMARK_CATEGORIES
 
 PUBLISHED = SHARED / "benchmarks"
 

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rrsis_geo.data.expressions.colours import COLOURS, measure_light, name_pixels
-from rrsis_geo.data.expressions.lexicon import COLOUR_WORDS
+from rrsis_geo.data.expressions.colours import COLOUR_WORDS, COLOURS, measure_light, name_pixels
 from rrsis_geo.data.instances.crops import jitter_light, turn_array
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.text.phrases import categories_in, position_spans

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from rrsis_geo.data.dataset_writer import check_shares
 from rrsis_geo.data.expressions.candidates import OUTLINE
-from rrsis_geo.data.expressions.lexicon import category_of
 from rrsis_geo.data.instances.crops import mark_cut, tighten
 from rrsis_geo.data.sample import Instance, LabelledImage
 from rrsis_geo.errors import ConfigError
@@ -29,6 +28,7 @@ from rrsis_geo.geo.chips.labels import LabelColumns, Labels, find_overlapping, r
 from rrsis_geo.geo.grid.rows import ModelGrid
 from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.segment.plan.plan import SegmentOptions
+from rrsis_geo.text.vocabulary import category_from_label
 
 ATTRIBUTE_OF: Final = {"color": "colour", "colour": "colour", "on": "on"}
 """Column -> what expressions are written from: the colour, and what a thing stands on."""
@@ -131,7 +131,7 @@ class Cutter:
         self.grid = grid
         self._labels = labels
         self._areas = shapely.area(labels.shapes)
-        self.categories = [category_of(label) for label in labels.categories]
+        self.categories = [category_from_label(label) for label in labels.categories]
         self._known = sorted(set(self.categories))
         self._attributes = [
             {ATTRIBUTE_OF[name.lower()]: text for name, text in told.items()}

@@ -15,7 +15,7 @@ from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import ValidationSamples
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, InputError
-from rrsis_geo.text.vocabulary import BENCHMARK_CATEGORIES
+from rrsis_geo.text.categories import BENCHMARK_CATEGORIES
 
 INSTANCES: Final = "instances"
 """The layout of COCO instances, which have no expressions of their own."""

@@ -13,17 +13,16 @@ from nltk.chunk import RegexpParser
 from nltk.tag import RegexpTagger, UnigramTagger
 from nltk.tokenize import RegexpTokenizer
 
-from rrsis_geo.text.vocabulary import (
-    CATEGORIES,
-    COMPOUNDS,
+from rrsis_geo.text.categories import CATEGORIES
+from rrsis_geo.text.grammar_words import (
     NOT_SUPERLATIVE,
     PARTITIVE_NOUNS,
     PICTURE_NOUNS,
     RELATIONAL_NOUNS,
     SUFFIX_TAGS,
-    SYNONYMS,
     WORD_TAGS,
 )
+from rrsis_geo.text.vocabulary import COMPOUNDS, SYNONYMS, pluralize
 
 
 class Span(NamedTuple):
@@ -186,22 +185,8 @@ def _names() -> dict[str, str]:
     """Every known name, singular and plural -> its category, or ""."""
     singular = {name: name for name in CATEGORIES} | SYNONYMS | dict.fromkeys(COMPOUNDS, "")
     return {
-        form: category for name, category in singular.items() for form in (name, plural_of(name))
+        form: category for name, category in singular.items() for form in (name, pluralize(name))
     }
-
-
-def plural_of(name: str) -> str:
-    """The plural of a category name ("bus" -> "buses"); mass nouns get an "s" as well."""
-    head, preposition, rest = re.split(r"( for | of |$)", name, maxsplit=1)
-    if preposition:  # courts for tennis
-        return plural_of(head) + preposition + rest
-    if name.endswith(("craft", "shrubs")):
-        return name
-    if name.endswith(("s", "x", "ch", "sh")):
-        return name + "es"
-    if name.endswith("y") and name[-2] not in "aeiou":
-        return name[:-1] + "ies"
-    return name + "s"
 
 
 @cache

@@ -1,144 +1,216 @@
-"""The words we know: category names, nouns that name no object, and parts of speech.
+"""Names of things: categories, their synonyms, plurals and rare names.
 
-The lists are closed and small on purpose. What they lack falls to the tagger's suffix rules, and a
-word that those do not know either is taken for a noun.
+:data:`THINGS` is the only list of names. The parser, the expression writer and the rewording of
+training samples read different fields of it.
 """
 
+import re
+from dataclasses import dataclass
+from functools import cache
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """The names of a category, all in the singular; :func:`pluralize` makes the plurals.
+
+    The three lists of names differ on purpose. A word that is safe to write can be unsafe to parse:
+    if the parser took "river" for water, "river bridge" would be water.
+
+    Attributes:
+        synonyms: names that the parser reads as this category, besides the category itself.
+        written: names that the expression writer uses, the most common first. If empty, the writer
+            uses the category itself.
+        rare: names that only reworded training samples use. Some name a kind of the category that
+            labels do not tell apart ("lake"), so "the lake" refers to all water.
+        kinds: categories that are kinds of this one: "vehicle" refers to cars too.
+        is_counted: whether "a" and "two" can precede the name.
+    """
+
+    synonyms: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+    rare: tuple[str, ...] = ()
+    kinds: frozenset[str] = frozenset()
+    is_counted: bool = True
 
 
-REFSEGRS_CATEGORIES = (
-    "road",
-    "vehicle",
-    "car",
-    "van",
-    "building",
-    "truck",
-    "trailer",
-    "bus",
-    "road marking",
-    "bikeway",
-    "sidewalk",
-    "tree",
-    "low vegetation",
-    "impervious surface",
-)
-RRSISD_CATEGORIES = (
-    "airplane",
-    "airport",
-    "golf field",
-    "expressway service area",
-    "baseball field",
-    "stadium",
-    "ground track field",
-    "storage tank",
-    "basketball court",
-    "chimney",
-    "tennis court",
-    "overpass",
-    "train station",
-    "ship",
-    "expressway toll station",
-    "dam",
-    "harbor",
-    "bridge",
-    "vehicle",
-    "windmill",
-)
-RISBENCH_CATEGORIES = (
-    "expressway service area",
-    "expressway toll station",
-    "ground track field",
-    "basketball court",
-    "container crane",
-    "roundabout",
-    "windmill",
-    "overpass",
-    "stadium",
-    "bridge",
-    "soccer ball field",
-    "baseball diamond",
-    "train station",
-    "golf field",
-    "airport",
-    "harbor",
-    "dam",
-    "ship",
-    "helipad",
-    "vehicle",
-    "chimney",
-    "airplane",
-    "helicopter",
-    "tennis court",
-    "storage tank",
-    "swimming pool",
-)
-BENCHMARK_CATEGORIES = {
-    "refsegrs": REFSEGRS_CATEGORIES,
-    "rrsisd": RRSISD_CATEGORIES,
-    "risbench": RISBENCH_CATEGORIES,
-}
-"""Layout -> categories of the benchmark, as its papers name them."""
-OTHER_CATEGORIES = ("vegetation", "water", "large vehicle", "small vehicle")
-"""What our own training data labels beside the benchmarks' categories."""
-
-CATEGORIES = tuple(
-    sorted({*REFSEGRS_CATEGORIES, *RRSISD_CATEGORIES, *RISBENCH_CATEGORIES, *OTHER_CATEGORIES})
-)
-
-_NAMES_OF = {
-    "airplane": ("aeroplane", "aircraft", "plane"),
-    "ship": ("boat", "vessel", "watercraft"),
-    "storage tank": ("fuel tank", "oil tank", "tank"),
-    "baseball field": ("ball field", "baseball court", "baseball pitch"),
-    "tennis court": ("court for tennis",),
-    "basketball court": ("court for basketball",),
-    "ground track field": (
-        "athletic field",
-        "athletic track",
-        "athletics track",
-        "running track",
-        "track field",
+THINGS: dict[str, Thing] = {
+    "airplane": Thing(
+        synonyms=("aeroplane", "aircraft", "plane"),
+        written=("airplane", "plane", "aircraft", "aeroplane"),
+        rare=("jet", "jetliner", "airliner", "passenger plane", "passenger jet"),
     ),
-    "soccer ball field": ("football field", "football pitch", "soccer field", "soccer pitch"),
-    "golf field": ("golf course",),
-    "harbor": ("harbour",),
-    "vehicle": ("motor vehicle",),
-    "large vehicle": ("big vehicle", "heavy vehicle"),
-    "small vehicle": ("light vehicle", "little vehicle"),
-    "car": ("automobile", "motor car", "passenger car"),
-    "truck": ("lorry",),
-    "bus": ("coach",),
-    "van": ("delivery van", "minivan"),
-    "building": ("built structure", "house", "structure"),
-    "road": ("highway", "roadway", "street"),
-    "road marking": ("lane marking",),
-    "bikeway": ("bicycle lane", "bike lane"),
-    "water": (
-        "body of water",
-        "open water",
-        "piece of water",
-        "stretch of water",
-        "water area",
-        "water body",
+    "ship": Thing(
+        synonyms=("boat", "vessel", "watercraft"),
+        written=("ship", "boat", "vessel", "watercraft"),
+        rare=("cargo ship", "cargo vessel", "yacht", "freighter", "motorboat"),
     ),
-    "vegetation": ("greenery", "plant cover", "vegetated area"),
-    "low vegetation": ("grass and shrubs",),
-    "impervious surface": ("sealed surface",),
-    "swimming pool": ("pool",),
-    "expressway service area": ("expressway service station", "highway service area"),
-    "expressway toll station": ("toll gate", "toll station"),
-    "train station": ("railway station",),
-    "roundabout": ("traffic circle",),
-    "overpass": ("flyover",),
-    "helicopter": ("chopper",),
-    "windmill": ("wind turbine",),
+    "storage tank": Thing(
+        synonyms=("fuel tank", "oil tank", "tank"),
+        written=("storage tank", "oil tank", "tank", "fuel tank", "round tank"),
+        rare=("silo", "cylindrical tank", "circular tank", "petroleum tank", "oil storage tank"),
+    ),
+    "baseball field": Thing(
+        synonyms=("ball field", "baseball court", "baseball pitch"),
+        written=("baseball field", "baseball diamond", "ball field", "baseball pitch"),
+        rare=("baseball ground", "softball field", "diamond for baseball"),
+    ),
+    "tennis court": Thing(
+        synonyms=("court for tennis",),
+        written=("tennis court", "court for tennis"),
+        rare=("tennis field", "tennis ground", "place to play tennis"),
+    ),
+    "basketball court": Thing(
+        synonyms=("court for basketball",),
+        written=("basketball court", "court for basketball"),
+        rare=("basketball field", "basketball ground", "place to play basketball"),
+    ),
+    "ground track field": Thing(
+        synonyms=(
+            "athletic field",
+            "athletic track",
+            "athletics track",
+            "running track",
+            "track field",
+        ),
+        written=(
+            "ground track field",
+            "running track",
+            "track field",
+            "athletics track",
+            "athletic field",
+        ),
+        rare=("race track", "oval track", "sports track", "track and field venue", "stadium track"),
+    ),
+    "soccer field": Thing(
+        written=("soccer field", "football field", "football pitch", "soccer pitch"),
+        rare=("soccer ground", "football ground", "place to play football"),
+    ),
+    "harbor": Thing(
+        synonyms=("harbour",),
+        written=("harbor", "harbour", "dock", "jetty", "pier"),
+        rare=("wharf", "quay", "marina", "port", "berth", "boat dock"),
+    ),
+    "bridge": Thing(rare=("viaduct", "road bridge")),
+    "vehicle": Thing(
+        synonyms=("motor vehicle",),
+        written=("vehicle", "motor vehicle"),
+        rare=("road vehicle", "automotive vehicle"),
+        kinds=frozenset(
+            {"bus", "car", "large vehicle", "small vehicle", "trailer", "truck", "van"}
+        ),
+    ),
+    "large vehicle": Thing(
+        synonyms=("big vehicle", "heavy vehicle"),
+        written=("large vehicle", "big vehicle", "heavy vehicle"),
+        rare=("heavy-duty vehicle", "oversized vehicle"),
+        kinds=frozenset({"bus", "truck"}),
+    ),
+    "small vehicle": Thing(
+        synonyms=("light vehicle", "little vehicle"),
+        written=("small vehicle", "light vehicle", "little vehicle"),
+        rare=("compact vehicle",),
+    ),
+    "car": Thing(
+        synonyms=("automobile", "motor car", "passenger car"),
+        written=("car", "automobile", "passenger car", "motor car"),
+        rare=("sedan", "suv", "hatchback", "private car", "family car"),
+    ),
+    "truck": Thing(
+        synonyms=("lorry",),
+        written=("truck", "lorry"),
+        rare=("cargo truck", "freight truck", "goods vehicle", "heavy goods vehicle"),
+    ),
+    "bus": Thing(
+        synonyms=("coach",),
+        written=("bus", "coach"),
+        rare=("city bus", "passenger bus", "public bus", "transit bus"),
+    ),
+    "van": Thing(
+        synonyms=("delivery van", "minivan"),
+        written=("van", "minivan", "delivery van"),
+        rare=("cargo van", "panel van", "transit van"),
+    ),
+    "trailer": Thing(),
+    "building": Thing(
+        synonyms=("built structure", "house", "structure"),
+        written=("building", "house", "structure", "rooftop", "built structure"),
+        rare=("residence", "roof", "edifice", "roofed structure", "building roof"),
+        kinds=frozenset({"hall", "house", "warehouse"}),
+    ),
+    "house": Thing(written=("house", "home", "residential house", "residential building")),
+    "hall": Thing(written=("hall", "warehouse", "large hall", "industrial building")),
+    "warehouse": Thing(written=("warehouse", "hall", "storehouse", "industrial building")),
+    "road": Thing(
+        synonyms=("highway", "roadway", "street"),
+        written=("road", "street", "roadway", "paved road"),
+        rare=("highway", "avenue", "carriageway", "motorway", "asphalt road", "tarmac road"),
+    ),
+    "water": Thing(
+        synonyms=(
+            "body of water",
+            "open water",
+            "piece of water",
+            "stretch of water",
+            "water area",
+            "water body",
+        ),
+        written=("water", "body of water", "water body", "water area", "open water"),
+        rare=("sea", "lake", "river", "pond", "ocean", "waterway", "water surface"),
+        is_counted=False,
+    ),
+    "tree": Thing(rare=("leafy tree", "tree crown", "treetop")),
+    "vegetation": Thing(
+        synonyms=("greenery", "plant cover", "vegetated area"),
+        written=("vegetation", "greenery", "green vegetation", "plant cover", "vegetated area"),
+        rare=("plants", "green area", "green space", "foliage", "plant life"),
+        kinds=frozenset({"tree"}),
+        is_counted=False,
+    ),
+    "grass": Thing(written=("grass", "lawn", "grassland", "grass area"), is_counted=False),
+    "low vegetation": Thing(
+        synonyms=("grass and shrubs",),
+        written=("low vegetation", "grass and shrubs"),
+        is_counted=False,
+    ),
+    "impervious surface": Thing(
+        synonyms=("sealed surface",), written=("impervious surface", "sealed surface")
+    ),
+    "swimming pool": Thing(
+        synonyms=("pool",),
+        written=("swimming pool", "pool"),
+        rare=("backyard pool", "outdoor pool", "garden pool", "pool of water"),
+    ),
+    "parking lot": Thing(
+        written=("parking lot", "car park", "parking area", "parking space"),
+        rare=("parking place", "parking ground", "car parking area"),
+    ),
+    "crossing": Thing(written=("pedestrian crossing", "crosswalk", "zebra crossing")),
+    "crosswalk": Thing(written=("crosswalk", "pedestrian crossing", "zebra crossing")),
+    "field": Thing(written=("field", "crop field", "farm field", "cultivated field")),
+    "farmland": Thing(written=("farmland", "cropland", "farm land"), is_counted=False),
+    "pier": Thing(written=("pier", "jetty", "dock", "landing stage")),
+    "apron": Thing(written=("apron", "airport apron", "aircraft parking area")),
+    "runway": Thing(written=("runway", "airstrip", "landing strip")),
+    "roundabout": Thing(synonyms=("traffic circle",), written=("roundabout", "traffic circle")),
+    "sidewalk": Thing(written=("sidewalk", "pavement", "footpath")),
+    "forest": Thing(written=("forest", "wood", "woodland")),
+    "container": Thing(written=("container", "shipping container", "cargo container")),
+    "helicopter": Thing(synonyms=("chopper",), written=("helicopter", "chopper")),
+    "overpass": Thing(synonyms=("flyover",), written=("overpass", "flyover")),
+    "soccer ball field": Thing(
+        synonyms=("football field", "football pitch", "soccer field", "soccer pitch")
+    ),
+    "golf field": Thing(synonyms=("golf course",)),
+    "road marking": Thing(synonyms=("lane marking",)),
+    "bikeway": Thing(synonyms=("bicycle lane", "bike lane")),
+    "expressway service area": Thing(
+        synonyms=("expressway service station", "highway service area")
+    ),
+    "expressway toll station": Thing(synonyms=("toll gate", "toll station")),
+    "train station": Thing(synonyms=("railway station",)),
+    "windmill": Thing(synonyms=("wind turbine",)),
 }
-
-SYNONYMS = {name: category for category, names in _NAMES_OF.items() for name in names}
-"""Other names that users and benchmarks give to a category -> the category."""
+"""Category -> its names. A category that is not listed has only its own name."""
 
 COMPOUNDS = (
     "aircraft parking area",
@@ -155,103 +227,97 @@ COMPOUNDS = (
     "water tank",
     "water tower",
 )
-"""Things whose name begins with a category's name but which are not of that category."""
+"""Names that begin with the name of a category and are not of that category."""
 
-RELATIONAL_NOUNS = _words(
-    "left right top bottom middle center centre side part corner edge row group image picture "
-    "photo photograph scene north south east west northeast northwest southeast southwest half "
-    "quarter front back end border background foreground portion"
+FOREIGN_THINGS = (
+    *("wind turbine", "windmill", "cooling tower", "dam"),
+    *("power plant", "nuclear reactor", "oil rig", "pylon", "power line", "pipeline", "antenna"),
+    *("satellite dish", "radio telescope", "lighthouse", "castle", "pyramid", "temple", "church"),
+    *("mosque", "monument", "statue", "fountain", "ferris wheel", "roller coaster", "waterslide"),
+    *("golf course", "ski slope", "race horse", "horse", "cow", "sheep", "elephant", "camel"),
+    *("bird", "whale", "dog", "tent", "igloo", "caravan", "tractor", "combine harvester"),
+    *("excavator", "bulldozer", "missile", "rocket", "submarine"),
+    *("hot air balloon", "train", "locomotive", "tram", "bicycle", "motorcycle"),
+    *("greenhouse", "vineyard", "rice paddy", "orchard", "quarry", "open pit mine", "landfill"),
+    *("cemetery", "grave", "volcano", "glacier", "iceberg", "waterfall", "sand dune", "cave"),
+    *("coral reef", "toll station", "drilling site", "oil well", "log pile", "scarecrow"),
 )
-"""Nouns that say where a thing is, or how it is shown; they are never the target."""
+"""Things that no training label names and that training images hardly ever show; singular."""
 
-PARTITIVE_NOUNS = _words(
-    "area array body bunch cluster collection couple dozen fleet grove kind line lot majority "
-    "number pair patch piece section set stand stretch strip type"
-)
-"""Nouns that are not the target when "of" follows: a pair of ships."""
+SYNONYMS = {name: category for category, thing in THINGS.items() for name in thing.synonyms}
+"""Synonym that the parser recognises -> its category."""
 
-PICTURE_NOUNS = _words("image picture photo photograph scene map frame view tile window imagery")
 
-NOT_SUPERLATIVE = _words(
-    "forest west east northwest southwest almost rest test nest crest chest guest quest request "
-    "interest harvest conquest pest vest arrest protest dest invest latest"
-)
-"""Words in -est and -most that are no superlatives."""
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """The names with which the expression writer refers to a category.
 
-_TAGGED_WORDS = {
-    "DT": "a all an another any both each either every neither no some that the these this those",
-    "IN": (
-        "about above across after against ahead along alongside among amongst around as aside at "
-        "atop before behind below beneath beside besides between beyond by close despite down "
-        "during except for from if in inside into like near nearby of off on onto opposite out "
-        "outside over past since than through throughout till toward towards under underneath "
-        "until up upon versus via while with within without"
-    ),
-    "TO": "to",
-    "CC": "and but nor or",
-    "CD": "zero one two three four five six seven eight nine ten eleven twelve hundred",
-    "EX": "there",
-    "MD": "can could may might must shall should will would",
-    "PRP": "he her him i it me she them they us we you",
-    "PRP$": "his its my our their your",
-    "WDT": "which what whatever",
-    "WP": "who whom whose",
-    "WRB": "how when where why",
-    "VBZ": (
-        "is has does lies stands sits goes runs leads crosses contains appears looks belongs "
-        "faces heads moves"
-    ),
-    "VBP": "are am do have",
-    "VBD": "was were had did lay stood ran went built made seen shown",
-    "VB": "be find get give highlight locate mark please segment show",
-    "RB": (
-        "not very too also just almost adjacent directly diagonally closely here apart away "
-        "together"
-    ),
-    "JJR": (
-        "bigger smaller larger taller longer shorter wider narrower closer nearer brighter darker "
-        "higher more less fewer"
-    ),
-    "JJS": "most least best worst",
-    "JJ": (
-        "red green blue white black gray grey yellow orange brown purple pink beige cyan silver "
-        "golden tan maroon turquoise dark bright light pale colored coloured colorful big small "
-        "large little tiny huge giant long short tall high low wide narrow thin thick broad deep "
-        "shallow round square oval flat steep straight curved bent rectangular elongated new old "
-        "empty full bare dense sparse dry wet clean clear same similar different other only "
-        "single double main major minor own open closed whole entire first second third fourth "
-        "fifth sixth last next left right top bottom upper lower middle central outer inner far "
-        "nearest northern southern eastern western northeastern northwestern southeastern "
-        "southwestern left-hand right-hand leftmost rightmost topmost bottommost uppermost "
-        "lowermost northernmost southernmost easternmost westernmost overhead aerial urban rural "
-        "industrial residential commercial public private grassy sandy rocky muddy paved unpaved "
-        "concrete wooden metal multiple many several few various impervious"
-    ),
-    "NN": (
-        "building parking swimming landing crossing marking housing railing ceiling bridge "
-        "terminal canal hospital capital pedestal forest harvest nest crest grass glass cross "
-        "compass overpass underpass pass mass bus gas campus shed bed seed speed ground field "
-        "court road car bar weed reed jetty quay pier ring wing spring bay bikeway runway taxiway"
-    ),
-    "NNS": "buses people trees pieces vehicles houses bridges markings buildings",
-}
+    Attributes:
+        singular: names for one object, the most common first.
+        plural: the same names in the plural; empty for what is not counted ("vegetation").
+    """
 
-WORD_TAGS = {word: tag for tag, words in _TAGGED_WORDS.items() for word in words.split()}
-"""Lower-case word -> Penn Treebank tag."""
+    singular: tuple[str, ...]
+    plural: tuple[str, ...]
 
-SUFFIX_TAGS = [
-    (r".*\d.*", "CD"),
-    (r"[^\w\s]+", "PUNCT"),
-    (r".+-(?:ed|ing|like|shaped|colou?red)", "JJ"),
-    (r".*-.*(?:ed|ing|en|ty|ar|al|y)", "JJ"),
-    (r".*ing", "VBG"),
-    (r".*[^e]ed", "VBD"),
-    (r".*ly", "RB"),
-    (r".{2,}est", "JJS"),
-    (r".*(?:ward|wards)", "RB"),
-    (r".+(?:ular|ilar|ical|ntal|ntial|onal|ious|eous|able|ible|ful|less|ish|ive|ern|most)", "JJ"),
-    (r".*(?:ss|us|is)", "NN"),
-    (r".+s", "NNS"),
-    (r".*", "NN"),
-]
-"""What the ending of an unknown word tells of its part of speech; the first that matches counts."""
+    @property
+    def is_counted(self) -> bool:
+        """Whether "a" and "two" can precede the noun."""
+        return bool(self.plural)
+
+
+@cache
+def noun_of(category: str) -> Noun:
+    """The noun of a category. A category that :data:`THINGS` lacks is its own noun."""
+    thing = THINGS.get(category, Thing())
+    singular = thing.written or (category,)
+    return Noun(singular, tuple(map(pluralize, singular)) if thing.is_counted else ())
+
+
+def names_of(category: str) -> frozenset[str]:
+    """All names that training samples use for a category, singular and plural."""
+    noun = noun_of(category)
+    rare = THINGS.get(category, Thing()).rare
+    return frozenset({*noun.singular, *noun.plural, *rare, *map(pluralize, rare)})
+
+
+def kinds_of(category: str) -> frozenset[str]:
+    """The category and the categories that are kinds of it."""
+    return THINGS.get(category, Thing()).kinds | {category}
+
+
+def wider_than(category: str) -> list[str]:
+    """The categories that this one is a kind of."""
+    return [wider for wider, thing in THINGS.items() if category in thing.kinds]
+
+
+def pluralize(name: str) -> str:
+    """The plural of a noun phrase: "bus" -> "buses", "body of water" -> "bodies of water"."""
+    head, preposition, rest = re.split(r"( of | for | to |$)", name, maxsplit=1)
+    if preposition:
+        return pluralize(head) + preposition + rest
+    if name.endswith(("craft", "shrubs")):
+        return name
+    if name.endswith(("s", "x", "ch", "sh")):
+        return name + "es"
+    if name.endswith("y") and name[-2] not in "aeiou":
+        return name[:-1] + "ies"
+    return name + "s"
+
+
+def category_from_label(label: str) -> str:
+    """The category that a user's label names: lower-case, singular, words separated by blanks.
+
+    "Storage_Tanks" becomes "storage tank". An unknown label that ends in -s is taken for a regular
+    plural, unless its ending is that of a singular ("gas", "bus", "grass").
+    """
+    name = " ".join(label.replace("_", " ").lower().split())
+    if name in THINGS or not name.endswith("s") or name.endswith(("ss", "us", "is", "as")):
+        return name
+    for category in THINGS:
+        if name in noun_of(category).plural[:1]:
+            return category
+    for plural, single in (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss")):
+        if name.endswith(plural):
+            return name.removesuffix(plural) + single
+    return name.removesuffix("s")

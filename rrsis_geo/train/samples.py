@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from rrsis_geo.data.augment import augment_sample
 from rrsis_geo.data.benchmarks.layouts import load_split
 from rrsis_geo.data.benchmarks.records import Records, resized
-from rrsis_geo.data.expressions.lexicon import category_of as category_of_label
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import validation_samples
 from rrsis_geo.data.instances.stream import SampleStream, StreamConfig, painted_sample
@@ -22,6 +21,7 @@ from rrsis_geo.data.sample import Batch, Sample, collate
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.text.phrases import category_of, subject_span
 from rrsis_geo.text.tokenizer import Tokenizer
+from rrsis_geo.text.vocabulary import category_from_label
 from rrsis_geo.train.distributed import World
 
 VALIDATION_SEED = 10_000_019
@@ -138,7 +138,7 @@ def _target_of(expression: str) -> str:
     words = subject_span(expression)
     if (category := category_of(expression)) or words is None:
         return category
-    return category_of_label(expression[words.start : words.stop])
+    return category_from_label(expression[words.start : words.stop])
 
 
 class SquashedRecords(Dataset[Sample]):

@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rrsis_geo.data.expressions.lexicon import NOUNS, Noun
-from rrsis_geo.text import vocabulary
+from rrsis_geo.text.categories import CATEGORIES
+from rrsis_geo.text.grammar_words import WORDS_BY_TAG
 from rrsis_geo.text.phrases import (
     Span,
     categories_in,
     category_of,
     find_phrases,
     object_spans,
-    plural_of,
     position_spans,
     scene_wide_words,
     subject_span,
     tag_words,
 )
+from rrsis_geo.text.vocabulary import THINGS, noun_of, pluralize
 
 
 def cut(expression: str, spans: tuple[Span, ...]) -> list[str]:
@@ -109,29 +109,15 @@ def test_categories_in_names_each_once() -> None:
     assert categories_in("the car left of the car on the street") == ["car", "road"]
 
 
-@pytest.mark.parametrize("category", vocabulary.CATEGORIES)
+@pytest.mark.parametrize("category", CATEGORIES)
 def test_every_category_is_found_in_both_numbers(category: str) -> None:
-    for name in (category, plural_of(category)):
+    for name in (category, pluralize(category)):
         assert category_of(f"the white {name} near the river") == category
 
 
-@pytest.mark.parametrize(
-    ("name", "plural"),
-    [
-        ("bus", "buses"),
-        ("body of water", "bodies of water"),
-        ("court for tennis", "courts for tennis"),
-        ("bikeway", "bikeways"),
-        ("aircraft", "aircraft"),
-        ("grass and shrubs", "grass and shrubs"),
-    ],
-)
-def test_plural_of(name: str, plural: str) -> None:
-    assert plural_of(name) == plural
-
-
-@pytest.mark.parametrize("noun", NOUNS.values(), ids=lambda noun: noun.singular[0])
-def test_the_names_that_training_uses_are_subjects(noun: Noun) -> None:
+@pytest.mark.parametrize("category", THINGS)
+def test_the_names_that_training_uses_are_subjects(category: str) -> None:
+    noun = noun_of(category)
     for name in noun.singular + noun.plural:
         expression = f"all the white {name} beside the river"
         span = subject_span(expression)
@@ -168,8 +154,8 @@ def test_scene_wide_words(expression: str, words: list[str]) -> None:
     assert scene_wide_words(expression) == words
 
 
-def test_no_word_of_the_lexicon_has_two_tags() -> None:
-    counts = Counter(word for words in vocabulary._TAGGED_WORDS.values() for word in words.split())
+def test_no_listed_word_has_two_tags() -> None:
+    counts = Counter(word for words in WORDS_BY_TAG.values() for word in words.split())
     assert [word for word, count in counts.items() if count > 1] == []
 
 

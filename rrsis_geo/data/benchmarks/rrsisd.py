@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from rrsis_geo.data.benchmarks.records import CodedMask, ImageFile, Record, unknown_split
 from rrsis_geo.data.image_files import path_inside
 from rrsis_geo.errors import InputError
-from rrsis_geo.text.vocabulary import RRSISD_CATEGORIES
+from rrsis_geo.text.categories import RRSISD_CATEGORIES
 
 COUNTS: Final = {"train": 12181, "val": 1740, "test": 3481}
 _REFS: Final = "refs(unc).p"

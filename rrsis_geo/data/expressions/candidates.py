@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrsis_geo.data.expressions.colours import COLOURS, colour_shares, measure_light
-from rrsis_geo.data.expressions.lexicon import kinds_of, wider_than
 from rrsis_geo.data.sample import Instance, LabelledImage
+from rrsis_geo.text.vocabulary import kinds_of, wider_than
 
 CUT: Final = "cut"
 """Attribute of an instance that the crop cut: its value is :data:`SLIVER` or "edge"."""

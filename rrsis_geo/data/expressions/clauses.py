@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrsis_geo.data.expressions.candidates import FAILS, FITS, UNCLEAR, Candidates, Verdicts
-from rrsis_geo.data.expressions.colours import COLOURS, DARKISH, LIGHTISH, NEIGHBOURS, is_colourless
-from rrsis_geo.data.expressions.lexicon import (
+from rrsis_geo.data.expressions.colours import (
     COLOUR_WORDS,
-    COLOURLESS,
-    GROUND,
-    POSSIBLE_COLOURS,
-    WHOLE_ONLY,
+    COLOURS,
+    DARKISH,
+    LIGHTISH,
+    NEIGHBOURS,
+    is_colourless,
 )
 from rrsis_geo.data.expressions.places import (
     CORNERS,
@@ -32,6 +32,7 @@ from rrsis_geo.data.expressions.places import (
     judge_edge,
     judge_place,
 )
+from rrsis_geo.data.expressions.traits import COLOURLESS, GROUND, POSSIBLE_COLOURS, WHOLE_ONLY
 from rrsis_geo.data.sample import LabelledImage
 
 BE: Final = "{be}"

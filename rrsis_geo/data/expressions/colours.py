@@ -24,6 +24,22 @@ COLOURS: Final = (
 )
 """Every colour that can be named."""
 
+COLOUR_WORDS: Final[dict[str, tuple[str, ...]]] = {
+    "white": ("white",),
+    "black": ("black", "dark"),
+    "gray": ("gray", "grey", "silver"),
+    "red": ("red",),
+    "orange": ("orange",),
+    "brown": ("brown",),
+    "yellow": ("yellow",),
+    "green": ("green",),
+    "turquoise": ("turquoise", "cyan", "blue-green"),
+    "blue": ("blue",),
+    "purple": ("purple", "violet"),
+    "beige": ("beige", "tan", "sand-colored"),
+}
+"""Colour -> its names, the most common first."""
+
 DARKISH: Final = len(COLOURS)
 LIGHTISH: Final = len(COLOURS) + 1
 """Shades between black and gray, and between gray and white: no names, but no other colour."""

@@ -15,8 +15,10 @@ from rrsis_geo.data.expressions.candidates import (
     named_categories,
 )
 from rrsis_geo.data.expressions.clauses import Clause
-from rrsis_geo.data.expressions.lexicon import GROUND, kinds_of, noun_of, pick_word
+from rrsis_geo.data.expressions.traits import GROUND
+from rrsis_geo.data.expressions.wording import pick_word
 from rrsis_geo.data.sample import Instance, LabelledImage
+from rrsis_geo.text.vocabulary import kinds_of, noun_of
 
 _SURFACES: Final = GROUND | {"bridge", "crossing", "crosswalk", "roundabout", "pier"}
 """On what a thing can be."""
@@ -142,7 +144,7 @@ def _on_phrases(surface: str, rng: np.random.Generator) -> tuple[str, ...]:
             f"on {noun.singular[0]}",
             f"floating on the {word}",
         )
-    hows = ["on the", "on the", "on a"] if noun.counted else ["on the", "on"]
+    hows = ["on the", "on the", "on a"] if noun.is_counted else ["on the", "on"]
     if surface in ("parking lot", "roundabout"):
         hows += ["in the", "in a"]
     if surface == "parking lot":
@@ -150,7 +152,7 @@ def _on_phrases(surface: str, rng: np.random.Generator) -> tuple[str, ...]:
     if surface in ("field", "forest", "farmland", "yard"):
         hows += ["in the"]
     phrases = [f"{how} {word}" for how in hows]
-    if noun.counted:
+    if noun.is_counted:
         phrases.append(f"on the {pick_word(noun.plural, rng)}")
     return tuple(phrases)
 
@@ -164,7 +166,7 @@ def _near_phrases(name: str, count: int, rng: np.random.Generator) -> tuple[str,
     noun = noun_of(name)
     one = pick_word(noun.singular, rng)
     phrases = [f"{how} the {one}" for how in _NEAR]
-    if noun.counted:
+    if noun.is_counted:
         phrases += [f"next to a {one}", f"near a {one}"]
         if count > 1:
             phrases += [f"near the {pick_word(noun.plural, rng)}", f"next to {noun.plural[0]}"]

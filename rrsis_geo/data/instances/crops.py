@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from rrsis_geo.data.expressions.candidates import CUT, SLIVER
-from rrsis_geo.data.expressions.lexicon import GROUND
+from rrsis_geo.data.expressions.traits import GROUND
 from rrsis_geo.data.sample import Instance, LabelledImage
 
 _MIN_SHARE: Final = 0.25

@@ -6,12 +6,13 @@ from typing import Final
 
 import numpy as np
 
-from rrsis_geo.data.expressions.lexicon import COLOURLESS, GROUND, WHOLE_ONLY, kinds_of
+from rrsis_geo.data.expressions.traits import COLOURLESS, GROUND, WHOLE_ONLY
 from rrsis_geo.data.expressions.writer import KIND_WEIGHTS, Written, count_parts, write_expression
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.crops import CropBox, crop_labelled, plan_crop
 from rrsis_geo.data.sample import Instance, LabelledImage, Sample
 from rrsis_geo.errors import InputError
+from rrsis_geo.text.vocabulary import kinds_of
 
 _ATTEMPTS: Final = 9
 """How many crops are tried for a kind of expression before a plain category is named instead."""

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from rrsis_geo.data.expressions.lexicon import kinds_of
+from rrsis_geo.text.vocabulary import kinds_of
 
 
 @dataclass(frozen=True, slots=True)

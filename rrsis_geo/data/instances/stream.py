@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from torch.utils.data import Dataset
 
-from rrsis_geo.data.expressions.rewording import foreign, reworded
+from rrsis_geo.data.expressions.rewording import reword_expression, write_foreign_expression
 from rrsis_geo.data.expressions.writer import KIND_WEIGHTS, write_expression
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import ReferringInstances, as_sample
@@ -130,9 +130,9 @@ class SampleStream(Dataset[Sample]):
         sample = self._usual(index)
         rng = np.random.default_rng([self._seed, index, 2])
         if sample.kind == "absent" and rng.random() < self._config.foreign_share:
-            return replace(sample, expression=foreign(rng), category="")
+            return replace(sample, expression=write_foreign_expression(rng), category="")
         if rng.random() < self._config.reworded_share:
-            return replace(sample, expression=reworded(sample.expression, rng))
+            return replace(sample, expression=reword_expression(sample.expression, rng))
         return sample
 
     def _usual(self, index: int) -> Sample:

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from rrsis_geo.data.expressions.rewording import names_of
 from rrsis_geo.log_odds import to_probability
 from rrsis_geo.segment.plan.plan import ModelFacts, Plan, WindowPredictor
 from rrsis_geo.text.phrases import categories_in, category_of, scene_wide_words, subject_span
+from rrsis_geo.text.vocabulary import names_of
 from rrsis_geo.units import format_length
 
 DOUBT = 0.5

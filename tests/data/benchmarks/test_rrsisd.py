@@ -18,7 +18,7 @@ from PIL import Image
 from rrsis_geo.data.benchmarks.records import Records, resized
 from rrsis_geo.data.benchmarks.rrsisd import list_splits, read_plain_pickle, read_split
 from rrsis_geo.errors import ConfigError, InputError
-from rrsis_geo.text.vocabulary import RRSISD_CATEGORIES
+from rrsis_geo.text.categories import RRSISD_CATEGORIES
 
 MakeBenchmark = Callable[..., Path]
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from labelled_blocks import block, labelled_blocks, pixels_of
 
 from rrsis_geo.data.expressions.candidates import CUT, SLIVER, Candidates
-from rrsis_geo.data.expressions.lexicon import NOUNS, category_of, noun_of, pluralize
 from rrsis_geo.data.expressions.writer import (
     KIND_WEIGHTS,
     Written,
@@ -254,43 +253,6 @@ def test_candidates_measure_their_objects() -> None:
     assert candidates.middles[0] == pytest.approx([0.07, 0.12])
     assert candidates.share_inside(0, (0, 0, 1, 0.12)) == pytest.approx(0.5)
     assert not candidates.at_border.any()
-
-
-@pytest.mark.parametrize(
-    ("one", "many"),
-    [
-        ("bus", "buses"),
-        ("lorry", "lorries"),
-        ("pier", "piers"),
-        ("body of water", "bodies of water"),
-    ],
-)
-def test_plurals(one: str, many: str) -> None:
-    assert pluralize(one) == many
-
-
-def test_unknown_categories_go_by_their_own_name() -> None:
-    assert noun_of("wind turbine").plural == ("wind turbines",)
-    assert all(noun.singular[0] for noun in NOUNS.values())
-
-
-@pytest.mark.parametrize(
-    ("label", "category"),
-    [
-        ("Storage_Tanks", "storage tank"),
-        ("  truck ", "truck"),
-        ("Buses", "bus"),
-        ("bus", "bus"),
-        ("well pads", "well pad"),
-        ("Substations", "substation"),
-        ("quarries", "quarry"),
-        ("churches", "church"),
-        ("grass", "grass"),
-        ("gas", "gas"),
-    ],
-)
-def test_labels_of_users_become_categories(label: str, category: str) -> None:
-    assert category_of(label) == category
 
 
 def test_parts_that_words_pick_out_are_counted() -> None:

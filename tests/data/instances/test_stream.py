@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rrsis_geo.data.expressions.lexicon import kinds_of
 from rrsis_geo.data.instances.stream import SampleStream, StreamConfig, painted_sample
 from rrsis_geo.errors import ConfigError
+from rrsis_geo.text.vocabulary import kinds_of
 
 
 def test_a_sample_depends_on_seed_and_number_alone():
