@@ -1,4 +1,4 @@
-"""``python -m rrsis_geo``."""
+"""Entry point of ``python -m rrsis_geo``."""
 
 from rrsis_geo.cli import main
 

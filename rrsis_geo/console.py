@@ -1,4 +1,4 @@
-"""What the terminal shows: results on stdout, all else (messages, progress) on stderr."""
+"""Terminal output: results on stdout; messages and progress on stderr."""
 
 import json
 import logging
@@ -33,12 +33,12 @@ from rrsis_geo.units import format_duration
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """Some numbers of a board, in columns.
+    """A small table of numbers on a board.
 
     Attributes:
-        title: what they are.
-        columns: their names.
-        rows: name of the row, "" where there is but one -> its numbers, one a column.
+        title: title of the table.
+        columns: column names.
+        rows: row name -> one cell per column. The name is "" if there is only one row.
     """
 
     title: str
@@ -48,15 +48,15 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """Where a long run stands.
+    """The state of a long run.
 
     Attributes:
-        title: what is done.
-        done: steps that are done.
-        total: steps in all.
-        notes: what stands beside the bar, such as the time left.
-        sections: numbers below it.
-        news: what a log is told at once, "" for nothing.
+        title: name of the run.
+        done: completed steps.
+        total: number of steps.
+        notes: texts beside the progress bar, such as the remaining time.
+        sections: tables below the bar.
+        message: a line that a log file gets at once, "" for none.
     """
 
     title: str
@@ -64,7 +64,7 @@ class Board:
     total: int
     notes: Sequence[str]
     sections: Sequence[Section]
-    news: str = ""
+    message: str = ""
 
 
 BoardCallback = Callable[[Board], None]
@@ -75,7 +75,7 @@ _err = Console(stderr=True, highlight=False)
 
 
 class LineHandler(logging.Handler):
-    """Log records as single lines on stderr, above a running progress bar."""
+    """Prints log records as single lines on stderr, above a running progress bar."""
 
     STYLES = (
         (logging.ERROR, "error: ", "bold red"),
@@ -87,16 +87,17 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
         _, prefix, style = next(row for row in self.STYLES if record.levelno >= row[0])
-        _line(prefix, style, self.format(record))
+        _print_line(prefix, style, self.format(record))
 
 
 def setup_logging(*, quiet: bool = False, verbose: bool = False) -> None:
     """Send the package's log to stderr.
 
-    Warnings and errors are shown; only errors with ``quiet``; everything, and the warnings of the
-    libraries below us, with ``verbose``.
+    Args:
+        quiet: show errors only. The default also shows warnings.
+        verbose: show all messages, and the warnings of other libraries.
     """
-    if quiet:  # read when huggingface_hub is imported, which no command does before this
+    if quiet:  # huggingface_hub reads this on import; no command imports it earlier
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     handler = LineHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -104,7 +105,7 @@ def setup_logging(*, quiet: bool = False, verbose: bool = False) -> None:
     package = logging.getLogger("rrsis_geo")
     package.handlers = [handler]
     package.propagate = False
-    package.setLevel(logging.DEBUG if verbose else logging.WARNING)  # results list warnings too
+    package.setLevel(logging.DEBUG if verbose else logging.WARNING)  # reports list warnings too
     foreign = logging.getLogger("py.warnings")
     foreign.handlers = [handler] if verbose else [logging.NullHandler()]
     foreign.propagate = False
@@ -113,33 +114,35 @@ def setup_logging(*, quiet: bool = False, verbose: bool = False) -> None:
 
 
 def print_error(error: RrsisError) -> None:
-    """One line on stderr."""
-    _line("error: ", "bold red", str(error))
+    """Print one line on stderr."""
+    _print_line("error: ", "bold red", str(error))
 
 
-def print_interrupted(left: str = "unfinished output removed") -> None:
-    """What the user sees after Ctrl-C: among other things, what is left of the work."""
-    _line("", "yellow", f"interrupted; {left}")
+def print_interrupted(consequence: str = "unfinished output removed") -> None:
+    """Print that Ctrl-C ended the command, and what happened to its work."""
+    _print_line("", "yellow", f"interrupted; {consequence}")
 
 
 def print_stopping() -> None:
-    """What the user sees after the first Ctrl-C, where the work can be gone on with."""
-    _line("", "yellow", "stopping when the rows in hand are done; Ctrl-C again stops at once")
+    """Print the answer to the first Ctrl-C during resumable work."""
+    _print_line(
+        "", "yellow", "stopping after the current shard; press Ctrl-C again to stop at once"
+    )
 
 
 def print_stopped(message: str, command: str) -> None:
-    """How a run that was stopped can be gone on with."""
-    _line("", "yellow", f"{message}; go on with:")
-    _line("", "", f"  {command}")
+    """Print how to resume a run that was stopped."""
+    _print_line("", "yellow", f"{message}; to resume, run:")
+    _print_line("", "", f"  {command}")
 
 
 def print_json(value: object) -> None:
-    """A JSON document on stdout, for programs."""
+    """Print a JSON document on stdout."""
     _out.file.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
-    """Names and values below a title, on stdout."""
+    """Print names and values below a title on stdout."""
     _out.print(Text(title, style="bold"), soft_wrap=True)
     width = max((len(name) for name, _ in facts), default=0)
     for name, value in facts:
@@ -147,7 +150,7 @@ def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout; lines are as long as need be where no terminal bounds them."""
+    """Print a table on stdout. Lines are not wrapped if stdout is not a terminal."""
     folding = (Column(name, overflow="fold") for name in columns)
     table = Table(*folding, box=None, pad_edge=False, header_style="bold")
     for row in rows:
@@ -158,9 +161,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 @contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Progress | None]:
-    """A callback that shows rate and remaining time on stderr; None with ``quiet``.
+    """Yield a callback that shows progress on stderr. Yields None if ``quiet``.
 
-    A terminal gets bars that vanish when done; a log file gets a line every half minute.
+    A terminal shows bars, which disappear at the end. A log file gets a line every 30 seconds.
     """
     if quiet:
         yield None
@@ -181,10 +184,10 @@ def progress(*, quiet: bool = False) -> Iterator[Progress | None]:
 
 @contextmanager
 def board(*, quiet: bool = False) -> Iterator[BoardCallback | None]:
-    """A callback that shows a board on stderr; None with ``quiet``.
+    """Yield a callback that shows a board on stderr. Yields None if ``quiet``.
 
-    A terminal gets a live table, which stays when done as it was at last; a log file gets a line
-    every half minute and all news.
+    A terminal shows a live table, which stays at the end. A log file gets a line every 30 seconds
+    and every message.
     """
     if quiet:
         yield None
@@ -198,19 +201,19 @@ def board(*, quiet: bool = False) -> Iterator[BoardCallback | None]:
             live.stop()
 
 
-def _line(prefix: str, style: str, message: str) -> None:
+def _print_line(prefix: str, style: str, message: str) -> None:
     _err.print(Text(prefix, style=style) + Text(message), soft_wrap=True)
 
 
 class _RateColumn(ProgressColumn):
-    """Steps a second of the stage."""
+    """Steps per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f}/s" if task.speed else "", style="dim")
 
 
 class _BarProgress:
-    """One bar a stage."""
+    """Shows one bar per stage."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -223,47 +226,47 @@ class _BarProgress:
 
 
 class _LogProgress:
-    """A line now and then, for logs; stages that are done sooner print nothing."""
+    """Prints a line every `LOG_EVERY_S` seconds. Shorter stages print nothing."""
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
-        self._shown: dict[str, float] = {}
+        self._last_printed: dict[str, float] = {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
         started = self._started.setdefault(stage, now)
-        if now - self._shown.setdefault(stage, now) < LOG_EVERY_S or not done:
+        if now - self._last_printed.setdefault(stage, now) < LOG_EVERY_S or not done:
             return
-        self._shown[stage] = now
+        self._last_printed[stage] = now
         rate = done / (now - started)
         left = format_duration((total - done) / rate)
-        _line("", "", f"{stage}: {done} of {total}, {rate:.1f}/s, {left} left")
+        _print_line("", "", f"{stage}: {done} of {total}, {rate:.1f}/s, {left} left")
 
 
 class _LiveBoard:
-    """A table that is drawn anew; it begins with the first board, so that errors come before it."""
+    """Redraws a table. It starts with the first board, so earlier errors leave no empty table."""
 
     def __init__(self) -> None:
         self._live = Live(console=_err, refresh_per_second=4)
 
     def __call__(self, board: Board) -> None:
         self._live.start()
-        self._live.update(_drawn(board))
+        self._live.update(_render_board(board))
 
     def stop(self) -> None:
         self._live.stop()
 
 
 class _LogBoard:
-    """A line now and then, the first and the last among them, and each piece of news."""
+    """Prints the first board, the last, one every `LOG_EVERY_S` seconds, and every message."""
 
     def __init__(self) -> None:
-        self._shown = -LOG_EVERY_S
+        self._last_printed = -LOG_EVERY_S
 
     def __call__(self, board: Board) -> None:
         now = time.monotonic()
-        if now - self._shown >= LOG_EVERY_S or board.done in (1, board.total):
-            self._shown = now
+        if now - self._last_printed >= LOG_EVERY_S or board.done in (1, board.total):
+            self._last_printed = now
             numbers = [
                 f"{section.title} "
                 + " ".join(f"{name} {n}" for name, n in zip(section.columns, row, strict=True))
@@ -272,13 +275,13 @@ class _LogBoard:
                 if not name
             ]
             facts = [f"{board.done} of {board.total}", *board.notes, *numbers]
-            _line("", "", f"{board.title}: {', '.join(facts)}")
-        if board.news:
-            _line("", "", board.news)
+            _print_line("", "", f"{board.title}: {', '.join(facts)}")
+        if board.message:
+            _print_line("", "", board.message)
 
 
-def _drawn(board: Board) -> RenderableType:
-    """A bar with its notes, and the sections below it in line with one another."""
+def _render_board(board: Board) -> RenderableType:
+    """A progress bar with its notes, and the sections below it, aligned with each other."""
     bar = Table.grid(padding=(0, 2))
     bar.add_row(
         Text(board.title, style="bold"),

@@ -1,56 +1,56 @@
-"""The exceptions users meet, each with the exit code of the command line.
+"""The exceptions that users see. Each one has an exit code of the command line.
 
 A message says what is wrong, in which file, and what to do about it.
 """
 
 
 class RrsisError(Exception):
-    """Base of every error that is not a bug."""
+    """Base class of all errors that are not bugs."""
 
     exit_code = 1
 
 
 class ConfigError(RrsisError):
-    """A setting, option or configuration file that does not make sense."""
+    """A setting, option or configuration file is invalid."""
 
     exit_code = 2
 
 
 class InputError(RrsisError):
-    """A scene, data set or expression that cannot be used."""
+    """A scene, dataset or expression cannot be used."""
 
     exit_code = 3
 
 
 class OutsideError(InputError):
-    """An area of interest that lies beside the scene."""
+    """The area of interest does not overlap the scene."""
 
 
 class ModelError(RrsisError):
-    """A model bundle that is missing, damaged or does not fit."""
+    """A model bundle is missing, damaged or incompatible."""
 
     exit_code = 4
 
 
 class OutputError(RrsisError):
-    """A result that cannot be written."""
+    """A result cannot be written."""
 
     exit_code = 5
 
 
 class DeviceError(RrsisError):
-    """A processor or its memory that cannot do the work."""
+    """A device is missing or has too little memory."""
 
     exit_code = 6
 
 
 class IncompleteError(RrsisError):
-    """Results that were written with gaps, because windows failed."""
+    """Results were written, but some windows failed and have no data."""
 
     exit_code = 7
 
 
 class Stopped(RrsisError):
-    """A run that was asked to stop, and did; what is finished is kept."""
+    """A run stopped on request. Its completed work is saved."""
 
     exit_code = 130

@@ -13,7 +13,7 @@ from rrsis_geo import console
 from rrsis_geo.console import Board, Section
 
 
-def board_of(done: int, *, news: str = "", total: int = 100) -> Board:
+def board_of(done: int, *, message: str = "", total: int = 100) -> Board:
     return Board(
         title="training",
         done=done,
@@ -27,7 +27,7 @@ def board_of(done: int, *, news: str = "", total: int = 100) -> Board:
                 rows={"last": ("0.4000",), "best": ("0.5000",)},
             ),
         ],
-        news=news,
+        message=message,
     )
 
 
@@ -87,11 +87,11 @@ def test_a_log_gets_the_first_the_last_and_a_line_now_and_then(
     )
 
 
-def test_a_log_gets_news_at_once(stderr: io.StringIO) -> None:
+def test_a_log_gets_messages_at_once(stderr: io.StringIO) -> None:
     with console.board() as show:
         assert show is not None
         for done in range(1, 6):
-            show(board_of(done, news="a new best" if done == 3 else ""))
+            show(board_of(done, message="a new best" if done == 3 else ""))
     assert stderr.getvalue().splitlines()[1:] == ["a new best"]
 
 

@@ -1,9 +1,9 @@
-"""The command line: each command parses, calls one function of the pipeline, and reports.
+"""The command line. Each command parses its options, calls one function and prints the result.
 
-Pipelines are imported inside the commands, so that ``--help`` loads no network and no raster code.
+Commands import what they call inside their bodies, so that ``--help`` loads no heavy library.
 """
 
-# Each module adds its commands to the app, in the order in which --help lists them.
+# Each import adds commands to the app. The order is the order in --help.
 # isort: off
 from rrsis_geo.cli import segment
 from rrsis_geo.cli import merge

@@ -1,4 +1,4 @@
-"""The app that commands are added to, and its one error boundary."""
+"""The Typer app and its error boundary."""
 
 import os
 import shlex
@@ -15,17 +15,15 @@ from rrsis_geo.errors import RrsisError
 from rrsis_geo.version import __version__
 
 INTERRUPTED = 130
-
-
 ARGUMENTS = "rrsis_geo.arguments"
-"""Where the context's ``meta`` keeps what was typed after the program's name."""
+"""Key of the command line's arguments in the context's ``meta``."""
 
 
 class ErrorBoundary(TyperGroup):
-    """Turns our errors into a line on stderr and an exit code, in a shell and under test alike."""
+    """Turns each `RrsisError` into one line on stderr and an exit code."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep the arguments, so that a command can tell how it is gone on with."""
+        """Parse the arguments, and keep a copy for `command_line`."""
         ctx.meta[ARGUMENTS] = list(args)
         parsed: list[str] = super().parse_args(ctx, args)
         return parsed
@@ -49,17 +47,16 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Say what you are looking for in an overhead scene; get georeferenced polygons.",
 )
 
 
-def typed(context: typer.Context) -> str:
-    """The command as it was typed, for a shell."""
+def command_line(context: typer.Context) -> str:
+    """The command as the user typed it, quoted for a shell."""
     return shlex.join(["rrsis-geo", *context.meta[ARGUMENTS]])
 
 
-def _version(shown: bool) -> None:
-    if shown:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         typer.echo(f"rrsis-geo {__version__}")
         raise typer.Exit
 
@@ -68,23 +65,25 @@ def _version(shown: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show version and exit."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """Say what you are looking for in an overhead scene; get georeferenced polygons."""
+    """Find objects in georeferenced images by describing them in English."""
 
 
 def main() -> None:
-    """Entry point: like `app`, but owner of the process.
+    """Run the command line as the main program of this process.
 
-    A termination request cleans up as Ctrl-C does. GDAL reads and compresses in several threads,
-    unless the environment says otherwise; where others own the process they might fork it, and
-    hang.
+    A termination request cleans up like Ctrl-C. GDAL uses all cores unless `GDAL_NUM_THREADS` is
+    set. `app` itself does neither, because a program that embeds it may fork, and forking a
+    process with GDAL threads can deadlock.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     os.environ.setdefault("GDAL_NUM_THREADS", "ALL_CPUS")
     app()
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from rrsis_geo import console
-from rrsis_geo.cli.app import app, typed
+from rrsis_geo.cli.app import app, command_line
 from rrsis_geo.cli.options import JsonOption, QuietOption, VerboseOption
 from rrsis_geo.cli.segment import KeepJobOption, print_report
-from rrsis_geo.cli.stopping import resumable
+from rrsis_geo.cli.signals import resumable
 
 
 @app.command(
@@ -40,7 +40,7 @@ def merge(
             job,
             overwrite=overwrite,
             keep_job=keep_job,
-            command=typed(context),
+            command=command_line(context),
             progress=on_progress,
             stop=stop,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rrsis_geo import console
-from rrsis_geo.cli.stopping import resumable
+from rrsis_geo.cli.signals import resumable
 from rrsis_geo.errors import ConfigError, IncompleteError
 from rrsis_geo.units import format_area, format_duration
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rrsis_geo import console
-from rrsis_geo.cli.app import app, typed
+from rrsis_geo.cli.app import app, command_line
 from rrsis_geo.cli.from_probability import (
     one_expression,
     print_polygons,
@@ -44,7 +44,7 @@ from rrsis_geo.cli.options import (
     read_expressions,
 )
 from rrsis_geo.cli.scenes import refuse_files, refuse_for_several, segment_several
-from rrsis_geo.cli.stopping import resumable
+from rrsis_geo.cli.signals import resumable
 from rrsis_geo.errors import ConfigError, IncompleteError
 from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.units import format_area, format_duration
@@ -247,7 +247,7 @@ def segment(
                 options,
                 expression=one_expression(wanted),
                 scene=scene,
-                command=typed(context),
+                command=command_line(context),
                 progress=on_progress,
             )
         print_polygons(polygons, as_json=as_json)
@@ -262,7 +262,7 @@ def segment(
         keep_job=keep_job,
         workers=workers,
         scheduler=scheduler,
-        command=typed(context),
+        command=command_line(context),
     )
     if scenes is not None:
         segment_several(

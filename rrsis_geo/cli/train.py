@@ -85,7 +85,7 @@ def _monitor(show: console.BoardCallback) -> "Callable[[TrainProgress], None]":
 
 
 def _board(now: "TrainProgress", *, is_new: bool) -> console.Board:
-    """The progress of training as people read it; news if its scores are new."""
+    """The progress of training as people read it; with a message if its scores are new."""
     sections = [
         console.Section(
             title="loss",
@@ -98,7 +98,7 @@ def _board(now: "TrainProgress", *, is_new: bool) -> console.Board:
             rows={"": [f"{rate:.2e}" for rate in now.rates.values()]},
         ),
     ]
-    news = ""
+    message = ""
     if now.scores is not None and now.best is not None:
         last, best = _cells(now.scores), _cells(now.best)
         sections.append(
@@ -111,7 +111,7 @@ def _board(now: "TrainProgress", *, is_new: bool) -> console.Board:
         if is_new:
             told = ", ".join(f"{name} {value}" for name, value in last.items())
             better = "; the best so far" if now.scores is now.best else ""
-            news = f"validation after step {now.step}: {told}{better}"
+            message = f"validation after step {now.step}: {told}{better}"
     epoch = [f"epoch {now.epoch} of {now.epochs}"] if now.epochs else []
     return console.Board(
         title="training",
@@ -123,7 +123,7 @@ def _board(now: "TrainProgress", *, is_new: bool) -> console.Board:
             *([f"{format_duration(now.seconds_left)} left"] if now.step < now.steps else []),
         ],
         sections=sections,
-        news=news,
+        message=message,
     )
 
 

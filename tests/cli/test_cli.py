@@ -518,7 +518,7 @@ def test_second_signal_stops_at_once_in_a_shell(
         time.sleep(0.1)
         process.send_signal(number)
         assert process.stderr is not None
-        assert "Ctrl-C again stops at once" in process.stderr.readline()
+        assert "press Ctrl-C again to stop at once" in process.stderr.readline()
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
     finally:

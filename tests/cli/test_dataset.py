@@ -38,7 +38,7 @@ def test_from_vectors_then_check(
     chosen = ["--category-column", "kind", "--complete", "--chip", "64", "-o", root]
     code, out, err = run("from-vectors", scene, labels, *chosen)
     assert code == 0, err
-    assert "64 x 64 pixels of 0.5 m" in out
+    assert "64 x 64 pixels of 50 cm" in out
     assert "kind category" in out
     assert "category truck" in out
     assert re.search(r"labels +\d+ +\d+", out)
