@@ -1,6 +1,6 @@
-"""A server of files, with byte ranges as object stores have them, that fails when it is told to.
+"""A file server with byte ranges, like an object store, that fails on request.
 
-It is a process of its own: GDAL may hold Python's lock while it waits for an answer.
+It runs in its own process, because GDAL may hold Python's lock while it waits for a response.
 """
 
 import http.server
@@ -17,7 +17,7 @@ CONTROL = "/!"
 
 
 class Server:
-    """Serves a folder."""
+    """Serve a folder over HTTP."""
 
     def __init__(self, folder: Path) -> None:
         self._process = subprocess.Popen(
@@ -27,34 +27,35 @@ class Server:
         self.address = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
 
     def fail(self, *codes: int) -> None:
-        """Answer what is asked next with these codes, one each."""
-        self._told(",".join(map(str, codes)))
+        """Answer the next requests with these status codes, one each."""
+        self._control(",".join(map(str, codes)))
 
-    def to_fail(self) -> list[int]:
-        """The codes that nobody was answered yet."""
-        left: list[int] = self._told("")["failures"]
-        return left
+    def pending_failures(self) -> list[int]:
+        """Status codes that have not been sent yet."""
+        codes: list[int] = self._control("")["failures"]
+        return codes
 
-    def asked(self) -> dict[str, int]:
-        """How often each path was asked for."""
-        counts: dict[str, int] = self._told("")["asked"]
+    def request_counts(self) -> dict[str, int]:
+        """Number of requests for each path."""
+        counts: dict[str, int] = self._control("")["requests"]
         return counts
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the process."""
         self._process.kill()
         self._process.wait()
 
-    def _told(self, codes: str) -> dict[str, Any]:
-        with urlopen(f"{self.address}{CONTROL}{codes}", timeout=20) as answer:
-            told: dict[str, Any] = json.load(answer)
-        return told
+    def _control(self, codes: str) -> dict[str, Any]:
+        """Add failures; return the state of the server."""
+        with urlopen(f"{self.address}{CONTROL}{codes}", timeout=20) as response:
+            state: dict[str, Any] = json.load(response)
+        return state
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     folder: Path
-    asked: ClassVar[Counter[str]] = Counter()
+    requests: ClassVar[Counter[str]] = Counter()
     failures: ClassVar[list[int]] = []
 
     def do_HEAD(self) -> None:
@@ -66,20 +67,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, *, body: bool) -> None:
         if self.path.startswith(CONTROL):
             self.failures += [int(code) for code in self.path[len(CONTROL) :].split(",") if code]
-            told = {"failures": self.failures, "asked": self.asked}
-            return self.send(200, json.dumps(told).encode(), body)
+            state = {"failures": self.failures, "requests": self.requests}
+            return self.send(200, json.dumps(state).encode(), body)
         name = self.path.partition("?")[0].strip("/")
-        self.asked[name] += 1
+        self.requests[name] += 1
         path = self.folder / name
         if self.failures:
             return self.send(self.failures.pop(0), b"", body)
         if not path.is_file():
             return self.send(404, b"", body)
         whole = path.read_bytes()
-        found = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if not found:
+        byte_range = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if not byte_range:
             return self.send(200, whole, body)
-        first, last = int(found[1]), min(int(found[2] or len(whole)), len(whole) - 1)
+        first, last = int(byte_range[1]), min(int(byte_range[2] or len(whole)), len(whole) - 1)
         return self.send(206, whole[first : last + 1], body, f"bytes {first}-{last}/{len(whole)}")
 
     def send(self, code: int, content: bytes, body: bool, span: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Where the files of this checkout lie, whatever folder a test stands in."""
+"""Paths of this checkout, independent of the working directory."""
 
 from pathlib import Path
 

@@ -24,13 +24,13 @@ LOCAL_WKT = (
     'PARAMETER["False northing",20000,LENGTHUNIT["metre",1]]],'
     'CS[Cartesian,2],AXIS["easting",east],AXIS["northing",north],LENGTHUNIT["metre",1]]'
 )
-"""A projected CRS that no authority lists."""
+"""A projected CRS without an authority code."""
 
 Content = Callable[[NDArray[np.intp], NDArray[np.intp], int], NDArray[np.generic]]
 
 
 def smooth_content(row: NDArray[np.intp], col: NDArray[np.intp], band: int) -> NDArray[np.generic]:
-    """Values 1 to 251 that differ between neighbours and between bands, but not by much."""
+    """Smooth values from 1 to 251 that differ between bands."""
     wave = np.sin(row / (9 + 2 * band)) + np.cos(col / (7 + band)) + np.sin((row + col) / 23)
     value: NDArray[np.generic] = 126 + 41.6 * wave
     return value
@@ -60,25 +60,24 @@ def write_scene(
     """Write a GeoTIFF.
 
     Args:
-        path: of the file.
-        height: rows.
-        width: columns.
-        bands: colour bands, alpha not counted.
-        dtype: of all bands.
-        crs: anything rasterio takes, ``LOCAL_WKT`` for one without a code; None for none.
+        path: path of the file.
+        height: number of rows.
+        width: number of columns.
+        bands: number of colour bands, without alpha.
+        dtype: type of all bands.
+        crs: any CRS that rasterio accepts, such as ``LOCAL_WKT``, or None.
         transform: None gives north-up pixels of half a metre (1e-5 degrees in a geographic CRS).
-        content: value of pixels by row, column and 1-based band; times ``scale``.
-        scale: factor on the content.
-        nodata: value written as the file's nodata, and into the ``invalid`` pixels.
-        invalid: bool [height, width], pixels without data, by whichever of nodata, alpha or mask
-            the file has.
-        alpha: add an alpha band: 0 where invalid.
-        internal_mask: add a mask inside the file.
-        palette: colour table; the one band is then its index.
-        colorinterp: of all bands; None leaves it to the driver.
+        content: pixel values by row, column and 1-based band, before ``scale``.
+        scale: factor for the content.
+        nodata: nodata value of the file, also written into the ``invalid`` pixels.
+        invalid: bool [height, width]; marked by nodata, alpha or the mask of the file.
+        alpha: add an alpha band that is 0 at invalid pixels.
+        internal_mask: add an internal mask.
+        palette: colour table; the only band then holds colour indices.
+        colorinterp: colour interpretation of all bands; None leaves it to the driver.
         blocks: side of the tiles, a multiple of 16; None writes stripes.
         compress: codec, or None.
-        overviews: factors.
+        overviews: overview factors.
     """
     crs_of = None if crs is None else CRS.from_user_input(crs)
     if transform is None:

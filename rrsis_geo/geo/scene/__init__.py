@@ -1,1 +1,1 @@
-"""From an address to pixels: sources, bands, validity, radiometry, ground pixel, area."""
+"""Open scenes and read their pixels: sources, bands, validity, radiometry, pixel size, areas."""

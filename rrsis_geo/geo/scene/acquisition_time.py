@@ -1,4 +1,4 @@
-"""When a scene was taken: what its STAC item or the metadata of its file say."""
+"""Acquisition time of a scene, from its STAC item or the metadata of its file."""
 
 import logging
 import re
@@ -14,14 +14,14 @@ from rrsis_geo.geo.scene.stac import may_be_item, read_item
 logger = logging.getLogger(__name__)
 
 TAGS: Final = (
-    ("IMAGERY", "ACQUISITIONDATETIME"),  # as GDAL calls it, whoever delivers the scene
+    ("IMAGERY", "ACQUISITIONDATETIME"),  # GDAL's own name, for any provider
     (None, "ACQUISITIONDATETIME"),
     (None, "PRODUCT_START_TIME"),  # Sentinel-2
     (None, "NITF_IDATIM"),
     (None, "EXIF_DateTimeOriginal"),
-    (None, "TIFFTAG_DATETIME"),  # Planet and Maxar mean the scene by it; others, the file
+    (None, "TIFFTAG_DATETIME"),  # time of the scene for Planet and Maxar, of the file for others
 )
-"""Domain and name of metadata that tell a time, the surest first."""
+"""Domain and name of the metadata tags with a time, most reliable first."""
 
 _TIME = re.compile(
     r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)[T ]?(\d\d):?(\d\d):?(\d\d)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?"
@@ -29,12 +29,12 @@ _TIME = re.compile(
 
 
 class AcquisitionTime(NamedTuple):
-    """When a scene was taken.
+    """When a scene was acquired.
 
     Attributes:
         start: in UTC.
-        end: equal to it, where it is a moment.
-        source: the name of what says so.
+        end: in UTC; equal to ``start`` for a single moment.
+        source: name of the tag or property with the time.
     """
 
     start: datetime
@@ -43,17 +43,17 @@ class AcquisitionTime(NamedTuple):
 
 
 def acquisition_time(path: str, dataset: rasterio.DatasetReader) -> AcquisitionTime | None:
-    """When a scene was taken, None where nobody says.
+    """The acquisition time of a scene, or None if it is unknown.
 
     Args:
-        path: of the scene, as the user gave it; may be that of a STAC item.
-        dataset: the scene, open.
+        path: path or address of the scene as the user gave it; may be a STAC item.
+        dataset: the open scene.
     """
     if may_be_item(path):
         try:
-            return _of_item(read_item(path))
-        except InputError as err:  # it was there when the scene was opened
-            logger.warning("when the scene was taken is unknown: %s", err)
+            return _from_item(read_item(path))
+        except InputError as err:  # the item was readable when the scene was opened
+            logger.warning("the acquisition time is unknown: %s", err)
             return None
     for domain, name in TAGS:
         time = parse_time(dataset.tags(ns=domain).get(name, ""))
@@ -62,7 +62,7 @@ def acquisition_time(path: str, dataset: rasterio.DatasetReader) -> AcquisitionT
     return None
 
 
-def _of_item(item: Mapping[str, Any]) -> AcquisitionTime | None:
+def _from_item(item: Mapping[str, Any]) -> AcquisitionTime | None:
     properties = item.get("properties")
     if not isinstance(properties, dict):
         return None
@@ -76,10 +76,10 @@ def _of_item(item: Mapping[str, Any]) -> AcquisitionTime | None:
 
 
 def parse_time(text: str) -> datetime | None:
-    """A time as RFC 3339, EXIF or NITF write it, in UTC, which is meant where no zone is told.
+    """Parse a time in the format of RFC 3339, EXIF or NITF. Without a time zone it is UTC.
 
     Returns:
-        None where the text is no time, or one that has not come yet.
+        The time in UTC, or None if the text is not a time or the time is in the future.
     """
     found = _TIME.fullmatch(text.strip())
     if found is None:

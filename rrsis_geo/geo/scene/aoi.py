@@ -1,4 +1,4 @@
-"""Areas of interest: a bounding box or the polygons of a file, brought onto a scene's pixels."""
+"""Areas of interest: a bounding box or the polygons of a file, in pixels of a scene."""
 
 import math
 from pathlib import Path
@@ -19,89 +19,89 @@ from rrsis_geo.geo.scene.scene import Area, SceneInfo
 from rrsis_geo.geo.scene.vector_files import all_finite, read_vectors
 
 _EDGE_PARTS = 256
-"""Into how many pieces edges of another CRS are cut before they are projected, for they bend."""
+"""Polygons are projected with edges split into segments of 1/256 of their extent."""
 
 _SNAP_PX = 1e-4
-"""How far from a pixel's edge a border may lie and still be taken to lie on it."""
+"""Borders closer than this to a pixel edge are moved onto it."""
 
 
 def read_aoi(path: str | Path) -> gpd.GeoSeries:
-    """The polygons of a vector file, made valid, with their CRS (None where the file has none).
+    """Read the polygons of a vector file, made valid. Their CRS is None if the file has none.
 
     Raises:
-        InputError: no such file, not vector data, or no polygon in it.
+        InputError: the file does not exist, is not vector data or has no polygon.
     """
     series = read_vectors(path).geometry
     series = series[~(series.is_empty | series.isna())]
     if not all_finite(series.to_numpy()).all():
-        raise InputError(f"{path}: holds coordinates that are no numbers; repair it")
+        raise InputError(f"{path}: has coordinates that are not finite numbers; repair the file")
     try:
         series = series.make_valid()
     except ShapelyError as err:
         raise InputError(f"{path}: its polygons cannot be made valid ({err})") from err
     series = series[shapely.area(series.to_numpy()) > 0]
     if series.empty:
-        raise InputError(f"{path}: holds no polygon, so it bounds no area")
+        raise InputError(f"{path}: has no polygon; an area of interest needs at least one")
     return series
 
 
 def aoi_area(info: SceneInfo, path: str | Path) -> Area:
-    """The part of a scene that the polygons of a file cover, in whatever CRS they are.
+    """The part of a scene covered by the polygons of a file.
 
-    Polygons without a CRS are taken to be in the scene's.
+    The polygons may be in any CRS. Without a CRS they are taken to be in the CRS of the scene.
 
     Raises:
-        InputError: as ``read_aoi``.
-        OutsideError: no overlap with the scene.
+        InputError: see ``read_aoi``; or the polygons cannot be projected.
+        OutsideError: the polygons do not overlap the scene.
     """
     series = read_aoi(path)
     crs = None if series.crs is None else CRS.from_wkt(series.crs.to_wkt())
     try:
         return polygon_to_area(info, shapely.union_all(series.to_numpy()), crs, str(path))
     except ShapelyError as err:
-        raise InputError(f"{path}: its polygons cannot be worked with ({err})") from err
+        raise InputError(f"{path}: its polygons cannot be merged ({err})") from err
 
 
 def bbox_area(
     info: SceneInfo, bounds: tuple[float, float, float, float], crs: CRS | None = None
 ) -> Area:
-    """The part of a scene inside a box.
+    """The part of a scene inside a bounding box.
 
     Args:
         info: the whole scene.
         bounds: (left, bottom, right, top).
-        crs: of the bounds; None means the scene's own.
+        crs: CRS of the bounds; None means the CRS of the scene.
 
     Raises:
-        InputError: the box is empty.
-        OutsideError: it lies beside the scene.
+        InputError: the box is empty or cannot be projected.
+        OutsideError: the box does not overlap the scene.
     """
     left, bottom, right, top = bounds
     if not (left < right and bottom < top):
         raise InputError(
             f"bbox {left:g},{bottom:g},{right:g},{top:g} is empty: "
-            "give left,bottom,right,top, left under right and bottom under top"
+            "give left,bottom,right,top with left < right and bottom < top"
         )
     return polygon_to_area(info, shapely.box(*bounds), crs, "bbox")
 
 
 def polygon_to_area(info: SceneInfo, polygon: BaseGeometry, crs: CRS | None, name: str) -> Area:
-    """The part of a scene under a polygon, a pixel that is only touched included.
+    """The part of a scene under a polygon, including pixels that it only touches.
 
     Args:
         info: the whole scene.
-        polygon: in ``crs``; of any kind that has an area.
-        crs: of the polygon; None means the scene's own. A scene without CRS takes the
-            coordinates as its own.
-        name: of the area, for messages.
+        polygon: a Polygon, MultiPolygon or GeometryCollection with an area, in ``crs``.
+        crs: CRS of the polygon. If None, or if the scene has no CRS, the coordinates are those of
+            the scene.
+        name: name of the area, for messages.
 
     Raises:
-        InputError: no way from one CRS to the other.
-        OutsideError: no overlap with the scene.
+        InputError: the polygon cannot be projected to the CRS of the scene.
+        OutsideError: the polygon does not overlap the scene.
     """
     if crs is not None and info.crs is not None and crs != info.crs:
         scene_edge = _project(_footprint(info), info.crs, crs, name)
-        # Cut away what lies far from the scene: it may not survive the projection.
+        # Clip what is far from the scene, which the projection may not support.
         left, bottom, right, top = scene_edge.bounds
         border = max(right - left, top - bottom)
         near = shapely.box(left - border, bottom - border, right + border, top + border)
@@ -116,7 +116,7 @@ def polygon_to_area(info: SceneInfo, polygon: BaseGeometry, crs: CRS | None, nam
     if covered.area == 0:
         raise OutsideError(
             f"{name}: lies outside the scene {info.path}: "
-            f"it spans {_bounds(polygon)}, the scene {_bounds(scene_edge)}"
+            f"it spans {_bounds(polygon)}, the scene spans {_bounds(scene_edge)}"
         )
     left, top, right, bottom = covered.bounds
     col, row = math.floor(left + _SNAP_PX), math.floor(top + _SNAP_PX)
@@ -128,21 +128,21 @@ def polygon_to_area(info: SceneInfo, polygon: BaseGeometry, crs: CRS | None, nam
 
 
 def _project(polygon: BaseGeometry, crs: CRS, target: CRS, name: str) -> BaseGeometry:
-    """Bring a polygon to another CRS, its edges bent as they should be."""
+    """Project a polygon to another CRS; long edges become curves."""
     if polygon.is_empty:
         return polygon
     left, bottom, right, top = polygon.bounds
     dense = shapely.segmentize(polygon, max(right - left, top - bottom) / _EDGE_PARTS)
     try:
-        move = Transformer.from_crs(crs.to_wkt(), target.to_wkt(), always_xy=True)
-        moved: BaseGeometry = shapely.transform(
-            dense, lambda xy: np.column_stack(move.transform(xy[:, 0], xy[:, 1]))
+        transformer = Transformer.from_crs(crs.to_wkt(), target.to_wkt(), always_xy=True)
+        projected: BaseGeometry = shapely.transform(
+            dense, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
         )
     except ProjError as err:
-        raise InputError(f"{name}: no way from its CRS to the scene's ({err})") from err
-    if not np.isfinite(shapely.get_coordinates(moved)).all():
-        raise InputError(f"{name}: reaches beyond where the scene's CRS is defined")
-    return moved
+        raise InputError(f"{name}: cannot be projected to the CRS of the scene ({err})") from err
+    if not np.isfinite(shapely.get_coordinates(projected)).all():
+        raise InputError(f"{name}: extends beyond the area where the CRS of the scene is defined")
+    return projected
 
 
 def _footprint(info: SceneInfo) -> BaseGeometry:

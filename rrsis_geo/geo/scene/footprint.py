@@ -1,4 +1,4 @@
-"""Where a raster lies, in longitude and latitude (WGS 84), as catalogues say it."""
+"""Footprint of a raster in longitude and latitude (WGS 84), as in STAC items."""
 
 import math
 
@@ -15,9 +15,9 @@ from shapely.geometry.base import BaseGeometry
 from rrsis_geo.geo.crs import as_proj
 
 _POINTS = 21
-"""Of each edge: in longitude and latitude it is a curve."""
+"""Points per edge; in longitude and latitude an edge is a curve."""
 _TOLERANCE = 1e-7
-"""Degrees, a centimetre: points that stand out less are left out."""
+"""Tolerance of the simplification in degrees, about a centimetre."""
 _DECIMALS = 8
 
 BBox = tuple[float, float, float, float]
@@ -28,29 +28,29 @@ def footprint(
 ) -> tuple[Polygon | MultiPolygon, BBox] | None:
     """The outline of a raster and its bounds (west, south, east, north), in degrees.
 
-    As RFC 7946 has it: the outline runs counter-clockwise and is cut in two where it crosses the
-    antimeridian; west is larger than east then.
+    As in RFC 7946, the outline runs counter-clockwise. If it crosses the antimeridian it is split
+    in two, and west is larger than east.
 
     Args:
         transform: pixel to world.
         shape: (height, width).
-        crs: of the world.
+        crs: CRS of the world coordinates.
 
     Returns:
-        None without a CRS, and where the CRS is not tied to the Earth.
+        None without a CRS, or if the CRS is not tied to the Earth.
     """
     if crs is None:
         return None
     lonlat = _outline(transform, shape, crs)
     if lonlat is None:
         return None
-    return _cut(shapely.make_valid(Polygon(lonlat)))
+    return _wrap(shapely.make_valid(Polygon(lonlat)))
 
 
 def _outline(
     transform: Affine, shape: tuple[int, int], crs: CRS
 ) -> list[tuple[float, float]] | None:
-    """The edges in degrees, longitudes without a jump, so maybe beyond 180; None if unknown."""
+    """The outline in degrees. Longitudes have no jumps and may exceed 180; None if unknown."""
     height, width = shape
     there = np.linspace(0, 1, _POINTS)
     still, back = np.zeros(_POINTS), there[::-1]
@@ -65,14 +65,14 @@ def _outline(
         return None
     lon = np.unwrap(lon, period=360)
     points = list(zip(lon.tolist(), lat.tolist(), strict=True))
-    if abs(lon[-1] - lon[0]) > 180:  # once around the Earth: a pole lies inside
+    if abs(lon[-1] - lon[0]) > 180:  # all around the Earth: the raster contains a pole
         pole = math.copysign(90, lat.mean())
         points += [(points[-1][0], pole), (points[0][0], pole)]
     return points
 
 
-def _cut(outline: BaseGeometry) -> tuple[Polygon | MultiPolygon, BBox]:
-    """An outline that may lie beyond 180 degrees, brought back between -180 and 180."""
+def _wrap(outline: BaseGeometry) -> tuple[Polygon | MultiPolygon, BBox]:
+    """Wrap an outline to longitudes from -180 to 180; also its bounds."""
     west, south, east, north = outline.bounds
     first, last = math.floor((west + 180) / 360), math.ceil((east - 180) / 360)
     pieces = []
@@ -83,7 +83,7 @@ def _cut(outline: BaseGeometry) -> tuple[Polygon | MultiPolygon, BBox]:
     parts = [
         shapely.transform(part, lambda xy: xy.round(_DECIMALS))
         for part in shapely.get_parts(shapely.orient_polygons(whole))
-        if isinstance(part, Polygon)  # where it only touches a strip, lines are left
+        if isinstance(part, Polygon)  # an outline that only touches a strip leaves lines
     ]
     is_around = east - west >= 360
     bounds = (

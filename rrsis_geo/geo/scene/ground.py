@@ -1,4 +1,4 @@
-"""What a pixel measures on the ground, whatever the coordinate system."""
+"""Size of a pixel on the ground, in any CRS."""
 
 import logging
 import math
@@ -12,27 +12,28 @@ from rasterio.crs import CRS
 logger = logging.getLogger(__name__)
 
 _STEP_PX = 16
-"""Pixels stepped over when measuring: long against rounding, short against the projection."""
+"""Length in pixels of the measured line: long enough for rounding errors, short enough for the
+scale of the projection to be constant."""
 
 
 def pixel_size_m(
     crs: CRS | None, transform: Affine, row: float, col: float
 ) -> tuple[float, float] | None:
-    """Metres on the ground from one row to the next, and from one column to the next.
+    """Ground distance in metres from one row to the next, and from one column to the next.
 
-    Measured along the ellipsoid at a place of the scene, so that degrees, feet, rotation and the
-    scale of the projection (Web Mercator: 1 / cos latitude) are all accounted for. In a local
-    engineering CRS, which has no ellipsoid, the plane's own units are taken for the ground.
+    The distance is measured along the ellipsoid at one position, so it accounts for degrees, feet,
+    rotation and the scale of the projection (Web Mercator: 1 / cos latitude). A local engineering
+    CRS has no ellipsoid; there the distance is measured in the plane.
 
     Args:
-        crs: None gives None.
+        crs: CRS of the scene; None gives None.
         transform: pixel to world.
-        row: where to measure, pixels; may be fractional.
-        col: likewise.
+        row: row of the position; may be fractional.
+        col: column of the position; may be fractional.
 
     Returns:
-        (row step, column step), or None where it is unknown: no CRS, or a place outside what the
-        projection can express.
+        (row step, column step), or None if unknown: there is no CRS, or the position lies outside
+        the domain of the projection.
     """
     if crs is None:
         return None
@@ -43,11 +44,11 @@ def pixel_size_m(
         down = measure(proj_crs, transform @ (col, row - half), transform @ (col, row + half))
         right = measure(proj_crs, transform @ (col - half, row), transform @ (col + half, row))
     except (CRSError, ProjError) as err:
-        logger.warning("the ground pixel is unknown: %s", err)
+        logger.warning("the ground pixel size is unknown: %s", err)
         return None
     size = down / _STEP_PX, right / _STEP_PX
     if not all(math.isfinite(side) and side > 0 for side in size):
-        logger.warning("the ground pixel is unknown: the scene's centre lies outside its CRS")
+        logger.warning("the ground pixel size is unknown: the scene lies outside its CRS")
         return None
     return size
 

@@ -1,4 +1,4 @@
-"""Which bands of a raster are looked at and which of its pixels hold data; reads both together."""
+"""Choose the bands of a raster, find out which pixels have data, and read both."""
 
 import logging
 from collections.abc import Sequence
@@ -17,47 +17,47 @@ from rrsis_geo.errors import ConfigError, InputError
 logger = logging.getLogger(__name__)
 
 CACHE_MB = 256
-"""GDAL's block cache. Its default, 5 % of the machine's memory, would grow with the machine."""
+"""Size of GDAL's block cache. Its default is 5 % of the memory of the machine."""
 
 NETWORK = {
-    "GDAL_HTTP_MAX_RETRY": 4,  # of what a server says is temporary: 429, 500, 502, 503, 504
-    "GDAL_HTTP_RETRY_DELAY": 0.5,  # seconds, twice as many each time
+    "GDAL_HTTP_MAX_RETRY": 4,  # for temporary errors: 429, 500, 502, 503, 504
+    "GDAL_HTTP_RETRY_DELAY": 0.5,  # seconds; doubled after each attempt
     "GDAL_HTTP_CONNECTTIMEOUT": 15,
-    "GDAL_HTTP_LOW_SPEED_TIME": 30,  # give up on what has been slower for so many seconds
-    "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,  # than so many bytes a second
+    "GDAL_HTTP_LOW_SPEED_TIME": 30,  # seconds below the speed limit before GDAL gives up
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,  # bytes per second
     "CPL_VSIL_CURL_CACHE_SIZE": 2**26,
 }
-"""GDAL's settings for scenes that are read over a network."""
+"""GDAL settings for scenes that are read over a network."""
 
 Validity = Literal["nodata", "mask", "alpha", "all"]
-"""What tells which pixels hold data: a value, a mask, an alpha band, or nothing."""
+"""How pixels without data are marked: by a value, a mask, an alpha band, or not at all."""
 
 BandsBy = Literal["option", "palette", "gray", "colorinterp", "order"]
-"""What the bands were chosen by."""
+"""How the bands were chosen."""
 
 _CMYK = {ColorInterp.cyan, ColorInterp.magenta, ColorInterp.yellow}
 
 
 def geo_env() -> rasterio.Env:
-    """The GDAL settings that we read and write under: every call that touches pixels enters it.
+    """GDAL settings for reading and writing. Enter it around every call that accesses pixels.
 
-    Entering takes some 50 microseconds. It is not held for as long as a file is open, because
-    rasterio refuses environments that end in another order than they began.
+    Entering takes about 50 microseconds. Do not keep it open as long as a file: rasterio requires
+    that environments are left in reverse order.
     """
     return rasterio.Env(GDAL_CACHEMAX=CACHE_MB, **NETWORK)
 
 
 @dataclass(frozen=True, slots=True)
 class PixelPlan:
-    """How pixels of a raster are read.
+    """How the pixels of a raster are read.
 
     Attributes:
         bands: 1-based, three (red, green, blue) or one.
-        bands_by: what they were chosen by.
-        validity: what tells which pixels hold data.
-        nodata: for each band the value that means "no data", or None.
-        alpha: 1-based band of coverage, None where there is none or it is not used.
-        mask_bands: the bands whose GDAL mask is read; a pixel is valid where any is.
+        bands_by: how the bands were chosen.
+        validity: how pixels without data are marked.
+        nodata: nodata value of each band, or None.
+        alpha: 1-based alpha band; None if there is none or it is not used.
+        mask_bands: bands whose GDAL mask is read; a pixel is valid if any of the masks is set.
     """
 
     bands: tuple[int, ...]
@@ -71,34 +71,34 @@ class PixelPlan:
 def plan_pixels(
     dataset: rasterio.DatasetReader, name: str, bands: Sequence[int] | None, nodata: float | None
 ) -> PixelPlan:
-    """Choose bands and the source of validity from what the file says; never from pixel values.
+    """Choose the bands and the source of validity from the metadata of the file.
 
-    One exception guards against a common mistake: four-band imagery whose infrared band was tagged
-    alpha by the program that wrote it. An alpha band that takes many values, most of them neither
-    clear nor opaque, is no coverage; it is then not used, and a warning says so.
+    Pixel values are not used, with one exception: in some four-band imagery the infrared band is
+    tagged alpha by mistake. If the alpha band has many values and most of them are neither
+    transparent nor opaque, it is ignored with a warning.
 
     Args:
         dataset: open raster.
-        name: of the file, for messages.
+        name: name of the file, for messages.
         bands: 1-based, one or three; None chooses.
-        nodata: used in place of the file's value; a mask or an alpha band of the file still holds.
+        nodata: replaces the nodata value of the file. A mask or an alpha band is still used.
 
     Raises:
         ConfigError: bands or nodata do not fit the raster.
-        InputError: no sensible choice of bands.
+        InputError: the bands cannot be chosen automatically.
     """
     alpha = _alpha_band(dataset, name, bands)
     chosen, bands_by = _choose_bands(dataset, name, bands, alpha)
     dtype = _common_type(dataset, chosen)
     if dtype.kind not in "uif":
-        raise InputError(f"{name}: pixels of type {dtype} cannot be shown as an image")
+        raise InputError(f"{name}: pixels of type {dtype} cannot be converted to an image")
     if nodata is not None:
-        if not _holds(dtype, nodata):
-            raise ConfigError(f"nodata {nodata:g} is no value of {name}, whose pixels are {dtype}")
+        if not _can_hold(dtype, nodata):
+            raise ConfigError(f"{name}: nodata {nodata:g} is not a value of its pixel type {dtype}")
         nodata_of: tuple[float | None, ...] = (nodata,) * len(chosen)
     else:
         nodata_of = tuple(dataset.nodatavals[band - 1] for band in chosen)
-        nodata_of = tuple(v if v is not None and _holds(dtype, v) else None for v in nodata_of)
+        nodata_of = tuple(v if v is not None and _can_hold(dtype, v) else None for v in nodata_of)
 
     mask_bands = () if alpha is not None else _mask_bands(dataset, chosen)
     if nodata is None and (alpha is not None or mask_bands):
@@ -114,22 +114,22 @@ def plan_pixels(
 
 
 def _mask_bands(dataset: rasterio.DatasetReader, chosen: tuple[int, ...]) -> tuple[int, ...]:
-    """The bands whose GDAL mask must be read: one for a mask of the whole file, else each."""
+    """The bands whose GDAL mask must be read: one if the mask is common to all bands."""
     flags = [set(dataset.mask_flag_enums[band - 1]) for band in chosen]
     if any(MaskFlags.alpha in flag for flag in flags):
-        return ()  # an alpha band that is not used for coverage
+        return ()  # an alpha band that is ignored
     if any(MaskFlags.per_dataset in flag for flag in flags):
         return chosen[:1]
     return tuple(dict.fromkeys(chosen)) if not all(flags) else ()
 
 
 def _common_type(dataset: rasterio.DatasetReader, bands: Sequence[int]) -> np.dtype[Any]:
-    """The type that holds the values of all of some bands."""
+    """The smallest type that can hold the values of all given bands."""
     return np.dtype(np.result_type(*(dataset.dtypes[band - 1] for band in bands)))
 
 
-def _holds(dtype: np.dtype[np.generic], value: float) -> bool:
-    """Whether pixels of a type can have a value."""
+def _can_hold(dtype: np.dtype[np.generic], value: float) -> bool:
+    """Whether a value can occur in pixels of a type."""
     if dtype.kind == "f":
         return True
     first, last = type_limits(dtype)
@@ -137,7 +137,7 @@ def _holds(dtype: np.dtype[np.generic], value: float) -> bool:
 
 
 def type_limits(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """The least and the greatest value of an integer type."""
+    """Minimum and maximum of an integer type."""
     limits = np.iinfo(dtype)
     return int(limits.min), int(limits.max)
 
@@ -153,8 +153,8 @@ def _alpha_band(
         return None
     if dataset.count == 4 and not _is_coverage(dataset, name, alpha):
         logger.warning(
-            "%s: band %d is tagged alpha but holds image data (infrared, most likely); "
-            "every pixel is taken as valid",
+            "%s: band %d is tagged alpha but contains image data (probably infrared); "
+            "all pixels are taken as valid",
             name,
             alpha,
         )
@@ -163,11 +163,11 @@ def _alpha_band(
 
 
 def _is_coverage(dataset: rasterio.DatasetReader, name: str, alpha: int) -> bool:
-    """Whether an alpha band says where there is data; read from a fixed sample of places."""
-    places = spread_windows(dataset.height, dataset.width, n=6, size_px=64)
+    """Whether an alpha band marks pixels with data; decided on a fixed sample of windows."""
+    windows = spread_windows(dataset.height, dataset.width, n=6, size_px=64)
     try:
         with geo_env():
-            sample = np.concatenate([dataset.read(alpha, window=w).ravel() for w in places])
+            sample = np.concatenate([dataset.read(alpha, window=w).ravel() for w in windows])
     except RasterioIOError as err:
         raise InputError(
             f"{name}: band {alpha} cannot be read ({_first_line(err)}); "
@@ -191,23 +191,22 @@ def _choose_bands(
         return tuple(bands), "option"
     if interps[0] == ColorInterp.palette:
         return (1,), "palette"
-    wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-    if all(interp in interps for interp in wanted):
-        return tuple(interps.index(interp) + 1 for interp in wanted), "colorinterp"
+    rgb = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    if all(interp in interps for interp in rgb):
+        return tuple(interps.index(interp) + 1 for interp in rgb), "colorinterp"
     if _CMYK & set(interps):
-        raise InputError(f"{name}: colours are CMYK; convert to RGB first")
+        raise InputError(f"{name}: its colours are CMYK; convert it to RGB first")
     colours = tuple(band for band in range(1, dataset.count + 1) if band != alpha)
     if len(colours) == 2:
         raise InputError(
-            f"{name}: two bands make no colour image; choose one with --bands {colours[0]} "
-            f"(shown as gray), or three with repeats, such as --bands "
-            f"{colours[0]},{colours[1]},{colours[1]}"
+            f"{name}: has two bands; choose one with --bands {colours[0]} (shown as gray), or "
+            f"three with repeats, such as --bands {colours[0]},{colours[1]},{colours[1]}"
         )
     if len(colours) == 1:
         return colours, "gray"
     logger.warning(
-        "%s: no band is marked red, green or blue; bands %d,%d,%d are taken for them "
-        "(choose others with --bands, red first)",
+        "%s: no bands are tagged red, green and blue; using bands %d,%d,%d in this order "
+        "(choose others with --bands)",
         name,
         *colours[:3],
     )
@@ -215,35 +214,39 @@ def _choose_bands(
 
 
 class PixelReader:
-    """Reads pixels and their validity from one open raster."""
+    """Reads pixels and their validity from an open raster.
+
+    Attributes:
+        dtype: type of the pixels that `read` returns.
+    """
 
     def __init__(self, dataset: rasterio.DatasetReader, plan: PixelPlan, name: str) -> None:
-        """The dataset stays the caller's to close; ``dtype`` is what pixels come in."""
+        """Keep the dataset. The caller closes it."""
         self.dataset = dataset
         self.plan = plan
         self.name = name
         self._indexes = plan.bands + (() if plan.alpha is None else (plan.alpha,))
         self.dtype = _common_type(dataset, self._indexes)
-        self._nodata = _as_pixels(plan, self.dtype)
+        self._nodata = _nodata_values(plan, self.dtype)
 
     def read(
         self, window: Window, *, out_shape: tuple[int, int] | None = None
     ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        """Pixels [B, h, w] in the file's own type, and bool [h, w]: which hold data.
+        """Read pixels [B, h, w] in the type of the file, and their validity, bool [h, w].
 
-        A pixel with nodata in every band is invalid, and so is one with NaN or infinity in any.
+        A pixel is invalid if it is nodata in every band, or NaN or infinite in any band.
 
         Args:
-            window: inside the raster.
-            out_shape: (h, w) to shrink to while reading, by the mean of valid pixels (colour
-                indices: the nearest); None reads pixel by pixel.
+            window: window inside the raster.
+            out_shape: (h, w) to downsample to while reading, by the mean of valid pixels (nearest
+                pixel for colour indices); None reads at full resolution.
 
         Raises:
-            InputError: the file cannot be read there.
+            InputError: the window cannot be read.
         """
         height, width = out_shape or (int(window.height), int(window.width))
         average = out_shape is not None and self.plan.bands_by != "palette"
-        # Pixel-interleaved memory: what most files hold, and what the network is given.
+        # Pixel-interleaved, as in most files and as the network expects.
         pixels = np.empty((height, width, len(self._indexes)), self.dtype).transpose(2, 0, 1)
         masks = np.empty((len(self.plan.mask_bands), height, width), np.uint8)
         try:
@@ -267,7 +270,7 @@ class PixelReader:
         return pixels[:n_bands], self._valid(pixels[:n_bands], pixels[n_bands:], masks)
 
     def _reads(self, pixels: NDArray[Any]) -> list[tuple[Any, NDArray[Any]]]:
-        """The bands to read at once, and into what; rasterio reads no two types at once."""
+        """Bands to read together, with their arrays; rasterio reads one type at a time."""
         if len({self.dataset.dtypes[index - 1] for index in self._indexes}) == 1:
             return [(list(self._indexes), pixels)]
         return list(zip(self._indexes, pixels, strict=True))
@@ -282,7 +285,7 @@ class PixelReader:
         if self._nodata is not None:
             valid = np.zeros_like(valid)
             for band, value in zip(pixels, self._nodata, strict=True):
-                valid |= band != value  # NaN is dealt with below
+                valid |= band != value  # NaN is handled below
         if pixels.dtype.kind == "f":
             for band in pixels:
                 valid &= np.isfinite(band)
@@ -293,8 +296,8 @@ class PixelReader:
         return valid
 
 
-def _as_pixels(plan: PixelPlan, dtype: np.dtype[np.generic]) -> list[Any] | None:
-    """The nodata values as pixels have them; None where not every band has one."""
+def _nodata_values(plan: PixelPlan, dtype: np.dtype[np.generic]) -> list[Any] | None:
+    """Nodata values in the type of the pixels; None unless every band has one."""
     if None in plan.nodata:
         return None
     with np.errstate(over="ignore"):
@@ -302,16 +305,15 @@ def _as_pixels(plan: PixelPlan, dtype: np.dtype[np.generic]) -> list[Any] | None
 
 
 def _first_line(err: BaseException) -> str:
-    """What GDAL said, which rasterio keeps in the cause."""
+    """First line of GDAL's message, which rasterio keeps in the cause of its error."""
     cause = err.__cause__ or err
     return str(cause).splitlines()[0] if str(cause) else str(err)
 
 
 def spread_windows(height: int, width: int, *, n: int, size_px: int) -> list[Window]:
-    """At most n x n windows of at most ``size_px`` a side, evenly spread; no two overlap.
+    """Up to n x n windows of side ``size_px``, evenly spaced without overlap.
 
-    The same for the same arguments: a fixed sample of a scene. One that it would cover anyway
-    comes back whole.
+    They are a fixed sample of a scene. If they would cover the scene anyway, they cover all of it.
     """
     rows, cols = _spread(height, n, size_px), _spread(width, n, size_px)
     return [Window(col, row, w, h) for row, h in rows for col, w in cols]

@@ -1,11 +1,11 @@
-"""From a scene's own pixel values to the 8-bit RGB that networks see: one way a scene, frozen.
+"""Convert pixel values of a scene to the 8-bit RGB that networks expect.
 
-What a window looks like must not depend on the window, so the stretch is measured once, over the
-whole scene, and kept with the run.
+The conversion of a pixel must not depend on the window, so the stretch is measured once over the
+whole scene and stored with the run.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -30,14 +30,14 @@ _PIECE_PX = 2**22
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """How pixel values become 8-bit RGB.
+    """Conversion of pixel values to 8-bit RGB.
 
     Attributes:
         kind: "identity" for 8-bit pixels, "linear" between lo and hi, or "palette".
-        lo: for each band the value that becomes 0; empty unless linear.
-        hi: the value that becomes 255; below lo where the file means white by 0.
+        lo: value of each band that becomes 0; empty unless linear.
+        hi: value of each band that becomes 255; below lo if 0 is white in the file.
         palette: RGB of each colour index; empty unless palette.
-        fill: RGB that stands in for pixels without data: the mean of those with.
+        fill: RGB of pixels without data: the mean of all valid pixels.
     """
 
     kind: Literal["identity", "linear", "palette"]
@@ -47,7 +47,7 @@ class Stretch:
     fill: tuple[int, int, int] = (0, 0, 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers, for JSON."""
+        """The fields as JSON values."""
         return {
             "kind": self.kind,
             "lo": list(self.lo),
@@ -58,7 +58,7 @@ class Stretch:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """The stretch that ``to_dict`` wrote."""
+        """The inverse of ``to_dict``."""
         red, green, blue = record["fill"]
         return cls(
             kind=record["kind"],
@@ -69,18 +69,19 @@ class Stretch:
         )
 
     def apply(self, pixels: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """Show pixels: [B, h, w] in the file's type, bool [h, w] -> uint8 RGB [h, w, 3].
+        """Convert pixels [B, h, w] with validity bool [h, w] to uint8 RGB [h, w, 3].
 
-        One band is repeated. Invalid pixels get the fill colour.
+        A single band is repeated. Invalid pixels get the fill colour.
         """
         if self.kind == "palette":
-            shown = self._colours(pixels[0])
+            colours = self._colours(pixels[0])
         elif self.kind == "identity":
-            shown = pixels.transpose(1, 2, 0).astype(np.uint8, copy=False)
+            colours = pixels.transpose(1, 2, 0).astype(np.uint8, copy=False)
         else:
             bands = [self._scale(band, valid, k) for k, band in enumerate(pixels)]
-            shown = np.stack(bands, axis=-1)
-        rgb = shown.repeat(3, axis=2) if shown.shape[2] == 1 else np.ascontiguousarray(shown)
+            colours = np.stack(bands, axis=-1)
+        is_gray = colours.shape[2] == 1
+        rgb = colours.repeat(3, axis=2) if is_gray else np.ascontiguousarray(colours)
         if not valid.all():
             rgb[~valid] = self.fill
         return rgb
@@ -97,8 +98,8 @@ class Stretch:
         if band.dtype.kind in "ui" and band.dtype.itemsize <= 2:
             first, last = type_limits(band.dtype)
             table = _to_uint8(np.arange(first, last + 1, dtype=np.float64), lo, hi)
-            looked_up: NDArray[np.uint8] = table[band.astype(np.int32) - first]
-            return looked_up
+            levels: NDArray[np.uint8] = table[band.astype(np.int32) - first]
+            return levels
         kind = np.float32 if band.dtype.itemsize <= 4 and band.dtype.kind == "f" else np.float64
         return _to_uint8(np.where(valid, band, lo).astype(kind, copy=False), lo, hi)
 
@@ -110,11 +111,11 @@ def _to_uint8(values: NDArray[np.floating[Any]], lo: float, hi: float) -> NDArra
 
 
 def measure_stretch(scene: Scene) -> Stretch:
-    """The stretch of a scene: measured on the whole of it, also where only a part is worked on.
+    """Measure the stretch of the whole scene, also if ``scene`` is a part of it.
 
-    8-bit pixels are taken as they are. Others are stretched, band by band, between the 2nd and the
-    98th percentile of the valid pixels: of the coarsest overview that has enough of them, or of
-    places spread evenly over the scene. The same file gives the same stretch.
+    8-bit pixels are used unchanged. Other types are stretched, band by band, between the 2nd and
+    the 98th percentile of the valid pixels of the coarsest overview that has enough of them, or of
+    windows spread evenly over the scene. The result is the same for the same file.
 
     Raises:
         InputError: the file cannot be read.
@@ -122,29 +123,29 @@ def measure_stretch(scene: Scene) -> Stretch:
     reader = scene.reader
     sample = _sample(scene)
     if not sample.shape[1]:
-        logger.warning("%s: no valid pixel found", scene.whole.path)
-    inverted = reader.dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
+        logger.warning("%s: has no valid pixels", scene.whole.path)
+    is_inverted = reader.dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     if reader.plan.bands_by == "palette":
         table = reader.dataset.colormap(1)
-        none = (0, 0, 0, 0)
-        colours = tuple(table.get(index, none)[:3] for index in range(max(table) + 1))
+        default = (0, 0, 0, 0)
+        colours = tuple(table.get(index, default)[:3] for index in range(max(table) + 1))
         stretch = Stretch("palette", palette=colours)
-    elif reader.dtype == np.uint8 and not inverted:
+    elif reader.dtype == np.uint8 and not is_inverted:
         stretch = Stretch("identity")
     elif reader.dtype == np.uint8:
         stretch = Stretch("linear", lo=(255.0,) * len(sample), hi=(0.0,) * len(sample))
     else:
-        stretch = _percentile_stretch(sample, inverted)
+        stretch = _percentile_stretch(sample, is_inverted)
     return _with_fill(stretch, sample)
 
 
-def _percentile_stretch(sample: NDArray[np.generic], inverted: bool) -> Stretch:
+def _percentile_stretch(sample: NDArray[np.generic], is_inverted: bool) -> Stretch:
     if not sample.shape[1]:
         return Stretch("linear", lo=(0.0,) * len(sample), hi=(1.0,) * len(sample))
     ends = np.percentile(sample.astype(np.float64), PERCENTILES, axis=1)
     lo, hi = ends[0].tolist(), ends[1].tolist()
     hi = [high if high > low else low + 1 for low, high in zip(lo, hi, strict=True)]
-    if inverted:
+    if is_inverted:
         lo, hi = hi, lo
     return Stretch("linear", lo=tuple(lo), hi=tuple(hi))
 
@@ -152,13 +153,13 @@ def _percentile_stretch(sample: NDArray[np.generic], inverted: bool) -> Stretch:
 def _with_fill(stretch: Stretch, sample: NDArray[np.generic]) -> Stretch:
     if not sample.shape[1]:
         return stretch
-    shown = stretch.apply(sample[:, None, :], np.ones((1, sample.shape[1]), np.bool_))
-    red, green, blue = np.rint(shown[0].mean(axis=0)).astype(int).tolist()
+    colours = stretch.apply(sample[:, None, :], np.ones((1, sample.shape[1]), np.bool_))
+    red, green, blue = np.rint(colours[0].mean(axis=0)).astype(int).tolist()
     return Stretch(stretch.kind, stretch.lo, stretch.hi, stretch.palette, (red, green, blue))
 
 
 def _sample(scene: Scene) -> NDArray[np.generic]:
-    """Valid pixels [B, n] that stand for the whole scene; n is 0 only where there are none."""
+    """A sample of the valid pixels of the whole scene, [B, n]; n is 0 only if there are none."""
     level = _overview_level(scene)
     if level is not None:
         try:
@@ -166,7 +167,7 @@ def _sample(scene: Scene) -> NDArray[np.generic]:
                 reader = PixelReader(dataset, scene.reader.plan, scene.whole.path)
                 sample = _valid_pixels(reader, [Window(0, 0, dataset.width, dataset.height)])
         except rasterio.RasterioIOError as err:
-            raise InputError(f"{scene.whole.path}: overview cannot be read ({err})") from err
+            raise InputError(f"{scene.whole.path}: its overviews cannot be read ({err})") from err
         if sample.shape[1] >= _ENOUGH_PX:
             return sample
     height, width = scene.whole.shape
@@ -174,17 +175,17 @@ def _sample(scene: Scene) -> NDArray[np.generic]:
         sample = _valid_pixels(scene.reader, spread_windows(height, width, n=n, size_px=size_px))
         if sample.shape[1] >= min(_ENOUGH_PX, height * width // 2):
             return sample
-    # Data is scarce, as in the corner of a mosaic: look everywhere, keep what is enough.
+    # Few pixels have data, as in the corner of a mosaic: read all rows until there are enough.
     rows = max(1, _PIECE_PX // width)
     strips = (Window(0, top, width, min(rows, height - top)) for top in range(0, height, rows))
-    return _valid_pixels(scene.reader, strips, enough=_SAMPLE_LOW_PX)
+    return _valid_pixels(scene.reader, strips, max_pixels=_SAMPLE_LOW_PX)
 
 
 def _overview_level(scene: Scene) -> int | None:
-    """The coarsest overview with enough pixels, unless it would be too many or is not to be had."""
+    """Level of the coarsest overview with enough but not too many pixels; None if there is none."""
     plan = scene.reader.plan
     if plan.mask_bands or plan.bands_by == "palette":
-        return None  # a mask need not have overviews, and colour indices do not average
+        return None  # masks may lack overviews, and colour indices cannot be averaged
     pixels = scene.whole.height * scene.whole.width
     factors = scene.reader.dataset.overviews(plan.bands[0])
     for level in reversed(range(len(factors))):
@@ -194,14 +195,15 @@ def _overview_level(scene: Scene) -> int | None:
 
 
 def _valid_pixels(
-    reader: PixelReader, windows: "Iterator[Window] | list[Window]", enough: int | None = None
+    reader: PixelReader, windows: Iterable[Window], max_pixels: int | None = None
 ) -> NDArray[np.generic]:
-    found = []
+    """The valid pixels of windows, [B, n]; stops after the window that reaches ``max_pixels``."""
+    parts = []
     count = 0
     for window in windows:
         pixels, valid = reader.read(window)
-        found.append(pixels[:, valid])
-        count += found[-1].shape[1]
-        if enough is not None and count >= enough:
+        parts.append(pixels[:, valid])
+        count += parts[-1].shape[1]
+        if max_pixels is not None and count >= max_pixels:
             break
-    return np.concatenate(found, axis=1)
+    return np.concatenate(parts, axis=1)

@@ -1,6 +1,6 @@
-"""Open a georeferenced raster as a scene: its facts, checked, and its pixels, a window at a time.
+"""Open a georeferenced raster as a scene, check it, and read its pixels by window.
 
-A dataset of GDAL must not be used by two threads at once: one reading thread a scene, at any time.
+GDAL datasets are not thread-safe: read a scene from one thread at a time.
 """
 
 import logging
@@ -28,35 +28,36 @@ from rrsis_geo.geo.scene.sources import Source, open_source
 logger = logging.getLogger(__name__)
 
 
-_BURN_SHAPE = 256, 4096
+_MASK_BLOCK = 256, 4096
+"""Rows and columns of the blocks in which polygons are rasterized."""
 
-_FURTHEST = 1e12
-"""No coordinate is larger: squares of it are still numbers."""
+_MAX_COORDINATE = 1e12
+"""Larger coordinates are rejected, because their squares lose precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneInfo:
-    """What is known of a scene, or of the part of it that ``Scene.crop`` keeps.
+    """Properties of a scene, or of a part of it made by ``Scene.crop``.
 
     Attributes:
-        path: as it was given.
-        width: columns.
-        height: rows.
-        crs: None only where that was allowed.
+        path: as given by the user.
+        width: number of columns.
+        height: number of rows.
+        crs: None only if that was allowed.
         transform: pixel to world; any affine.
-        dtypes: type of every band of the file.
-        bands: 1-based, the bands shown as red, green and blue, or the one shown as gray.
-        bands_by: what they were chosen by.
-        validity: what tells which pixels hold data.
-        nodata: the value that means "no data" (of the first band), None where there is none.
-        gsd_m: metres on the ground per pixel at the scene's centre, the mean of both axes; None
+        dtypes: type of each band of the file.
+        bands: 1-based; the bands used as red, green and blue, or the one used as gray.
+        bands_by: how the bands were chosen.
+        validity: how pixels without data are marked.
+        nodata: nodata value of the first band, or None.
+        gsd_m: metres on the ground per pixel at the centre of the scene, mean of both axes; None
             without CRS.
-        gsd_row_m: from one row to the next.
-        gsd_col_m: from one column to the next.
-        size_bytes: of the file; 0 where it is not a plain file.
-        mtime: when it was last changed, seconds; 0 likewise.
-        row_off: row of the whole scene at which this part begins.
-        col_off: likewise.
+        gsd_row_m: metres on the ground from one row to the next.
+        gsd_col_m: metres on the ground from one column to the next.
+        size_bytes: size of the file; 0 if it is not a local file.
+        mtime: modification time of the file in seconds; 0 if it is not a local file.
+        row_off: first row of this part in the whole scene.
+        col_off: first column of this part in the whole scene.
     """
 
     path: str
@@ -85,19 +86,19 @@ class SceneInfo:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """The part of a scene that results are wanted for.
+    """An area of interest of a scene.
 
     Attributes:
-        window: the rows and columns it lies in, whole pixels, inside the scene.
-        polygon: in pixel coordinates (x = column, y = row) of the whole scene; every pixel that it
-            touches belongs to the area. None means all of the window.
+        window: bounding window of the area, in whole pixels, inside the scene.
+        polygon: in pixel coordinates (x = column, y = row) of the whole scene; all pixels that it
+            touches belong to the area. None means the whole window.
     """
 
     window: Window
     polygon: BaseGeometry | None = None
 
     def mask(self, window: Window) -> NDArray[np.bool_]:
-        """Bool [h, w]: which pixels of a window of the whole scene belong to the area."""
+        """Mask of the pixels in the area, bool [h, w], for a window of the whole scene."""
         shape = int(window.height), int(window.width)
         inside = np.ones(shape, np.bool_)
         rows = np.arange(shape[0]) + window.row_off - self.window.row_off
@@ -105,34 +106,34 @@ class Area:
         inside &= ((rows >= 0) & (rows < self.window.height))[:, None]
         inside &= ((cols >= 0) & (cols < self.window.width))[None, :]
         if self.polygon is not None and inside.any():
-            inside &= self._under_polygon(window)
+            inside &= self._polygon_mask(window)
         return inside
 
-    def _under_polygon(self, window: Window) -> NDArray[np.bool_]:
-        """Bool [h, w]: which pixels of a window of the whole scene the polygon touches.
+    def _polygon_mask(self, window: Window) -> NDArray[np.bool_]:
+        """Mask of the pixels that the polygon touches, bool [h, w].
 
-        Burnt in tiles that lie fast in the scene: where an edge runs just along pixels, what GDAL
-        burns depends on where its raster begins.
+        It is rasterized in blocks at fixed positions of the scene: for an edge along a pixel
+        border, GDAL's result depends on the origin of its raster.
         """
         top, left = int(window.row_off), int(window.col_off)
-        under = np.zeros((int(window.height), int(window.width)), np.bool_)
-        height, width = _BURN_SHAPE
-        bottom, right = top + under.shape[0], left + under.shape[1]
+        mask = np.zeros((int(window.height), int(window.width)), np.bool_)
+        height, width = _MASK_BLOCK
+        bottom, right = top + mask.shape[0], left + mask.shape[1]
         for row in range(top // height * height, bottom, height):
             for col in range(left // width * width, right, width):
-                tile = geometry_mask(
+                block = geometry_mask(
                     [self.polygon],
-                    out_shape=_BURN_SHAPE,
+                    out_shape=_MASK_BLOCK,
                     transform=Affine.translation(col, row),
                     all_touched=True,
                     invert=True,
                 )
                 rows = slice(max(row, top), min(row + height, bottom))
                 cols = slice(max(col, left), min(col + width, right))
-                under[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left] = (
-                    tile[rows.start - row : rows.stop - row, cols.start - col : cols.stop - col]
+                mask[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left] = (
+                    block[rows.start - row : rows.stop - row, cols.start - col : cols.stop - col]
                 )
-        return under
+        return mask
 
 
 def open_scene(
@@ -142,25 +143,26 @@ def open_scene(
     nodata: float | None = None,
     allow_no_crs: bool = False,
 ) -> "Scene":
-    """Open a raster and check that it can be worked on. Use as a context manager.
+    """Open a raster and check that it can be processed. Use the scene as a context manager.
 
     Args:
-        path: anything GDAL opens, an address too, or a STAC item (see `rrsis_geo.geo.scene.stac`).
-        bands: 1-based, red first, or one shown as gray; None goes by what a STAC item says, by the
-            file's colour interpretation, and failing that takes the first three, with a warning.
-        nodata: value that means "no data", in place of what the file says.
-        allow_no_crs: take a raster without a CRS; results are then in the coordinates of its
-            transform, which are pixels where it has none.
+        path: a path or address that GDAL can open, or a STAC item (see `rrsis_geo.geo.scene.stac`).
+        bands: 1-based, red, green and blue, or one band used as gray. None uses the bands of the
+            STAC item or the colour interpretation of the file. Without either, the first three
+            bands are used, with a warning.
+        nodata: nodata value, in place of the value of the file.
+        allow_no_crs: accept a raster without a CRS. Results are then in the coordinates of its
+            transform, or in pixels if it has none.
 
     Raises:
-        InputError: no such file, not a raster, cannot be reached, no CRS, or bands that make no
-            image.
-        ConfigError: bands or nodata that the raster does not have.
+        InputError: the file does not exist, is not a raster, cannot be reached, has no CRS, or its
+            bands cannot be used as an image.
+        ConfigError: bands or nodata do not fit the raster.
     """
-    dataset, named_bands = _open_dataset(str(path))
+    dataset, source_bands = _open_dataset(str(path))
     try:
         _check_georeference(dataset, path, allow_no_crs)
-        plan = plan_pixels(dataset, str(path), named_bands if bands is None else bands, nodata)
+        plan = plan_pixels(dataset, str(path), source_bands if bands is None else bands, nodata)
     except RrsisError:
         dataset.close()
         raise
@@ -193,22 +195,24 @@ def _open_dataset(path: str) -> Source:
         parts = dataset.subdatasets
         dataset.close()
         if parts:
-            raise InputError(f"{path}: holds several rasters; give one of them, such as {parts[0]}")
-        raise InputError(f"{path}: a raster without bands")
+            raise InputError(
+                f"{path}: contains several rasters; give one of them, such as {parts[0]}"
+            )
+        raise InputError(f"{path}: has no bands")
     return source
 
 
 def _check_georeference(
     dataset: rasterio.DatasetReader, path: str | Path, allow_no_crs: bool
 ) -> None:
-    """Refuse what has no place on the ground."""
+    """Reject rasters without a position on the ground."""
     if dataset.transform.is_degenerate:
-        raise InputError(f"{path}: its transform maps every pixel onto a line; assign a right one")
-    if not _tells_pixels_apart(dataset.transform, dataset.shape):
-        place = ", ".join(f"{value:g}" for value in dataset.transform[:6])
+        raise InputError(f"{path}: its transform maps all pixels to a line; assign a valid one")
+    if not _separates_pixels(dataset.transform, dataset.shape):
+        numbers = ", ".join(f"{value:g}" for value in dataset.transform[:6])
         raise InputError(
-            f"{path}: its transform ({place}) gives no places that can be told apart; assign a "
-            'right one with "rio edit-info --transform"'
+            f"{path}: its transform ({numbers}) gives neighbouring pixels the same coordinates; "
+            'assign a valid one with "rio edit-info --transform"'
         )
     if allow_no_crs:
         return
@@ -217,12 +221,12 @@ def _check_georeference(
     if dataset.gcps[0] or dataset.rpcs is not None:
         how = "-tps" if dataset.gcps[0] else "-rpc"
         raise InputError(
-            f"{path}: placed by {'ground control points' if dataset.gcps[0] else 'RPCs'} only; "
+            f"{path}: has only {'ground control points' if dataset.gcps[0] else 'RPCs'}; "
             f"warp it first: gdalwarp {how} -t_srs EPSG:... {path} warped.tif"
         )
     if dataset.crs is not None:
         raise InputError(
-            f"{path}: has a CRS but no transform from pixels to it; assign one with "
+            f"{path}: has a CRS but no transform; assign one with "
             '"rio edit-info --transform", or work in pixels with --allow-no-crs'
         )
     raise InputError(
@@ -231,25 +235,26 @@ def _check_georeference(
     )
 
 
-def _tells_pixels_apart(transform: Affine, shape: tuple[int, int]) -> bool:
-    """Whether every corner of a pixel has coordinates, and neighbours have different ones."""
+def _separates_pixels(transform: Affine, shape: tuple[int, int]) -> bool:
+    """Whether all coordinates are finite, and those of neighbouring pixels differ."""
     height, width = shape
     corners = [(0, 0), (width, 0), (0, height), (width, height)]
     furthest = max(abs(value) for corner in corners for value in transform @ corner)
     step = math.sqrt(abs(transform.determinant))
-    return math.isfinite(furthest) and furthest < _FURTHEST and step > 4 * math.ulp(furthest)
+    return math.isfinite(furthest) and furthest < _MAX_COORDINATE and step > 4 * math.ulp(furthest)
 
 
 class Scene:
-    """An open scene, or a part of one. Rows and columns count from the part's upper left corner.
+    """An open scene or a part of one. Rows and columns count from the top left of the part.
 
     Attributes:
-        info: the facts of this part.
-        whole: the facts of the whole scene.
+        info: properties of this part.
+        whole: properties of the whole scene.
+        reader: reads pixels of the whole scene.
     """
 
     def __init__(self, info: SceneInfo, reader: PixelReader) -> None:
-        """Call ``open_scene`` instead."""
+        """Use ``open_scene`` instead."""
         self.info = info
         self.whole = info
         self.reader = reader
@@ -267,13 +272,13 @@ class Scene:
         self.close()
 
     def close(self) -> None:
-        """Close the file, for this scene and all its parts."""
+        """Close the file for this scene and all its parts."""
         self.reader.dataset.close()
 
     def crop(self, area: Area) -> "Scene":
-        """The part of the whole scene inside an area. It lives as long as this scene is open.
+        """The part of the whole scene inside an area. It is closed together with this scene.
 
-        What lies around the part stays readable, as context; see ``area_mask``.
+        Pixels around the part can still be read, as context; see ``area_mask``.
         """
         row, col = int(area.window.row_off), int(area.window.col_off)
         part = Scene(
@@ -292,26 +297,29 @@ class Scene:
         return part
 
     def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        """Pixels [B, h, w] as in the file, and bool [h, w]: which hold data.
+        """Read pixels [B, h, w] in the type of the file, and their validity, bool [h, w].
 
         Args:
-            window: may reach beyond this part, but not beyond the whole scene.
+            window: may extend beyond this part, but not beyond the whole scene.
 
         Raises:
-            InputError: the file cannot be read there.
+            InputError: the window cannot be read.
         """
         row, col = self.info.row_off + window.row_off, self.info.col_off + window.col_off
         return self.reader.read(Window(col, row, window.width, window.height))
 
     def area_mask(self, window: Window) -> NDArray[np.bool_]:
-        """Bool [h, w]: which pixels lie in this part, and in its area of interest if it has one."""
+        """Mask of the pixels of a window inside this part and its area of interest, bool [h, w]."""
         row, col = self.info.row_off + window.row_off, self.info.col_off + window.col_off
         return self._area.mask(Window(col, row, window.width, window.height))
 
     def thumbnail(self, max_px: int) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        """This part made small: pixels [B, h, w] and validity, the longer side at most ``max_px``.
+        """Read this part downsampled, with a longer side of at most ``max_px``.
 
-        Averaged by GDAL, from overviews where the file has them.
+        GDAL averages the pixels, using overviews if the file has them.
+
+        Returns:
+            Pixels [B, h, w] and their validity, bool [h, w].
 
         Raises:
             InputError: the file cannot be read.

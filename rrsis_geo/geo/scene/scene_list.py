@@ -1,4 +1,4 @@
-"""Several scenes by one name: a folder, a pattern, or a list in a text file."""
+"""Find several scenes: in a folder, by a pattern, or in a text file."""
 
 import glob
 from collections.abc import Iterable
@@ -14,20 +14,20 @@ SUFFIXES = (
     *(".tif", ".tiff", ".gtif", ".gtiff", ".vrt", ".jp2", ".j2k", ".img", ".ecw", ".sid"),
     *(".ntf", ".nitf", ".bil", ".bip", ".bsq", ".kea", ".pix"),
 )
-"""Of the rasters in a folder. PNG and JPEG are not among them: they are mostly pictures of a scene;
-a pattern that ends so, such as "tiles/*.png", takes them."""
+"""Suffixes of rasters in a folder. PNG and JPEG are left out, because they are usually pictures of
+scenes; use a pattern such as "tiles/*.png" for them."""
 LIST_SUFFIX = ".txt"
 OWN_TAG = "plan_hash"
-"""Borne by the rasters that a run writes: they are no scenes."""
+"""Tag of the rasters that a run writes. They are not scenes."""
 
 
 class NamedScene(NamedTuple):
     """One of several scenes.
 
     Attributes:
-        path: what is opened.
+        path: path or address of the raster.
         file_name: last part of the path, such as "tile_01.tif".
-        name: of what is made of it, such as "tile_01".
+        name: name of its results, such as "tile_01".
     """
 
     path: str
@@ -36,90 +36,87 @@ class NamedScene(NamedTuple):
 
 
 def find_scenes(given: str) -> tuple[NamedScene, ...] | None:
-    """The scenes that a folder, a pattern or a list names; None where it names a single one.
+    """The scenes of a folder, a pattern or a list; None if ``given`` is a single scene.
 
-    - A folder stands for the rasters in it, in the order of their names: files of `SUFFIXES` that
-      are not hidden, not results of ours, and no VRT that is made of the others. Folders in it are
-      not looked into.
-    - A pattern, such as ``tiles/*.tif`` or ``2026/**/*.tif``, stands for the files that it
-      matches, results of ours left out. Where it does not name their suffix, only those of
-      `SUFFIXES`.
-    - A text file (.txt) holds a path or an address on each line, relative ones to the current
-      folder, as `gdalbuildvrt -input_file_list` reads them. Empty lines and those that begin with
-      ``#`` are passed over.
+    - Folder: the files in it with one of `SUFFIXES`, sorted by name. Hidden files, results of
+      rrsis-geo and VRTs of other files in the folder are left out. Subfolders are not searched.
+    - Pattern, such as ``tiles/*.tif`` or ``2026/**/*.tif``: the files that match, without results
+      of rrsis-geo. If the pattern has no suffix, only files with one of `SUFFIXES`.
+    - Text file (.txt): one path or address per line, relative to the current folder, as in
+      ``gdalbuildvrt -input_file_list``. Empty lines and lines that start with ``#`` are ignored.
 
     Raises:
-        InputError: nothing is found, the list cannot be read, or two scenes have one name.
+        InputError: no scene is found, the list cannot be read, or two scenes have the same name.
     """
     if is_remote(given) or given.startswith("/vsi"):
         return None
     path = Path(given)
     if path.is_dir():
-        return _in_folder(path)
+        return _list_folder(path)
     if path.suffix.lower() == LIST_SUFFIX:
-        return _listed(path)
+        return _read_list(path)
     if glob.has_magic(given) and not path.exists():
-        return _matching(given)
+        return _match_pattern(given)
     return None
 
 
 def name_scenes(paths: Iterable[str | Path], where: str = "") -> tuple[NamedScene, ...]:
-    """Scenes with their names, in the order given.
+    """Name each scene by its file, in the order given.
 
     Args:
-        paths: of rasters, or whatever else `open_scene` takes.
-        where: they were found, for messages.
+        paths: paths or addresses of scenes, as for `open_scene`.
+        where: folder, pattern or list that they come from, for messages.
 
     Raises:
-        InputError: two have one name, so that their results would replace each other.
+        InputError: two scenes have the same name, so their results would overwrite each other.
     """
-    told = f"{where}: " if where else ""
-    taken: dict[str, str] = {}
+    prefix = f"{where}: " if where else ""
+    path_of: dict[str, str] = {}
     scenes = []
     for path in map(str, paths):
         file_name = _last_part(path)
         name = Path(file_name).stem
-        if name.casefold() in taken:
+        if name.casefold() in path_of:
             raise InputError(
-                f"{told}{taken[name.casefold()]} and {path} are both called {name}, as their "
-                "results would be; give them different names, or segment them apart"
+                f"{prefix}{path_of[name.casefold()]} and {path} are both named {name}, so their "
+                "results would overwrite each other; rename one, or segment them in two runs"
             )
-        taken[name.casefold()] = path
+        path_of[name.casefold()] = path
         scenes.append(NamedScene(path, file_name, name))
     return tuple(scenes)
 
 
-def _in_folder(folder: Path) -> tuple[NamedScene, ...] | None:
+def _list_folder(folder: Path) -> tuple[NamedScene, ...] | None:
     try:
-        found = sorted(path for path in folder.iterdir() if _may_be_scene(path))
+        candidates = sorted(path for path in folder.iterdir() if _may_be_scene(path))
     except OSError as err:
         raise InputError(f"{folder}: cannot be listed ({err.strerror or err})") from err
-    scenes = _without_ours(map(str, found))
+    scenes = _drop_own_results(map(str, candidates))
     if scenes:
         return name_scenes(scenes, str(folder))
-    with suppress(InputError):  # some formats are folders: Zarr, ESRI grids
+    with suppress(InputError):  # a raster format may be a folder: Zarr, ESRI grids
         open_source(str(folder)).dataset.close()
         return None
-    left = f", but {len(found)} that rrsis-geo has written" if found else ""
+    results = f" except {len(candidates)} results of rrsis-geo" if candidates else ""
     raise InputError(
-        f"{folder}: no raster lies in this folder{left}; rasters are known by their suffix "
-        f'({" ".join(SUFFIXES)}), others by a pattern such as "{folder}/*.png"'
+        f"{folder}: no rasters in this folder{results}; only files with these suffixes are used: "
+        f'{" ".join(SUFFIXES)}; for other files give a pattern such as "{folder}/*.png"'
     )
 
 
-def _matching(pattern: str) -> tuple[NamedScene, ...]:
-    any_suffix = not glob.has_magic(Path(pattern).suffix) and bool(Path(pattern).suffix)
-    matched = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute ones too
-    fits = Path.is_file if any_suffix else _may_be_scene
-    found = [path for path in matched if fits(Path(path))]
-    scenes = _without_ours(found)
+def _match_pattern(pattern: str) -> tuple[NamedScene, ...]:
+    has_suffix = not glob.has_magic(Path(pattern).suffix) and bool(Path(pattern).suffix)
+    matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - may be absolute
+    is_candidate = Path.is_file if has_suffix else _may_be_scene
+    candidates = [path for path in matches if is_candidate(Path(path))]
+    scenes = _drop_own_results(candidates)
     if not scenes:
-        left = ", but what rrsis-geo has written" if found else ""
-        raise InputError(f"{pattern}: no raster matches this pattern{left}")
+        results = " except results of rrsis-geo" if candidates else ""
+        raise InputError(f"{pattern}: no rasters match this pattern{results}")
     return name_scenes(scenes, pattern)
 
 
-def _listed(path: Path) -> tuple[NamedScene, ...]:
+def _read_list(path: Path) -> tuple[NamedScene, ...]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as err:
@@ -129,7 +126,7 @@ def _listed(path: Path) -> tuple[NamedScene, ...]:
     stripped = (line.strip().strip('"') for line in lines)
     scenes = [line for line in stripped if line and not line.startswith("#")]
     if not scenes:
-        raise InputError(f"{path}: names no scene; write a path or an address on each line")
+        raise InputError(f"{path}: lists no scenes; write one path or address per line")
     return name_scenes(scenes, str(path))
 
 
@@ -138,29 +135,29 @@ def _may_be_scene(path: Path) -> bool:
     return is_raster and path.is_file()
 
 
-def _without_ours(paths: Iterable[str]) -> list[str]:
-    """Those that no run has written, and no VRT that only puts others of them together.
+def _drop_own_results(paths: Iterable[str]) -> list[str]:
+    """Leave out rasters written by a run, and VRTs of other files in the list.
 
-    What cannot be opened stays: who is to work on it will say what is wrong.
+    Files that cannot be opened are kept, so that the error is reported when they are processed.
     """
     kept: list[str] = []
-    made_of: dict[str, set[Path]] = {}
+    vrt_sources: dict[str, set[Path]] = {}
     for path in paths:
         kept.append(path)
         with suppress(InputError), open_source(path).dataset as dataset:
             if OWN_TAG in dataset.tags():
                 kept.pop()
             elif Path(path).suffix.lower() == ".vrt":
-                made_of[path] = {Path(file).resolve() for file in dataset.files}
-    if not made_of:
+                vrt_sources[path] = {Path(file).resolve() for file in dataset.files}
+    if not vrt_sources:
         return kept
-    others = {Path(path).resolve() for path in kept if path not in made_of}
-    return [path for path in kept if not made_of.get(path, set()) & others]
+    others = {Path(path).resolve() for path in kept if path not in vrt_sources}
+    return [path for path in kept if not vrt_sources.get(path, set()) & others]
 
 
 def _last_part(path: str) -> str:
-    """The file name in a path or an address, without what could not be in a name elsewhere."""
-    place = urlsplit(path).path if "://" in path else path
-    name = place.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    kept = "".join("_" if char in '<>:"|?*' or not char.isprintable() else char for char in name)
-    return kept or "scene"
+    """File name in a path or address; characters that Windows does not allow become "_"."""
+    file_path = urlsplit(path).path if "://" in path else path
+    name = file_path.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    safe = "".join("_" if char in '<>:"|?*' or not char.isprintable() else char for char in name)
+    return safe or "scene"

@@ -1,4 +1,4 @@
-"""Where scenes come from: files, addresses, and items of STAC catalogues, as GDAL opens them."""
+"""Open rasters with GDAL: files, addresses, and the assets of STAC items."""
 
 import re
 import warnings
@@ -25,8 +25,8 @@ class Source(NamedTuple):
     """An open raster.
 
     Attributes:
-        dataset: it.
-        bands: what a catalogue calls red, green and blue, 1-based; None where none says.
+        dataset: the open dataset.
+        bands: red, green and blue according to a STAC item, 1-based; None if unknown.
     """
 
     dataset: rasterio.DatasetReader
@@ -34,32 +34,32 @@ class Source(NamedTuple):
 
 
 def is_remote(name: str) -> bool:
-    """Whether reading goes over a network."""
+    """Whether a path is read over a network."""
     return "://" in name or name.startswith(("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiadls"))
 
 
 def open_source(path: str) -> Source:
-    """Open what a user names: a file, an address, anything GDAL opens, or a STAC item.
+    """Open a raster by any path or address that GDAL supports, or by a STAC item.
 
     Raises:
-        InputError: it cannot be reached or is no raster; an item without a fitting asset.
+        InputError: it cannot be reached or is not a raster, or the item has no suitable asset.
     """
     if not may_be_item(path):
         return Source(_open(path, path), None)
     if not is_remote(path) and not Path(path).exists():
         raise InputError(f"{path}: no such file")
     if is_remote(path) and not path.startswith(("http://", "https://")):
-        raise InputError(f"{path}: STAC items are read from files and from http(s) addresses only")
+        raise InputError(f"{path}: STAC items are read from local files or http(s) addresses")
     assets = choose_assets(read_item(path), path)
     if len(assets.hrefs) == 1:
         return Source(_open(assets.hrefs[0], f"{path}: asset {assets.hrefs[0]}"), assets.bands)
-    return Source(_open(_stacked(assets, path), path), (1, 2, 3))
+    return Source(_open(_stack_vrt(assets, path), path), (1, 2, 3))
 
 
-def _open(name: str, told: str) -> rasterio.DatasetReader:
+def _open(name: str, label: str) -> rasterio.DatasetReader:
     settings: dict[str, Any] = {}
     if is_remote(name):
-        # No listing of the folder, which may be large; files beside it (.ovr, .msk) are asked for.
+        # Do not list the folder, which may be large; sidecar files (.ovr, .msk) are requested.
         settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "YES", "VSI_CACHE": True}
     try:
         with (
@@ -70,58 +70,58 @@ def _open(name: str, told: str) -> rasterio.DatasetReader:
             return rasterio.open(name)
     except RasterioIOError as err:
         if is_remote(name):
-            raise InputError(f"{told}: {_trouble(str(err.__cause__ or err))}") from err
+            raise InputError(f"{label}: {_explain_failure(str(err.__cause__ or err))}") from err
         if not name.startswith(("/vsi", "<")) and not Path(name).exists():
-            raise InputError(f"{told}: no such file") from err
-        raise InputError(f"{told}: not a raster that GDAL can read ({err})") from err
+            raise InputError(f"{label}: no such file") from err
+        raise InputError(f"{label}: not a raster that GDAL can read ({err})") from err
 
 
-def _trouble(said: str) -> str:
-    """What is wrong with an address, and what to do about it."""
-    cause = re.sub(r"(/vsi|\w+://)\S+", "", said)  # an address may hold any number
+def _explain_failure(message: str) -> str:
+    """Explain a message of GDAL about a remote file, and what to do about it."""
+    cause = re.sub(r"(/vsi|\w+://)\S+", "", message)  # digits in the address are not status codes
     if re.search(r"\b404\b|does not exist", cause):
-        return "nothing lies there; check the address"
+        return "not found; check the address"
     if re.search(r"\b40[13]\b|AccessDenied|InvalidCredentials", cause):
         return (
-            f"access is refused ({said}); give credentials as GDAL reads them, such as "
-            "AWS_ACCESS_KEY_ID, or AWS_NO_SIGN_REQUEST=YES for what is public"
+            f"access denied ({message}); set credentials for GDAL, such as AWS_ACCESS_KEY_ID, or "
+            "AWS_NO_SIGN_REQUEST=YES for public data"
         )
-    if "CURL error" in said or "HTTP response code" in said or "HTTP error" in said:
-        return f"cannot be reached ({said}); tried several times"
-    return f"not a raster that GDAL can read ({said})"
+    if any(text in message for text in ("CURL error", "HTTP response code", "HTTP error")):
+        return f"cannot be reached after several attempts ({message})"
+    return f"not a raster that GDAL can read ({message})"
 
 
-def _stacked(assets: StacAssets, path: str) -> str:
-    """Three rasters as the bands of one: a VRT, as text.
+def _stack_vrt(assets: StacAssets, path: str) -> str:
+    """The XML of a VRT with the three rasters as its bands.
 
     Raises:
-        InputError: they lie on different grids, or one cannot be read.
+        InputError: the rasters have different grids, or one cannot be read.
     """
     with ExitStack() as stack:
-        opened = [
+        rasters = [
             stack.enter_context(_open(href, f"{path}: asset {href}")) for href in assets.hrefs
         ]
-        first = opened[0]
-        grids = {(raster.shape, raster.transform, str(raster.crs)) for raster in opened}
+        first = rasters[0]
+        grids = {(raster.shape, raster.transform, str(raster.crs)) for raster in rasters}
         if len(grids) > 1:
             raise InputError(
-                f"{path}: its assets {', '.join(assets.hrefs)} lie on different grids; bring them "
-                "onto one with gdalbuildvrt -separate"
+                f"{path}: its assets {', '.join(assets.hrefs)} have different grids; combine them "
+                "with gdalbuildvrt -separate"
             )
         bands = "".join(
             _vrt_band(number, raster, href)
-            for number, (raster, href) in enumerate(zip(opened, assets.hrefs, strict=True), 1)
+            for number, (raster, href) in enumerate(zip(rasters, assets.hrefs, strict=True), 1)
         )
         crs = "" if first.crs is None else f"<SRS>{escape(first.crs.to_wkt())}</SRS>"
-        place = ", ".join(repr(value) for value in first.transform.to_gdal())
+        geotransform = ", ".join(repr(value) for value in first.transform.to_gdal())
         return (
             f'<VRTDataset rasterXSize="{first.width}" rasterYSize="{first.height}">{crs}'
-            f"<GeoTransform>{place}</GeoTransform>{bands}</VRTDataset>"
+            f"<GeoTransform>{geotransform}</GeoTransform>{bands}</VRTDataset>"
         )
 
 
 def _gdal_name(href: str) -> str:
-    """An address as GDAL itself writes it."""
+    """An address in the notation of GDAL's virtual file systems."""
     for scheme, prefix in (("s3://", "/vsis3/"), ("gs://", "/vsigs/")):
         if href.startswith(scheme):
             return prefix + href.removeprefix(scheme)
@@ -131,9 +131,9 @@ def _gdal_name(href: str) -> str:
 def _vrt_band(number: int, dataset: rasterio.DatasetReader, href: str) -> str:
     kind = _GDAL_NAMES.get(dataset.dtypes[0], "Float64")
     nodata = dataset.nodatavals[0]
-    told = "" if nodata is None else f"<NoDataValue>{nodata!r}</NoDataValue>"
+    nodata_xml = "" if nodata is None else f"<NoDataValue>{nodata!r}</NoDataValue>"
     return (
-        f'<VRTRasterBand dataType="{kind}" band="{number}">{told}'
+        f'<VRTRasterBand dataType="{kind}" band="{number}">{nodata_xml}'
         f"<ColorInterp>{COLOURS[number - 1].title()}</ColorInterp>"
         '<SimpleSource><SourceFilename relativeToVRT="0">'
         f"{escape(_gdal_name(href))}</SourceFilename>"

@@ -1,4 +1,4 @@
-"""Vector files of users, read whole: every way in which one may be damaged is an InputError."""
+"""Read vector files of users. All errors of damaged files become `InputError`."""
 
 from pathlib import Path
 
@@ -20,56 +20,56 @@ from shapely.errors import ShapelyError
 
 from rrsis_geo.errors import InputError
 
-_DAMAGED = (
+_READ_ERRORS = (
     *(CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError),
     *(ProjCRSError, ShapelyError, OSError),
-    ValueError,  # of text that is none
-    IndexError,  # pyogrio, of a file without a layer
+    ValueError,  # text that cannot be decoded
+    IndexError,  # pyogrio, for a file without layers
 )
 
 
 def list_layers(path: str | Path) -> list[str]:
-    """The names of the layers of a file.
+    """Names of the layers of a file.
 
     Raises:
-        InputError: no such file, or no vector data.
+        InputError: the file does not exist or is not vector data.
     """
-    _check_there(path)
+    _check_exists(path)
     try:
         return [str(name) for name, _ in pyogrio.list_layers(path)]
-    except _DAMAGED as err:
+    except _READ_ERRORS as err:
         raise InputError(f"{path}: not vector data that GDAL can read ({err})") from err
 
 
 def read_vectors(path: str | Path, *, layer: str | None = None) -> gpd.GeoDataFrame:
-    """The features of a layer.
+    """Read the features of a layer.
 
     Args:
-        path: anything that GDAL reads as vectors.
-        layer: its name, one of `list_layers`; None takes the first one.
+        path: any vector file that GDAL can read.
+        layer: name of the layer, see `list_layers`; None reads the first one.
 
     Raises:
-        InputError: no such file, no vector data, damaged, or without geometries.
+        InputError: the file does not exist, is not vector data, is damaged or has no geometries.
     """
-    _check_there(path)
+    _check_exists(path)
     try:
         table = gpd.read_file(path, layer=layer)
-    except _DAMAGED as err:
+    except _READ_ERRORS as err:
         raise InputError(f"{path}: not vector data that GDAL can read ({err})") from err
     if not isinstance(table, gpd.GeoDataFrame):
-        raise InputError(f"{path}: holds a table without geometries, which have no place")
+        raise InputError(f"{path}: is a table without geometries; give a file with geometries")
     return table
 
 
 def all_finite(shapes: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """Bool [N]: which geometries have numbers for coordinates, everywhere; None has."""
+    """Whether all coordinates of each geometry are finite, bool [N]; True for None."""
     xy, index = shapely.get_coordinates(shapes, return_index=True)
-    strange = index[~np.isfinite(xy).all(axis=1)]
+    not_finite = index[~np.isfinite(xy).all(axis=1)]
     finite = np.ones(len(shapes), np.bool_)
-    finite[strange] = False
+    finite[not_finite] = False
     return finite
 
 
-def _check_there(path: str | Path) -> None:
+def _check_exists(path: str | Path) -> None:
     if "://" not in str(path) and not str(path).startswith("/vsi") and not Path(path).exists():
         raise InputError(f"{path}: no such file")

@@ -30,37 +30,37 @@ def test_parse_time(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "2020-05-06", "0000:00:00 00:00:00", "2020:13:01 00:00:00", "2999:"]
 )
-def test_parse_time_of_what_is_none(text: str) -> None:
+def test_parse_time_of_other_text(text: str) -> None:
     assert parse_time(text) is None
 
 
-def test_what_has_not_come_yet_is_no_time_of_a_scene() -> None:
+def test_parse_time_in_the_future() -> None:
     assert parse_time("2999-01-01T00:00:00Z") is None
 
 
-def when(path: Path) -> AcquisitionTime | None:
+def read_time(path: Path) -> AcquisitionTime | None:
     with rasterio.open(path) as dataset:
         return acquisition_time(str(path), dataset)
 
 
-def test_the_surest_tag_speaks(make_scene: Callable[..., Path]) -> None:
+def test_most_reliable_tag_is_used(make_scene: Callable[..., Path]) -> None:
     path = make_scene(20, 20)
-    assert when(path) is None
+    assert read_time(path) is None
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(TIFFTAG_DATETIME="2021:01:01 00:00:00")
-    assert when(path) == AcquisitionTime(
+    assert read_time(path) == AcquisitionTime(
         *[datetime(2021, 1, 1, tzinfo=UTC)] * 2, source="TIFFTAG_DATETIME"
     )
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2020-05-06 07:08:09")
-    assert when(path) == AcquisitionTime(MAY, MAY, "ACQUISITIONDATETIME")
+    assert read_time(path) == AcquisitionTime(MAY, MAY, "ACQUISITIONDATETIME")
 
 
-def test_a_damaged_tag_is_passed_over(make_scene: Callable[..., Path]) -> None:
+def test_invalid_tag_is_skipped(make_scene: Callable[..., Path]) -> None:
     path = make_scene(20, 20)
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(ACQUISITIONDATETIME="soon", TIFFTAG_DATETIME="2020:05:06 07:08:09")
-    found = when(path)
+    found = read_time(path)
     assert found is not None
     assert found.source == "TIFFTAG_DATETIME"
 
@@ -70,7 +70,7 @@ def write_item(path: Path, **properties: Any) -> Path:
     return path
 
 
-def test_a_stac_item_says_it(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
+def test_time_of_a_stac_item(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
     moment = write_item(tmp_path / "a.json", datetime="2020-05-06T07:08:09Z")
     span = write_item(
         tmp_path / "b.json",
@@ -87,9 +87,9 @@ def test_a_stac_item_says_it(tmp_path: Path, make_scene: Callable[..., Path]) ->
         assert acquisition_time(str(none), dataset) is None
 
 
-def test_an_item_that_is_gone_is_told_and_does_not_stop_the_run(
+def test_missing_item_is_a_warning(
     tmp_path: Path, make_scene: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     with rasterio.open(make_scene(20, 20)) as dataset:
         assert acquisition_time(str(tmp_path / "gone.json"), dataset) is None
-    assert "when the scene was taken is unknown" in caplog.text
+    assert "the acquisition time is unknown" in caplog.text

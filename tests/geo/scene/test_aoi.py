@@ -29,13 +29,13 @@ def info(make_scene: MakeScene) -> SceneInfo:
         return scene.info
 
 
-def test_a_box_on_pixel_edges_is_exactly_those_pixels(info: SceneInfo) -> None:
+def test_box_on_pixel_edges_is_exact(info: SceneInfo) -> None:
     area = bbox_area(info, (500_010, 5_199_950, 500_030, 5_199_990))
     assert area.window == Window(20, 20, 40, 80)
     assert area.polygon is None
 
 
-def test_a_box_takes_every_pixel_it_touches_and_no_more_than_the_scene(info: SceneInfo) -> None:
+def test_box_includes_touched_pixels_and_is_clipped_to_the_scene(info: SceneInfo) -> None:
     area = bbox_area(info, (400_000, 5_199_989.9, 500_000.6, 6_000_000))
     assert area.window == Window(0, 0, 2, 21)
     tiny = bbox_area(info, (500_000.1, 5_199_999.7, 500_000.2, 5_199_999.8))
@@ -43,7 +43,7 @@ def test_a_box_takes_every_pixel_it_touches_and_no_more_than_the_scene(info: Sce
     assert tiny.mask(Window(0, 0, 2, 2)).tolist() == [[True, False], [False, False]]
 
 
-def test_a_box_in_degrees_finds_its_place(info: SceneInfo) -> None:
+def test_box_in_degrees(info: SceneInfo) -> None:
     to_degrees = Transformer.from_crs(32632, 4326, always_xy=True)
     left, bottom = to_degrees.transform(500_010, 5_199_950)
     right, top = to_degrees.transform(500_030, 5_199_990)
@@ -54,7 +54,7 @@ def test_a_box_in_degrees_finds_its_place(info: SceneInfo) -> None:
     assert area.window.height == pytest.approx(80, abs=2)
 
 
-def test_edges_bend_between_crs(make_scene: MakeScene) -> None:
+def test_projected_edges_are_curves(make_scene: MakeScene) -> None:
     """A parallel is an arc in UTM: over 6 degrees its middle lies some 10 km from the chord."""
     transform = Affine(1000, 0, 250_000, 0, -1000, 6_800_000)
     with open_scene(make_scene(500, 500, transform=transform)) as scene:
@@ -66,19 +66,19 @@ def test_edges_bend_between_crs(make_scene: MakeScene) -> None:
         part = scene.crop(area)
         got = part.area_mask(Window(-area.window.col_off, -area.window.row_off, 500, 500))
         assert (got[inside]).all()
-        assert (got & ~inside).sum() < 4 * 700  # pixels that are only touched
+        assert (got & ~inside).sum() < 4 * 700  # touched pixels
 
 
 @pytest.mark.parametrize("bounds", [(3, 4, 3, 5), (3, 5, 4, 4)])
-def test_an_empty_box_is_refused(info: SceneInfo, bounds: tuple[float, ...]) -> None:
+def test_empty_box(info: SceneInfo, bounds: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="is empty: give left,bottom,right,top"):
         bbox_area(info, bounds)  # type: ignore[arg-type]
 
 
-def test_beside_the_scene_says_where_both_are(info: SceneInfo) -> None:
+def test_area_outside_the_scene(info: SceneInfo) -> None:
     with pytest.raises(InputError, match=r"bbox: lies outside the scene .* it spans 1, 2, 3, 4"):
         bbox_area(info, (1, 2, 3, 4))
-    with pytest.raises(InputError, match=r"spans 46\.9, 8, 47, 9, the scene .*46\.9"):
+    with pytest.raises(InputError, match=r"spans 46\.9, 8, 47, 9, the scene spans .*46\.9"):
         bbox_area(info, (46.9, 8, 47, 9), WGS84)  # latitude first
     with pytest.raises(InputError, match="outside the scene"):
         bbox_area(info, (-180, -90, -170, -80), WGS84)
@@ -87,13 +87,13 @@ def test_beside_the_scene_says_where_both_are(info: SceneInfo) -> None:
         bbox_area(info, touching)
 
 
-def test_the_whole_world_is_the_whole_scene(info: SceneInfo) -> None:
+def test_box_of_the_whole_world(info: SceneInfo) -> None:
     area = bbox_area(info, (-180, -90, 180, 90), WGS84)
     assert area.window == Window(0, 0, 300, 200)
     assert area.polygon is None
 
 
-def test_a_turned_scene_is_cut_along_the_box(make_scene: MakeScene) -> None:
+def test_box_on_a_rotated_scene(make_scene: MakeScene) -> None:
     with open_scene(make_scene(200, 300, transform=TURNED)) as scene:
         x, y = scene.info.transform @ (150, 100)
         area = bbox_area(scene.info, (x - 20, y - 10, x + 20, y + 10))
@@ -109,7 +109,7 @@ def test_a_turned_scene_is_cut_along_the_box(make_scene: MakeScene) -> None:
 
 @given(st.lists(st.tuples(st.floats(-50, 350), st.floats(-50, 250)), min_size=3, max_size=6))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_pixel_under_the_polygon_is_in(
+def test_pixels_under_the_polygon_are_in_the_area(
     info: SceneInfo, corners: list[tuple[float, float]]
 ) -> None:
     hull = shapely.MultiPoint(corners).convex_hull.buffer(0.01)
@@ -148,7 +148,7 @@ def test_polygons_of_a_file_in_any_crs(tmp_path: Path, info: SceneInfo, suffix: 
     assert expected <= inside.sum() <= expected * 1.12
 
 
-def test_a_scene_whose_crs_has_no_code(tmp_path: Path, make_scene: MakeScene) -> None:
+def test_crs_without_a_code(tmp_path: Path, make_scene: MakeScene) -> None:
     transform = Affine(0.5, 0, 10_000, 0, -0.5, 20_000)
     with open_scene(make_scene(crs=LOCAL_WKT, transform=transform)) as scene:
         frame = gpd.GeoDataFrame(
@@ -159,13 +159,13 @@ def test_a_scene_whose_crs_has_no_code(tmp_path: Path, make_scene: MakeScene) ->
         assert (window.col_off, window.row_off) == pytest.approx((20, 20), abs=1)
 
 
-def test_pixel_coordinates_where_there_is_no_crs(make_scene: MakeScene) -> None:
+def test_pixel_coordinates_without_a_crs(make_scene: MakeScene) -> None:
     path = make_scene(200, 300, crs=None, transform=Affine.identity())
     with open_scene(path, allow_no_crs=True) as scene:
         assert bbox_area(scene.info, (10, 20, 30, 60)).window == Window(10, 20, 20, 40)
 
 
-def test_files_that_bound_no_area(tmp_path: Path, info: SceneInfo) -> None:
+def test_files_without_polygons(tmp_path: Path, info: SceneInfo) -> None:
     with pytest.raises(InputError, match=r"none\.gpkg: no such file"):
         aoi_area(info, tmp_path / "none.gpkg")
     (tmp_path / "text.gpkg").write_text("hello")
@@ -173,7 +173,7 @@ def test_files_that_bound_no_area(tmp_path: Path, info: SceneInfo) -> None:
         aoi_area(info, tmp_path / "text.gpkg")
     line = gpd.GeoDataFrame(geometry=[shapely.LineString([(0, 0), (1, 1)])], crs=32632)
     line.to_file(tmp_path / "line.gpkg")
-    with pytest.raises(InputError, match=r"line\.gpkg: holds no polygon"):
+    with pytest.raises(InputError, match=r"line\.gpkg: has no polygon"):
         aoi_area(info, tmp_path / "line.gpkg")
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"table\.csv: "):

@@ -19,12 +19,12 @@ WHOLE = Window(0, 0, 300, 200)
 ALL = np.ones((1, 4), bool)
 
 
-def measured(path: Path) -> Stretch:
+def measure(path: Path) -> Stretch:
     with open_scene(path) as scene:
         return measure_stretch(scene)
 
 
-def test_bytes_stay_as_they_are(make_scene: MakeScene) -> None:
+def test_uint8_is_unchanged(make_scene: MakeScene) -> None:
     with open_scene(make_scene(200, 300)) as scene:
         stretch = measure_stretch(scene)
         pixels, valid = scene.read(WHOLE)
@@ -36,7 +36,7 @@ def test_bytes_stay_as_they_are(make_scene: MakeScene) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "int32", "float32", "float64"])
-def test_others_are_stretched_between_percentiles(make_scene: MakeScene, dtype: str) -> None:
+def test_other_types_are_stretched_between_percentiles(make_scene: MakeScene, dtype: str) -> None:
     with open_scene(make_scene(200, 300, dtype=dtype, scale=40)) as scene:
         stretch = measure_stretch(scene)
         pixels, valid = scene.read(WHOLE)
@@ -51,7 +51,7 @@ def test_others_are_stretched_between_percentiles(make_scene: MakeScene, dtype: 
 
 
 @pytest.mark.parametrize("nodata", [float("nan"), -9999.0, 1e30])
-def test_what_holds_no_data_counts_for_nothing(make_scene: MakeScene, nodata: float) -> None:
+def test_invalid_pixels_are_not_measured(make_scene: MakeScene, nodata: float) -> None:
     invalid = np.zeros((200, 300), bool)
     invalid[:150] = True
     path = make_scene(200, 300, dtype="float32", nodata=nodata, invalid=invalid)
@@ -65,14 +65,14 @@ def test_what_holds_no_data_counts_for_nothing(make_scene: MakeScene, nodata: fl
         assert np.abs(rgb[150:].mean(axis=(0, 1)) - stretch.fill).max() <= 1
 
 
-def test_one_band_is_repeated(make_scene: MakeScene) -> None:
+def test_single_band_is_repeated(make_scene: MakeScene) -> None:
     with open_scene(make_scene(200, 300, bands=1)) as scene:
         rgb = measure_stretch(scene).apply(*scene.read(WHOLE))
         assert rgb.shape == (200, 300, 3)
         assert (rgb == rgb[..., :1]).all()
 
 
-def test_colour_indices_become_their_colours(make_scene: MakeScene) -> None:
+def test_colour_indices(make_scene: MakeScene) -> None:
     palette = {0: (10, 20, 30, 255), 1: (200, 0, 0, 255), 2: (0, 99, 0, 255)}
     path = make_scene(
         200, 300, bands=1, palette=palette, content=lambda row, col, band: row // 10 % 3
@@ -84,7 +84,7 @@ def test_colour_indices_become_their_colours(make_scene: MakeScene) -> None:
         assert scene.thumbnail(20)[0].max() <= 2
 
 
-def test_white_by_zero_is_turned_round(tmp_path: Path) -> None:
+def test_min_is_white_is_inverted(tmp_path: Path) -> None:
     path = tmp_path / "fax.tif"
     profile = {"driver": "GTiff", "width": 4, "height": 1, "count": 1, "dtype": "uint8"}
     georeference = {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 0, 0, -1, 9)}
@@ -95,50 +95,50 @@ def test_white_by_zero_is_turned_round(tmp_path: Path) -> None:
         assert rgb[0, :, 0].tolist() == [255, 155, 55, 0]
 
 
-def test_a_part_is_stretched_as_the_whole(make_scene: MakeScene) -> None:
+def test_part_has_the_stretch_of_the_whole_scene(make_scene: MakeScene) -> None:
     with open_scene(make_scene(200, 300, dtype="uint16")) as scene:
         part = scene.crop(Area(Window(0, 0, 20, 20)))
         assert measure_stretch(part) == measure_stretch(scene)
 
 
-def test_overviews_stand_for_the_scene(
-    make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_overviews_are_used(make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(radiometry, "_SAMPLE_LOW_PX", 2**12)
     monkeypatch.setattr(radiometry, "_ENOUGH_PX", 2**12)
     path = make_scene(200, 300, dtype="uint16", scale=40, bands=1, overviews=[2, 4, 8])
     plain = make_scene(200, 300, dtype="uint16", scale=40, bands=1)
-    opened = []
+    levels = []
     plain_open = rasterio.open
 
     def spy(*args: object, **options: object) -> object:
-        opened.append(options.get("overview_level"))
+        levels.append(options.get("overview_level"))
         return plain_open(*args, **options)
 
     monkeypatch.setattr(rasterio, "open", spy)
-    fast, slow = measured(path), measured(plain)
-    assert opened == [None, 0, None]  # 100 x 150 is the coarsest with enough pixels
+    fast, slow = measure(path), measure(plain)
+    assert levels == [None, 0, None]  # 100 x 150 is the coarsest with enough pixels
     assert fast.lo == pytest.approx(slow.lo, abs=100)
     assert fast.hi == pytest.approx(slow.hi, abs=100)
 
 
-def test_scarce_data_is_found(make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
-    def spread_thinly(height: int, width: int, *, n: int, size_px: int) -> list[Window]:
+def test_scene_with_few_valid_pixels(
+    make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spread_small_windows(height: int, width: int, *, n: int, size_px: int) -> list[Window]:
         return spread_windows(height, width, n=n, size_px=2)
 
-    monkeypatch.setattr(radiometry, "spread_windows", spread_thinly)
+    monkeypatch.setattr(radiometry, "spread_windows", spread_small_windows)
     invalid = np.ones((200, 300), bool)
     invalid[150:152, 61:64] = False
     path = make_scene(
         200, 300, bands=1, dtype="uint16", nodata=0, invalid=invalid,
         content=lambda row, col, band: 500 + col,
     )  # fmt: skip
-    stretch = measured(path)
+    stretch = measure(path)
     assert 561 <= stretch.lo[0] < 562
     assert 562 < stretch.hi[0] <= 563
 
 
-def test_nothing_valid_and_nothing_but_one_value(
+def test_constant_scene_and_scene_without_valid_pixels(
     make_scene: MakeScene, caplog: pytest.LogCaptureFixture
 ) -> None:
     flat = make_scene(50, 50, dtype="uint16", content=lambda row, col, band: 77 + 0 * row)
@@ -150,7 +150,7 @@ def test_nothing_valid_and_nothing_but_one_value(
     with open_scene(empty) as scene:
         stretch = measure_stretch(scene)
         assert (stretch.apply(*scene.read(Window(0, 0, 50, 50))) == stretch.fill).all()
-    assert "no valid pixel" in caplog.text
+    assert "no valid pixels" in caplog.text
 
 
 STRETCHES = [
@@ -161,24 +161,24 @@ STRETCHES = [
 
 
 @pytest.mark.parametrize("stretch", STRETCHES, ids=lambda stretch: stretch.kind)
-def test_json_gives_it_back(stretch: Stretch) -> None:
+def test_json_round_trip(stretch: Stretch) -> None:
     assert Stretch.from_dict(json.loads(json.dumps(stretch.to_dict()))) == stretch
 
 
 @given(st.lists(st.integers(0, 2**16 - 1), min_size=4, max_size=4), st.data())
-def test_a_stretch_never_reverses_an_order(values: list[int], data: st.DataObject) -> None:
+def test_linear_stretch_is_monotonic(values: list[int], data: st.DataObject) -> None:
     lo = data.draw(st.integers(0, 2**16 - 2))
     hi = data.draw(st.integers(lo + 1, 2**16 - 1))
     stretch = Stretch("linear", lo=(lo,), hi=(hi,))
     for dtype in ("uint16", "float32", "int32"):
         pixels = np.array(values).astype(dtype)[None, None]
-        shown = stretch.apply(pixels, ALL)[0, :, 0]
-        assert (np.diff(shown[np.argsort(values, kind="stable")].astype(int)) >= 0).all()
-        assert (shown[np.array(values) <= lo] == 0).all()
-        assert (shown[np.array(values) >= hi] == 255).all()
+        levels = stretch.apply(pixels, ALL)[0, :, 0]
+        assert (np.diff(levels[np.argsort(values, kind="stable")].astype(int)) >= 0).all()
+        assert (levels[np.array(values) <= lo] == 0).all()
+        assert (levels[np.array(values) >= hi] == 255).all()
 
 
-def test_invalid_extremes_raise_no_warning() -> None:
+def test_invalid_extreme_values_raise_no_warning() -> None:
     stretch = Stretch("linear", lo=(0.0,), hi=(1.0,), fill=(9, 9, 9))
     pixels = np.array([[[np.nan, np.inf, -np.inf, 0.5]]], np.float32)
     valid = np.array([[False, False, False, True]])

@@ -1,4 +1,4 @@
-"""Which scenes a folder, a pattern or a list stands for, and what they are called."""
+"""Scenes of a folder, a pattern or a list, and their names."""
 
 import shutil
 from collections.abc import Callable
@@ -17,13 +17,13 @@ MakeScene = Callable[..., Path]
 
 @pytest.fixture
 def tiles(tmp_path: Path) -> Path:
-    """A folder as people have them."""
+    """A folder of rasters and other files."""
     folder = tmp_path / "tiles"
     (folder / "old").mkdir(parents=True)
     for name in ("b.tif", "a.TIF", "c.tiff", ".hidden.tif", "old/d.tif"):
         write_scene(folder / name, 32, 48)
     for name in ("notes.txt", "a.tfw", "a.tif.aux.xml", "b.tif.ovr"):
-        (folder / name).write_text("no scene")
+        (folder / name).write_text("not a scene")
     (folder / "folder.tif").mkdir()
     return folder
 
@@ -34,10 +34,10 @@ def paths(given: str | Path) -> list[str]:
     return [Path(scene.path).name for scene in scenes]
 
 
-# --- a folder
+# --- folder
 
 
-def test_a_folder_stands_for_its_rasters_in_order(tiles: Path) -> None:
+def test_folder_lists_its_rasters_in_order(tiles: Path) -> None:
     assert paths(tiles) == ["a.TIF", "b.tif", "c.tiff"]
     assert paths(f"{tiles}/") == paths(tiles)
     scenes = find_scenes(str(tiles))
@@ -45,76 +45,76 @@ def test_a_folder_stands_for_its_rasters_in_order(tiles: Path) -> None:
     assert scenes[0] == (str(tiles / "a.TIF"), "a.TIF", "a")
 
 
-def test_what_a_run_has_written_is_no_scene(tiles: Path) -> None:
+def test_results_of_a_run_are_left_out(tiles: Path) -> None:
     with rasterio.open(tiles / "b.tif", "r+") as dataset:
         dataset.update_tags(**{OWN_TAG: "abc"})
     assert paths(tiles) == ["a.TIF", "c.tiff"]
     assert paths(f"{tiles}/?.tif*") == ["c.tiff"]
 
 
-def test_a_damaged_raster_is_not_passed_over(tiles: Path) -> None:
+def test_damaged_raster_is_kept(tiles: Path) -> None:
     (tiles / "b.tif").write_bytes((tiles / "b.tif").read_bytes()[:100])
     assert paths(tiles) == ["a.TIF", "b.tif", "c.tiff"]
 
 
-def test_a_vrt_of_the_others_would_count_them_twice(tiles: Path, make_scene: MakeScene) -> None:
+def test_vrt_of_other_files_is_left_out(tiles: Path, make_scene: MakeScene) -> None:
     copy(tiles / "b.tif", tiles / "mosaic.vrt", driver="VRT")
     copy(make_scene(32, 32), tiles / "elsewhere.vrt", driver="VRT")
     assert paths(tiles) == ["a.TIF", "b.tif", "c.tiff", "elsewhere.vrt"]
 
 
-def test_an_empty_folder_says_what_it_looks_for(tmp_path: Path) -> None:
+def test_folder_without_rasters(tmp_path: Path) -> None:
     (tmp_path / "picture.png").touch()
-    with pytest.raises(InputError, match=r"no raster lies in this folder; .*\.jp2.*/\*\.png"):
+    with pytest.raises(InputError, match=r"no rasters in this folder; .*\.jp2.*/\*\.png"):
         find_scenes(str(tmp_path))
 
 
-def test_a_folder_of_results_only_says_so(tmp_path: Path) -> None:
+def test_folder_with_results_only(tmp_path: Path) -> None:
     write_scene(tmp_path / "mask.tif", 32, 32)
     with rasterio.open(tmp_path / "mask.tif", "r+") as dataset:
         dataset.update_tags(**{OWN_TAG: "abc"})
-    with pytest.raises(InputError, match="but 1 that rrsis-geo has written"):
+    with pytest.raises(InputError, match="except 1 results of rrsis-geo"):
         find_scenes(str(tmp_path))
 
 
-def test_a_folder_that_is_a_raster_is_one_scene(tmp_path: Path) -> None:
+def test_folder_that_is_a_raster(tmp_path: Path) -> None:
     grid = tmp_path / "grid.zarr"
     scene = write_scene(tmp_path / "scene.tif", 32, 32, bands=1)
     try:
         copy(scene, grid, driver="Zarr")
     except rasterio.errors.RasterioError:
-        pytest.skip("this GDAL writes no Zarr")
+        pytest.skip("this GDAL cannot write Zarr")
     assert find_scenes(str(grid)) is None
 
 
-# --- a pattern
+# --- pattern
 
 
-def test_a_pattern_stands_for_what_it_matches(tiles: Path) -> None:
+def test_pattern(tiles: Path) -> None:
     assert paths(f"{tiles}/*.tif") == ["b.tif"]
     assert paths(f"{tiles}/[bc].*") == ["b.tif", "c.tiff"]
     assert paths(f"{tiles}/**/*.tif") == ["b.tif", "d.tif"]
     assert paths(f"{tiles}/*") == ["a.TIF", "b.tif", "c.tiff"]
 
 
-def test_a_pattern_that_names_a_suffix_takes_it(tiles: Path) -> None:
+def test_pattern_with_another_suffix(tiles: Path) -> None:
     shutil.copy(tiles / "b.tif", tiles / "b.dat")
     assert paths(f"{tiles}/*.dat") == ["b.dat"]
 
 
-def test_a_pattern_without_a_match(tiles: Path) -> None:
-    with pytest.raises(InputError, match=r"\*\.jp2: no raster matches this pattern"):
+def test_pattern_without_a_match(tiles: Path) -> None:
+    with pytest.raises(InputError, match=r"\*\.jp2: no rasters match this pattern"):
         find_scenes(f"{tiles}/*.jp2")
 
 
-def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tmp_path: Path) -> None:
+def test_file_name_that_looks_like_a_pattern(tmp_path: Path) -> None:
     assert find_scenes(str(write_scene(tmp_path / "a[1].tif", 32, 32))) is None
 
 
-# --- a list
+# --- list
 
 
-def test_a_list_names_a_scene_on_each_line(tiles: Path, tmp_path: Path) -> None:
+def test_list_has_a_scene_per_line(tiles: Path, tmp_path: Path) -> None:
     text = tmp_path / "scenes.txt"
     lines = [
         "# of June",
@@ -134,21 +134,25 @@ def test_a_list_names_a_scene_on_each_line(tiles: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "names no scene"), (b"# none\n", "names no scene"), (b"\xff\xfe\x00", "cannot be read")],
+    [
+        (b"", "lists no scenes"),
+        (b"# none\n", "lists no scenes"),
+        (b"\xff\xfe\x00", "cannot be read"),
+    ],
 )
-def test_a_list_that_is_none(tmp_path: Path, content: bytes, words: str) -> None:
+def test_invalid_list(tmp_path: Path, content: bytes, words: str) -> None:
     text = tmp_path / "scenes.txt"
     text.write_bytes(content)
     with pytest.raises(InputError, match=rf"scenes\.txt: {words}"):
         find_scenes(str(text))
 
 
-def test_a_list_that_is_missing(tmp_path: Path) -> None:
+def test_missing_list(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.txt: no such file"):
         find_scenes(str(tmp_path / "none.txt"))
 
 
-# --- one scene
+# --- single scene
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_a_list_that_is_missing(tmp_path: Path) -> None:
         *("s3://bucket/folder/", "NETCDF:a.nc:rgb"),
     ],
 )
-def test_all_else_is_one_scene(given: str) -> None:
+def test_single_scene(given: str) -> None:
     assert find_scenes(given) is None
 
 
@@ -181,10 +185,10 @@ def test_names(path: str, file_name: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("other", ["b/tile.tif", "a/tile.jp2", "a/TILE.tif", "a/tile.tif"])
-def test_two_of_one_name_are_refused(other: str) -> None:
-    with pytest.raises(InputError, match=r"a/tile\.tif and .* are both called"):
+def test_two_scenes_of_the_same_name(other: str) -> None:
+    with pytest.raises(InputError, match=r"a/tile\.tif and .* are both named"):
         name_scenes(["a/tile.tif", other])
 
 
-def test_every_known_suffix_is_lower_case() -> None:
+def test_suffixes_are_lower_case() -> None:
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in SUFFIXES)

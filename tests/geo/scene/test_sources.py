@@ -1,4 +1,4 @@
-"""Scenes from a server on this machine, and STAC items that lie there or beside us."""
+"""Scenes and STAC items from local files and from a local server."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,16 +20,16 @@ WINDOW = Window(10, 20, 70, 50)
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    served = Server(tmp_path)
-    yield served
-    served.stop()
+    server = Server(tmp_path)
+    yield server
+    server.stop()
 
 
 def pixels(path: str | Path) -> np.ndarray:
     with open_scene(path) as scene:
-        read, valid = scene.read(WINDOW)
+        values, valid = scene.read(WINDOW)
         assert valid.all()
-        return np.array(read)
+        return np.array(values)
 
 
 def write_item(path: Path, assets: dict[str, Any]) -> Path:
@@ -39,51 +39,51 @@ def write_item(path: Path, assets: dict[str, Any]) -> Path:
 
 @pytest.fixture
 def colours(make_scene: Callable[..., Path]) -> list[Path]:
-    """Red, green and blue in a file each."""
+    """One file each for red, green and blue."""
     return [
         make_scene(bands=1, dtype="uint16", content=lambda r, c, b, k=k: 100 * k + (r + c) % 50)
         for k in (1, 2, 3)
     ]
 
 
-def test_a_scene_on_a_server_is_the_same(server: Server, make_scene: Callable[..., Path]) -> None:
+def test_remote_scene_equals_local_scene(server: Server, make_scene: Callable[..., Path]) -> None:
     path = make_scene(internal_mask=True, overviews=[2])
     np.testing.assert_array_equal(pixels(f"{server.address}/{path.name}"), pixels(path))
-    assert "" not in server.asked(), "no folder is listed"
+    assert "" not in server.request_counts(), "the folder must not be listed"
 
 
 @pytest.mark.parametrize("codes", [[503], [502, 429]])
-def test_a_server_in_trouble_is_asked_again(
+def test_opening_retries_temporary_errors(
     server: Server, make_scene: Callable[..., Path], codes: list[int]
 ) -> None:
     path = make_scene()
     server.fail(*codes)
     np.testing.assert_array_equal(pixels(f"{server.address}/{path.name}"), pixels(path))
-    assert not server.to_fail()
+    assert not server.pending_failures()
 
 
-def test_pixels_too_are_asked_for_again(server: Server, make_scene: Callable[..., Path]) -> None:
+def test_reading_retries_temporary_errors(server: Server, make_scene: Callable[..., Path]) -> None:
     path = make_scene(900, 900, compress=None)
     with open_scene(f"{server.address}/{path.name}") as scene:
         server.fail(503)
         scene.read(Window(0, 800, 900, 100))
-    assert not server.to_fail()
+    assert not server.pending_failures()
 
 
-def test_what_is_not_there(server: Server, tmp_path: Path) -> None:
+def test_missing_and_unreadable_addresses(server: Server, tmp_path: Path) -> None:
     for name in ("text.tif", "text_404.tif", "401-403.tif"):
-        (tmp_path / name).write_text("no raster" * 1000)
-    for name, told in {
-        "none.tif": "nothing lies there; check the address",
+        (tmp_path / name).write_text("not a raster" * 1000)
+    for name, message in {
+        "none.tif": "not found; check the address",
         "text.tif": "not a raster that GDAL can read",
-        "text_404.tif": "not a raster that GDAL can read",  # the address says nothing of the cause
+        "text_404.tif": "not a raster that GDAL can read",  # digits in the address are ignored
         "401-403.tif": "not a raster that GDAL can read",
         "none.json": "cannot be reached .*File not found|cannot be reached .*Not Found",
     }.items():
-        with pytest.raises(InputError, match=f"^{server.address}/{name}: .*{told}"):
+        with pytest.raises(InputError, match=f"^{server.address}/{name}: .*{message}"):
             open_scene(f"{server.address}/{name}")
     server.fail(*[403] * 9)
-    with pytest.raises(InputError, match="access is refused"):
+    with pytest.raises(InputError, match="access denied"):
         open_scene(f"{server.address}/secret.tif")
     with pytest.raises(InputError, match=r"127\.0\.0\.1:1/a\.tif: cannot be reached"):
         open_scene("http://127.0.0.1:1/a.tif")
@@ -118,15 +118,15 @@ class TestItems:
         )
         np.testing.assert_array_equal(pixels(item), pixels(visual))
 
-    @pytest.mark.parametrize("named_by", ["key", "eo:bands", "bands"])
-    def test_three_colours(self, tmp_path: Path, colours: list[Path], named_by: str) -> None:
+    @pytest.mark.parametrize("source", ["key", "eo:bands", "bands"])
+    def test_three_colours(self, tmp_path: Path, colours: list[Path], source: str) -> None:
         assets: dict[str, Any] = {"nir": {"href": colours[0].name}}
         for name, path in zip(("red", "green", "blue"), colours, strict=True):
-            key = {"key": name, "eo:bands": f"B-{name}", "bands": f"B-{name}"}[named_by]
+            key = {"key": name, "eo:bands": f"B-{name}", "bands": f"B-{name}"}[source]
             assets[key] = {"href": path.name, "type": "image/tiff; application=geotiff"}
-            if named_by != "key":
-                common = "common_name" if named_by == "eo:bands" else "eo:common_name"
-                assets[key][named_by] = [{"name": "x", common: name}]
+            if source != "key":
+                common = "common_name" if source == "eo:bands" else "eo:common_name"
+                assets[key][source] = [{"name": "x", common: name}]
         item = write_item(tmp_path / "item.json", assets)
         expected = np.concatenate([pixels(path) for path in colours])
         np.testing.assert_array_equal(pixels(item), expected)
@@ -146,7 +146,7 @@ class TestItems:
         with open_scene(item, bands=[4]) as scene:
             assert scene.info.bands == (4,)
 
-    def test_on_a_server_hrefs_are_relative_to_the_item(
+    def test_hrefs_are_relative_to_a_remote_item(
         self, server: Server, tmp_path: Path, colours: list[Path], make_scene: Callable[..., Path]
     ) -> None:
         (tmp_path / "items").mkdir()
@@ -166,36 +166,36 @@ class TestItems:
             name: {"href": make_scene(bands=1, height=height).name}
             for name, height in zip(names, (200, 200, 100), strict=True)
         }
-        with pytest.raises(InputError, match=r"i\.json: its assets .* lie on different grids"):
+        with pytest.raises(InputError, match=r"i\.json: its assets .* have different grids"):
             open_scene(write_item(tmp_path / "i.json", assets))
 
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "message"),
         [
-            ("{", "not JSON"),
-            ("[" * 10**5, "not JSON"),
-            ("[]", "no STAC item: it lists no assets"),
-            ('{"type": "FeatureCollection", "features": []}', "no STAC item"),
+            ("{", "not valid JSON"),
+            ("[" * 10**5, "not valid JSON"),
+            ("[]", "not a STAC item, because it has no assets"),
+            ('{"type": "FeatureCollection", "features": []}', "not a STAC item"),
             ('{"assets": {}}', "assets: none"),
             ('{"assets": {"a": 3, "b": {"href": 4}, "c": {"href": "x.png"}}}', r"assets: c\)"),
             ('{"assets": {"visual": {"href": "gone.tif"}}}', r"gone\.tif: no such file"),
         ],
         ids=lambda text: text[:12],
     )
-    def test_what_is_none(self, tmp_path: Path, text: str, told: str) -> None:
+    def test_invalid_item(self, tmp_path: Path, text: str, message: str) -> None:
         (tmp_path / "item.json").write_text(text)
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             open_scene(tmp_path / "item.json")
         with pytest.raises(InputError, match="no such file"):
             open_scene(tmp_path / "none.json")
 
-    def test_a_huge_file_is_not_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stac, "MOST_BYTES", 100)
+    def test_size_limit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(stac, "MAX_BYTES", 100)
         (tmp_path / "item.json").write_text("[" + "1," * 100 + "1]")
         with pytest.raises(InputError, match="too large for a STAC item"):
             open_scene(tmp_path / "item.json")
 
 
-def test_settings_hold_only_while_we_read(make_scene: Callable[..., Path]) -> None:
+def test_gdal_settings_apply_only_while_reading(make_scene: Callable[..., Path]) -> None:
     with open_scene(make_scene()), rasterio.Env() as env:
         assert not {name for name in env.options if "HTTP" in name or "READDIR" in name}
