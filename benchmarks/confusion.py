@@ -23,7 +23,7 @@ from rrsis_geo.data.expressions.candidates import Candidates
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import ValidationSamples, as_sample
 from rrsis_geo.data.sample import LabelledImage
-from rrsis_geo.evaluate.scoring_data import DRAWN_SEED
+from rrsis_geo.evaluate.data import INSTANCES_SEED
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.model.predictor import DTYPES, choose_device, choose_dtype
 from rrsis_geo.text.vocabulary import kinds_of
@@ -47,7 +47,7 @@ def main() -> None:
     device = choose_device("auto")
     dtype = choose_dtype(args.dtype, device)
     net = bundle.net.eval().to(device).to(memory_format=torch.channels_last)
-    samples = ValidationSamples(InstanceSource(args.instances), DRAWN_SEED, args.size)
+    samples = ValidationSamples(InstanceSource(args.instances), INSTANCES_SEED, args.size)
     by_kind = defaultdict(list)
     marked_on = defaultdict(lambda: defaultdict(int))
     answers = defaultdict(list)

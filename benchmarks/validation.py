@@ -22,7 +22,7 @@ from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import validation_samples
 from rrsis_geo.data.instances.stream import painted_sample
 from rrsis_geo.data.sample import Sample
-from rrsis_geo.evaluate.scoring_data import DRAWN_SEED
+from rrsis_geo.evaluate.data import INSTANCES_SEED
 from rrsis_geo.metrics import Scores
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.model.predictor import DTYPES, choose_device, choose_dtype
@@ -72,9 +72,9 @@ def validation_sets(
     """So many held-back real samples (where there are instances) and painted ones."""
     sets: dict[str, Sequence[Sample]] = {}
     if instances is not None:
-        sets["real"] = validation_samples(InstanceSource(instances), real, DRAWN_SEED, size_px)
+        sets["real"] = validation_samples(InstanceSource(instances), real, INSTANCES_SEED, size_px)
     sets["painted"] = [
-        painted_sample(np.random.default_rng([DRAWN_SEED, i]), size_px, (0.12, 0.5))
+        painted_sample(np.random.default_rng([INSTANCES_SEED, i]), size_px, (0.12, 0.5))
         for i in range(painted)
     ]
     return sets
@@ -84,7 +84,7 @@ def in_other_words(samples: Sequence[Sample]) -> list[Sample]:
     """The samples in rarer words, which are the same ones each time."""
     said = []
     for i, sample in enumerate(samples):
-        rng = np.random.default_rng([DRAWN_SEED, i, 2])
+        rng = np.random.default_rng([INSTANCES_SEED, i, 2])
         other = sample.kind == "absent" and rng.random() < 0.5
         words = (
             write_foreign_expression(rng) if other else reword_expression(sample.expression, rng)

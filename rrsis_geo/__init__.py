@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         RrsisError,
         Stopped,
     )
-    from rrsis_geo.evaluate.evaluation import EvaluateOptions, EvaluationReport, evaluate_bundle
+    from rrsis_geo.evaluate.evaluation import EvaluationReport, evaluate_bundle
+    from rrsis_geo.evaluate.options import EvaluateOptions
     from rrsis_geo.evaluate.score_files import ScoreOutputs
     from rrsis_geo.geo.scene.scene import Scene, SceneInfo, open_scene
     from rrsis_geo.metrics import Scores
@@ -69,7 +70,7 @@ _PUBLIC = {
     "segment_scenes": "segment.batch.scenes",
     "ScenesReport": "segment.batch.report",
     "Predictor": "model.predictor",
-    "EvaluateOptions": "evaluate.evaluation",
+    "EvaluateOptions": "evaluate.options",
     "EvaluationReport": "evaluate.evaluation",
     "ScoreOutputs": "evaluate.score_files",
     "Scores": "metrics",

@@ -54,12 +54,13 @@ TABLE = {
     "nets": Rule({"errors", "config", "text"}, RASTERS | TERMINAL | {"nltk"}),
     "model": Rule(LEAVES | {"text", "images", "nets"}, RASTERS | TERMINAL),
     "data": Rule(LEAVES | {"text", "images"}, RASTERS | TERMINAL | {"timm"}),
+    "scoring": Rule(LEAVES | {"metrics", "model", "data"}, RASTERS | TERMINAL),
     "train": Rule(
-        LEAVES | {"config", "text", "images", "metrics", "nets", "model", "data"},
+        LEAVES | {"scoring", "config", "text", "images", "metrics", "nets", "model", "data"},
         RASTERS | TERMINAL,
     ),
     "evaluate": Rule(
-        LEAVES | {"text", "images", "metrics", "published", "nets", "model", "data"},
+        LEAVES | {"scoring", "text", "images", "metrics", "published", "nets", "model", "data"},
         RASTERS | TERMINAL,
     ),
     "dataset": Rule(LEAVES | GEO | {"text", "images", "model", "data"}, TERMINAL),

@@ -143,7 +143,8 @@ def evaluate(
 ) -> None:
     """Score a model on a referring data set, as the papers do."""
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.evaluate.evaluation import EvaluateOptions, evaluate_bundle
+    from rrsis_geo.evaluate.evaluation import evaluate_bundle
+    from rrsis_geo.evaluate.options import EvaluateOptions
     from rrsis_geo.evaluate.score_files import ScoreOutputs
 
     options = EvaluateOptions(

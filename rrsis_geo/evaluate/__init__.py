@@ -1,1 +1,1 @@
-"""Scores of a bundle on a data set, as the papers compute them."""
+"""Score a bundle on a dataset, as the papers do."""

@@ -1,4 +1,4 @@
-"""Scores of a run beside what papers report, and what to bear in mind when they are compared."""
+"""Published results to compare an evaluation with, and what makes the comparison unfair."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,26 +6,26 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.published import DATASETS, PublishedRow, published_rows, widest_disagreement
 
 PUBLISHED_SIZES_PX = (480, 512)
-"""Of LAVT, RMSIN, FIANet and CroBIM; of BTDNet."""
+"""480 in LAVT, RMSIN, FIANet and CroBIM; 512 in BTDNet."""
 
 
-def rows_to_compare(layout: str, split: str) -> tuple[PublishedRow, ...]:
-    """What is published of a split, the best mIoU first.
+def find_published_rows(layout: str, split: str) -> tuple[PublishedRow, ...]:
+    """Published results on a split, best mIoU first.
 
     Raises:
-        ConfigError: nothing is.
+        ConfigError: there are none.
     """
     rows = published_rows(layout, split)
     if rows:
         return rows
     if layout not in DATASETS:
         raise ConfigError(
-            f"nothing is published of data in the layout {layout}, so there is nothing to compare "
-            f"with; it can be done for {', '.join(DATASETS)}"
+            f"nothing is published for the layout {layout}; --compare supports "
+            f"{', '.join(DATASETS)}"
         )
     raise ConfigError(
-        f"no paper at hand reports the {split} split of {DATASETS[layout]}; val and test can be "
-        "compared"
+        f"no paper reports the {split} split of {DATASETS[layout]}; --compare supports the splits "
+        "val and test"
     )
 
 
@@ -37,32 +37,34 @@ def cautions(
     split_size: int,
     published_size: int | None,
 ) -> Iterator[str]:
-    """What stands against taking a comparison at face value.
+    """Reasons why the scores and the published results may not be comparable.
 
     Args:
-        rows: from :func:`rows_to_compare`; where there are none, there is nothing to say.
+        rows: from :func:`find_published_rows`; there are no cautions without rows.
         size_px: side of the squares that were scored.
-        n: samples that were scored.
-        split_size: samples in the split at hand.
-        published_size: samples in the split as published, None where unknown.
+        n: number of samples that were scored.
+        split_size: number of samples in the local split.
+        published_size: number of samples in the published split, None if unknown.
     """
     if not rows:
         return
     if n < split_size:
-        yield f"only the first {n} of {split_size} samples were scored: no figure to compare"
-    elif published_size is not None and split_size != published_size:
-        yield f"the split at hand has {split_size} samples, the published one {published_size}"
-    if size_px not in PUBLISHED_SIZES_PX:
-        usual = " or ".join(map(str, PUBLISHED_SIZES_PX))
-        yield f"scored at {size_px} px; papers score at {usual} px, and the size matters"
-    spread = widest_disagreement(rows)
-    if spread is not None:
-        method, low, high = spread
         yield (
-            f"papers disagree on one and the same method ({method}: mIoU {low:.2f} to {high:.2f} "
-            "here); less than 2 points between code bases say nothing"
+            f"only the first {n} of {split_size} samples were scored; the scores are not comparable"
+        )
+    elif published_size is not None and split_size != published_size:
+        yield f"the local split has {split_size} samples, the published split {published_size}"
+    if size_px not in PUBLISHED_SIZES_PX:
+        sizes = " or ".join(map(str, PUBLISHED_SIZES_PX))
+        yield f"scored at {size_px} px; papers score at {sizes} px, and the size affects the scores"
+    disagreement = widest_disagreement(rows)
+    if disagreement is not None:
+        method, low, high = disagreement
+        yield (
+            f"papers report different scores for the same method ({method}: mIoU {low:.2f} to "
+            f"{high:.2f}); differences below 2 points between code bases mean little"
         )
     yield (
-        "some choose their checkpoint on the very split they report (FIANet on test, RMSIN on "
-        "val), and SegEarth-R1 counts an empty union as 1 and ties at a threshold as misses"
+        "some papers choose their checkpoint on the split they report (FIANet on test, RMSIN on "
+        "val); SegEarth-R1 counts an empty union as IoU 1 and an IoU equal to a threshold as a miss"
     )

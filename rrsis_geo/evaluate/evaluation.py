@@ -1,96 +1,50 @@
-"""Scores of a model on a data set, as the papers compute them, and at the masks' own size."""
+"""Score a bundle on a split of a dataset: the front door of ``evaluate``."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, NamedTuple
 
-from rrsis_geo.errors import ConfigError
-from rrsis_geo.evaluate.comparison import cautions, rows_to_compare
-from rrsis_geo.evaluate.gallery import Picture, write_gallery
+from rrsis_geo.evaluate.comparison import cautions, find_published_rows
+from rrsis_geo.evaluate.data import EvaluationData, choose_category_source, open_data
+from rrsis_geo.evaluate.examples import choose_pictures
+from rrsis_geo.evaluate.gallery import write_gallery
+from rrsis_geo.evaluate.options import EvaluateOptions
 from rrsis_geo.evaluate.score_files import ScoreOutputs, write_scores
-from rrsis_geo.evaluate.scoring import SampleScore, ask, score_samples
-from rrsis_geo.evaluate.scoring_data import Question, ScoringData, check_labels, open_data
+from rrsis_geo.evaluate.scoring import SampleScore, score_data
 from rrsis_geo.metrics import ScoreMeter, Scores
 from rrsis_geo.model.bundle import Bundle, load_bundle
-from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.model.predictor import Predictor
-from rrsis_geo.progress import Progress
+from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.published import PublishedRow
 from rrsis_geo.version import __version__
-
-GALLERY_SAMPLES: Final = 8
-"""The most of the worst, of the median and of the best samples."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateOptions:
-    """How a model is scored.
-
-    Attributes:
-        model: name or folder of a bundle.
-        size_px: side of the squares that images and targets are resized to; None is what the
-            model was made for.
-        native: score at the masks' own sizes too.
-        category_by: how samples are told apart into categories: by their "label", or by the names
-            in their "text"; None takes labels where there are some.
-        compare: put the scores beside what papers report.
-        limit: score the first so many samples only.
-        batch_size: samples at once; None suits the device.
-        workers: processes that read samples; None is none on a CPU, and some beside a GPU.
-        device: see ``Predictor``.
-        dtype: see ``Predictor``.
-        threads: see ``Predictor``.
-    """
-
-    model: str = DEFAULT_BUNDLE
-    size_px: int | None = None
-    native: bool = False
-    category_by: Literal["label", "text"] | None = None
-    compare: bool = False
-    limit: int | None = None
-    batch_size: int | None = None
-    workers: int | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.size_px is not None and (self.size_px < 32 or self.size_px % 32):
-            raise ConfigError(f"the size must be a positive multiple of 32, got {self.size_px}")
-        for name in ("limit", "batch_size", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1, got {value}")
-        if self.workers is not None and self.workers < 0:
-            raise ConfigError(f"workers must be at least 0, got {self.workers}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationReport:
-    """The result of a run.
+    """Result of an evaluation.
 
     Attributes:
         model: name of the bundle.
         model_sha256: of its weights.
-        data: folder of the data set.
-        layout: its layout.
+        data: folder of the dataset.
+        layout: layout of the dataset.
         split: the split that was scored.
-        split_size: samples in the split.
+        split_size: number of samples in the split.
         size_px: side of the squares that ``scores`` are computed on.
-        category_by: how categories were told: "label", "text", or "" where they were not.
+        category_by: source of the categories: "label", "text", or "" for none.
         scores: by the published protocol.
-        native: at the masks' own sizes, None where that was not asked for.
-        lost_targets: targets that have no pixel left at ``size_px``; they score 0.
-        cut_expressions: expressions longer than the model reads.
-        published: what papers report of the split, the best mIoU first; () if not asked for.
-        cautions: what stands against comparing with it.
-        seconds: that reading, predicting and scoring took.
+        native: scores at the original sizes of the masks, None if not requested.
+        lost_targets: number of targets without a pixel at ``size_px``; their IoU is 0.
+        cut_expressions: number of expressions that are longer than the model reads.
+        published: results that papers report, best mIoU first; () if not requested.
+        cautions: reasons why the scores may not be comparable to ``published``.
+        seconds: time to read, predict and score.
         device: where the network ran.
-        dtype: what its matrix products ran in.
+        dtype: of its matrix products.
         version: of rrsis-geo.
-        files: that were written.
+        files: written files and folders.
     """
 
     model: str
@@ -114,12 +68,12 @@ class EvaluationReport:
     files: tuple[str, ...] = ()
 
     def by_size(self) -> dict[str, Scores]:
-        """What the scores are computed at, in words -> scores."""
+        """Scores by the size they are computed at, in words."""
         sizes = {f"at {self.size_px} px": self.scores}
         return sizes if self.native is None else {**sizes, "at the masks' own sizes": self.native}
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON; published figures are in percent, scores are shares."""
+        """The fields, ready for JSON. Published scores are in percent, all others from 0 to 1."""
         return asdict(self) | {
             "scores": self.scores.to_dict(),
             "native": None if self.native is None else self.native.to_dict(),
@@ -135,171 +89,156 @@ def evaluate_bundle(
     *,
     progress: Progress | None = None,
 ) -> EvaluationReport:
-    """Score a model on a split of a data set.
+    """Score a bundle on a split of a dataset.
 
-    Image and target are each resized to a square, and compared there: the protocol of the papers
-    (see ``rrsis_geo.metrics``). No more than a few batches are in memory at a time.
+    Image and target are both resized to a square and compared there. This is the protocol of the
+    papers, see ``rrsis_geo.metrics``. Only a few batches are in memory at a time.
 
     Args:
-        data: folder of the data set.
-        layout: see ``scoring_data.open_data``.
+        data: folder of the dataset.
+        layout: its layout, see ``evaluate.data.open_data``.
         split: name of the split.
         options: how to score; None for the defaults.
-        outputs: what to write; None for nothing.
-        progress: told the stage, how many samples are done, and how many there are.
+        outputs: files to write; None for none.
+        progress: called after each batch with the stage "samples", the number of samples that are
+            done, and their total.
 
     Raises:
-        ConfigError: options that do not make sense, or do not fit the data.
-        InputError: data is missing or damaged.
-        ModelError: the model is.
-        OutputError: a result cannot be written.
-        DeviceError: there is no such device, or too little memory in it.
+        ConfigError: an option is invalid or does not fit the data.
+        InputError: a file of the dataset is missing or damaged.
+        ModelError: the bundle is missing or damaged.
+        OutputError: a file cannot be written.
+        DeviceError: the device does not exist or has too little memory.
     """
     options, outputs = options or EvaluateOptions(), outputs or ScoreOutputs()
-    rows = rows_to_compare(layout, split) if options.compare else ()
+    published = find_published_rows(layout, split) if options.compare else ()
     outputs.check()
     bundle = load_bundle(options.model)
     size_px = options.size_px or bundle.image.size_px
-    source = open_data(data, layout, split, size_px=size_px, limit=options.limit)
-    category_by = check_labels(source, options.category_by)
+    samples = open_data(data, layout, split, size_px=size_px, limit=options.limit)
+    category_by = choose_category_source(samples.info, options.category_by)
     predictor = Predictor(bundle, options.device, options.dtype, threads=options.threads)
-    started = time.monotonic()
-    samples = score_samples(
-        source,
+    start = time.monotonic()
+    scores = score_data(
+        samples,
         predictor,
+        options,
         category_by=category_by,
-        native=options.native,
         masks=outputs.masks,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        progress=progress,
+        progress=progress or no_progress,
     )
-    seconds = time.monotonic() - started
-    scores = _scores(samples, native=False)
-    native = _scores(samples, native=True) if options.native else None
-    evaluation = EvaluationReport(
-        model=bundle.name,
-        model_sha256=bundle.sha256,
-        data=str(data),
-        layout=layout,
-        split=split,
-        split_size=source.split_size,
+    run = _Run(
+        request=_Request(data, layout, split, options, outputs),
+        published=published,
+        samples=samples,
         size_px=size_px,
         category_by=category_by,
+        predictor=predictor,
         scores=scores,
-        native=native,
-        lost_targets=sum(not sample.absent and not sample.counts.target for sample in samples),
-        cut_expressions=_count_cut(bundle, samples),
-        published=rows,
+        seconds=time.monotonic() - start,
+    )
+    report = _make_report(run)
+    _write_files(run, report)
+    return report
+
+
+class _Request(NamedTuple):
+    """Arguments of ``evaluate_bundle``."""
+
+    data: Path
+    layout: str
+    split: str
+    options: EvaluateOptions
+    outputs: ScoreOutputs
+
+
+class _Run(NamedTuple):
+    """An evaluation whose samples are scored."""
+
+    request: _Request
+    published: tuple[PublishedRow, ...]
+    samples: EvaluationData
+    size_px: int
+    category_by: str
+    predictor: Predictor
+    scores: Sequence[SampleScore]
+    seconds: float
+
+
+def _make_report(run: _Run) -> EvaluationReport:
+    request, info, bundle = run.request, run.samples.info, run.predictor.bundle
+    outputs = (request.outputs.folder, request.outputs.masks, request.outputs.gallery)
+    return EvaluationReport(
+        model=bundle.name,
+        model_sha256=bundle.sha256,
+        data=str(request.data),
+        layout=request.layout,
+        split=request.split,
+        split_size=info.size,
+        size_px=run.size_px,
+        category_by=run.category_by,
+        scores=_summarize(run.scores, native=False),
+        native=_summarize(run.scores, native=True) if request.options.native else None,
+        lost_targets=sum(not score.absent and not score.counts.target for score in run.scores),
+        cut_expressions=_count_cut_expressions(bundle, run.scores),
+        published=run.published,
         cautions=tuple(
             cautions(
-                rows,
-                size_px=size_px,
-                n=len(samples),
-                split_size=source.split_size,
-                published_size=source.published_size,
+                run.published,
+                size_px=run.size_px,
+                n=len(run.scores),
+                split_size=info.size,
+                published_size=info.published_size,
             )
         ),
-        seconds=seconds,
-        device=str(predictor.device),
-        dtype=str(predictor.dtype).removeprefix("torch."),
-        files=tuple(str(path) for path in _wanted(outputs)),
+        seconds=run.seconds,
+        device=str(run.predictor.device),
+        dtype=str(run.predictor.dtype).removeprefix("torch."),
+        files=tuple(str(path) for path in outputs if path is not None),
     )
-    if outputs.folder is not None:
-        by_size = {"resized": scores} | ({"native": native} if native is not None else {})
-        write_scores(outputs, evaluation.to_dict(), by_size, samples)
-    if outputs.gallery is not None:
-        _write_pictures(outputs, evaluation, source, samples, predictor)
-    return evaluation
 
 
-def _scores(samples: Sequence[SampleScore], *, native: bool) -> Scores:
+def _summarize(scores: Sequence[SampleScore], *, native: bool) -> Scores:
     meter = ScoreMeter()
-    for sample in samples:
-        counts = sample.native if native else sample.counts
+    for score in scores:
+        counts = score.native if native else score.counts
         assert counts is not None
-        meter.add_counts(counts, absent=sample.absent, kind=sample.kind, category=sample.categories)
+        meter.add_counts(counts, absent=score.absent, kind=score.kind, category=score.categories)
     return meter.scores()
 
 
-def _count_cut(bundle: Bundle, samples: Sequence[SampleScore]) -> int:
-    return sum(bool(bundle.tokenizer.cut_words(sample.expression)) for sample in samples)
+def _count_cut_expressions(bundle: Bundle, scores: Sequence[SampleScore]) -> int:
+    return sum(bool(bundle.tokenizer.cut_words(score.expression)) for score in scores)
 
 
-def _wanted(outputs: ScoreOutputs) -> list[Path]:
-    places = (outputs.folder, outputs.masks, outputs.gallery)
-    return [place for place in places if place is not None]
+def _write_files(run: _Run, report: EvaluationReport) -> None:
+    outputs = run.request.outputs
+    if outputs.folder is not None:
+        by_size = {"resized": report.scores}
+        if report.native is not None:
+            by_size["native"] = report.native
+        write_scores(outputs, report.to_dict(), by_size, run.scores)
+    if outputs.gallery is not None:
+        sections = choose_pictures(run.samples, run.scores, run.predictor)
+        write_gallery(
+            outputs.gallery,
+            f"{report.model} on {run.samples.info.name}",
+            _gallery_facts(report),
+            sections,
+            overwrite=outputs.overwrite,
+        )
 
 
-# --- the gallery
-
-
-def choose_samples(samples: Sequence[SampleScore]) -> Mapping[str, list[int]]:
-    """Numbers of the worst, the median and the best samples, no sample twice.
-
-    Among equals, those with the greater area in doubt are the worse.
-    """
-    ranked = sorted(
-        range(len(samples)), key=lambda i: (samples[i].quality, -samples[i].counts.union)
-    )
-    count = max(1, min(GALLERY_SAMPLES, len(ranked) // 3))
-    worst, rest = ranked[:count], ranked[count:]
-    best, rest = rest[-count:][::-1], rest[:-count]
-    start = max(0, (len(rest) - count) // 2)
-    return {"Worst": worst, "Median": rest[start : start + count], "Best": best}
-
-
-def _write_pictures(
-    outputs: ScoreOutputs,
-    evaluation: EvaluationReport,
-    source: ScoringData,
-    samples: Sequence[SampleScore],
-    predictor: Predictor,
-) -> None:
-    """Ask the chosen questions once more: their masks were not kept."""
-    assert outputs.gallery is not None
-    sections = {
-        heading: [_picture(source[index], samples[index], predictor) for index in numbers]
-        for heading, numbers in choose_samples(samples).items()
-    }
-    write_gallery(
-        outputs.gallery,
-        f"{evaluation.model} on {source.name}",
-        _facts(evaluation),
-        sections,
-        overwrite=outputs.overwrite,
-    )
-
-
-def _picture(question: Question, sample: SampleScore, predictor: Predictor) -> Picture:
-    logits_BSS, _ = ask(predictor, [question])
-    facts = [f"IoU {sample.counts.iou:.3f}"]
-    if sample.absent:
-        facts = ["target absent", "answered with nothing" if sample.quality else "found something"]
-    if sample.presence is not None:
-        facts.append(f"presence {sample.presence:.0%}")
-    facts += [", ".join(filter(None, (sample.kind, *sample.categories)))]
-    return Picture(
-        image=question.image,
-        truth=question.target,
-        predicted=logits_BSS[0] > 0,
-        expression=question.expression,
-        facts=tuple(filter(None, facts)),
-        id=question.id,
-        aspect=question.mask.shape[1] / question.mask.shape[0],
-    )
-
-
-def _facts(evaluation: EvaluationReport) -> list[tuple[str, str]]:
-    """What stands below the title of the page; scores in percent, as papers print them."""
-    scores = evaluation.scores
-    shares = {"mIoU": scores.miou, "oIoU": scores.oiou}
-    shares |= {f"Pr@{at}": share for at, share in scores.precision.items()}
+def _gallery_facts(report: EvaluationReport) -> list[tuple[str, str]]:
+    """Lines below the title of the gallery. Scores are in percent, as in papers."""
+    scores = report.scores
+    values = {"mIoU": scores.miou, "oIoU": scores.oiou}
+    values |= {f"Pr@{at}": share for at, share in scores.precision.items()}
     if scores.n_acc is not None:
-        shares |= {"gIoU": scores.giou, "N-acc": scores.n_acc}
+        values |= {"gIoU": scores.giou, "N-acc": scores.n_acc}
     absent = f", {scores.n_absent} with an absent target" if scores.n_absent else ""
     return [
         ("samples", f"{scores.n}{absent}"),
-        *((name, f"{100 * share:.2f} %") for name, share in shares.items()),
-        ("scored at", f"{evaluation.size_px} px"),
+        *((name, f"{100 * value:.2f} %") for name, value in values.items()),
+        ("scored at", f"{report.size_px} px"),
     ]

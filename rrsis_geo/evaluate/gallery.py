@@ -1,6 +1,6 @@
-"""A page of pictures: what was asked, where the target is, and what the model answered.
+"""An HTML page with samples, their targets and the predicted masks.
 
-One HTML file that needs nothing else: pictures lie in it, and there is no script.
+The page is one self-contained file: images are embedded, and there is no script.
 """
 
 import base64
@@ -19,7 +19,7 @@ from rrsis_geo.errors import OutputError
 from rrsis_geo.files import atomic_file
 
 HIT, MISSED, FALSE = (0, 191, 255), (255, 176, 0), (255, 0, 144)
-"""Colours that also those tell apart who see no red or no green."""
+"""Colours of true positives, false negatives and false positives; safe for colour-blind readers."""
 OUTLINE: Final = (255, 255, 255)
 _TINT_ALPHA: Final = 115
 _EMPTY, _HIT, _MISSED, _FALSE, _OUTLINE = range(5)
@@ -28,16 +28,16 @@ _JPEG_QUALITY: Final = 85
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One sample of the page.
+    """One sample on the page.
 
     Attributes:
         image: uint8 RGB [S, S, 3].
-        truth: bool [S, S], the target.
-        predicted: bool [S, S], the answer.
-        expression: what was asked.
-        facts: short remarks below it.
-        id: names the sample.
-        aspect: width over height of the sample before it was made square.
+        truth: bool [S, S], mask of the target.
+        predicted: bool [S, S], predicted mask.
+        expression: the referring sentence.
+        facts: short notes below the picture.
+        id: name of the sample.
+        aspect: width divided by height of the original sample.
     """
 
     image: NDArray[np.uint8]
@@ -60,11 +60,11 @@ def write_gallery(
     """Write the page.
 
     Args:
-        path: of the HTML file.
-        title: its heading.
-        facts: names and values below it.
-        sections: heading -> pictures; those without pictures are left out.
-        overwrite: replace a file that exists.
+        path: HTML file.
+        title: heading of the page.
+        facts: names and values below the title.
+        sections: pictures by heading; sections without pictures are left out.
+        overwrite: replace an existing file.
 
     Raises:
         OutputError: the file cannot be written.
@@ -90,9 +90,9 @@ def write_gallery(
 
 
 def overlay(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Image.Image:
-    """Hit, missed and false pixels in their tints, the target's outline in white.
+    """Draw true positives, false negatives and false positives, and the outline of the target.
 
-    Both masks are bool [H, W]; the picture is a palette one, clear where neither is True.
+    Both masks are bool [H, W]. The result is a palette image, transparent where both are False.
     """
     index = np.full(truth.shape, _EMPTY, np.uint8)
     index[truth & predicted] = _HIT
@@ -106,7 +106,7 @@ def overlay(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Image.Ima
 
 
 def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of a mask that have a neighbour outside of it; the image's border is no outside."""
+    """Pixels of a mask with a neighbour outside the mask; the image border does not count."""
     padded = np.pad(mask, 1, mode="edge")
     inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inside
@@ -125,10 +125,10 @@ def _card(picture: Picture) -> str:
     )
 
 
-def _data_url(picture: Image.Image, form: str, **options: object) -> str:
+def _data_url(picture: Image.Image, image_format: str, **options: object) -> str:
     file = io.BytesIO()
-    picture.save(file, form, **options)
-    return f"data:image/{form.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+    picture.save(file, image_format, **options)
+    return f"data:image/{image_format.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 _STYLE = """
@@ -170,11 +170,11 @@ _PAGE = f"""<!DOCTYPE html>
 <body>
 <h1>{{title}}</h1>
 <dl>{{facts}}</dl>
-<p class="legend"><span><i style="background:rgb{HIT}"></i>found</span>
-<span><i style="background:rgb{MISSED}"></i>missed</span>
-<span><i style="background:rgb{FALSE}"></i>found where the target is not</span>
+<p class="legend"><span><i style="background:rgb{HIT}"></i>true positive</span>
+<span><i style="background:rgb{MISSED}"></i>false negative</span>
+<span><i style="background:rgb{FALSE}"></i>false positive</span>
 <span><i style="background:rgb{OUTLINE}"></i>outline of the target</span>
-<span>Point at a picture to see it without masks.</span></p>
+<span>Hover over a picture to hide its masks.</span></p>
 <input type="checkbox" id="hide"> <label for="hide">hide all masks</label>
 {{sections}}
 </body>

@@ -1,4 +1,4 @@
-"""A folder of predicted masks, which appear when all of them are written."""
+"""Save predicted masks to a folder, all of them or none."""
 
 import re
 import shutil
@@ -16,9 +16,12 @@ _NAME_LENGTH: Final = 100
 
 
 class MaskFolder:
-    """A folder that masks are written to; a context manager.
+    """Context manager that saves masks to an existing folder.
 
-    They wait in a hidden folder in it, and move to their places when the block ends well.
+    Masks are written to a hidden subfolder and moved when the block ends without an error.
+
+    Raises:
+        OutputError: the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +46,7 @@ class MaskFolder:
             shutil.rmtree(self._part, ignore_errors=True)
 
     def add(self, id_: str, mask: NDArray[np.bool_]) -> str:
-        """Write the mask of a sample, white where it is True; give back the file's name."""
+        """Write the mask of a sample, white where True, and return the file name."""
         name = self._free_name(id_)
         try:
             Image.fromarray(mask).save(self._part / name)
@@ -52,7 +55,7 @@ class MaskFolder:
         return name
 
     def _free_name(self, id_: str) -> str:
-        """A name that every system takes, and that no other sample has."""
+        """A unique file name that is valid on every operating system."""
         stem = re.sub(r"\.(png|jpe?g|tiff?|bmp)$", "", id_, flags=re.IGNORECASE)
         stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).strip("._")[:_NAME_LENGTH] or "sample"
         name, number = stem, 1

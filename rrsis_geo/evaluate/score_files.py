@@ -1,4 +1,4 @@
-"""The files that ``evaluate`` writes: checked before the work, put in their place when whole."""
+"""Files of an evaluation: check the paths before the run, write the files after it."""
 
 import csv
 import io
@@ -21,13 +21,13 @@ SAMPLES_CSV: Final = "samples.csv"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreOutputs:
-    """The files that a run writes; all are optional.
+    """Files to write; all are optional.
 
     Attributes:
-        folder: gets scores.json, scores.csv and samples.csv; made if need be.
-        masks: folder for the predicted masks, PNG of one bit; made if need be.
+        folder: folder for scores.json, scores.csv and samples.csv; created if missing.
+        masks: folder for the predicted masks, 1-bit PNG; created if missing.
         gallery: HTML page with the worst, the median and the best samples.
-        overwrite: replace files that exist.
+        overwrite: replace existing files.
     """
 
     folder: Path | None = None
@@ -36,67 +36,66 @@ class ScoreOutputs:
     overwrite: bool = False
 
     def check(self) -> None:
-        """Refuse what could not be written in the end, and make the folders.
+        """Check that every file can be written, and create the folders.
 
         Raises:
-            OutputError: a place cannot be written to, or something is there already.
+            OutputError: a path is not writable, or a file exists already.
         """
         if self.gallery is not None:
             if self.gallery.suffix.lower() not in (".html", ".htm"):
-                raise OutputError(f"{self.gallery}: the gallery is a page; name it .html")
+                raise OutputError(f"{self.gallery}: the gallery is an HTML page; name it .html")
             check_writable(self.gallery, overwrite=self.overwrite)
         for folder in (self.folder, self.masks):
             if folder is not None:
-                _make_folder(folder)
+                _create_folder(folder)
         if self.folder is not None:
             for name in (SCORES_JSON, SCORES_CSV, SAMPLES_CSV):
                 check_writable(self.folder / name, overwrite=self.overwrite)
         if self.masks is not None and not self.overwrite and any(self.masks.glob("*.png")):
             raise OutputError(
-                f"{self.masks}: holds PNG files already; choose another folder, or --overwrite"
+                f"{self.masks}: contains PNG files; choose another folder, or use --overwrite"
             )
 
 
-def _make_folder(folder: Path) -> None:
+def _create_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
-        raise OutputError(f"{folder}: the folder cannot be made ({err.strerror})") from err
+        raise OutputError(f"{folder}: the folder cannot be created ({err.strerror})") from err
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: the folder is not writable")
 
 
 def write_scores(
     outputs: ScoreOutputs,
-    told: Mapping[str, Any],
+    report: Mapping[str, Any],
     scores: Mapping[str, Scores],
     samples: Sequence[SampleScore],
-) -> list[Path]:
-    """Write the files of ``outputs.folder``.
+) -> None:
+    """Write the files in ``outputs.folder``, which must be set.
 
     Args:
-        outputs: whose folder there is.
-        told: the whole result, for scores.json.
-        scores: "resized" and maybe "native" -> scores, for scores.csv.
+        outputs: folder, and whether to replace existing files.
+        report: the whole report, for scores.json.
+        scores: scores at each size ("resized", "native"), for scores.csv.
         samples: for samples.csv.
 
     Raises:
-        OutputError: they cannot be written.
+        OutputError: a file cannot be written.
     """
     folder = outputs.folder
     assert folder is not None
     files = {
-        SCORES_JSON: json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        SCORES_JSON: json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         SCORES_CSV: _csv(_score_rows(scores)),
         SAMPLES_CSV: _csv(_sample_rows(samples)),
     }
-    with atomic_file(folder / SCORES_JSON, overwrite=outputs.overwrite) as place:
+    with atomic_file(folder / SCORES_JSON, overwrite=outputs.overwrite) as part:
         for name, text in files.items():
             try:
-                place.with_name(name).write_text(text, encoding="utf-8", newline="")
+                part.with_name(name).write_text(text, encoding="utf-8", newline="")
             except OSError as err:
                 raise OutputError(f"{folder / name}: cannot be written ({err.strerror})") from err
-    return [folder / name for name in files]
 
 
 def _csv(rows: Iterator[dict[str, object]]) -> str:

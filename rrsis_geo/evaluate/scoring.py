@@ -1,10 +1,10 @@
-"""The pass of ``evaluate``: every question is put to the model, and its answer is counted."""
+"""Predict every sample of an evaluation and count the pixels of each mask."""
 
-import math
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,30 +14,33 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from rrsis_geo.evaluate.data import EvaluationData, EvaluationSample
 from rrsis_geo.evaluate.mask_folder import MaskFolder
-from rrsis_geo.evaluate.scoring_data import Question, ScoringData
+from rrsis_geo.evaluate.options import EvaluateOptions
 from rrsis_geo.metrics import PixelCounts, count_pixels
 from rrsis_geo.model.predictor import Predictor
-from rrsis_geo.progress import Progress
+from rrsis_geo.progress import Progress, no_progress
+from rrsis_geo.scoring import Prediction, predict_batches
 
 BATCH_SIZE: Final = {"cpu": 4, "cuda": 16, "mps": 4}
-"""Samples at once, by the type of the device."""
+"""Default number of samples per batch, by type of device."""
 MAX_WORKERS: Final = 8
 
 
 class SampleScore(NamedTuple):
-    """One sample of a run.
+    """Result for one sample.
 
     Attributes:
-        id: names the sample.
+        id: name of the sample.
         expression: the referring sentence.
-        kind: what it speaks of, "" where unknown.
-        categories: its categories, however they were told.
+        kind: kind of the expression, "" if unknown.
+        categories: its categories, from the label or from the text.
         absent: whether the target is absent.
-        counts: at the size of the published protocol.
-        native: at the mask's own size, None where that was not asked for.
-        presence: probability that the target is there at all, None where the model does not tell.
-        mask: name of the saved mask's file, "" where none was saved.
+        counts: pixels at the size of the evaluation.
+        native: pixels at the original size of the mask, None if not requested.
+        presence: probability that the target is in the image, None if the model has no presence
+            head.
+        mask: file name of the saved mask, "" if not saved.
     """
 
     id: str
@@ -52,119 +55,104 @@ class SampleScore(NamedTuple):
 
     @property
     def quality(self) -> float:
-        """IoU; of an absent target 1 for an empty answer, else 0."""
+        """IoU. For an absent target: 1 if the predicted mask is empty, else 0."""
         return float(self.counts.predicted == 0) if self.absent else self.counts.iou
 
 
-def score_samples(
-    source: ScoringData,
+def score_data(
+    data: EvaluationData,
     predictor: Predictor,
+    options: EvaluateOptions,
     *,
     category_by: str = "",
-    native: bool = False,
     masks: Path | None = None,
-    batch_size: int | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> list[SampleScore]:
-    """Put every question to the model, and count the pixels of its answers.
+    """Predict every sample and count the pixels of its mask.
+
+    Only a few batches of samples are in memory at a time.
 
     Args:
-        source: the questions; no more than a few batches of them are in memory at a time.
+        data: the samples.
         predictor: the model.
-        category_by: how categories are told: "label", "text", or "" for not at all.
-        native: count at the masks' own sizes too.
-        masks: folder for the answers, None for none.
-        batch_size: questions at once; None suits the device.
-        workers: processes that read ahead; None is none on a CPU, and some beside a GPU.
-        progress: told the stage, how many samples are done, and how many there are.
+        options: ``native``, ``batch_size`` and ``workers`` are used.
+        category_by: source of the categories: "label", "text", or "" for none.
+        masks: existing folder for the predicted masks, None to save none.
+        progress: called after each batch with the stage "samples".
 
     Raises:
-        InputError: a file is missing or damaged, or an expression has no word that is known.
+        InputError: a file is missing or damaged, or the model knows no word of an expression.
         OutputError: a mask cannot be written.
         DeviceError: the device has too little memory.
     """
-    scored: list[SampleScore] = []
+    batch_size = options.batch_size or BATCH_SIZE.get(predictor.device.type, 4)
+    samples = _read_samples(data, predictor.device, batch_size, options.workers)
+    scores: list[SampleScore] = []
     with MaskFolder(masks) if masks is not None else nullcontext() as folder:
-        for questions in _batches(source, predictor, batch_size, workers):
-            logits_BSS, presences = ask(predictor, questions)
-            for question, logits_SS, presence in zip(questions, logits_BSS, presences, strict=True):
-                predicted = logits_SS > 0
-                whole = _at_size(logits_SS, question.mask.shape) > 0 if native else None
-                saved = ""
-                if folder is not None:
-                    saved = folder.add(question.id, predicted if whole is None else whole)
-                scored.append(
+        for batch in predict_batches(predictor, samples, batch_size=batch_size):
+            for sample, prediction in batch:
+                mask = _native_mask(prediction, sample) if options.native else prediction.mask
+                file_name = "" if folder is None else folder.add(sample.id, mask)
+                scores.append(
                     SampleScore(
-                        id=question.id,
-                        expression=question.expression,
-                        kind=question.kind,
-                        categories=_categories(question, source, category_by),
-                        absent=not question.mask.any(),
-                        counts=count_pixels(predicted, question.target),
-                        native=None if whole is None else count_pixels(whole, question.mask),
-                        presence=presence,
-                        mask=saved,
+                        id=sample.id,
+                        expression=sample.expression,
+                        kind=sample.kind,
+                        categories=_find_categories(sample, data, category_by),
+                        absent=not sample.mask.any(),
+                        counts=count_pixels(prediction.mask, sample.target),
+                        native=count_pixels(mask, sample.mask) if options.native else None,
+                        presence=prediction.presence,
+                        mask=file_name,
                     )
                 )
-            if progress is not None:
-                progress("samples", len(scored), len(source))
-    return scored
+            progress("samples", len(scores), len(data))
+    return scores
 
 
-def _categories(question: Question, source: ScoringData, category_by: str) -> tuple[str, ...]:
+def _find_categories(
+    sample: EvaluationSample, data: EvaluationData, category_by: str
+) -> tuple[str, ...]:
     if category_by == "text":
-        return named_in(question.expression, source.category_names)
-    return (question.label,) if category_by == "label" and question.label else ()
+        return find_names(sample.expression, data.info.category_names)
+    return (sample.label,) if category_by == "label" and sample.label else ()
 
 
-def _batches(
-    source: ScoringData, predictor: Predictor, batch_size: int | None, workers: int | None
-) -> Iterator[list[Question]]:
-    """The questions in order, read ahead by other processes where a GPU would wait for them."""
+def _read_samples(
+    data: EvaluationData, device: torch.device, batch_size: int, workers: int | None
+) -> Iterator[EvaluationSample]:
+    """The samples in order, read ahead by other processes if a GPU would wait for them."""
     if workers is None:
-        workers = 0 if predictor.device.type == "cpu" else min(MAX_WORKERS, os.cpu_count() or 1)
-    return iter(
-        DataLoader(
-            source,
-            batch_size=batch_size or BATCH_SIZE.get(predictor.device.type, 4),
-            num_workers=workers,
-            collate_fn=list,
-            generator=torch.Generator(),  # leaves the caller's random numbers alone
-        )
+        workers = 0 if device.type == "cpu" else min(MAX_WORKERS, os.cpu_count() or 1)
+    loader = DataLoader(
+        data,
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=list,
+        generator=torch.Generator(),  # leaves the global generator unchanged
     )
+    return chain.from_iterable(loader)
 
 
-def ask(
-    predictor: Predictor, questions: Sequence[Question]
-) -> tuple[NDArray[np.float32], list[float | None]]:
-    """Logits [B, S, S], and the probability that each target is there at all."""
-    found = predictor.predict_pairs(
-        np.stack([question.image for question in questions]),
-        [question.expression for question in questions],
+def _native_mask(prediction: Prediction, sample: EvaluationSample) -> NDArray[np.bool_]:
+    """The mask from logits that are resized bilinearly to the original size of the target."""
+    if prediction.logits.shape == sample.mask.shape:
+        return prediction.mask
+    logits_BCHW = torch.from_numpy(prediction.logits)[None, None]
+    resized_BCHW = functional.interpolate(
+        logits_BCHW, sample.mask.shape, mode="bilinear", align_corners=False
     )
-    if found.presence is None:
-        return found.logits, [None] * len(questions)
-    return found.logits, [0.5 + 0.5 * math.tanh(float(odds) / 2) for odds in found.presence]
+    mask: NDArray[np.bool_] = resized_BCHW[0, 0].numpy() > 0
+    return mask
 
 
-def _at_size(logits_SS: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Logits resized bilinearly to [H, W]."""
-    if logits_SS.shape == shape:
-        return logits_SS
-    resized: NDArray[np.float32] = functional.interpolate(
-        torch.from_numpy(logits_SS)[None, None], shape, mode="bilinear", align_corners=False
-    )[0, 0].numpy()
-    return resized
+def find_names(expression: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The category names in an expression, as whole words, singular or plural.
 
-
-def named_in(expression: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The category names that stand in an expression, as words of their own or in the plural.
-
-    So tables by category are made of benchmarks without labels (FIANet's, for one): a sentence
-    with two names counts for both, and "road marking" for "road" too.
+    Papers make tables by category this way for benchmarks without labels (FIANet, for example). An
+    expression with two names counts for both, and "road marking" counts for "road" too.
     """
-    words = expression.lower()
+    lower = expression.lower()
     return tuple(
-        name for name in names if re.search(rf"\b{re.escape(name.lower())}(s|es)?\b", words)
+        name for name in names if re.search(rf"\b{re.escape(name.lower())}(s|es)?\b", lower)
     )

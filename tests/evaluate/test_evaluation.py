@@ -1,4 +1,4 @@
-"""Scores of a model on data sets in each layout, against the protocol worked through by hand."""
+"""Scores of a model on datasets in each layout, compared with a second implementation."""
 
 import csv
 import json
@@ -20,15 +20,14 @@ from rrsis_geo.data.benchmarks.layouts import load_split
 from rrsis_geo.data.benchmarks.triplets import TripletWriter
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, InputError, OutputError
-from rrsis_geo.evaluate import evaluation as evaluate
+from rrsis_geo.evaluate import evaluation
 from rrsis_geo.evaluate.evaluation import (
-    EvaluateOptions,
-    EvaluationReport,
-    choose_samples,
     evaluate_bundle,
 )
+from rrsis_geo.evaluate.examples import choose_samples
+from rrsis_geo.evaluate.options import EvaluateOptions
 from rrsis_geo.evaluate.score_files import ScoreOutputs
-from rrsis_geo.evaluate.scoring import SampleScore, named_in
+from rrsis_geo.evaluate.scoring import SampleScore, find_names
 from rrsis_geo.images import ImageSpec, to_input
 from rrsis_geo.metrics import PixelCounts
 from rrsis_geo.model.bundle import Bundle
@@ -40,7 +39,7 @@ FP32 = EvaluateOptions(dtype="fp32", device="cpu")
 
 
 class ColourNet(tiny_net.TinyNet):
-    """Finds what has a colour, more or less of it by what the expression is."""
+    """Marks coloured pixels; the expression changes the threshold."""
 
     def segment(self, image: Tensor, words: tiny_net.TinyWords) -> SegOutput:
         bias_B = 2 + torch.tanh(words.sentence.mean(-1).expand(len(image)))
@@ -50,17 +49,19 @@ class ColourNet(tiny_net.TinyNet):
 
 @pytest.fixture(autouse=True)
 def bundle(monkeypatch: pytest.MonkeyPatch) -> Bundle:
-    """What evaluation loads, whatever the name."""
+    """The bundle that every evaluation loads, whatever the name."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = ColourNet(tiny_net.TinyConfig()).eval()
-    made = Bundle("tiny", Path("tiny"), net, tiny_net.make_tokenizer(), SPEC, {}, "0" * 64)
-    monkeypatch.setattr(evaluate, "load_bundle", lambda name: made)
-    return made
+    bundle = Bundle("tiny", Path("tiny"), net, tiny_net.make_tokenizer(), SPEC, {}, "0" * 64)
+    monkeypatch.setattr(evaluation, "load_bundle", lambda name: bundle)
+    return bundle
 
 
-def answers(bundle: Bundle, samples: list[Sample], size_px: int) -> Iterator[NDArray[np.float32]]:
-    """Logits of the bare network for each sample by itself, [size_px, size_px]."""
+def predict_alone(
+    bundle: Bundle, samples: list[Sample], size_px: int
+) -> Iterator[NDArray[np.float32]]:
+    """Logits of the network for each sample alone, [size_px, size_px]."""
     for sample in samples:
         square = Image.fromarray(sample.image).resize((size_px, size_px), Image.Resampling.BILINEAR)
         with torch.inference_mode():
@@ -68,10 +69,12 @@ def answers(bundle: Bundle, samples: list[Sample], size_px: int) -> Iterator[NDA
             yield bundle.net(to_input(np.array(square), SPEC), tokens).logits[0].numpy()
 
 
-def by_hand(bundle: Bundle, samples: list[Sample], size_px: int = 64) -> list[tuple[int, int]]:
-    """Intersection and union of each sample by the published protocol."""
+def count_by_protocol(
+    bundle: Bundle, samples: list[Sample], size_px: int = 64
+) -> list[tuple[int, int]]:
+    """Intersection and union of each sample by the published protocol, in pixels."""
     counts = []
-    for sample, logits in zip(samples, answers(bundle, samples, size_px), strict=True):
+    for sample, logits in zip(samples, predict_alone(bundle, samples, size_px), strict=True):
         grey = Image.fromarray(sample.mask.astype(np.uint8) * 255)
         target = np.asarray(grey.resize((size_px, size_px), Image.Resampling.NEAREST)) == 255
         predicted = logits > 0
@@ -94,7 +97,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         ("triplets", {}),
     ],
 )
-def test_scores_are_those_of_the_published_protocol(
+def test_scores_follow_the_published_protocol(
     make_benchmark: MakeBenchmark,
     tmp_path: Path,
     bundle: Bundle,
@@ -103,33 +106,35 @@ def test_scores_are_those_of_the_published_protocol(
 ) -> None:
     root = make_benchmark(layout, splits={"test": 5}, **quirks)
     out = tmp_path / "scores"
-    found = evaluate_bundle(root, layout, "test", FP32, ScoreOutputs(folder=out))
-    counts = by_hand(bundle, list(load_split(layout, root, "test")))  # type: ignore[call-overload]
+    report = evaluate_bundle(root, layout, "test", FP32, ScoreOutputs(folder=out))
+    counts = count_by_protocol(bundle, list(load_split(layout, root, "test")))  # type: ignore[call-overload]
     ious = [i / u if u else 0.0 for i, u in counts]
     assert 0 < sum(ious) < 5
-    assert found.scores.n == 5
-    assert found.scores.miou == pytest.approx(sum(ious) / 5)
-    assert found.scores.oiou == pytest.approx(sum(i for i, _ in counts) / sum(u for _, u in counts))
-    for at, share in found.scores.precision.items():
+    assert report.scores.n == 5
+    assert report.scores.miou == pytest.approx(sum(ious) / 5)
+    assert report.scores.oiou == pytest.approx(
+        sum(i for i, _ in counts) / sum(u for _, u in counts)
+    )
+    for at, share in report.scores.precision.items():
         assert share == pytest.approx(sum(iou >= at for iou in ious) / 5)
     rows = read_csv(out / "samples.csv")
     assert [(int(r["intersection_px"]), int(r["union_px"])) for r in rows] == counts
-    assert found.native is None
+    assert report.native is None
 
 
-def test_native_size_is_that_of_the_mask(
+def test_native_scores_use_the_size_of_the_mask(
     make_benchmark: MakeBenchmark, tmp_path: Path, bundle: Bundle
 ) -> None:
     root = make_benchmark("rrsisd", splits={"test": 3}, odd_sizes=True)
     options = EvaluateOptions(native=True, dtype="fp32", device="cpu")
     outputs = ScoreOutputs(folder=tmp_path / "scores", masks=tmp_path / "masks")
-    found = evaluate_bundle(root, "rrsisd", "test", options, outputs)
+    report = evaluate_bundle(root, "rrsisd", "test", options, outputs)
     samples = list(load_split("rrsisd", root, "test"))  # type: ignore[call-overload]
     assert [sample.mask.shape for sample in samples] == [(800, 800), (48, 48), (48, 48)]
     assert samples[0].image.shape == (800, 787, 3)
     ious = []
     rows = read_csv(tmp_path / "scores" / "samples.csv")
-    for sample, logits, row in zip(samples, answers(bundle, samples, 64), rows, strict=True):
+    for sample, logits, row in zip(samples, predict_alone(bundle, samples, 64), rows, strict=True):
         whole = functional.interpolate(
             torch.from_numpy(logits)[None, None],
             sample.mask.shape,
@@ -142,9 +147,9 @@ def test_native_size_is_that_of_the_mask(
         with Image.open(tmp_path / "masks" / row["mask"]) as saved:
             assert saved.mode == "1"
             np.testing.assert_array_equal(np.asarray(saved), predicted)
-    assert found.native is not None
-    assert found.native.miou == pytest.approx(np.mean(ious))
-    assert found.native.miou != found.scores.miou
+    assert report.native is not None
+    assert report.native.miou == pytest.approx(np.mean(ious))
+    assert report.native.miou != report.scores.miou
     assert {row["size"] for row in read_csv(tmp_path / "scores" / "scores.csv")} == {
         "resized",
         "native",
@@ -152,19 +157,19 @@ def test_native_size_is_that_of_the_mask(
 
 
 @pytest.mark.parametrize("size_px", [32, 96])
-def test_size_is_that_asked_for(
+def test_scores_use_the_requested_size(
     make_benchmark: MakeBenchmark, bundle: Bundle, size_px: int
 ) -> None:
     root = make_benchmark("refsegrs", splits={"test": 3})
     options = EvaluateOptions(size_px=size_px, dtype="fp32", device="cpu")
-    found = evaluate_bundle(root, "refsegrs", "test", options)
-    counts = by_hand(bundle, list(load_split("refsegrs", root, "test")), size_px)  # type: ignore[call-overload]
-    assert found.size_px == size_px
-    assert found.scores.miou == pytest.approx(np.mean([i / u for i, u in counts]))
+    report = evaluate_bundle(root, "refsegrs", "test", options)
+    counts = count_by_protocol(bundle, list(load_split("refsegrs", root, "test")), size_px)  # type: ignore[call-overload]
+    assert report.size_px == size_px
+    assert report.scores.miou == pytest.approx(np.mean([i / u for i, u in counts]))
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 1}, {"batch_size": 7}, {"workers": 1}])
-def test_batches_and_workers_change_nothing(
+def test_batches_and_workers_do_not_change_scores(
     make_benchmark: MakeBenchmark, options: dict[str, int]
 ) -> None:
     root = make_benchmark("triplets", splits={"test": 5}, absent=True)
@@ -185,7 +190,7 @@ def noise(height: int, width: int) -> NDArray[np.uint8]:
 
 
 def test_absent_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer with nothing scores 0 by the protocol, 1 as generalized referring work counts."""
+    """An empty mask has IoU 0 by the protocol, and 1 in gIoU."""
     nothing, something = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
     something[:32] = True
     root = write_triplets(
@@ -193,23 +198,23 @@ def test_absent_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         Sample(noise(64, 64), "the truck", nothing, kind="absent"),
         Sample(noise(64, 64), "the road", something, kind="category"),
     )
-    answer_with(monkeypatch, lambda image: np.full(image.shape[:2], -1.0))
-    found = evaluate_bundle(root, "triplets", "test", FP32)
-    assert (found.scores.n, found.scores.n_absent) == (2, 1)
-    assert (found.scores.miou, found.scores.n_acc, found.scores.giou) == (0.0, 1.0, 0.5)
-    assert found.scores.by_kind["absent"].n_acc == 1.0
-    answer_with(monkeypatch, lambda image: np.full(image.shape[:2], 1.0))
-    found = evaluate_bundle(root, "triplets", "test", FP32)
-    assert (found.scores.miou, found.scores.n_acc, found.scores.giou) == (0.25, 0.0, 0.25)
-    assert found.scores.false_area_ppm == 1e6
+    set_logits(monkeypatch, lambda image: np.full(image.shape[:2], -1.0))
+    report = evaluate_bundle(root, "triplets", "test", FP32)
+    assert (report.scores.n, report.scores.n_absent) == (2, 1)
+    assert (report.scores.miou, report.scores.n_acc, report.scores.giou) == (0.0, 1.0, 0.5)
+    assert report.scores.by_kind["absent"].n_acc == 1.0
+    set_logits(monkeypatch, lambda image: np.full(image.shape[:2], 1.0))
+    report = evaluate_bundle(root, "triplets", "test", FP32)
+    assert (report.scores.miou, report.scores.n_acc, report.scores.giou) == (0.25, 0.0, 0.25)
+    assert report.scores.false_area_ppm == 1e6
 
 
-def test_a_logit_of_zero_is_no_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The papers' argmax of two equal values is the first, the background."""
+def test_a_logit_of_zero_is_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The argmax of the papers takes the first of two equal values, the background."""
     root = write_triplets(
         tmp_path / "data", Sample(noise(64, 64), "the road", np.ones((64, 64), bool))
     )
-    answer_with(monkeypatch, lambda image: np.zeros(image.shape[:2]))
+    set_logits(monkeypatch, lambda image: np.zeros(image.shape[:2]))
     assert evaluate_bundle(root, "triplets", "test", FP32).scores.miou == 0.0
 
 
@@ -217,27 +222,26 @@ def test_a_target_lost_by_resizing_is_not_absent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mask = np.zeros((640, 640), bool)
-    mask[0, 0] = True  # nearest neighbour takes the middle of every ten pixels
+    mask[0, 0] = True  # nearest neighbour keeps the middle pixel of every ten
     root = write_triplets(tmp_path / "data", Sample(noise(640, 640), "the truck", mask))
-    answer_with(monkeypatch, lambda image: np.full(image.shape[:2], -1.0))
-    found = evaluate_bundle(root, "triplets", "test", FP32)
-    assert found.lost_targets == 1
-    assert (found.scores.n_absent, found.scores.giou, found.scores.n_acc) == (0, 0.0, None)
+    set_logits(monkeypatch, lambda image: np.full(image.shape[:2], -1.0))
+    report = evaluate_bundle(root, "triplets", "test", FP32)
+    assert report.lost_targets == 1
+    assert (report.scores.n_absent, report.scores.giou, report.scores.n_acc) == (0, 0.0, None)
 
 
-def answer_with(
+def set_logits(
     monkeypatch: pytest.MonkeyPatch, logits_of: Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 ) -> None:
-    """Let every image be answered with logits made of it, [S, S]."""
+    """Replace the model by a function from an image to its logits, [S, S]."""
 
     def predict_pairs(self: object, images: NDArray[np.uint8], expressions: list[str]) -> Any:
-        found = np.stack([logits_of(image) for image in images]).astype(np.float32)
-        return Answer(found)
+        return Output(np.stack([logits_of(image) for image in images]).astype(np.float32))
 
-    monkeypatch.setattr(evaluate.Predictor, "predict_pairs", predict_pairs)
+    monkeypatch.setattr(evaluation.Predictor, "predict_pairs", predict_pairs)
 
 
-class Answer:
+class Output:
     def __init__(self, logits: NDArray[np.float32]) -> None:
         self.logits = logits
         self.presence = None
@@ -255,61 +259,65 @@ class Answer:
         ("the carpark", ()),
     ],
 )
-def test_names_are_found_as_words(expression: str, names: tuple[str, ...]) -> None:
+def test_category_names_are_whole_words(expression: str, names: tuple[str, ...]) -> None:
     known = ("road", "vehicle", "car", "road marking", "tree", "bus")
-    assert sorted(named_in(expression, known)) == sorted(names)
+    assert sorted(find_names(expression, known)) == sorted(names)
 
 
 def test_categories_by_label_and_by_text(make_benchmark: MakeBenchmark, bundle: Bundle) -> None:
     root = make_benchmark("rrsisd", splits={"test": 6})
     samples = list(load_split("rrsisd", root, "test"))  # type: ignore[call-overload]
-    ious = [i / u if u else 0.0 for i, u in by_hand(bundle, samples)]
+    ious = [i / u if u else 0.0 for i, u in count_by_protocol(bundle, samples)]
     labels = sorted({sample.category for sample in samples})
-    for way, default in (("label", True), ("text", False)):
-        options = EvaluateOptions(category_by=way, dtype="fp32", device="cpu")  # type: ignore[arg-type]
-        found = evaluate_bundle(root, "rrsisd", "test", options)
-        assert found.category_by == way
-        assert list(found.scores.by_category) == labels  # its sentences name the labels
+    for source, is_default in (("label", True), ("text", False)):
+        options = EvaluateOptions(category_by=source, dtype="fp32", device="cpu")  # type: ignore[arg-type]
+        report = evaluate_bundle(root, "rrsisd", "test", options)
+        assert report.category_by == source
+        assert list(report.scores.by_category) == labels  # the expressions contain the labels
         means = [
             np.mean([iou for iou, s in zip(ious, samples, strict=True) if s.category == label])
             for label in labels
         ]
-        assert [part.miou for part in found.scores.by_category.values()] == pytest.approx(means)
-        assert found.scores.category_miou == pytest.approx(np.mean(means))
-        if default:
-            assert evaluate_bundle(root, "rrsisd", "test", FP32).scores == found.scores
+        assert [part.miou for part in report.scores.by_category.values()] == pytest.approx(means)
+        assert report.scores.category_miou == pytest.approx(np.mean(means))
+        if is_default:
+            assert evaluate_bundle(root, "rrsisd", "test", FP32).scores == report.scores
 
 
-def test_benchmarks_without_labels_are_told_by_text(make_benchmark: MakeBenchmark) -> None:
+def test_benchmarks_without_labels_use_category_names_in_the_text(
+    make_benchmark: MakeBenchmark,
+) -> None:
     root = make_benchmark("refsegrs", splits={"test": 8})
-    found = evaluate_bundle(root, "refsegrs", "test", FP32)
-    assert found.category_by == "text"
-    assert set(found.scores.by_category) <= {"vehicle"}  # no other of its own 14 is painted
-    with pytest.raises(ConfigError, match="no category labels"):
+    report = evaluate_bundle(root, "refsegrs", "test", FP32)
+    assert report.category_by == "text"
+    assert set(report.scores.by_category) <= {"vehicle"}  # the test images show no other of the 14
+    with pytest.raises(ConfigError, match='cannot score by "label", there are no category labels'):
         evaluate_bundle(root, "refsegrs", "test", EvaluateOptions(category_by="label"))
 
 
 def test_triplets_without_categories(tmp_path: Path) -> None:
     mask = np.ones((64, 64), bool)
     root = write_triplets(tmp_path / "data", Sample(noise(64, 64), "the truck", mask))
-    found = evaluate_bundle(root, "triplets", "test", FP32)
-    assert (found.category_by, found.scores.by_category) == ("", {})
-    with pytest.raises(ConfigError, match='by "text" cannot be had'):
+    report = evaluate_bundle(root, "triplets", "test", FP32)
+    assert (report.category_by, report.scores.by_category) == ("", {})
+    with pytest.raises(
+        ConfigError, match='cannot score by "text", there are no known category names'
+    ):
         evaluate_bundle(root, "triplets", "test", EvaluateOptions(category_by="text"))
 
 
-# --- comparing
+# --- comparison
 
 
 def test_comparison(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs", splits={"test": 4})
-    found = evaluate_bundle(root, "refsegrs", "test", EvaluateOptions(compare=True, device="cpu"))
-    assert "LGCE" in {row.method for row in found.published}
-    assert {(row.dataset, row.split) for row in found.published} == {("RefSegRS", "test")}
-    said = " / ".join(found.cautions)
-    assert "the split at hand has 4 samples, the published one 1817" in said
-    assert "scored at 64 px; papers score at 480 or 512 px" in said
-    assert "papers disagree on one and the same method (RMSIN: mIoU 42.63 to 62.58 here)" in said
+    report = evaluate_bundle(root, "refsegrs", "test", EvaluateOptions(compare=True, device="cpu"))
+    assert "LGCE" in {row.method for row in report.published}
+    assert {(row.dataset, row.split) for row in report.published} == {("RefSegRS", "test")}
+    cautions = " / ".join(report.cautions)
+    assert "the local split has 4 samples, the published split 1817" in cautions
+    assert "scored at 64 px; papers score at 480 or 512 px" in cautions
+    assert "different scores for the same method (RMSIN: mIoU 42.63 to 62.58)" in cautions
     few = EvaluateOptions(compare=True, limit=2, device="cpu")
     assert (
         "only the first 2 of 4 samples"
@@ -317,11 +325,11 @@ def test_comparison(make_benchmark: MakeBenchmark) -> None:
     )
 
 
-def test_nothing_to_compare_with(make_benchmark: MakeBenchmark) -> None:
+def test_comparison_without_published_results(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("triplets")
-    with pytest.raises(ConfigError, match="nothing is published of data in the layout triplets"):
+    with pytest.raises(ConfigError, match="nothing is published for the layout triplets"):
         evaluate_bundle(root, "triplets", "test", EvaluateOptions(compare=True))
-    with pytest.raises(ConfigError, match="no paper at hand reports the train split of RISBench"):
+    with pytest.raises(ConfigError, match="no paper reports the train split of RISBench"):
         evaluate_bundle(root, "risbench", "train", EvaluateOptions(compare=True))
 
 
@@ -332,12 +340,16 @@ def test_instances(tmp_path: Path) -> None:
     write_instances(tmp_path)
     options = EvaluateOptions(limit=6, dtype="fp32", device="cpu")
     outputs = ScoreOutputs(folder=tmp_path / "a")
-    found = evaluate_bundle(tmp_path, "instances", "val", options, outputs)
-    assert found.scores.n == 6
-    assert set(found.scores.by_category) <= {"bus", "tree", "vehicle"}  # a bus is a vehicle too
+    report = evaluate_bundle(tmp_path, "instances", "val", options, outputs)
+    assert report.scores.n == 6
+    assert set(report.scores.by_category) <= {
+        "bus",
+        "tree",
+        "vehicle",
+    }  # a bus may be called a vehicle
     again = ScoreOutputs(folder=tmp_path / "b")
     file = tmp_path / "instances_val.json"
-    assert evaluate_bundle(file, "instances", "val", options, again).scores == found.scores
+    assert evaluate_bundle(file, "instances", "val", options, again).scores == report.scores
     rows = read_csv(tmp_path / "a" / "samples.csv")
     assert rows == read_csv(tmp_path / "b" / "samples.csv")
     assert len({row["id"] for row in rows}) == 6
@@ -350,7 +362,7 @@ def write_instances(folder: Path) -> None:
     Image.fromarray(noise(96, 96)).save(folder / "images" / "a.png")
     square = [[10.0, 10, 40, 10, 40, 40, 10, 40]]
     corner = [[60.0, 60, 90, 60, 90, 90, 60, 90]]
-    told = {
+    instances = {
         "images": [{"id": 1, "file_name": "a.png", "height": 96, "width": 96}],
         "categories": [{"id": 1, "name": "bus"}, {"id": 2, "name": "tree"}],
         "annotations": [
@@ -358,10 +370,10 @@ def write_instances(folder: Path) -> None:
             {"image_id": 1, "category_id": 2, "segmentation": corner},
         ],
     }
-    (folder / "instances_val.json").write_text(json.dumps(told))
+    (folder / "instances_val.json").write_text(json.dumps(instances))
 
 
-# --- what is written, and what is refused
+# --- files and errors
 
 
 def test_files(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
@@ -371,14 +383,14 @@ def test_files(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
         masks=tmp_path / "masks",
         gallery=tmp_path / "page.html",
     )
-    told: list[tuple[str, int, int]] = []
+    steps: list[tuple[str, int, int]] = []
     options = EvaluateOptions(batch_size=3, dtype="fp32", device="cpu")
-    found = evaluate_bundle(
-        root, "triplets", "test", options, outputs, progress=lambda *step: told.append(step)
+    report = evaluate_bundle(
+        root, "triplets", "test", options, outputs, progress=lambda *step: steps.append(step)
     )
-    assert told == [("samples", 3, 4), ("samples", 4, 4)]
-    told_json = json.loads((tmp_path / "out/scores/scores.json").read_text())
-    assert told_json == json.loads(json.dumps(found.to_dict()))
+    assert steps == [("samples", 3, 4), ("samples", 4, 4)]
+    written = json.loads((tmp_path / "out/scores/scores.json").read_text())
+    assert written == json.loads(json.dumps(report.to_dict()))
     rows = read_csv(tmp_path / "out/scores/samples.csv")
     assert [row["id"] for row in rows] == [f"test-{line}" for line in (1, 2, 3, 4)]
     assert [row["absent"] for row in rows] == ["0", "0", "0", "1"]
@@ -392,7 +404,7 @@ def test_files(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
             assert np.asarray(mask).sum() == int(row["predicted_px"])
     groups = read_csv(tmp_path / "out/scores/scores.csv")
     assert {row["group"] for row in groups} == {"all", "kind", "category"}
-    assert float(groups[0]["miou"]) == pytest.approx(found.scores.miou)
+    assert float(groups[0]["miou"]) == pytest.approx(report.scores.miou)
     assert "<title>tiny on triplets test</title>" in (tmp_path / "page.html").read_text()
 
 
@@ -405,7 +417,7 @@ def test_files(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
     ],
     ids=["scores", "masks", "gallery"],
 )
-def test_nothing_is_replaced_unasked(
+def test_existing_files_are_replaced_only_with_overwrite(
     make_benchmark: MakeBenchmark, tmp_path: Path, outputs: dict[str, str]
 ) -> None:
     root = make_benchmark("triplets")
@@ -423,26 +435,26 @@ def test_nothing_is_replaced_unasked(
         assert file.read_text() != "kept"
 
 
-def test_gallery_must_be_a_page(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
+def test_gallery_must_be_an_html_file(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
     root = make_benchmark("triplets")
     outputs = ScoreOutputs(gallery=tmp_path / "page.png")
     with pytest.raises(OutputError, match=r"name it \.html"):
         evaluate_bundle(root, "triplets", "test", FP32, outputs)
 
 
-def test_an_interrupted_run_leaves_nothing(
+def test_an_interrupted_run_leaves_no_files(
     make_benchmark: MakeBenchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_benchmark("triplets", splits={"test": 4})
-    asked: list[int] = []
+    calls: list[int] = []
 
     def interrupt(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        asked.append(1)
-        if len(asked) == 3:
+        calls.append(1)
+        if len(calls) == 3:
             raise KeyboardInterrupt
         return np.zeros(image.shape[:2])
 
-    answer_with(monkeypatch, interrupt)
+    set_logits(monkeypatch, interrupt)
     options = EvaluateOptions(batch_size=1, device="cpu")
     outputs = ScoreOutputs(folder=tmp_path / "scores", masks=tmp_path / "masks")
     with pytest.raises(KeyboardInterrupt):
@@ -450,17 +462,17 @@ def test_an_interrupted_run_leaves_nothing(
     assert not [*(tmp_path / "scores").iterdir(), *(tmp_path / "masks").iterdir()]
 
 
-def test_a_missing_file_is_named_before_any_work(
+def test_a_missing_file_is_reported_before_the_model_runs(
     make_benchmark: MakeBenchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_benchmark("refsegrs", splits={"test": 4})
     (root / "masks" / "3.tif").unlink()
-    monkeypatch.setattr(evaluate, "Predictor", None)
+    monkeypatch.setattr(evaluation, "Predictor", None)
     with pytest.raises(InputError, match=r"3\.tif is missing"):
         evaluate_bundle(root, "refsegrs", "test", FP32)
 
 
-def test_a_damaged_file_is_named(make_benchmark: MakeBenchmark) -> None:
+def test_a_damaged_file_is_reported(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs", splits={"test": 2})
     (root / "images" / "2.tif").write_bytes(b"II*\0 and so on")
     with pytest.raises(InputError, match=r"2\.tif"):
@@ -469,7 +481,7 @@ def test_a_damaged_file_is_named(make_benchmark: MakeBenchmark) -> None:
 
 def test_unknown_layout_and_split(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("triplets")
-    with pytest.raises(ConfigError, match='unknown layout "refseg"; known are refsegrs'):
+    with pytest.raises(ConfigError, match='unknown layout "refseg"; choose one of refsegrs'):
         evaluate_bundle(root, "refseg", "test", FP32)
     with pytest.raises(ConfigError, match='no split "tset"; did you mean "test"'):
         evaluate_bundle(root, "triplets", "tset", FP32)
@@ -480,12 +492,12 @@ def test_unknown_layout_and_split(make_benchmark: MakeBenchmark) -> None:
     [{"size_px": 100}, {"size_px": 0}, {"limit": 0}, {"batch_size": 0}, {"workers": -1}],
     ids=str,
 )
-def test_settings_that_make_no_sense(setting: dict[str, int]) -> None:
+def test_invalid_options_are_refused(setting: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=r"must be"):
         EvaluateOptions(**setting)  # type: ignore[arg-type]
 
 
-# --- the choice of pictures
+# --- examples for the gallery
 
 
 def sample(iou: float, *, absent: bool = False, predicted: int = 0) -> SampleScore:
@@ -493,31 +505,31 @@ def sample(iou: float, *, absent: bool = False, predicted: int = 0) -> SampleSco
     return SampleScore("", "", "", (), absent, counts, None, None)
 
 
-def test_worst_median_and_best() -> None:
+def test_the_worst_the_median_and_the_best_are_chosen() -> None:
     samples = [sample(iou / 100) for iou in range(100)]
-    chosen = choose_samples(samples[::-1])
-    assert chosen["Worst"] == [99, 98, 97, 96, 95, 94, 93, 92]
-    assert chosen["Best"] == [0, 1, 2, 3, 4, 5, 6, 7]
-    assert 49 in chosen["Median"]
-    assert len(chosen["Median"]) == 8
+    sections = choose_samples(samples[::-1])
+    assert sections["Worst"] == [99, 98, 97, 96, 95, 94, 93, 92]
+    assert sections["Best"] == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert 49 in sections["Median"]
+    assert len(sections["Median"]) == 8
 
 
-def test_right_answers_of_nothing_are_among_the_best() -> None:
+def test_correctly_empty_masks_are_among_the_best() -> None:
     samples = [sample(0.5), sample(0, absent=True), sample(0, absent=True, predicted=9)]
     assert choose_samples(samples) == {"Worst": [2], "Median": [0], "Best": [1]}
 
 
 @pytest.mark.parametrize("n", range(1, 30))
-def test_no_sample_is_shown_twice(n: int) -> None:
-    chosen = choose_samples([sample(0.5)] * n)
-    shown = [number for numbers in chosen.values() for number in numbers]
-    assert len(shown) == len(set(shown)) >= min(n, 3)
+def test_no_sample_is_chosen_twice(n: int) -> None:
+    sections = choose_samples([sample(0.5)] * n)
+    indices = [index for section in sections.values() for index in section]
+    assert len(indices) == len(set(indices)) >= min(n, 3)
 
 
-def test_evaluation_is_json(make_benchmark: MakeBenchmark) -> None:
+def test_the_report_is_valid_json(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
     options = EvaluateOptions(compare=True, native=True, device="cpu")
-    found: EvaluationReport = evaluate_bundle(root, "rrsisd", "val", options)
-    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert told["published"][0]["dataset"] == "RRSIS-D"
-    assert told["native"]["n"] == told["scores"]["n"] == 2
+    report = evaluate_bundle(root, "rrsisd", "val", options)
+    fields = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert fields["published"][0]["dataset"] == "RRSIS-D"
+    assert fields["native"]["n"] == fields["scores"]["n"] == 2

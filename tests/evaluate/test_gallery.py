@@ -1,4 +1,4 @@
-"""The page of pictures: whole in itself, safe against what samples are called, and right."""
+"""The gallery is self-contained, escapes the text of samples, and shows the masks."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ from rrsis_geo.evaluate.gallery import FALSE, HIT, MISSED, OUTLINE, Picture, ove
 
 
 class Page(HTMLParser):
-    """What a browser would find in the page."""
+    """The elements of the page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -54,14 +54,14 @@ def read(path: Path) -> Page:
     return Page(path.read_text(encoding="utf-8"))
 
 
-def test_page_is_whole_and_needs_nothing_else(tmp_path: Path) -> None:
+def test_the_page_is_self_contained(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     sections = {"Worst": [picture(), picture()], "Median": [], "Best": [picture()]}
     write_gallery(path, "btdnet on rrsisd", [("mIoU", "47.11")], sections)
     page = read(path)
     assert page.open == []
     assert page.tags.count("figure") == 3
-    assert page.tags.count("section") == 2  # an empty one is left out
+    assert page.tags.count("section") == 2  # the empty section is left out
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert page.links == []
     assert len(page.sources) == 6
@@ -70,22 +70,22 @@ def test_page_is_whole_and_needs_nothing_else(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
 
 
-def test_pictures_are_image_and_masks(tmp_path: Path) -> None:
+def test_a_picture_has_an_image_and_masks(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    shown = picture()
-    write_gallery(path, "t", [], {"Worst": [shown]})
+    sample = picture()
+    write_gallery(path, "t", [], {"Worst": [sample]})
     image, masks = (
         Image.open(io.BytesIO(base64.b64decode(source.split(",", 1)[1])))
         for source in read(path).sources
     )
     assert (image.format, image.size) == ("JPEG", (32, 32))
     assert (masks.format, masks.size) == ("PNG", (32, 32))
-    assert abs(np.asarray(image).mean() - shown.image.mean()) < 5
+    assert abs(np.asarray(image).mean() - sample.image.mean()) < 5
     tints = np.asarray(masks.convert("RGBA"))
-    np.testing.assert_array_equal(tints[..., 3] > 0, shown.truth | shown.predicted)
+    np.testing.assert_array_equal(tints[..., 3] > 0, sample.truth | sample.predicted)
 
 
-def test_overlay_tells_hits_from_misses_and_false_finds() -> None:
+def test_the_overlay_has_a_colour_for_each_kind_of_pixel() -> None:
     truth, predicted = np.zeros((2, 9, 9), bool)
     truth[1:6, 1:6] = True
     predicted[3:8, 1:6] = True
@@ -97,7 +97,7 @@ def test_overlay_tells_hits_from_misses_and_false_finds() -> None:
     assert colours[0, 0, 3] == 0
     assert len({HIT, MISSED, FALSE, OUTLINE}) == 4
     outline = (colours == (*OUTLINE, 255)).all(2)
-    assert outline.sum() == 16  # the rim of 5 by 5
+    assert outline.sum() == 16  # the border of a 5 x 5 square
 
 
 def test_a_target_that_fills_the_image_has_no_outline() -> None:
@@ -106,7 +106,7 @@ def test_a_target_that_fills_the_image_has_no_outline() -> None:
     assert (colours == HIT).all()
 
 
-def test_words_of_samples_stay_words(tmp_path: Path) -> None:
+def test_text_is_escaped(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     hostile = '<script>alert("1")</script> & "quotes" {style}'
     write_gallery(path, hostile, [(hostile, hostile)], {hostile: [picture(hostile)]})
@@ -115,13 +115,13 @@ def test_words_of_samples_stay_words(tmp_path: Path) -> None:
     assert page.words.count(hostile) >= 4
 
 
-def test_shown_in_the_shape_it_had(tmp_path: Path) -> None:
+def test_pictures_keep_the_aspect_ratio_of_the_sample(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     write_gallery(path, "t", [], {"Worst": [picture(aspect=1.5)]})
     assert 'style="aspect-ratio:1.5000"' in path.read_text(encoding="utf-8")
 
 
-def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("kept")
     with pytest.raises(OutputError, match="--overwrite"):

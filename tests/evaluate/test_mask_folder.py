@@ -1,4 +1,4 @@
-"""Predicted masks as files: names that every system takes, and all of them or none."""
+"""Predicted masks as files: valid unique names, and all files or none."""
 
 import re
 from pathlib import Path
@@ -26,14 +26,14 @@ MASK = np.eye(5, 7, dtype=bool)
         ("x" * 300, "x" * 100 + ".png"),
     ],
 )
-def test_names(tmp_path: Path, id_: str, name: str) -> None:
+def test_file_names(tmp_path: Path, id_: str, name: str) -> None:
     with MaskFolder(tmp_path) as folder:
         assert folder.add(id_, MASK) == name
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @given(ids=st.lists(st.text(max_size=6) | st.sampled_from(["a", "A", "a-2", "a.png"]), max_size=9))
-def test_names_are_plain_and_differ(
+def test_file_names_are_valid_and_unique(
     tmp_path_factory: pytest.TempPathFactory, ids: list[str]
 ) -> None:
     place = tmp_path_factory.mktemp("masks")
@@ -44,22 +44,22 @@ def test_names_are_plain_and_differ(
     assert sorted(path.name for path in place.iterdir()) == sorted(names)
 
 
-def test_a_mask_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_mask_is_written_unchanged(tmp_path: Path) -> None:
     with MaskFolder(tmp_path) as folder:
         folder.add("a", MASK)
-        assert not list(tmp_path.glob("*.png"))  # not before all are written
+        assert not list(tmp_path.glob("*.png"))  # files appear when the block ends
     with Image.open(tmp_path / "a.png") as file:
         assert file.mode == "1"
         np.testing.assert_array_equal(np.asarray(file), MASK)
 
 
-def test_nothing_is_left_of_a_block_that_fails(tmp_path: Path) -> None:
+def test_a_block_that_fails_leaves_no_files(tmp_path: Path) -> None:
     with pytest.raises(AttributeError), MaskFolder(tmp_path) as folder:
         folder.add(folder.add("a", MASK), None)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_none(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"), MaskFolder(tmp_path / "file"):
         pass
