@@ -21,6 +21,7 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 
+from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.model.predictor import Predictor, WindowLogits
@@ -93,7 +94,7 @@ def main() -> None:
     with open_scene(args.scene) as scene:
         gsd_m = scene.info.gsd_m
     assert gsd_m is not None, "open_scene refuses a scene without CRS"
-    coarse_options = SegmentOptions(gsd_m=gsd_m * args.factor)
+    coarse_options = SegmentOptions(scene=SceneOptions(gsd_m=gsd_m * args.factor))
     print(f"{args.scene.name}, {gsd_m:.2f} m and {gsd_m * args.factor:.2f} m, {args.model}\n")
     print("| expression | below | ruled out | saved | target pixels lost |")
     print("|---|---|---|---|---|", flush=True)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rrsis_geo.evaluate.evaluation import EvaluationReport, evaluate_bundle
     from rrsis_geo.evaluate.options import EvaluateOptions
     from rrsis_geo.evaluate.score_files import ScoreOutputs
+    from rrsis_geo.geo.scene.options import SceneOptions
     from rrsis_geo.geo.scene.scene import Scene, SceneInfo, open_scene
     from rrsis_geo.metrics import Scores
     from rrsis_geo.model.bundle import Bundle, list_bundles, load_bundle
@@ -56,6 +57,7 @@ _PUBLIC = {
     "Stopped": "errors",
     "Scene": "geo.scene.scene",
     "SceneInfo": "geo.scene.scene",
+    "SceneOptions": "geo.scene.options",
     "open_scene": "geo.scene.scene",
     "SegmentOptions": "segment.plan.plan",
     "Outputs": "segment.plan.outputs",
@@ -99,6 +101,7 @@ __all__ = [
     "RunOptions",
     "Scene",
     "SceneInfo",
+    "SceneOptions",
     "ScenesReport",
     "ScoreOutputs",
     "Scores",

@@ -176,3 +176,8 @@ def is_empty(folder: Path) -> bool:
 def process_name() -> str:
     """Host name and process id: unique among running processes."""
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def absolute_path(path: str | Path) -> str:
+    """Absolute path of a file that exists; any other text, such as a URL, unchanged."""
+    return str(Path(path).absolute()) if Path(path).exists() else str(path)

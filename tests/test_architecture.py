@@ -92,6 +92,7 @@ TABLE = {
             "version",
             "config",
             "console",
+            "geo.scene",
             "segment",
             "segment.plan",
             "segment.results",

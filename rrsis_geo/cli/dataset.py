@@ -20,8 +20,7 @@ from rrsis_geo.cli.options import (
     QuietOption,
     SceneArgument,
     VerboseOption,
-    parse_bands,
-    parse_bbox,
+    scene_options,
 )
 from rrsis_geo.errors import InputError
 from rrsis_geo.model.names import DEFAULT_BUNDLE
@@ -194,7 +193,6 @@ def from_vectors(
     from rrsis_geo.dataset.cutter import LabelOptions
     from rrsis_geo.dataset.from_vectors import from_vectors as make
 
-    box, box_crs = parse_bbox(bbox)
     options = LabelOptions(
         category_column=category_column,
         category=category,
@@ -203,12 +201,7 @@ def from_vectors(
         size_column=size_column,
         size_m=size,
         model=model,
-        gsd_m=gsd,
-        bands=parse_bands(bands),
-        nodata=nodata,
-        bbox=box,
-        bbox_crs=box_crs,
-        aoi=aoi,
+        scene=scene_options(bbox=bbox, aoi=aoi, bands=bands, nodata=nodata, gsd=gsd),
         chip_px=chip,
         per_chip=per_chip,
         val_share=val_share,

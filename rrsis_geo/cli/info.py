@@ -18,8 +18,7 @@ from rrsis_geo.cli.options import (
     OverlapOption,
     SceneArgument,
     VerboseOption,
-    parse_bands,
-    parse_bbox,
+    scene_options,
 )
 from rrsis_geo.errors import ModelError
 from rrsis_geo.model.names import DEFAULT_BUNDLE
@@ -49,18 +48,18 @@ def info(
     from rrsis_geo.segment.info import describe_scene
     from rrsis_geo.segment.plan.plan import SegmentOptions
 
-    box, box_crs = parse_bbox(bbox)
     options = SegmentOptions(
         model=model,
         overlap_px=overlap,
-        bbox=box,
-        bbox_crs=box_crs,
-        aoi=aoi,
-        bands=parse_bands(bands),
-        nodata=nodata,
-        gsd_m=gsd,
-        resample=not no_resample,
-        allow_no_crs=allow_no_crs,
+        scene=scene_options(
+            bbox=bbox,
+            aoi=aoi,
+            bands=bands,
+            nodata=nodata,
+            gsd=gsd,
+            no_resample=no_resample,
+            allow_no_crs=allow_no_crs,
+        ),
     )
     facts = describe_scene(scene, options)
     if as_json:

@@ -2,12 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS, WINDOWS_LAYER_HELP
+
+if TYPE_CHECKING:
+    from rrsis_geo.geo.scene.options import SceneOptions
 
 SceneArgument = Annotated[  # no Path, which would make "https:/" of "https://"
     str, typer.Argument(metavar="SCENE", help="A raster: file, URL, s3://, VRT or STAC item.")
@@ -138,6 +141,36 @@ FromProbabilityOption = Annotated[
         rich_help_panel="Result",
     ),
 ]
+
+
+def scene_options(
+    *,
+    bbox: str | None,
+    aoi: Path | None,
+    bands: str | None,
+    nodata: float | None,
+    gsd: float | None,
+    no_resample: bool = False,
+    allow_no_crs: bool = False,
+) -> "SceneOptions":
+    """The options of the scene from their values on the command line.
+
+    Raises:
+        ConfigError: a value cannot be parsed, or options contradict each other.
+    """
+    from rrsis_geo.geo.scene.options import SceneOptions
+
+    box, box_crs = parse_bbox(bbox)
+    return SceneOptions(
+        bbox=box,
+        bbox_crs=box_crs,
+        aoi=aoi,
+        bands=parse_bands(bands),
+        nodata=nodata,
+        gsd_m=gsd,
+        resample=not no_resample,
+        allow_no_crs=allow_no_crs,
+    )
 
 
 def parse_bbox(text: str | None) -> tuple[tuple[float, float, float, float] | None, str | None]:

@@ -39,9 +39,8 @@ from rrsis_geo.cli.options import (
     StacItemOption,
     VerboseOption,
     WindowsLayerOption,
-    parse_bands,
-    parse_bbox,
     read_expressions,
+    scene_options,
 )
 from rrsis_geo.cli.scenes import refuse_files, refuse_for_several, segment_several
 from rrsis_geo.cli.signals import resumable
@@ -207,7 +206,6 @@ def segment(
         about_one = {"--shard": shard, "--scheduler": scheduler}
         refuse_for_several(scenes, {**about_one, "--from-probability": from_probability})
         out = out or default_place(scene, wanted)
-    box, box_crs = parse_bbox(bbox)
     options = SegmentOptions(
         model=model,
         device=device,
@@ -218,14 +216,15 @@ def segment(
         threshold=threshold,
         min_area_m2=min_area,
         simplify_m=simplify,
-        bbox=box,
-        bbox_crs=box_crs,
-        aoi=aoi,
-        bands=parse_bands(bands),
-        nodata=nodata,
-        gsd_m=gsd,
-        resample=not no_resample,
-        allow_no_crs=allow_no_crs,
+        scene=scene_options(
+            bbox=bbox,
+            aoi=aoi,
+            bands=bands,
+            nodata=nodata,
+            gsd=gsd,
+            no_resample=no_resample,
+            allow_no_crs=allow_no_crs,
+        ),
     )
     outputs = Outputs(
         vector=out or default_output(str(scene), wanted),

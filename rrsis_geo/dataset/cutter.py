@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 import numpy as np
 import shapely
@@ -26,12 +25,14 @@ from rrsis_geo.geo.chips.chips import (
 )
 from rrsis_geo.geo.chips.labels import LabelColumns, Labels, find_overlapping, rasterize_shape
 from rrsis_geo.geo.grid.rows import ModelGrid
+from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.model.names import DEFAULT_BUNDLE
-from rrsis_geo.segment.plan.plan import SegmentOptions
 from rrsis_geo.text.vocabulary import category_from_label
 
 ATTRIBUTE_OF: Final = {"color": "colour", "colour": "colour", "on": "on"}
 """Column -> what expressions are written from: the colour, and what a thing stands on."""
+RECORDED_SCENE_OPTIONS: Final = ("gsd_m", "bands", "nodata", "bbox", "bbox_crs", "aoi")
+"""Options of the scene in the record of a dataset."""
 LABELLED_PER_BARE: Final = 2
 """Chips with labels for each without, of which it is only said that things are absent."""
 
@@ -48,12 +49,7 @@ class LabelOptions:
         size_column: column that tells how many metres points and lines are across.
         size_m: the same for all that no column tells.
         model: bundle that is to be trained: its ground pixels are those of the chips.
-        gsd_m: ground pixel of the chips, in place of the model's choice.
-        bands: as for ``segment``.
-        nodata: as for ``segment``.
-        bbox: only what lies in it, as for ``segment``.
-        bbox_crs: of the bbox, None means the scene's.
-        aoi: vector file; only what lies in its polygons.
+        scene: how the scene is read, as for ``segment``; a scene without CRS is refused.
         chip_px: side of the chips, pixels.
         per_chip: expressions about a chip with labels, at most.
         val_share: of the ground, for validation.
@@ -71,12 +67,7 @@ class LabelOptions:
     size_column: str | None = None
     size_m: float | None = None
     model: str = DEFAULT_BUNDLE
-    gsd_m: float | None = None
-    bands: tuple[int, ...] | None = None
-    nodata: float | None = None
-    bbox: tuple[float, float, float, float] | None = None
-    bbox_crs: str | None = None
-    aoi: Path | None = None
+    scene: SceneOptions = field(default_factory=SceneOptions)
     chip_px: int = 256
     per_chip: int = 4
     val_share: float = 0.2
@@ -90,6 +81,8 @@ class LabelOptions:
             raise ConfigError(f"chip must be a multiple of 32 from 64 on, got {self.chip_px}")
         if self.per_chip < 1:
             raise ConfigError(f"per_chip must be at least 1, got {self.per_chip}")
+        if self.scene.allow_no_crs:
+            raise ConfigError("labels are placed by their CRS, so the scene must have one too")
         check_shares(self.val_share, self.test_share)
         self.columns()
         for name in self.attribute_columns:
@@ -110,17 +103,16 @@ class LabelOptions:
             size_m=self.size_m,
         )
 
-    def reading(self) -> SegmentOptions:
-        """The options by which ``segment`` would read the same pixels."""
-        return SegmentOptions(
-            model=self.model,
-            gsd_m=self.gsd_m,
-            bands=self.bands,
-            nodata=self.nodata,
-            bbox=self.bbox,
-            bbox_crs=self.bbox_crs,
-            aoi=self.aoi,
-        )
+    def to_dict(self) -> dict[str, Any]:
+        """The options, ready for JSON; those of the scene stand beside the others."""
+        record: dict[str, Any] = {}
+        for option in fields(self):
+            if option.name == "scene":
+                record |= {name: getattr(self.scene, name) for name in RECORDED_SCENE_OPTIONS}
+                record["aoi"] = self.scene.aoi and str(self.scene.aoi)
+            else:
+                record[option.name] = getattr(self, option.name)
+        return record
 
 
 class Cutter:

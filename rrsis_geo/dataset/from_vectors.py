@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +20,11 @@ from rrsis_geo.errors import InputError, OutputError
 from rrsis_geo.geo.chips.chips import Chip, read_chip_rows
 from rrsis_geo.geo.chips.labels import Labels, read_labels
 from rrsis_geo.geo.grid.rows import ModelGrid, model_grid
+from rrsis_geo.geo.scene.options import open_part, working_gsd_m
 from rrsis_geo.geo.scene.radiometry import measure_stretch
-from rrsis_geo.geo.scene.scene import Scene, SceneInfo, open_scene
+from rrsis_geo.geo.scene.scene import Scene, SceneInfo
 from rrsis_geo.model.bundle import load_settings
 from rrsis_geo.progress import Progress, no_progress
-from rrsis_geo.segment.jobs.prepare import part_of
-from rrsis_geo.segment.plan.plan import working_gsd_m
 
 logger = logging.getLogger(__name__)
 
@@ -97,13 +96,11 @@ def from_vectors(
         OutputError: the data set cannot be written; no trace of it is left then.
     """
     _, image = load_settings(options.model)
-    reading = options.reading()
     with (
         DatasetWriter(root, overwrite=overwrite) as writer,
-        open_scene(scene, bands=options.bands, nodata=options.nodata) as whole,
+        open_part(scene, options.scene) as (whole, part),
     ):
-        part = part_of(whole, reading)
-        grid = model_grid(part.info, working_gsd_m(part.info, image, reading))
+        grid = model_grid(part.info, working_gsd_m(part.info, options.scene, image.gsd_range_m))
         found = read_labels(part.info, grid, labels, options.columns())
         cutter = Cutter(grid, found, options)
         chips = cutter.plan()
@@ -120,7 +117,7 @@ def from_vectors(
                 "scene": str(scene),
                 "labels": str(labels),
                 "gsd_m": grid.gsd_m,
-                "options": {**asdict(options), "aoi": options.aoi and str(options.aoi)},
+                "options": options.to_dict(),
             }
         )
     small = int((shapely.area(found.shapes) < MIN_PIXELS).sum())

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.grid.rasters import RasterWriter, encode_mask
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.layers.vector_io import layer_name
@@ -30,7 +31,7 @@ from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
 from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions, absolute, check_size
+from rrsis_geo.segment.plan.plan import SegmentOptions, check_size
 from rrsis_geo.segment.results.layer import (
     ObjectLayer,
     Painting,
@@ -138,7 +139,7 @@ def polygonize(
         provenance = {
             "software": f"rrsis-geo {__version__}",
             "probability": {
-                "path": absolute(probability),
+                "path": absolute_path(probability),
                 "size_bytes": info.size_bytes,
                 "mtime": info.mtime,
                 "tags": tags,

@@ -6,9 +6,9 @@ from typing import Any
 
 from rrsis_geo.errors import ModelError
 from rrsis_geo.geo.crs import crs_name
+from rrsis_geo.geo.scene.options import open_part
 from rrsis_geo.geo.scene.pixels import CACHE_MB
 from rrsis_geo.geo.scene.radiometry import measure_stretch
-from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.bundle import (
     bundle_folders,
@@ -17,7 +17,6 @@ from rrsis_geo.model.bundle import (
     list_bundles,
 )
 from rrsis_geo.model.names import MODEL_FILE
-from rrsis_geo.segment.jobs.prepare import part_of
 from rrsis_geo.segment.plan.plan import BYTES_PER_ROW_PX, ModelFacts, SegmentOptions, make_plan
 
 SECONDS_PER_WINDOW = 0.15
@@ -94,11 +93,8 @@ def describe_scene(path: str, options: SegmentOptions) -> SceneFacts:
         ModelError: no such model.
     """
     model = _model_facts(options.model)
-    with open_scene(
-        path, bands=options.bands, nodata=options.nodata, allow_no_crs=options.allow_no_crs
-    ) as scene:
-        part = part_of(scene, options)
-        plan = make_plan(part.info, ("",), model, options, measure_stretch(scene))
+    with open_part(path, options.scene) as (whole, part):
+        plan = make_plan(part.info, ("",), model, options, measure_stretch(whole))
     info, grid = plan.scene, plan.grid
     row_bytes = max(grid.padded_width * grid.size_px, info.width * grid.size_px)
     per_window = model.about.get("seconds_per_window", SECONDS_PER_WINDOW)

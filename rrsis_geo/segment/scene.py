@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rrsis_geo.errors import ConfigError, InputError, Stopped
 from rrsis_geo.files import remove_leftovers
+from rrsis_geo.geo.scene.options import open_part
 from rrsis_geo.log_odds import to_probability
 from rrsis_geo.model.predictor import choose_device, choose_dtype
 from rrsis_geo.progress import Progress, no_progress
@@ -33,7 +34,6 @@ from rrsis_geo.segment.jobs.prepare import (
     Work,
     checked,
     load_predictor,
-    opened,
     plan_run,
     reopened,
 )
@@ -96,7 +96,7 @@ def segment_scene(
         refuse_existing(folder)
     is_ours = run.existing != "refuse" and is_merging(folder)
     outputs = replace(outputs, overwrite=outputs.overwrite or is_ours)
-    outputs.check([Path(scene), *([options.aoi] if options.aoi else [])], expressions)
+    outputs.check([Path(scene), *options.scene.input_files()], expressions)
     with (
         collected_warnings() as warnings,
         made(folder),
@@ -157,7 +157,7 @@ def segment_part(
     folder = job_path(outputs.vector)
     is_ours = is_merging(folder)
     replace(outputs, overwrite=outputs.overwrite or is_ours).check(
-        [Path(scene), *([options.aoi] if options.aoi else [])], expressions
+        [Path(scene), *options.scene.input_files()], expressions
     )
     with (
         collected_warnings() as warnings,
@@ -252,7 +252,7 @@ def _begun(
     predictor: WindowPredictor | None,
 ) -> Iterator[tuple[Work, WindowPredictor, float]]:
     """The scene opened, the model loaded, the run planned."""
-    with opened(scene, options) as (whole, part):
+    with open_part(scene, options.scene) as (whole, part):
         before = time.perf_counter()
         dtype = None
         if predictor is None and not run.is_alone:  # others compute: this one only has to plan

@@ -100,12 +100,12 @@ def test_every_option_arrives(
     assert (options.model, options.device, options.dtype) == ("m", "cpu", "bf16")
     assert (options.batch_size, options.threads, options.overlap_px) == (3, 2, 64)
     assert (options.threshold, options.min_area_m2, options.simplify_m) == (0.4, 5, 0.5)
-    assert (options.bbox, options.bbox_crs) == ((-1, 2, 3, 4), "EPSG:4326")
-    assert options.bands == (3, 2, 1)
-    assert np.isnan(options.nodata)
-    assert options.gsd_m == 0.3
-    assert options.resample
-    assert options.allow_no_crs
+    assert (options.scene.bbox, options.scene.bbox_crs) == ((-1, 2, 3, 4), "EPSG:4326")
+    assert options.scene.bands == (3, 2, 1)
+    assert np.isnan(options.scene.nodata)
+    assert options.scene.gsd_m == 0.3
+    assert options.scene.resample
+    assert options.scene.allow_no_crs
 
 
 def test_several_expressions(make_scene: MakeScene, bright: BrightPredictor) -> None:

@@ -20,6 +20,7 @@ from rrsis_geo.dataset import from_vectors as pipeline_labels
 from rrsis_geo.dataset.cutter import LabelOptions
 from rrsis_geo.dataset.from_vectors import LabelReport, from_vectors
 from rrsis_geo.errors import ConfigError, InputError, OutputError
+from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.train.config import TrainConfig
 
 SIDE = 512
@@ -64,9 +65,9 @@ def labels(tmp_path: Path) -> Path:
     return path
 
 
-def make(scene: Path, labels: Path, root: Path, **options: object) -> LabelReport:
+def make(path: Path, labels: Path, root: Path, **options: object) -> LabelReport:
     told: dict[str, object] = {"category_column": "what", "chip_px": 128, **options}
-    return from_vectors(scene, labels, root, LabelOptions(**told))  # type: ignore[arg-type]
+    return from_vectors(path, labels, root, LabelOptions(**told))  # type: ignore[arg-type]
 
 
 def samples_of(root: Path, split: str) -> list[Sample]:
@@ -136,7 +137,7 @@ def test_nothing_is_absent_unless_all_is_labelled(
 
 
 def test_chips_are_at_the_ground_pixel_asked_for(scene: Path, labels: Path, tmp_path: Path) -> None:
-    report = make(scene, labels, tmp_path / "made", gsd_m=0.25, val_share=0)
+    report = make(scene, labels, tmp_path / "made", scene=SceneOptions(gsd_m=0.25), val_share=0)
     assert report.gsd_m == 0.25
     sizes = [
         np.count_nonzero(sample.mask)
@@ -203,7 +204,7 @@ def test_errors_say_what_to_do(scene: Path, labels: Path, tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=r"too few for train and val .* smaller --chip"):
         make(scene, labels, root, chip_px=512)
     with pytest.raises(InputError, match="finer --gsd"):
-        make(scene, labels, root, gsd_m=8.0, chip_px=64, val_share=0)
+        make(scene, labels, root, scene=SceneOptions(gsd_m=8.0), chip_px=64, val_share=0)
     with pytest.raises(ConfigError, match="less than 1 together"):
         make(scene, labels, root, val_share=0.6, test_share=0.5)
     with pytest.raises(ConfigError, match='attribute column "height"'):

@@ -13,7 +13,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
-from predictor_stubs import RedPredictor, StubOutput, blobs, red_logits
+from predictor_stubs import RedPredictor, StubOutput, blobs, make_options, red_logits
 from pyproj import Geod
 from rasterio.features import rasterize
 from shapely import box
@@ -44,7 +44,7 @@ class Result:
             scene,
             expression,
             Outputs(folder / "o.gpkg", mask=folder / "m.tif", probability=folder / "p.tif"),
-            SegmentOptions(**{"overlap_px": 16, **options}),
+            make_options(**{"overlap_px": 16, **options}),
             predictor=predictor or RedPredictor(),
         )
         assert sorted(path.name for path in folder.iterdir()) == [

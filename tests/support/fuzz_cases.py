@@ -28,7 +28,7 @@ import shapely
 import tiny_net
 from affine import Affine
 from PIL import Image
-from predictor_stubs import RedPredictor, blobs
+from predictor_stubs import RedPredictor, blobs, make_options
 from safetensors.torch import load_file, save_file
 from scene_files import smooth_content, write_scene
 
@@ -41,7 +41,6 @@ from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.model.bundle import load_bundle, save_bundle
 from rrsis_geo.segment.from_probability import polygonize
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions
 from rrsis_geo.segment.scene import segment_scene
 
 Rng = np.random.Generator
@@ -254,7 +253,7 @@ def run_segment(scene: Path, out: Path, **options: Any) -> None:
             scene,
             "red discs",
             outputs,
-            SegmentOptions(overlap_px=16, **options),
+            make_options(overlap_px=16, **options),
             predictor=RedPredictor(),
         )
     except RrsisError:

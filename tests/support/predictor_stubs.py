@@ -1,12 +1,17 @@
 """Stand-ins for a model: what they find can be told from the pixels, so results can be checked."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.images import ImageSpec
+from rrsis_geo.segment.plan.plan import SegmentOptions
+
+SCENE_OPTIONS = {field.name for field in fields(SceneOptions)}
 
 
 class StubOutput(NamedTuple):
@@ -55,6 +60,13 @@ class RedPredictor:
         if self.presence is not None:
             presence = np.full(len(images), self.presence, np.float32)
         return StubOutput(logits, presence)
+
+
+def make_options(**options: Any) -> SegmentOptions:
+    """Segment options; the options of the scene are given beside the others."""
+    scene = {name: value for name, value in options.items() if name in SCENE_OPTIONS}
+    own = {name: value for name, value in options.items() if name not in SCENE_OPTIONS}
+    return SegmentOptions(**own, scene=SceneOptions(**scene))
 
 
 def red_logits(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -226,7 +226,7 @@ def manifest_of(
         "software": software(),
         "expressions": list(expressions),
         "model": {"name": model.name, "sha256": model.sha256, "dtype": model.dtype},
-        "options": options.deciding(),
+        "options": options.to_manifest(),
         "outputs": {kind: str(path.absolute()) for kind, path in outputs.files().items()},
         "windows_layer": outputs.windows_layer,
     }

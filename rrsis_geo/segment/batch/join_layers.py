@@ -74,7 +74,7 @@ def _provenance(
         "software": f"rrsis-geo {__version__}",
         "expression": expression,
         "model": {"name": model.name, "sha256": model.sha256, "dtype": model.dtype},
-        "options": options.deciding(),
+        "options": options.to_manifest(),
         "scenes": [_told(task, result) for task, result in scenes],
     }
 

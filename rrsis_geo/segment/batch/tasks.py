@@ -9,14 +9,15 @@ from typing import Any
 from rasterio.crs import CRS
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, OutsideError, RrsisError
+from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.layers.vector_io import check_layer_path
-from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
+from rrsis_geo.geo.scene.options import crop_scene, open_whole
+from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.geo.scene.scene_list import NamedScene
 from rrsis_geo.segment.jobs.job import job_path
-from rrsis_geo.segment.jobs.prepare import part_of
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions, absolute
+from rrsis_geo.segment.plan.plan import SegmentOptions
 
 TOLD = 5
 """Scenes that an error names, at most."""
@@ -44,7 +45,7 @@ class SceneTask:
     def facts(self) -> dict[str, Any]:
         """By what the scene is known again; ready for JSON."""
         return {
-            "path": absolute(self.scene.path),
+            "path": absolute_path(self.scene.path),
             "size_bytes": self.info.size_bytes,
             "mtime": self.info.mtime,
         }
@@ -167,7 +168,7 @@ def find_tasks(
         raise _of_all(troubles, len(scenes))
     _check_crs(tasks, outputs, options)
     if all(task.is_outside for task in tasks):
-        area = "bbox" if options.aoi is None else str(options.aoi)
+        area = "bbox" if options.scene.aoi is None else str(options.scene.aoi)
         raise OutsideError(f"{area}: lies outside all of the {len(scenes)} scenes")
     return tasks
 
@@ -216,12 +217,10 @@ def check_files(
 
 
 def _looked_at(scene: NamedScene, outputs: Outputs, options: SegmentOptions) -> SceneTask:
-    with open_scene(
-        scene.path, bands=options.bands, nodata=options.nodata, allow_no_crs=options.allow_no_crs
-    ) as whole:
+    with open_whole(scene.path, options.scene) as whole:
         info, is_outside = whole.info, False
         try:
-            info = part_of(whole, options).info
+            info = crop_scene(whole, options.scene).info
         except OutsideError:
             is_outside = True
     return SceneTask(scene=scene, info=info, is_outside=is_outside, outputs=outputs)
@@ -240,7 +239,7 @@ def _of_all(troubles: Sequence[RrsisError], n_scenes: int) -> RrsisError:
 def _check_crs(tasks: Sequence[SceneTask], outputs: ScenesOutputs, options: SegmentOptions) -> None:
     """Refuse scenes of several CRSs where one number must mean one place."""
     told = _several_crs(tasks)
-    if told and options.bbox is not None and options.bbox_crs is None:
+    if told and options.scene.bbox is not None and options.scene.bbox_crs is None:
         raise ConfigError(
             "the bbox does not say which CRS it is in, and the scenes are in several; append it, "
             f"as in L,B,R,T,EPSG:4326. They are in {told}"

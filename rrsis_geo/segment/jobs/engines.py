@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rrsis_geo.errors import ConfigError
+from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.model.predictor import DTYPES
 from rrsis_geo.progress import Progress
@@ -13,7 +14,7 @@ from rrsis_geo.segment.jobs.compute import compute, n_windows
 from rrsis_geo.segment.jobs.job import Job
 from rrsis_geo.segment.jobs.prepare import Eyes, Work
 from rrsis_geo.segment.jobs.workers import run_workers
-from rrsis_geo.segment.plan.plan import SegmentOptions, WindowPredictor, absolute
+from rrsis_geo.segment.plan.plan import SegmentOptions, WindowPredictor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ def have_computed(
     own = predictor if getattr(predictor, "bundle", None) is None else None
     names = {str(dtype).removeprefix("torch."): name for name, dtype in DTYPES.items()}
     dtype = names.get(work.plan.model.dtype, options.dtype)
-    options = replace(options, dtype=dtype, model=absolute(options.model))
+    options = replace(options, dtype=dtype, model=absolute_path(options.model))
     if run.scheduler is None:
         run_workers(
             *(job, missing, options, run.workers),

@@ -3,16 +3,12 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
-
-from rrsis_geo.errors import ConfigError, InputError
-from rrsis_geo.geo.scene.aoi import aoi_area, bbox_area
+from rrsis_geo.errors import InputError
+from rrsis_geo.geo.scene.options import open_part
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
-from rrsis_geo.geo.scene.scene import Scene, open_scene
+from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.model.predictor import Predictor
@@ -64,20 +60,6 @@ def checked(expressions: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(" ".join(expression.split()) for expression in given))
 
 
-@contextmanager
-def opened(path: str | Path, options: SegmentOptions) -> Iterator[tuple[Scene, Scene]]:
-    """A whole scene, and the part of it that the options ask for.
-
-    Raises:
-        ConfigError: options that do not fit the scene.
-        InputError: it cannot be used, or the area lies outside of it.
-    """
-    with open_scene(
-        path, bands=options.bands, nodata=options.nodata, allow_no_crs=options.allow_no_crs
-    ) as whole:
-        yield whole, part_of(whole, options)
-
-
 def plan_run(
     whole: Scene,
     part: Scene,
@@ -104,7 +86,7 @@ def reopened(job: Job) -> Iterator[Work]:
         ConfigError: it was changed since.
     """
     record = job.record
-    options = SegmentOptions.from_deciding(record["options"])
+    options = SegmentOptions.from_manifest(record["options"])
     model = ModelFacts(
         name=record["model"]["name"],
         image=ImageSpec.from_dict(record["model"]["image"]),
@@ -112,30 +94,8 @@ def reopened(job: Job) -> Iterator[Work]:
         dtype=record["model"]["dtype"],
     )
     stretch = Stretch.from_dict(record["stretch"])
-    with opened(record["scene"]["path"], options) as (_, part):
+    with open_part(record["scene"]["path"], options.scene) as (_, part):
         plan = make_plan(part.info, record["expressions"], model, options, stretch)
         plan = replace(plan, shards=job.shards)
         job.check(plan, outputs_of(record))
         yield Work(part, plan)
-
-
-def part_of(scene: Scene, options: SegmentOptions) -> Scene:
-    """The part of a scene that the options ask for.
-
-    Raises:
-        ConfigError: the CRS of the bbox is none.
-        InputError: the area lies outside the scene, or cannot be read.
-    """
-    if options.aoi is not None:
-        return scene.crop(aoi_area(scene.info, options.aoi))
-    if options.bbox is None:
-        return scene
-    crs = None
-    if options.bbox_crs is not None:
-        try:
-            crs = CRS.from_user_input(options.bbox_crs)
-        except (CRSError, ValueError) as err:
-            raise ConfigError(
-                f'"{options.bbox_crs}" is no CRS; write EPSG:4326 or the like'
-            ) from err
-    return scene.crop(bbox_area(scene.info, options.bbox, crs))

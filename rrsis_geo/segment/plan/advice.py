@@ -97,7 +97,7 @@ def unknown_things(expression: str, model: ModelFacts) -> list[str]:
 
 def _pixel_advice(plan: Plan) -> Iterator[str]:
     scene_m, model_m = plan.scene.gsd_m, plan.model_px.gsd_m
-    image, options = plan.model.image, plan.options
+    image, options = plan.model.image, plan.options.scene
     if scene_m is None:
         if image.gsd_range_m is not None:
             yield (

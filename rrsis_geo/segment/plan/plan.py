@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.grid.rows import ModelGrid, model_grid
 from rrsis_geo.geo.grid.windows import Shard, WindowGrid, plan_shards
+from rrsis_geo.geo.scene.options import SceneOptions, working_gsd_m
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.images import ImageSpec
@@ -30,8 +32,6 @@ from rrsis_geo.version import __version__
 
 logger = logging.getLogger(__name__)
 
-SAME_GSD = 0.02
-"""Ground pixels that differ by less than this share are taken for equal."""
 MOST_SIDE_PX = 2**24
 """Rows or columns of a part of a scene that is worked on: 1600 km at 10 cm."""
 BYTES_PER_ROW_PX = 30
@@ -42,6 +42,10 @@ SHARD_PX = 2**25
 """Output pixels of a shard, about: half a minute of a small network's work on a processor, which is
 what an interruption may cost. Shards that follow each other share their window rows, so that it
 costs nothing to have many."""
+
+
+RESULT_OPTIONS = ("dtype", "overlap_px", "threshold", "min_area_m2", "simplify_m")
+"""Fields of `SegmentOptions` that change the result, besides those of `SceneOptions`."""
 
 
 class WindowOutput(Protocol):
@@ -93,15 +97,7 @@ class SegmentOptions:
         threshold: probability above which a pixel belongs to the target.
         min_area_m2: objects smaller than this are left out, in square metres on the ground.
         simplify_m: by how much outlines may be straightened, in metres on the ground.
-        bbox: (left, bottom, right, top), only what lies in it.
-        bbox_crs: of the bbox, such as "EPSG:4326"; None means the scene's.
-        aoi: vector file; only what lies in its polygons.
-        bands: 1-based, red first, or one shown as gray; None asks the file.
-        nodata: value of pixels without data, in place of the file's.
-        gsd_m: metres on the ground per pixel to work at; None works at the scene's where the model
-            knows it, else at the nearest that it knows.
-        resample: False works on the scene's own pixels, whatever their size.
-        allow_no_crs: take a scene without CRS; results are then in its pixel coordinates.
+        scene: how the scene is read: its area, bands and ground pixel.
         rows_per_shard: output rows of a shard, None for a size that suits the scene; never changes
             the result.
     """
@@ -115,14 +111,7 @@ class SegmentOptions:
     threshold: float = 0.5
     min_area_m2: float = 0.0
     simplify_m: float = 0.0
-    bbox: tuple[float, float, float, float] | None = None
-    bbox_crs: str | None = None
-    aoi: Path | None = None
-    bands: tuple[int, ...] | None = None
-    nodata: float | None = None
-    gsd_m: float | None = None
-    resample: bool = True
-    allow_no_crs: bool = False
+    scene: SceneOptions = field(default_factory=SceneOptions)
     rows_per_shard: int | None = None
 
     def __post_init__(self) -> None:
@@ -132,45 +121,29 @@ class SegmentOptions:
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ConfigError(f"{name} must be 0 or more, got {value:g}")
-        if self.gsd_m is not None and not 0 < self.gsd_m < math.inf:
-            raise ConfigError(f"gsd must be above 0 metres, got {self.gsd_m:g}")
-        if self.gsd_m is not None and not self.resample:
-            raise ConfigError("gsd and no-resample contradict each other; give one of them")
         for name in ("batch_size", "threads", "rows_per_shard"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
-        if self.bbox is not None and self.aoi is not None:
-            raise ConfigError("bbox and aoi both bound the area; give one of them")
-        if self.bbox is not None and not all(map(math.isfinite, self.bbox)):
-            raise ConfigError(f"bbox must be four finite numbers, got {self.bbox}")
 
-    def deciding(self) -> dict[str, Any]:
+    def to_manifest(self) -> dict[str, Any]:
         """The options that the result depends on, ready for JSON."""
-        free = {"device", "batch_size", "threads", "rows_per_shard", "model"}
-        chosen = {name: value for name, value in asdict(self).items() if name not in free}
-        if self.aoi is not None:
-            stat = self.aoi.stat() if self.aoi.exists() else None
-            chosen["aoi"] = [absolute(self.aoi), stat and stat.st_size, stat and stat.st_mtime]
-        return chosen
+        own = {name: getattr(self, name) for name in RESULT_OPTIONS}
+        return {**own, **self.scene.to_dict()}
 
     @staticmethod
-    def from_deciding(record: Mapping[str, Any]) -> "SegmentOptions":
-        """The options that `deciding` told, after a way through JSON; the others at their defaults.
+    def from_manifest(record: Mapping[str, Any]) -> "SegmentOptions":
+        """The options of a manifest; those that the result does not depend on have defaults.
 
         Raises:
-            ConfigError: the record does not come from there.
+            ConfigError: the record has other fields.
         """
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in record.items()
-        }
-        if fields.get("aoi") is not None:
-            fields["aoi"] = Path(fields["aoi"][0])
+        own = {name: record[name] for name in RESULT_OPTIONS if name in record}
+        scene = {name: value for name, value in record.items() if name not in RESULT_OPTIONS}
         try:
-            return SegmentOptions(**fields)
+            return SegmentOptions(**own, scene=SceneOptions.from_dict(scene))
         except TypeError as err:
-            raise ConfigError(f"these are no options of a run: {err}") from err
+            raise ConfigError(f"the manifest holds unknown options: {err}") from err
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +265,7 @@ class Plan:
         scene = self.scene
         return {
             "scene": {
-                "path": absolute(scene.path),
+                "path": absolute_path(scene.path),
                 "size_bytes": scene.size_bytes,
                 "mtime": scene.mtime,
                 "bands": list(scene.bands),
@@ -307,7 +280,7 @@ class Plan:
                 "dtype": self.model.dtype,
                 "image": self.model.image.to_dict(),
             },
-            "options": self.options.deciding(),
+            "options": self.options.to_manifest(),
             "stretch": self.stretch.to_dict(),
             "grid": asdict(self.grid),
         }
@@ -327,7 +300,7 @@ def make_plan(
         InputError: the scene is larger than any, or wider than this machine's memory allows.
     """
     check_size(scene)
-    model_px = model_grid(scene, working_gsd_m(scene, model.image, options))
+    model_px = model_grid(scene, working_gsd_m(scene, options.scene, model.image.gsd_range_m))
     grid = WindowGrid(
         height=model_px.height,
         width=model_px.width,
@@ -383,37 +356,6 @@ def _rows_per_shard(scene: SceneInfo) -> int:
     return -(-scene.height // -(-scene.height // most))
 
 
-def absolute(path: str | Path) -> str:
-    """A file's whole path, so that it means the same in any folder; an address as it is."""
-    return str(Path(path).absolute()) if Path(path).exists() else str(path)
-
-
 def _scaled(start: int, length: int, scale: float) -> tuple[int, int]:
     """Pixels [start, stop) of the scene that pixels of the model grid lie on."""
     return math.floor(start / scale), math.ceil((start + length) / scale)
-
-
-def working_gsd_m(scene: SceneInfo, image: ImageSpec, options: SegmentOptions) -> float | None:
-    """Metres on the ground per pixel to work at; None leaves the scene as it is.
-
-    A scene whose ground pixel the model knows is left as it is, unless its pixels are not square;
-    one that is finer or coarser goes to the nearest that the model knows.
-
-    Raises:
-        ConfigError: a ground pixel is asked for, and the scene's is unknown.
-    """
-    if scene.gsd_m is None or scene.gsd_row_m is None or scene.gsd_col_m is None:
-        if options.gsd_m is not None:
-            raise ConfigError(
-                f"--gsd cannot be reached: the ground pixel of {scene.path} is unknown, as it "
-                "has no CRS"
-            )
-        return None
-    wanted = options.gsd_m
-    if wanted is None and image.gsd_range_m is not None:
-        finest, coarsest = image.gsd_range_m
-        wanted = min(max(scene.gsd_m, finest), coarsest)
-    if wanted is None or not options.resample:
-        return None
-    sides = scene.gsd_row_m, scene.gsd_col_m
-    return None if all(abs(side / wanted - 1) < SAME_GSD for side in sides) else wanted

@@ -19,7 +19,7 @@ import rasterio
 from affine import Affine
 from job_stubs import DyingPredictor, StubbornPredictor, after, ended, in_child, marked
 from numpy.typing import NDArray
-from predictor_stubs import RedPredictor, StubOutput, blobs
+from predictor_stubs import RedPredictor, StubOutput, blobs, make_options
 from scene_files import write_scene
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, OutsideError, Stopped
@@ -233,7 +233,7 @@ def test_nothing_found_is_an_empty_layer(batch: Batch) -> None:
 def test_scenes_without_crs_share_a_layer_of_pixels(batch: Batch) -> None:
     for number, scene in enumerate(batch.scenes):
         tile(scene, number, crs=None, transform=Affine.identity())
-    options = SegmentOptions(overlap_px=16, allow_no_crs=True)
+    options = make_options(overlap_px=16, allow_no_crs=True)
     report = batch.run("all.gpkg", options=options)
     assert report.area_m2 is None
     assert gpd.read_file(batch.folder / "all.gpkg", layer=LAYER).crs is None
@@ -297,7 +297,7 @@ def test_all_that_is_wrong_is_told_at_once(batch: Batch) -> None:
 
 
 def test_options_that_fit_no_scene_are_a_matter_of_options(batch: Batch) -> None:
-    options = SegmentOptions(bands=(9, 2, 1))
+    options = make_options(bands=(9, 2, 1))
     refused(batch, ConfigError, "3 of 3 scenes", options=options)
 
 
@@ -310,20 +310,20 @@ def test_several_crs_need_a_layer_each(batch: Batch) -> None:
 
 def test_a_bbox_of_several_crs_says_which(batch: Batch) -> None:
     tile(batch.scenes[1], 1, crs="EPSG:32633")
-    options = SegmentOptions(bbox=(500_000.0, 5_199_950.0, 500_010.0, 5_200_000.0))
+    options = make_options(bbox=(500_000.0, 5_199_950.0, 500_010.0, 5_200_000.0))
     refused(batch, ConfigError, "L,B,R,T,EPSG:4326", options=options)
 
 
 def test_scenes_beside_the_area_are_left_out(batch: Batch) -> None:
     box = (500_000.0, 5_199_950.0, 500_060.0, 5_200_000.0)
-    report = batch.run(options=SegmentOptions(overlap_px=16, bbox=box))
+    report = batch.run(options=make_options(overlap_px=16, bbox=box))
     assert [result.state for result in report.scenes] == ["done", "outside", "outside"]
     assert batch.written() == ["tile_0.gpkg"]
     assert not report.failed
 
 
 def test_an_area_beside_all_scenes_is_refused(batch: Batch) -> None:
-    options = SegmentOptions(bbox=(1.0, 1.0, 2.0, 2.0))
+    options = make_options(bbox=(1.0, 1.0, 2.0, 2.0))
     refused(batch, OutsideError, "bbox: lies outside all of the 3 scenes", options=options)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from job_stubs import EXPRESSION, OPTIONS, Scenario, after, ended, in_child, same
-from predictor_stubs import RedPredictor
+from predictor_stubs import RedPredictor, make_options
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
@@ -156,7 +156,9 @@ def test_changed_option(scene: Path, tmp_path: Path, options: dict[str, Any], wo
     run = Scenario(scene, tmp_path / "run")
     stopped(run)
     with pytest.raises(ConfigError, match=words):
-        run.run("resume", options=replace(OPTIONS, **options))
+        run.run(
+            "resume", options=make_options(**{"overlap_px": 16, "rows_per_shard": 512, **options})
+        )
 
 
 def test_changed_model_expression_and_outputs(scene: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from predictor_stubs import RedPredictor
+from predictor_stubs import RedPredictor, make_options
 
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
@@ -33,7 +33,7 @@ def told(
 ) -> list[str]:
     model = ModelFacts(name="m", image=image or ImageSpec(), about=about or {})
     scene = replace(info, gsd_m=gsd_m, gsd_row_m=gsd_m, gsd_col_m=gsd_m)
-    plan = make_plan(scene, (expression,), model, SegmentOptions(**options), Stretch("identity"))
+    plan = make_plan(scene, (expression,), model, make_options(**options), Stretch("identity"))
     return list(before_run(plan, RedPredictor()))
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from predictor_stubs import make_options
 
 from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.geo.scene.options import SceneOptions, working_gsd_m
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.segment.plan import plan as plan_module
-from rrsis_geo.segment.plan.plan import ModelFacts, Plan, SegmentOptions, make_plan, working_gsd_m
+from rrsis_geo.segment.plan.plan import ModelFacts, Plan, make_plan
 
 MODEL = ModelFacts(name="m", image=ImageSpec(gsd_m=0.3, gsd_range_m=(0.2, 0.4)), sha256="abc")
 MakeScene = Callable[..., Path]
@@ -27,7 +29,7 @@ def info(make_scene: MakeScene) -> SceneInfo:
 
 
 def plan_of(info: SceneInfo, model: ModelFacts = MODEL, **options: Any) -> Plan:
-    return make_plan(info, ("the bus",), model, SegmentOptions(**options), Stretch("identity"))
+    return make_plan(info, ("the bus",), model, make_options(**options), Stretch("identity"))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def plan_of(info: SceneInfo, model: ModelFacts = MODEL, **options: Any) -> Plan:
 )
 def test_options_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        SegmentOptions(**options)
+        make_options(**options)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_ground_pixel_to_work_at(
     info: SceneInfo, scene_m: float, options: dict[str, Any], wanted: float | None
 ) -> None:
     scene = replace(info, gsd_m=scene_m, gsd_row_m=scene_m, gsd_col_m=scene_m)
-    assert working_gsd_m(scene, MODEL.image, SegmentOptions(**options)) == wanted
+    assert working_gsd_m(scene, SceneOptions(**options), MODEL.image.gsd_range_m) == wanted
 
 
 def test_pixels_that_are_not_square_are_made_so(info: SceneInfo) -> None:

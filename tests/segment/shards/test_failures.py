@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from predictor_stubs import RedPredictor, blobs
 
 from rrsis_geo.errors import DeviceError, InputError
+from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
 from rrsis_geo.segment.jobs import prepare
@@ -118,10 +119,10 @@ def test_resampled_window_that_fails(make_blobs: MakeScene, tmp_path: Path) -> N
         return np.where(inside, (0, 0, 255)[band - 1], values)
 
     scene = make_blobs(700, 200, content=content)
-    options = {"gsd_m": 0.8}
+    options = replace(OPTIONS, scene=SceneOptions(gsd_m=0.8))
     calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run(options=replace(OPTIONS, **options))
-    report = run.run(predictor=StubbornPredictor(), options=replace(OPTIONS, **options))
+    calm.run(options=options)
+    report = run.run(predictor=StubbornPredictor(), options=options)
     assert 1 <= len(report.failed) <= 4
     assert footprints(report, (700, 200))[PLACE]
     check_gaps(run, calm, report)
@@ -242,4 +243,4 @@ def test_unreadable_pixels_of_a_part_count_only_where_they_are_wanted(
     run = Scenario(damaged, tmp_path / "run")
     # columns 0 to 800, rows 0 to 700, of half a metre each
     bbox = (500000.0, 5199650.0, 500400.0, 5200000.0)
-    assert run.run(options=replace(OPTIONS, bbox=bbox)).failed == ()
+    assert run.run(options=replace(OPTIONS, scene=SceneOptions(bbox=bbox))).failed == ()

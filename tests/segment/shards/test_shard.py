@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
-from predictor_stubs import RedPredictor, red_logits
+from predictor_stubs import RedPredictor, make_options, red_logits
 
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.geo.objects.objects import Objects
@@ -20,7 +20,7 @@ from rrsis_geo.geo.objects.vectorize import merge_shards
 from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.log_odds import sigmoid
-from rrsis_geo.segment.plan.plan import ModelFacts, SegmentOptions, make_plan
+from rrsis_geo.segment.plan.plan import ModelFacts, make_plan
 from rrsis_geo.segment.shards import shard_files
 from rrsis_geo.segment.shards.shard import run_shards
 from rrsis_geo.segment.shards.shard_files import ShardFiles, ShardStats, load_objects
@@ -45,7 +45,7 @@ def all_shards(
             scene.info,
             ("red things",),
             ModelFacts.of(predictor),
-            SegmentOptions(**{"overlap_px": 16, **options}),
+            make_options(**{"overlap_px": 16, **options}),
             measure_stretch(scene),
         )
         folder.mkdir()
