@@ -24,7 +24,7 @@ from rrsis_geo.geo.chips.chips import (
     plan_chips,
 )
 from rrsis_geo.geo.chips.labels import LabelColumns, Labels, find_overlapping, rasterize_shape
-from rrsis_geo.geo.grid.rows import ModelGrid
+from rrsis_geo.geo.grid.model_grid import ModelGrid
 from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.text.vocabulary import category_from_label

@@ -19,7 +19,7 @@ from rrsis_geo.dataset.cutter import Cutter, LabelOptions
 from rrsis_geo.errors import InputError, OutputError
 from rrsis_geo.geo.chips.chips import Chip, read_chip_rows
 from rrsis_geo.geo.chips.labels import Labels, read_labels
-from rrsis_geo.geo.grid.rows import ModelGrid, model_grid
+from rrsis_geo.geo.grid.model_grid import ModelGrid, model_grid
 from rrsis_geo.geo.scene.options import open_part, working_gsd_m
 from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, SceneInfo

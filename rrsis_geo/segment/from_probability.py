@@ -18,7 +18,7 @@ from rasterio.windows import Window
 
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.files import absolute_path
-from rrsis_geo.geo.grid.rasters import RasterWriter, encode_mask
+from rrsis_geo.geo.grid.rasters import Georeference, RasterWriter, encode_mask
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.layers.vector_io import layer_name
 from rrsis_geo.geo.objects.features import make_features
@@ -201,7 +201,9 @@ def _objects(
             kept = {name: text for name, text in tags.items() if name in ("expression", "model")}
             mask_out = stack.enter_context(
                 RasterWriter(
-                    *(outputs.mask, "mask", info.shape, info.crs, info.transform),
+                    outputs.mask,
+                    "mask",
+                    Georeference(info.shape, info.crs, info.transform),
                     tags={"software": f"rrsis-geo {__version__}", **kept},
                 )
             )

@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 from typer.testing import CliRunner
 
 from rrsis_geo import cli
-from rrsis_geo.geo.grid.rasters import RasterWriter, encode_probability
+from rrsis_geo.geo.grid.rasters import Georeference, RasterWriter, encode_probability
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,8 @@ def probability(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tags = {"expression": "the white van", "model": "lite"}
     crs = CRS.from_epsg(32632)
     path = tmp_path / "van.tif"
-    with RasterWriter(path, "probability", values.shape, crs, place, tags=tags) as out:
+    georeference = Georeference(values.shape, crs, place)
+    with RasterWriter(path, "probability", georeference, tags=tags) as out:
         out.write_band(0, encode_probability(values, np.ones(values.shape, bool)))
     monkeypatch.chdir(tmp_path)
     return path

@@ -128,7 +128,7 @@ def test_a_file_that_is_called_like_the_expression(here: Path) -> None:
 
 
 def test_what_is_no_scene_is_told(here: Path) -> None:
-    failed(segment("*.jp2", "x"), 3, "no raster matches")
+    failed(segment("*.jp2", "x"), 3, "no rasters match")
     (here / "empty").mkdir()
     failed(segment("empty", "x"), 3, "no rasters in this folder")
     failed(segment("tiles", "x", "-o", "none/results"), 5, "none does not exist")

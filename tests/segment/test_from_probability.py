@@ -15,7 +15,7 @@ from predictor_stubs import RedPredictor, blobs
 from rasterio.crs import CRS
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError
-from rrsis_geo.geo.grid.rasters import RasterWriter, encode_probability
+from rrsis_geo.geo.grid.rasters import Georeference, RasterWriter, encode_probability
 from rrsis_geo.segment import from_probability as module
 from rrsis_geo.segment.from_probability import polygonize
 from rrsis_geo.segment.plan.outputs import Outputs
@@ -28,7 +28,10 @@ PLACE = Affine(0.5, 0, 500_000, 0, -0.5, 5_200_000)
 def write(path: Path, probability: np.ndarray, *, crs: str | None = "EPSG:32632") -> Path:
     place = CRS.from_user_input(crs) if crs else None
     with RasterWriter(
-        path, "probability", probability.shape, place, PLACE, tags={"expression": "a car"}
+        path,
+        "probability",
+        Georeference(probability.shape, place, PLACE),
+        tags={"expression": "a car"},
     ) as out:
         out.write_band(0, encode_probability(np.nan_to_num(probability), ~np.isnan(probability)))
     return path

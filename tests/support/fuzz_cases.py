@@ -36,7 +36,7 @@ from rrsis_geo.data.benchmarks.triplets import read_split
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.errors import RrsisError
 from rrsis_geo.geo.chips.labels import LabelColumns, read_labels
-from rrsis_geo.geo.grid.rows import model_grid
+from rrsis_geo.geo.grid.model_grid import model_grid
 from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.model.bundle import load_bundle, save_bundle
 from rrsis_geo.segment.from_probability import polygonize

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from rrsis_geo.geo.grid.rows import ModelGrid, read_window_rows
+from rrsis_geo.geo.grid.model_grid import ModelGrid
+from rrsis_geo.geo.grid.rows import read_window_rows
 from rrsis_geo.geo.grid.windows import WindowGrid
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene

@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.errors import ConfigError, InputError
-from rrsis_geo.geo.grid.rows import ModelGrid
+from rrsis_geo.geo.grid.model_grid import ModelGrid
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.geo.scene.vector_files import all_finite, list_layers, read_vectors
 

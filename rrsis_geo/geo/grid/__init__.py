@@ -1,1 +1,1 @@
-"""Windows over a scene: rows read once, logits blended, rasters written block by block."""
+"""Windows over a scene: read rows, blend logits, write rasters."""

@@ -1,7 +1,8 @@
-"""Blend the logits of overlapping windows into finished rows, holding one window row at a time.
+"""Blend the logits of overlapping windows, with one window row in memory at a time.
 
-Logits are averaged, not probabilities, and thresholded once afterwards: averaging log-odds keeps a
-confident window from being flattened by a saturated sigmoid.
+Logits are averaged rather than probabilities, because the sigmoid saturates: in an average of
+probabilities, a confident window counts little more than any other. The threshold is applied to
+the blended logits.
 """
 
 import numpy as np
@@ -10,17 +11,17 @@ from numpy.typing import NDArray
 from rrsis_geo.geo.grid.windows import WindowGrid
 
 SKIPPED_LOGIT = -30.0
-"""What rows hold where every window was skipped: no target. No valid pixel ever gets it."""
+"""Value of pixels whose windows were all skipped: no target. Valid pixels never have it."""
 
 
 def axis_ramp(
     size_px: int, overlap_px: int, *, first: bool = False, last: bool = False
 ) -> NDArray[np.float32]:
-    """Weights of a window along one axis, float32 [size_px], strictly above 0.
+    """Weights of a window along one axis, float32 [size_px], above 0.
 
-    The ramps of two neighbours sum to 1. They rise as 6x^5 - 15x^4 + 10x^3 from 0 to 1: at the rim
-    of a window a network does not see all around, and what it says there hardly counts. The outer
-    side of the ``first`` and of the ``last`` window has no neighbour and no ramp.
+    The weights of two neighbours sum to 1 where they overlap. They follow 6x^5 - 15x^4 + 10x^3
+    from 0 to 1, so that the edge of a window, where the network lacks context, has little weight.
+    The outer side of the ``first`` and of the ``last`` window has no ramp.
     """
     x = (np.arange(overlap_px) + 0.5) / overlap_px
     rise = (x**3 * (x * (6 * x - 15) + 10)).astype(np.float32)
@@ -40,18 +41,19 @@ def ramp_weights(size_px: int, overlap_px: int) -> NDArray[np.float32]:
 
 
 class BandMosaic:
-    """Sums weighted windows and gives back the rows that no later window touches.
+    """Sum of weighted windows; returns each row when no later window overlaps it.
 
-    Windows are added in the order of their numbers, row by row, and each pixel sums its (at most
-    four) windows in that order: batch size and shard height change nothing, to the last bit. The
-    weights of a full grid sum to 1. Beside a skipped window the sum is less, and is divided out:
-    it is the product of a row ramp and a column sum, so no plane of weights is kept.
+    Windows are added in row-major order. Each pixel is the sum of at most four windows, always in
+    this order, so the result does not depend on batch size or shard height, to the last bit. The
+    weights of all windows sum to 1. Next to a skipped window the sum is smaller and the result is
+    divided by it. The sum is the product of a row ramp and a column sum, so no array of weights is
+    needed.
     """
 
     def __init__(
         self, grid: WindowGrid, window_row_start: int = 0, window_row_stop: int | None = None
     ) -> None:
-        """Ready for the window rows [window_row_start, window_row_stop) of the grid."""
+        """Blend the window rows [window_row_start, window_row_stop) of the grid."""
         self._grid = grid
         self._row_i = window_row_start
         self._start = window_row_start
@@ -63,17 +65,17 @@ class BandMosaic:
         self._full = self._full_above = True
 
     def add(self, row_i: int, col_j: int, logits: NDArray[np.float32]) -> None:
-        """Add the window at ``(row_i, col_j)``: logits float32 [S, S], finite.
+        """Add the window at ``(row_i, col_j)``: finite logits, float32 [S, S].
 
-        Windows that are never added count as skipped.
+        Windows that are not added count as skipped.
 
         Raises:
-            ValueError: out of order; see the class.
+            ValueError: the window is out of order.
         """
         if row_i != self._row_i or not self._next_col <= col_j < self._grid.n_cols:
             raise ValueError(
-                f"window ({row_i}, {col_j}) is out of order: "
-                f"row {self._row_i}, column {self._next_col} or later is next"
+                f"window ({row_i}, {col_j}) is out of order: expected row {self._row_i}, "
+                f"column {self._next_col} or later"
             )
         grid = self._grid
         if col_j != self._next_col:
@@ -89,16 +91,16 @@ class BandMosaic:
         self._cols[start:stop] += col_ramp
 
     def finish_row(self, row_i: int) -> tuple[int, NDArray[np.float32]]:
-        """Close window row ``row_i``: no more of its windows come.
+        """Finish window row ``row_i``, after its last window was added.
 
-        Every window row is closed, also one of which all windows were skipped.
+        Call it for every window row, also if all windows of the row were skipped.
 
         Returns:
-            The number of the first finished row of the scene (on the model grid), and the finished
-            rows, float32 [n, width]: all that follow the last ones given. n may be 0.
+            Number of the first finished row (on the model grid), and the finished rows, float32
+            [n, width]: all rows after those returned before. n may be 0.
         """
         if row_i != self._row_i:
-            raise ValueError(f"window row {row_i} is out of order: {self._row_i} is next")
+            raise ValueError(f"window row {row_i} is out of order: expected {self._row_i}")
         grid = self._grid
         if self._next_col != grid.n_cols:
             self._full = False
@@ -120,16 +122,16 @@ class BandMosaic:
         return first, finished
 
     def _normalise(self, finished: NDArray[np.float32], rows: slice, cols: slice) -> None:
-        """Divide by the weights that were added; in place."""
-        # The ramp of the row below is missing here: rows that it reaches are not finished yet.
+        """Divide rows by the sum of their weights, in place."""
+        # The ramp of the window row below is not needed: rows that it reaches are not finished.
         grid = self._grid
         weight = np.outer(self._row_ramp(self._row_i)[rows], self._cols[cols])
         if rows.start < grid.overlap_px and self._row_i > 0:
             above = axis_ramp(grid.size_px, grid.overlap_px)[grid.stride_px :]
             weight += np.outer(above[rows], self._cols_above[cols])
-        seen = weight > 0
-        np.divide(finished, weight, out=finished, where=seen)
-        finished[~seen] = SKIPPED_LOGIT
+        has_window = weight > 0
+        np.divide(finished, weight, out=finished, where=has_window)
+        finished[~has_window] = SKIPPED_LOGIT
 
     def _row_ramp(self, row_i: int) -> NDArray[np.float32]:
         grid = self._grid

@@ -1,4 +1,4 @@
-"""Write result rasters: Cloud Optimized GeoTIFF (COG), moved into place when whole."""
+"""Write result rasters as Cloud Optimized GeoTIFFs (COG), whole or not at all."""
 
 import errno
 import warnings
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import rasterio
@@ -27,14 +27,14 @@ from rrsis_geo.geo.styles import MASK_COLOURS, mask_qml, probability_qml
 Kind = Literal["mask", "probability"]
 
 NODATA = 255
-"""In both kinds of raster; 0 is "no target", not "no data"."""
+"""Nodata value of both kinds of raster. 0 means "no target"."""
 
 PROBABILITY_STEP = 0.004
-"""Probability = value x 0.004, so that 0 to 250 are 0 to 1; the file says so in its scale tag."""
+"""Probability = value x 0.004, so 0 to 250 stand for 0 to 1. It is the scale tag of the file."""
 
 
 def encode_mask(mask: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Bool [n, W] twice -> uint8 [n, W]: 1 target, 0 not, 255 no data."""
+    """Encode bool [n, W] arrays as uint8 [n, W]: 1 target, 0 no target, 255 no data."""
     values = mask.astype(np.uint8)
     values[~valid] = NODATA
     return values
@@ -43,7 +43,12 @@ def encode_mask(mask: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np
 def encode_probability(
     probability: NDArray[np.float32], valid: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
-    """Float32 [n, W] in [0, 1], bool [n, W] -> uint8 [n, W]: steps of 0.004, 255 no data."""
+    """Encode probabilities as uint8 [n, W]: steps of 0.004, 255 no data.
+
+    Args:
+        probability: float32 [n, W], in [0, 1].
+        valid: bool [n, W].
+    """
     steps: NDArray[np.uint8] = np.rint(probability * np.float32(1 / PROBABILITY_STEP)).astype(
         np.uint8
     )
@@ -51,23 +56,30 @@ def encode_probability(
     return steps
 
 
+class Georeference(NamedTuple):
+    """Size and position of a raster: shape (height, width), CRS, and transform pixel to world."""
+
+    shape: tuple[int, int]
+    crs: CRS | None
+    transform: Affine
+
+
 class RasterWriter:
-    """Writes one band of uint8, from the top down, in a temporary file beside its place.
+    """Write a raster of one uint8 band from top to bottom, in bands of any height.
 
-    Use as a context manager: leaving it puts the raster in place, an error removes what was
-    written. Rows may come in bands of any height; they are gathered to rows of whole blocks.
+    Use as a context manager. Rows are written to a temporary file next to the target, which is
+    renamed at the end, or removed after an error. Rows are buffered until whole blocks are
+    complete.
 
-    A COG has its overviews before its pixels, which come first here: it is copied, block by block,
-    from a tiled file when all rows are there. So both lie on the disk for a while.
+    In a COG the overviews come before the pixels, so it is copied from a tiled file when all rows
+    are written. Both files are on the disk at the same time.
     """
 
     def __init__(
         self,
         path: str | Path,
         kind: Kind,
-        shape: tuple[int, int],
-        crs: CRS | None,
-        transform: Affine,
+        georeference: Georeference,
         *,
         tags: Mapping[str, str] | None = None,
         cog: bool = True,
@@ -75,23 +87,21 @@ class RasterWriter:
         """Create the temporary file.
 
         Args:
-            path: where the raster is to be.
-            kind: what it holds; see ``encode_mask`` and ``encode_probability``.
-            shape: (height, width).
-            crs: of the scene, or None.
-            transform: pixel to world.
-            tags: provenance, kept in the file's metadata.
-            cog: add overviews, lay the file out as a COG, and put a style for QGIS beside it, where
-                none lies yet; pieces that will be merged need none of it.
+            path: path of the raster.
+            kind: content of the raster; see ``encode_mask`` and ``encode_probability``.
+            georeference: size and position of the raster.
+            tags: provenance, written to the metadata of the file.
+            cog: write a COG with overviews, and a style for QGIS next to it unless there is one.
+                Rasters that will be merged need neither.
 
         Raises:
-            OutputError: it cannot be created there.
+            OutputError: the file cannot be created.
         """
         self._path = Path(path)
         self._part = self._path.with_name(self._path.name + ".part")
         self._copy = self._path.with_name(self._path.name + ".part-cog")
         self._kind: Kind = kind
-        self._height, self._width = shape
+        self._height, self._width = georeference.shape
         self._cog = cog
         self._row = 0
         self._buffer = np.empty((min(BLOCK_PX, self._height), self._width), np.uint8)
@@ -101,7 +111,7 @@ class RasterWriter:
                 geo_env(),
                 warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
             ):
-                self._dataset = self._create(crs, transform)
+                self._dataset = self._create(georeference)
             self._dataset.update_tags(**(tags or {}))
             self._dataset.set_band_description(1, kind)
             if kind == "probability":
@@ -109,14 +119,14 @@ class RasterWriter:
             elif cog:
                 self._dataset.write_colormap(1, MASK_COLOURS)
         except (RasterioError, OSError) as err:
-            self._abandon()
+            self._discard()
             raise self._error(err) from err
 
     @property
     def _predictor(self) -> int:
         return 2 if self._kind == "probability" else 1
 
-    def _create(self, crs: CRS | None, transform: Affine) -> rasterio.io.DatasetWriter:
+    def _create(self, georeference: Georeference) -> rasterio.io.DatasetWriter:
         return rasterio.open(
             self._part,
             "w",
@@ -125,35 +135,35 @@ class RasterWriter:
             height=self._height,
             count=1,
             dtype="uint8",
-            crs=crs,
-            transform=transform,
+            crs=georeference.crs,
+            transform=georeference.transform,
             nodata=NODATA,
             tiled=True,
             blockxsize=BLOCK_PX,
             blockysize=BLOCK_PX,
             compress="deflate",
-            zlevel=1 if self._cog else 6,  # of what is written twice, the first is read once
+            zlevel=1 if self._cog else 6,  # a temporary file for a COG need not be small
             predictor=self._predictor,
             bigtiff="if_safer",
         )
 
     def write_band(self, row_start: int, rows: NDArray[np.uint8]) -> None:
-        """Add the next rows, uint8 [n, W].
+        """Write the next rows, uint8 [n, W].
 
         Raises:
             OutputError: the disk is full, or the file cannot be written.
-            ValueError: these are not the next rows.
+            ValueError: the rows are out of order.
         """
         if row_start != self._row or row_start + len(rows) > self._height:
-            raise ValueError(f"rows from {row_start} are out of order: {self._row} is next")
+            raise ValueError(f"rows from {row_start} are out of order: expected {self._row}")
         while len(rows):
             filled = self._row % BLOCK_PX
-            n_taken = min(len(rows), len(self._buffer) - filled)
-            self._buffer[filled : filled + n_taken] = rows[:n_taken]
-            self._row += n_taken
-            rows = rows[n_taken:]
+            n_copied = min(len(rows), len(self._buffer) - filled)
+            self._buffer[filled : filled + n_copied] = rows[:n_copied]
+            self._row += n_copied
+            rows = rows[n_copied:]
             if self._row % BLOCK_PX == 0 or self._row == self._height:
-                self._write_blocks(filled + n_taken)
+                self._write_blocks(filled + n_copied)
 
     def _write_blocks(self, n_rows: int) -> None:
         assert self._dataset is not None
@@ -165,10 +175,10 @@ class RasterWriter:
             raise self._error(err) from err
 
     def close(self) -> None:
-        """Make it a COG and put it in place.
+        """Convert the file to a COG and rename it.
 
         Raises:
-            OutputError: the disk is full, or the place cannot be written.
+            OutputError: the disk is full, or the file cannot be written.
             ValueError: rows are missing.
         """
         if self._row != self._height:
@@ -177,10 +187,10 @@ class RasterWriter:
         try:
             with geo_env():
                 self._dataset.close()
-                whole = self._as_cog() if self._cog else self._part
-                self._check_whole(whole)
-            sync(whole)
-            whole.replace(self._path)
+                part = self._copy_to_cog() if self._cog else self._part
+                self._check_blocks(part)
+            sync(part)
+            part.replace(self._path)
             self._part.unlink(missing_ok=True)
             if self._cog:
                 self._write_style()
@@ -189,18 +199,18 @@ class RasterWriter:
         self._dataset = None
 
     def _factors(self) -> list[int]:
-        """Overview factors: halves, until the raster fits a block."""
+        """Overview factors: powers of 2, until the overview fits a block."""
         largest = max(self._height, self._width) if self._cog else 1
         return [2 ** (k + 1) for k in range(20) if largest > BLOCK_PX * 2**k]
 
-    def _as_cog(self) -> Path:
-        """Add overviews to the tiled file; copy it, in the order that a COG has."""
-        how = Resampling.mode if self._kind == "mask" else Resampling.average
+    def _copy_to_cog(self) -> Path:
+        """Add overviews to the tiled file and copy it to a COG."""
+        resampling = Resampling.mode if self._kind == "mask" else Resampling.average
         if factors := self._factors():
             env = rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK_PX)
             with env, self._open(self._part, "r+") as dataset:
-                dataset.build_overviews(factors, how)
-        self._check_whole(self._part)
+                dataset.build_overviews(factors, resampling)
+        self._check_blocks(self._part)
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
             rasterio.shutil.copy(
                 self._part,
@@ -215,29 +225,29 @@ class RasterWriter:
         return self._copy
 
     def _write_style(self) -> None:
-        """Put the style where QGIS looks for it; one that lies there may be the user's own."""
+        """Write the style file that QGIS loads, unless there is one, which may be the user's."""
         with suppress(FileExistsError), self._path.with_suffix(".qml").open("x") as file:
             file.write(mask_qml() if self._kind == "mask" else probability_qml())
 
-    def _check_whole(self, path: Path) -> None:
-        """See that each block is there: GDAL only logs a write that fails as it closes a file."""
+    def _check_blocks(self, path: Path) -> None:
+        """Check that no block is missing: GDAL only logs errors that occur in closing a file."""
         n_bytes = path.stat().st_size
         with self._open(path, "r") as dataset:
             for level, factor in enumerate([1, *self._factors()]):
                 n_rows = -(-self._height // (BLOCK_PX * factor))
                 n_cols = -(-self._width // (BLOCK_PX * factor))
                 for block in (f"{j}_{i}" for i in range(n_rows) for j in range(n_cols)):
-                    where = [
+                    offset_size = [
                         dataset.get_tag_item(
-                            f"BLOCK_{what}_{block}",
+                            f"BLOCK_{name}_{block}",
                             "TIFF",
                             bidx=1,
                             ovr=level - 1 if level else None,
                         )
-                        for what in ("OFFSET", "SIZE")
+                        for name in ("OFFSET", "SIZE")
                     ]
-                    if None in where or sum(map(int, where)) > n_bytes:
-                        raise OSError(errno.ENOSPC, "parts of it are missing; is the disk full?")
+                    if None in offset_size or sum(map(int, offset_size)) > n_bytes:
+                        raise OSError(errno.ENOSPC, "blocks are missing; is the disk full?")
 
     def _open(self, path: Path, mode: str) -> Any:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
@@ -253,22 +263,22 @@ class RasterWriter:
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._abandon()
+            self._discard()
             return
         try:
             self.close()
         except BaseException:
-            self._abandon()
+            self._discard()
             raise
 
-    def _abandon(self) -> None:
-        """Remove what was written."""
+    def _discard(self) -> None:
+        """Close the file and remove it."""
         dataset, self._dataset = self._dataset, None
         try:
             if dataset is not None:
                 dataset.close()
         except RasterioIOError:
-            pass  # it is removed anyway
+            pass  # the file is removed anyway
         self._part.unlink(missing_ok=True)
         self._copy.unlink(missing_ok=True)
 

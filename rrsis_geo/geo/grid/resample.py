@@ -1,8 +1,8 @@
-"""Bring rows from one pixel grid to another that spans the same ground, streaming.
+"""Resample rows from one pixel grid to another of the same extent, as a stream.
 
-A grid of n pixels along an axis is resampled to m pixels over the same extent, pixel areas (not
-pixel centres) meeting at both ends. Every output row is a fixed weighted sum of input rows, formed
-from its own number alone, so the result does not depend on how the rows were cut.
+A grid of n pixels along an axis is resampled to m pixels over the same extent; the outer edges of
+the first and last pixels coincide. Each output row is a weighted sum of input rows that depends
+only on its number, so the result does not depend on how the rows are split.
 """
 
 import math
@@ -14,19 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kernel = Literal["linear", "cubic"]
-"""What is used where the output is the finer grid. Where it is the coarser one: the area mean."""
+"""Interpolation for a finer output grid. A coarser output grid is always the area mean."""
 
 _PIECE_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Taps:
-    """For each output pixel along one axis, the input pixels it is the weighted sum of.
+    """Input pixels and weights of each output pixel along one axis.
 
     Attributes:
-        index: int64 [n, k], input pixels; each row without a gap, ends clamped to the input.
+        index: int64 [n, k], consecutive input pixels, clamped to the input.
         weight: float32 [n, k]; each row sums to 1.
-        nearest: int64 [n], the input pixel that holds the output pixel's centre.
+        nearest: int64 [n], the input pixel that contains the centre of the output pixel.
     """
 
     index: NDArray[np.int64]
@@ -35,7 +35,7 @@ class Taps:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Input pixels [start, stop) that are needed."""
+        """Range [start, stop) of the input pixels that are needed."""
         return int(self.index.min()), int(self.index.max()) + 1
 
 
@@ -48,15 +48,15 @@ def make_taps(
     *,
     bounds: tuple[int, int] | None = None,
 ) -> Taps:
-    """Taps of the output pixels [start, stop) when ``n_in`` pixels become ``n_out``.
+    """Taps of the output pixels [start, stop) for resampling ``n_in`` pixels to ``n_out``.
 
     Args:
-        n_in: input pixels over the common extent.
-        n_out: output pixels over it.
-        start: first output pixel wanted; may be negative, to look beyond the extent.
-        stop: one past the last; may exceed ``n_out``.
-        kernel: what to use where ``n_out`` > ``n_in``.
-        bounds: input pixels [start, stop) that exist; None means [0, n_in).
+        n_in: number of input pixels over the common extent.
+        n_out: number of output pixels over the common extent.
+        start: first output pixel; may be negative, outside the extent.
+        stop: one past the last output pixel; may exceed ``n_out``.
+        kernel: interpolation if ``n_out`` > ``n_in``.
+        bounds: range [start, stop) of existing input pixels; None means [0, n_in).
     """
     low, high = bounds or (0, n_in)
     out = np.arange(start, stop, dtype=np.float64)
@@ -81,7 +81,7 @@ def make_taps(
         weight = np.maximum(1 - distance, 0) if kernel == "linear" else _catmull_rom(distance)
     weight /= weight.sum(axis=1, keepdims=True)
     index = base.astype(np.int64)[:, None] + offset
-    if kernel == "linear" or n_out < n_in:  # ask for no pixel that counts for nothing
+    if kernel == "linear" or n_out < n_in:  # do not require pixels of weight 0
         index = np.where(weight > 0, index, index[:, :1])
     return Taps(
         index=np.clip(index, low, high - 1),
@@ -91,7 +91,7 @@ def make_taps(
 
 
 def _catmull_rom(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cubic convolution weight at a distance in pixels. Source: Keys 1981, a = -1/2."""
+    """Weight of cubic convolution at a distance in pixels. Source: Keys 1981, a = -1/2."""
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
     weight: NDArray[np.float64] = np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
@@ -99,15 +99,22 @@ def _catmull_rom(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def rows_needed(n_in: int, n_out: int, start: int, stop: int) -> tuple[int, int]:
-    """Input rows [start, stop) that the output rows [start, stop) are made of (linear kernel)."""
+    """Range of input rows that the output rows [start, stop) depend on (linear kernel)."""
     return make_taps(n_in, n_out, start, stop).span
 
 
 def resample_rows(
-    rows: NDArray[np.generic], row_start: int, taps: Taps, wanted: slice = slice(None)
+    rows: NDArray[np.generic], row_start: int, taps: Taps, selection: slice = slice(None)
 ) -> NDArray[np.float32]:
-    """Output rows, float32 [n, ...], from input rows [m, ...]; ``row_start`` numbers the first."""
-    index, weight = taps.index[wanted] - row_start, taps.weight[wanted]
+    """Resample along axis 0: input rows [m, ...] -> output rows, float32 [n, ...].
+
+    Args:
+        rows: input rows.
+        row_start: number of the first input row.
+        taps: taps along axis 0.
+        selection: which of the taps to compute.
+    """
+    index, weight = taps.index[selection] - row_start, taps.weight[selection]
     shape = (-1,) + (1,) * (rows.ndim - 1)
     result = rows[index[:, 0]].astype(np.float32)
     result *= weight[:, 0].reshape(shape)
@@ -119,7 +126,7 @@ def resample_rows(
 
 
 def resample_cols(rows: NDArray[np.float32], col_start: int, taps: Taps) -> NDArray[np.float32]:
-    """The same along axis 1: float32 [n, m, ...] -> float32 [n, m', ...]."""
+    """Resample along axis 1: float32 [n, m, ...] -> float32 [n, m', ...]."""
     shape = (1, -1) + (1,) * (rows.ndim - 2)
     index = taps.index - col_start
     result = np.take(rows, index[:, 0], axis=1, mode="clip")
@@ -133,10 +140,10 @@ def resample_cols(rows: NDArray[np.float32], col_start: int, taps: Taps) -> NDAr
 
 
 class RowResampler:
-    """Streams float32 rows of one grid in, and rows of another grid over the same ground out.
+    """Resample a stream of float32 rows to another grid of the same extent.
 
-    Linear interpolation where the output is finer, the area mean where it is coarser, each axis by
-    itself. Equal shapes pass through untouched.
+    Each axis is interpolated linearly if the output is finer, and averaged by area if it is
+    coarser. Rows of equal grids are returned unchanged.
     """
 
     def __init__(
@@ -146,7 +153,13 @@ class RowResampler:
         *,
         dst_rows: tuple[int, int] | None = None,
     ) -> None:
-        """Shapes are (height, width); ``dst_rows`` is the output wanted, None for all of it."""
+        """Resample from one shape (height, width) to another.
+
+        Args:
+            src_shape: shape of the input grid.
+            dst_shape: shape of the output grid.
+            dst_rows: range [start, stop) of output rows to compute; None means all.
+        """
         self._src_shape = src_shape
         self._dst_shape = dst_shape
         start, stop = dst_rows or (0, dst_shape[0])
@@ -154,25 +167,28 @@ class RowResampler:
         self._rows = make_taps(src_shape[0], dst_shape[0], start, stop)
         self._cols = make_taps(src_shape[1], dst_shape[1], 0, dst_shape[1])
         self._needs = self._rows.index.max(axis=1) + 1
-        self._held = np.empty((0, src_shape[1]), np.float32)
-        self._held_start = self._rows.span[0]
+        self._stored = np.empty((0, src_shape[1]), np.float32)
+        self._stored_start = self._rows.span[0]
 
     def push(
         self, row_start: int, rows: NDArray[np.float32]
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Take the next input rows, float32 [n, W]; give what output rows they complete.
+        """Add input rows and yield the output rows that are complete.
 
-        Yields ``(row_start, float32 [n, W'])``, in order and without a gap, in pieces of at most
-        about 16 MiB (an unchanged grid gives one piece). Exhaust it before the next push.
+        Output rows are in order and without gaps, in pieces of at most about 16 MiB (equal grids
+        give one piece). Exhaust the iterator before the next call.
 
         Args:
-            row_start: number of the first row; the one after the last pushed. Rows before the
-                first one needed are dropped.
-            rows: float32 [n, W].
+            row_start: number of the first input row: one past the last row of the previous call.
+                Rows that are not needed are dropped.
+            rows: input rows, float32 [n, W].
+
+        Yields:
+            Number of the first output row, and output rows, float32 [n, W'].
         """
         if self.done:
             return
-        skip = self._held_start + len(self._held) - row_start
+        skip = self._stored_start + len(self._stored) - row_start
         if skip < 0:
             raise ValueError(f"rows {row_start + skip} to {row_start} were not pushed")
         rows = rows[skip:]
@@ -182,28 +198,28 @@ class RowResampler:
             yield from self._pass_through(rows)
             return
         ready = row_start + skip + len(rows)
-        held = np.concatenate([self._held, rows]) if len(self._held) else rows
+        stored = np.concatenate([self._stored, rows]) if len(self._stored) else rows
         done = self._start + int(np.searchsorted(self._needs, ready, side="right"))
         piece = max(1, _PIECE_BYTES // (4 * max(self._dst_shape[1], self._src_shape[1])))
         for first in range(self._next, done, piece):
             last = min(first + piece, done)
-            wanted = slice(first - self._start, last - self._start)
-            mixed = resample_rows(held, self._held_start, self._rows, wanted)
-            yield first, resample_cols(mixed, 0, self._cols)
+            selection = slice(first - self._start, last - self._start)
+            resampled = resample_rows(stored, self._stored_start, self._rows, selection)
+            yield first, resample_cols(resampled, 0, self._cols)
         self._next = done
         if not self.done:
             keep_from = min(int(self._rows.index[done - self._start].min()), ready)
-            self._held = held[keep_from - self._held_start :].copy()
-            self._held_start = keep_from
+            self._stored = stored[keep_from - self._stored_start :].copy()
+            self._stored_start = keep_from
 
     def _pass_through(self, rows: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
         first = self._next
         rows = rows[: self._stop - first]
-        self._next = self._held_start = first + len(rows)
+        self._next = self._stored_start = first + len(rows)
         if len(rows):
             yield first, rows
 
     @property
     def done(self) -> bool:
-        """Whether every output row wanted has come out."""
+        """Whether all output rows have been returned."""
         return self._next >= self._stop

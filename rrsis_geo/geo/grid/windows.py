@@ -1,14 +1,14 @@
-"""Where the windows of a scene lie, and how they are grouped into shards. Pure arithmetic.
+"""Positions of the windows of a scene, and their division into shards.
 
-Three row numbers are in play, and each name says which is meant:
+There are three kinds of row numbers:
 
-- a *row* counts rows of the scene as the network sees it (the model grid), 0 at its top;
-- a *padded row* counts from the top of the mirror-padded scene: padded row = row + margin_px;
-- a *window row* (``row_i``) counts rows of windows.
+- a *row* is a row of the model grid, with 0 at the top of the scene;
+- a *padded row* is a row of the mirror-padded scene: padded row = row + margin_px;
+- a *window row* (``row_i``) is a row of windows.
 
-Windows lie a regular stride apart over the padded scene. The padding is half the overlap at the
-top and left, and at least that at the bottom and right, so that no pixel of the scene is decided
-by the rim of a window only.
+Windows are placed at a regular stride over the padded scene. The padding is half the overlap at the
+top and left, and at least as much at the bottom and right. So every pixel of the scene is away from
+the edge of at least one window.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.grid.resample import rows_needed
 
 BLOCK_PX = 512
-"""Side of the blocks of the rasters we write; shards end on a multiple of it."""
+"""Block size of output rasters. Shards end at multiples of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class WindowGrid:
     """The windows that cover a scene of ``height`` x ``width`` pixels.
 
     Attributes:
-        height: rows of the scene on the model grid, at least 1.
-        width: its columns, at least 1.
-        size_px: side of a window.
-        overlap_px: rows (and columns) that two neighbouring windows share; even, at least 2, at
-            most half of ``size_px``: a pixel lies in at most two windows along each axis.
+        height: rows of the model grid, at least 1.
+        width: columns of the model grid, at least 1.
+        size_px: side length of a window.
+        overlap_px: overlap of neighbouring windows along each axis; even, at least 2, at most half
+            of ``size_px``, so that a pixel lies in at most two windows along each axis.
 
     Raises:
-        ConfigError: size and overlap do not fit together.
+        ConfigError: the overlap is invalid.
     """
 
     height: int
@@ -46,10 +46,10 @@ class WindowGrid:
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
             raise ConfigError(f"a scene of {self.height} x {self.width} pixels has no windows")
-        most = self.size_px // 2
-        if self.overlap_px % 2 or not 2 <= self.overlap_px <= most:
+        largest = self.size_px // 2
+        if self.overlap_px % 2 or not 2 <= self.overlap_px <= largest:
             raise ConfigError(
-                f"overlap must be an even number of pixels from 2 to {most} "
+                f"overlap must be an even number of pixels from 2 to {largest} "
                 f"(half of the {self.size_px} px window), got {self.overlap_px}"
             )
 
@@ -60,7 +60,7 @@ class WindowGrid:
 
     @property
     def margin_px(self) -> int:
-        """Rows of padding above the scene, and columns to its left."""
+        """Rows of padding above the scene and columns of padding to its left."""
         return self.overlap_px // 2
 
     @property
@@ -75,17 +75,17 @@ class WindowGrid:
 
     @property
     def n_windows(self) -> int:
-        """Number of windows, skipped ones included."""
+        """Number of windows, including skipped ones."""
         return self.n_rows * self.n_cols
 
     @property
     def padded_height(self) -> int:
-        """Rows of the padded scene."""
+        """Number of rows of the padded scene."""
         return self.n_rows * self.stride_px + self.overlap_px
 
     @property
     def padded_width(self) -> int:
-        """Columns of the padded scene."""
+        """Number of columns of the padded scene."""
         return self.n_cols * self.stride_px + self.overlap_px
 
     def rows_of(self, row_i: int) -> tuple[int, int]:
@@ -99,7 +99,7 @@ class WindowGrid:
         return start, start + self.size_px
 
     def window_rows_over(self, row_start: int, row_stop: int) -> tuple[int, int]:
-        """Window rows [start, stop) that hold any of the scene's rows [row_start, row_stop)."""
+        """Window rows [start, stop) that overlap the rows [row_start, row_stop)."""
         first = (row_start + self.margin_px - self.size_px) // self.stride_px + 1
         last = (row_stop - 1 + self.margin_px) // self.stride_px
         return max(first, 0), min(last, self.n_rows - 1) + 1
@@ -107,13 +107,13 @@ class WindowGrid:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A run of output rows, and the window rows that decide them: the unit of work and of resume.
+    """A range of output rows and the window rows they depend on: the unit of work and of resume.
 
     Attributes:
-        index: 0 at the top of the scene.
-        row_start: first output row, on the scene's own grid; a multiple of 512.
-        row_stop: one past the last output row; a multiple of 512, or the scene's height.
-        window_row_start: first window row needed, the halo included.
+        index: number of the shard, 0 at the top of the scene.
+        row_start: first output row, on the grid of the scene; a multiple of 512.
+        row_stop: one past the last output row; a multiple of 512 or the height of the scene.
+        window_row_start: first window row needed.
         window_row_stop: one past the last window row needed.
     """
 
@@ -132,18 +132,19 @@ class Shard:
 def plan_shards(
     grid: WindowGrid, rows_per_shard: int, *, scene_height: int | None = None
 ) -> list[Shard]:
-    """Cut the output into shards that can be computed apart and give the same pixels as one run.
+    """Divide the output rows into shards that can be computed independently.
 
-    Window rows that two shards need are computed by both: one row of windows more a shard.
+    The pixels are the same as in a single run. Window rows that two shards need are computed twice,
+    which adds about one window row per shard.
 
     Args:
         grid: windows on the model grid.
-        rows_per_shard: output rows a shard, rounded up to a multiple of 512.
-        scene_height: rows of the scene's own grid, on which the results land; None where it is
-            the model grid.
+        rows_per_shard: output rows per shard, rounded up to a multiple of 512.
+        scene_height: height of the scene grid, on which the results are written; None if it is the
+            model grid.
 
     Raises:
-        ConfigError: ``rows_per_shard`` is under 1.
+        ConfigError: ``rows_per_shard`` is below 1.
     """
     if rows_per_shard < 1:
         raise ConfigError(f"a shard needs at least one row, got {rows_per_shard}")
@@ -158,14 +159,14 @@ def plan_shards(
 
 
 def reflect_index(index: NDArray[np.int64], start: int, stop: int) -> NDArray[np.int64]:
-    """Mirror each index into [start, stop), as often as it takes.
+    """Reflect indices into [start, stop), like ``numpy.pad(mode="reflect")``.
 
-    As ``numpy.pad(mode="reflect")``: the mirror stands on the outermost pixel, not doubled.
+    The first and last pixels are not repeated.
 
     Args:
         index: int64 [n], any values.
-        start: first index that exists.
-        stop: one past the last.
+        start: first existing index.
+        stop: one past the last existing index.
     """
     last = stop - start - 1
     if last == 0:

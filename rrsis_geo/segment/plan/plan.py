@@ -20,7 +20,7 @@ from rasterio.windows import Window
 
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.files import absolute_path
-from rrsis_geo.geo.grid.rows import ModelGrid, model_grid
+from rrsis_geo.geo.grid.model_grid import ModelGrid, model_grid
 from rrsis_geo.geo.grid.windows import Shard, WindowGrid, plan_shards
 from rrsis_geo.geo.scene.options import SceneOptions, working_gsd_m
 from rrsis_geo.geo.scene.radiometry import Stretch

@@ -10,7 +10,7 @@ import rasterio
 from rasterio.windows import Window
 
 from rrsis_geo.geo.crs import as_proj
-from rrsis_geo.geo.grid.rasters import Kind, RasterWriter
+from rrsis_geo.geo.grid.rasters import Georeference, Kind, RasterWriter
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.layers.windows_layer import WindowScore, append_windows
 from rrsis_geo.geo.objects.features import Features, make_features
@@ -103,7 +103,8 @@ class Merger:
         """
         scene, tags = self._plan.scene, self._plan.raster_tags(self._plan.expressions[expression_i])
         path = self.outputs[expression_i].files()[kind]
-        with RasterWriter(path, kind, scene.shape, scene.crs, scene.transform, tags=tags) as writer:
+        georeference = Georeference(scene.shape, scene.crs, scene.transform)
+        with RasterWriter(path, kind, georeference, tags=tags) as writer:
             for shard, files in zip(self._plan.shards, self._shards, strict=True):
                 with geo_env(), rasterio.open(files.raster(expression_i, kind)) as dataset:
                     for row in range(0, shard.n_rows, ROWS_AT_ONCE):

@@ -24,7 +24,8 @@ from rrsis_geo.errors import RrsisError
 from rrsis_geo.geo.grid.blend import BandMosaic
 from rrsis_geo.geo.grid.rasters import Kind
 from rrsis_geo.geo.grid.resample import RowResampler
-from rrsis_geo.geo.grid.rows import ValidRows, read_window_rows
+from rrsis_geo.geo.grid.rows import read_window_rows
+from rrsis_geo.geo.grid.source_rows import ValidRows
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.segment.plan.plan import Plan, SharingPredictor, WindowOutput, WindowPredictor

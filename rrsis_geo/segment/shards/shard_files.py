@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import sync
-from rrsis_geo.geo.grid.rasters import Kind, RasterWriter, encode_mask, encode_probability
+from rrsis_geo.geo.grid.rasters import (
+    Georeference,
+    Kind,
+    RasterWriter,
+    encode_mask,
+    encode_probability,
+)
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.strips import OpenStrip
@@ -191,14 +197,9 @@ class _Abandoned(Exception):
 
 def _raster_writer(plan: Plan, shard: Shard, path: Path, kind: Kind) -> RasterWriter:
     scene = plan.scene
-    return RasterWriter(
-        path,
-        kind,
-        (shard.n_rows, scene.width),
-        scene.crs,
-        scene.transform @ Affine.translation(0, shard.row_start),
-        cog=False,
-    )
+    transform = scene.transform @ Affine.translation(0, shard.row_start)
+    georeference = Georeference((shard.n_rows, scene.width), scene.crs, transform)
+    return RasterWriter(path, kind, georeference, cog=False)
 
 
 def load_objects(path: Path) -> tuple[Objects, OpenStrip]:

@@ -16,7 +16,8 @@ from rrsis_geo.geo.chips.chips import (
     plan_chips,
     read_chip_rows,
 )
-from rrsis_geo.geo.grid.rows import model_grid, read_window_rows
+from rrsis_geo.geo.grid.model_grid import model_grid
+from rrsis_geo.geo.grid.rows import read_window_rows
 from rrsis_geo.geo.grid.windows import WindowGrid
 from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.scene import open_scene

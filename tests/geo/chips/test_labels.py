@@ -20,7 +20,7 @@ from rrsis_geo.geo.chips.labels import (
     rasterize_shape,
     read_labels,
 )
-from rrsis_geo.geo.grid.rows import model_grid
+from rrsis_geo.geo.grid.model_grid import model_grid
 from rrsis_geo.geo.scene.scene import open_scene
 
 LEFT, TOP = 500_000.0, 5_200_000.0

@@ -56,8 +56,8 @@ def test_ramps_are_positive_and_complementary(size: int, data: st.DataObject) ->
     assert (axis_ramp(size, overlap, first=True, last=True) == 1).all()
 
 
-def test_the_rim_of_a_window_hardly_counts() -> None:
-    """A neighbour that sees all around says what is there."""
+def test_window_edges_have_little_weight() -> None:
+    """The neighbour with more context determines the result."""
     grid = WindowGrid(300, 300, 128, 32)
     wrong = np.full((128, 128), 2, np.float32)
     wrong[4:-4, 4:-4] = 1
@@ -66,7 +66,7 @@ def test_the_rim_of_a_window_hardly_counts() -> None:
 
 
 @given(small_grids(), st.integers(0, 2**32), st.floats(0, 1))
-def test_a_constant_blends_to_itself_beside_skipped_windows_too(
+def test_constant_stays_constant_next_to_skipped_windows(
     grid: WindowGrid, seed: int, skipped: float
 ) -> None:
     windows = random_windows(grid, seed, skipped)
@@ -86,7 +86,7 @@ def test_a_constant_blends_to_itself_beside_skipped_windows_too(
 
 
 @given(small_grids(), st.integers(0, 2**32))
-def test_blending_is_the_weighted_mean(grid: WindowGrid, seed: int) -> None:
+def test_result_is_the_weighted_mean(grid: WindowGrid, seed: int) -> None:
     windows = random_windows(grid, seed, 0.2)
     total = np.zeros((grid.padded_height, grid.padded_width))
     weight = np.zeros_like(total)
@@ -107,14 +107,15 @@ def test_blending_is_the_weighted_mean(grid: WindowGrid, seed: int) -> None:
             weight[place] += ramp
     m = grid.margin_px
     inside = slice(m, m + grid.height), slice(m, m + grid.width)
-    seen = weight[inside] > 0
-    expected = np.where(seen, total[inside] / np.where(seen, weight[inside], 1), SKIPPED_LOGIT)
+    has_window = weight[inside] > 0
+    mean = total[inside] / np.where(has_window, weight[inside], 1)
+    expected = np.where(has_window, mean, SKIPPED_LOGIT)
     np.testing.assert_allclose(blend(grid, windows)[1], expected, atol=2e-5)
 
 
 @given(small_grids(), st.integers(0, 2**32), st.floats(0, 0.6), st.data())
 @settings(max_examples=60)
-def test_a_run_of_window_rows_gives_the_same_bits_as_the_whole(
+def test_shard_is_identical_to_the_whole_run(
     grid: WindowGrid, seed: int, skipped: float, data: st.DataObject
 ) -> None:
     windows = random_windows(grid, seed, skipped)
@@ -127,8 +128,8 @@ def test_a_run_of_window_rows_gives_the_same_bits_as_the_whole(
     assert (part == whole[first : first + len(part)]).all()
 
 
-def test_a_pixel_beside_a_valid_one_never_lacks_a_value() -> None:
-    """Resampling mixes neighbours, so what lies beside a valid pixel needs a value too."""
+def test_neighbours_of_valid_pixels_have_a_value() -> None:
+    """Resampling uses the neighbours of valid pixels, so they need values too."""
     grid = WindowGrid(60, 60, 16, 2)
     valid = np.zeros((grid.padded_height, grid.padded_width), bool)
     for seed in range(50):
@@ -146,7 +147,7 @@ def test_a_pixel_beside_a_valid_one_never_lacks_a_value() -> None:
         np.testing.assert_allclose(around, 1, atol=1e-6)
 
 
-def test_windows_out_of_order_are_refused() -> None:
+def test_windows_out_of_order() -> None:
     grid = WindowGrid(30, 30, 16, 4)
     logits = np.zeros((16, 16), np.float32)
     mosaic = BandMosaic(grid)

@@ -1,4 +1,4 @@
-"""Result rasters in the programs that people open them with; skips where there is none."""
+"""Result rasters in QGIS; skipped if it is not installed."""
 
 import json
 import subprocess
@@ -10,10 +10,16 @@ from affine import Affine
 from PIL import Image
 from rasterio.crs import CRS
 
-from rrsis_geo.geo.grid.rasters import Kind, RasterWriter, encode_mask, encode_probability
+from rrsis_geo.geo.grid.rasters import (
+    Georeference,
+    Kind,
+    RasterWriter,
+    encode_mask,
+    encode_probability,
+)
 from rrsis_geo.geo.styles import OUTLINE_RGB
 
-SYSTEM_PYTHON = "/usr/bin/python3"  # the one that Debian's python3-qgis belongs to
+SYSTEM_PYTHON = "/usr/bin/python3"  # the Python of Debian's python3-qgis
 
 IN_QGIS = """
 import json, os, sys
@@ -43,24 +49,25 @@ for path in sys.argv[1:]:
                       middle=value if is_data else None))
 print(json.dumps(facts))
 sys.stdout.flush()
-os._exit(0)  # its own end crashes where a raster was drawn
+os._exit(0)  # QGIS crashes at exit after rendering a raster
 """
 
 
 def write(path: Path, kind: Kind) -> None:
-    """200 x 300 pixels: 0 at the left, the target in the middle, no data at the right."""
+    """200 x 300 pixels: no target at the left, target in the middle, no data at the right."""
     target, valid = np.zeros((200, 300), bool), np.ones((200, 300), bool)
     target[:, 100:200] = True
     valid[:, 200:] = False
     probability = np.where(target, np.float32(0.9), np.float32(0.04))
     rows = encode_mask(target, valid) if kind == "mask" else encode_probability(probability, valid)
-    place = Affine(0.5, 0, 500_000, 0, -0.5, 5_200_000)
-    with RasterWriter(path, kind, (200, 300), CRS.from_epsg(32632), place) as out:
+    transform = Affine(0.5, 0, 500_000, 0, -0.5, 5_200_000)
+    georeference = Georeference((200, 300), CRS.from_epsg(32632), transform)
+    with RasterWriter(path, kind, georeference) as out:
         out.write_band(0, rows)
 
 
 @pytest.mark.slow
-def test_qgis_shows_rasters_in_their_own_style(tmp_path: Path) -> None:
+def test_qgis_applies_the_style(tmp_path: Path) -> None:
     if not Path(SYSTEM_PYTHON).exists():
         pytest.skip("python3-qgis is not installed")
     if subprocess.run([SYSTEM_PYTHON, "-c", "import qgis.core"], capture_output=True).returncode:
@@ -85,8 +92,8 @@ def test_qgis_shows_rasters_in_their_own_style(tmp_path: Path) -> None:
     assert probability["middle"] == pytest.approx(0.9)
     for path in paths:
         picture = np.asarray(Image.open(f"{path}.png").convert("RGB")).astype(int)
-        assert (picture[:, :98] == (0, 0, 255)).all(), "what is no target lets the scene show"
-        assert (picture[:, 202:] == (0, 0, 255)).all(), "and so does what holds no data"
+        assert (picture[:, :98] == (0, 0, 255)).all(), "pixels without target are transparent"
+        assert (picture[:, 202:] == (0, 0, 255)).all(), "pixels without data are transparent"
         target = picture[:, 102:198]
         assert (target[..., 0] > 140).all()
         if path.stem == "mask":

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from rasterio.windows import Window
 
 from rrsis_geo.geo.grid import rows as rows_module
+from rrsis_geo.geo.grid import source_rows
+from rrsis_geo.geo.grid.model_grid import ModelGrid, model_grid
 from rrsis_geo.geo.grid.resample import make_taps, resample_cols, resample_rows
-from rrsis_geo.geo.grid.rows import ModelGrid, ValidRows, WindowRow, model_grid, read_window_rows
+from rrsis_geo.geo.grid.rows import WindowRow, read_window_rows
+from rrsis_geo.geo.grid.source_rows import ValidRows
 from rrsis_geo.geo.grid.windows import WindowGrid
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Area, Scene, open_scene
@@ -27,8 +30,8 @@ def grid_of(model: ModelGrid, size: int = 32, overlap: int = 10) -> WindowGrid:
 def read_whole(scene: Scene, stretch: Stretch = IDENTITY) -> tuple[np.ndarray, np.ndarray]:
     info = scene.info
     pixels, valid = scene.read(Window(0, 0, info.width, info.height))
-    wanted = scene.area_mask(Window(0, 0, info.width, info.height))
-    return stretch.apply(pixels, valid), valid & wanted
+    inside = scene.area_mask(Window(0, 0, info.width, info.height))
+    return stretch.apply(pixels, valid), valid & inside
 
 
 def read_all(
@@ -38,15 +41,15 @@ def read_all(
     span: tuple[int, int] | None = None,
 ) -> list[WindowRow]:
     start, stop = span or (0, grid.n_rows)
-    found = list(read_window_rows(scene, IDENTITY, grid, start, stop, model=model))
-    assert [row.row_i for row in found] == list(range(start, stop))
-    for row in found:
+    rows = list(read_window_rows(scene, IDENTITY, grid, start, stop, model=model))
+    assert [row.row_i for row in rows] == list(range(start, stop))
+    for row in rows:
         assert row.rgb.shape == (grid.size_px, grid.padded_width, 3)
         assert row.valid.shape == row.rgb.shape[:2]
-    return found
+    return rows
 
 
-def padded(values: np.ndarray, grid: WindowGrid, mode: str) -> np.ndarray:
+def pad(values: np.ndarray, grid: WindowGrid, mode: str) -> np.ndarray:
     margin = grid.margin_px
     pads = [
         (margin, grid.padded_height - margin - grid.height),
@@ -59,7 +62,7 @@ def padded(values: np.ndarray, grid: WindowGrid, mode: str) -> np.ndarray:
     st.integers(1, 90), st.integers(1, 90), st.integers(8, 40), st.data(),
 )  # fmt: skip
 @settings(max_examples=40, suppress_health_check=[FUNCTION_SCOPED])
-def test_windows_are_those_of_the_mirror_padded_scene(
+def test_windows_of_the_mirror_padded_scene(
     make_scene: MakeScene, height: int, width: int, size: int, data: st.DataObject
 ) -> None:
     overlap = 2 * data.draw(st.integers(1, size // 4))
@@ -67,8 +70,8 @@ def test_windows_are_those_of_the_mirror_padded_scene(
     with open_scene(make_scene(height, width, blocks=blocks)) as scene:
         grid = WindowGrid(height, width, size, overlap)
         start = data.draw(st.integers(0, grid.n_rows - 1))
-        rgb = padded(read_whole(scene)[0], grid, "reflect")
-        valid = padded(np.ones((height, width), bool), grid, "constant")
+        rgb = pad(read_whole(scene)[0], grid, "reflect")
+        valid = pad(np.ones((height, width), bool), grid, "constant")
         for row in read_all(scene, grid, span=(start, grid.n_rows)):
             place = slice(*grid.rows_of(row.row_i))
             assert (row.rgb == rgb[place]).all()
@@ -80,31 +83,31 @@ def test_odd_shapes(make_scene: MakeScene, shape: tuple[int, int]) -> None:
     with open_scene(make_scene(*shape)) as scene:
         for gsd_m in (None, 0.2, 1.3):
             model = model_grid(scene.info, gsd_m)
-            found = read_all(scene, grid_of(model), model)
-            kept = ValidRows(shape[1])
-            for row in found:
-                kept.extend(row.source_valid)
-            assert kept.take(0, shape[0]).all()
-            assert sum(row.valid[5:-5].sum() for row in found) <= model.height * model.width
+            rows = read_all(scene, grid_of(model), model)
+            valid_rows = ValidRows(shape[1])
+            for row in rows:
+                valid_rows.extend(row.source_valid)
+            assert valid_rows.take(0, shape[0]).all()
+            assert sum(row.valid[5:-5].sum() for row in rows) <= model.height * model.width
 
 
 def model_image(scene: Scene, model: ModelGrid) -> tuple[np.ndarray, np.ndarray]:
-    """The scene on the model grid, resampled in one piece."""
+    """The scene resampled to the model grid in one piece."""
     rgb, valid = read_whole(scene)
     taps = [
         make_taps(n_in, n_out, 0, n_out, "cubic")
         for n_in, n_out in ((model.scene_height, model.height), (model.scene_width, model.width))
     ]
-    mixed = resample_cols(resample_rows(rgb, 0, taps[0]), 0, taps[1])
+    resampled = resample_cols(resample_rows(rgb, 0, taps[0]), 0, taps[1])
     for axis, tap in enumerate(taps):
         coarser = len(tap.index) < valid.shape[axis]
         index = tap.index if coarser else tap.nearest[:, None]
         valid = np.take(valid, index, axis=axis).any(axis=axis + 1)
-    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8), valid
+    return np.clip(np.rint(resampled), 0, 255).astype(np.uint8), valid
 
 
 @pytest.mark.parametrize("gsd_m", [0.13, 0.21, 0.49, 0.51, 1.0, 1.7, 20.0])
-def test_resampling_does_not_depend_on_the_cut(
+def test_resampling_does_not_depend_on_pieces(
     make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch, gsd_m: float
 ) -> None:
     invalid = np.zeros((140, 90), bool)
@@ -113,9 +116,10 @@ def test_resampling_does_not_depend_on_the_cut(
         model = model_grid(scene.info, gsd_m)
         grid = grid_of(model)
         rgb, valid = model_image(scene, model)
-        rgb, valid = padded(rgb, grid, "reflect"), padded(valid, grid, "constant")
+        rgb, valid = pad(rgb, grid, "reflect"), pad(valid, grid, "constant")
         for piece_bytes in (2**25, 20_000, 1):
-            monkeypatch.setattr(rows_module, "_PIECE_BYTES", piece_bytes)
+            for module in (rows_module, source_rows):
+                monkeypatch.setattr(module, "PIECE_BYTES", piece_bytes)
             for start in {0, grid.n_rows // 2, grid.n_rows - 1}:
                 for row in read_all(scene, grid, model, (start, grid.n_rows)):
                     place = slice(*grid.rows_of(row.row_i))
@@ -123,7 +127,7 @@ def test_resampling_does_not_depend_on_the_cut(
                     assert (row.valid == valid[place]).all()
 
 
-def test_every_valid_pixel_lies_in_a_valid_model_pixel(make_scene: MakeScene) -> None:
+def test_valid_pixels_are_in_valid_model_pixels(make_scene: MakeScene) -> None:
     invalid = np.random.default_rng(0).random((61, 83)) < 0.97
     with open_scene(make_scene(61, 83, nodata=0, invalid=invalid)) as scene:
         for gsd_m in (0.2, 0.6, 3.1):
@@ -135,7 +139,7 @@ def test_every_valid_pixel_lies_in_a_valid_model_pixel(make_scene: MakeScene) ->
             assert valid[centre_row, centre_col].all()
 
 
-def test_model_grid_has_square_pixels_of_the_ground(make_scene: MakeScene) -> None:
+def test_model_grid_has_square_pixels_on_the_ground(make_scene: MakeScene) -> None:
     with open_scene(make_scene(200, 300, crs="EPSG:4326")) as scene:
         model = model_grid(scene.info, 1.0)
         assert model.height == round(200 * 1.1118)
@@ -146,22 +150,24 @@ def test_model_grid_has_square_pixels_of_the_ground(make_scene: MakeScene) -> No
         assert own.gsd_m == scene.info.gsd_m
 
 
-def test_upsampling_has_an_end(make_scene: MakeScene, caplog: pytest.LogCaptureFixture) -> None:
+def test_upsampling_limit(make_scene: MakeScene, caplog: pytest.LogCaptureFixture) -> None:
     with open_scene(make_scene(20, 30)) as scene:
         model = model_grid(scene.info, 0.01)
         assert (model.height, model.width) == (80, 120)
         assert model.gsd_m == pytest.approx(0.5002 / 4, rel=1e-4)
-    assert "resampled only 4 times finer" in caplog.text
+    assert "upsampled only 4 times" in caplog.text
 
 
-def test_without_ground_pixel_there_is_no_other_grid(make_scene: MakeScene) -> None:
+def test_model_grid_of_unknown_ground_pixel_size(make_scene: MakeScene) -> None:
     with open_scene(make_scene(20, 30, crs=None), allow_no_crs=True) as scene:
         assert model_grid(scene.info, 0.3).is_scene
 
 
 @pytest.mark.parametrize("gsd_m", [None, 0.3, 1.1])
-def test_around_a_part_lie_real_pixels(make_scene: MakeScene, gsd_m: float | None) -> None:
-    """The windows of a part look as those of the scene do, there where the grids agree."""
+def test_part_is_surrounded_by_pixels_of_the_scene(
+    make_scene: MakeScene, gsd_m: float | None
+) -> None:
+    """Windows of a part equal those of the scene where the grids agree."""
     with open_scene(make_scene(200, 220)) as scene:
         part = scene.crop(Area(Window(60, 50, 100, 110)))
         whole = model_grid(scene.info, gsd_m)
@@ -179,33 +185,33 @@ def test_around_a_part_lie_real_pixels(make_scene: MakeScene, gsd_m: float | Non
         assert off.mean() <= (0 if gsd_m is None else 8)
 
 
-def test_a_part_at_the_rim_is_mirrored_there(make_scene: MakeScene) -> None:
+def test_part_at_the_edge_is_mirrored(make_scene: MakeScene) -> None:
     with open_scene(make_scene(100, 100)) as scene:
         part = scene.crop(Area(Window(60, 0, 40, 30)))
         grid = WindowGrid(30, 40, 32, 10)
         rgb, _ = read_whole(scene)
         mirrored = np.pad(rgb, ((5, 0), (0, 60), (0, 0)), mode="reflect")
         expected = mirrored[: grid.padded_height, 55 : 55 + grid.padded_width]
-        got = read_all(part, grid)
-        assert (got[0].rgb == expected[:32]).all()
-        assert (got[1].rgb == expected[22:54]).all()
+        rows = read_all(part, grid)
+        assert (rows[0].rgb == expected[:32]).all()
+        assert (rows[1].rgb == expected[22:54]).all()
 
 
-def test_an_area_of_interest_hides_nothing_from_the_network(make_scene: MakeScene) -> None:
+def test_area_of_interest_does_not_change_the_windows(make_scene: MakeScene) -> None:
     with open_scene(make_scene(100, 100)) as scene:
         polygon = shapely.Polygon([(20, 20), (80, 20), (20, 80)])
         part = scene.crop(Area(Window(20, 20, 60, 60), polygon))
         grid = WindowGrid(60, 60, 32, 10)
         plain = scene.crop(Area(Window(20, 20, 60, 60)))
-        kept = ValidRows(60)
+        valid_rows = ValidRows(60)
         for row, without in zip(read_all(part, grid), read_all(plain, grid), strict=True):
             assert (row.rgb == without.rgb).all()
-            kept.extend(row.source_valid)
+            valid_rows.extend(row.source_valid)
         assert row.valid_cols() == [0, 1]
-        assert (kept.take(0, 60) == part.area_mask(Window(0, 0, 60, 60))).all()
+        assert (valid_rows.take(0, 60) == part.area_mask(Window(0, 0, 60, 60))).all()
 
 
-def test_invalid_pixels_are_filled_and_their_windows_not_wanted(make_scene: MakeScene) -> None:
+def test_invalid_pixels_are_filled_and_their_windows_skipped(make_scene: MakeScene) -> None:
     invalid = np.zeros((100, 150), bool)
     invalid[:, 60:] = True
     with open_scene(make_scene(100, 150, alpha=True, invalid=invalid)) as scene:
@@ -218,10 +224,10 @@ def test_invalid_pixels_are_filled_and_their_windows_not_wanted(make_scene: Make
 
 @pytest.mark.parametrize("gsd_m", [None, 0.31, 0.9])
 @pytest.mark.parametrize("cache_mb", [256, 0])
-def test_every_row_of_the_file_is_read_once(
+def test_each_row_of_the_file_is_read_once(
     make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch, gsd_m: float | None, cache_mb: int
 ) -> None:
-    monkeypatch.setattr(rows_module, "CACHE_MB", cache_mb)
+    monkeypatch.setattr(source_rows, "CACHE_MB", cache_mb)
     invalid = np.random.default_rng(1).random((300, 70)) < 0.5
     with open_scene(make_scene(300, 70, nodata=0, invalid=invalid)) as scene:
         n_read = np.zeros(300, int)
@@ -235,18 +241,18 @@ def test_every_row_of_the_file_is_read_once(
 
         monkeypatch.setattr(scene.reader, "read", spy)
         model = model_grid(scene.info, gsd_m)
-        kept = ValidRows(70)
+        valid_rows = ValidRows(70)
         for row in read_window_rows(scene, IDENTITY, grid_of(model), model=model):
-            kept.extend(row.source_valid)
+            valid_rows.extend(row.source_valid)
         assert (n_read == 1).all()
-        assert (kept.take(0, 300) == ~invalid).all()
+        assert (valid_rows.take(0, 300) == ~invalid).all()
 
 
 @pytest.mark.parametrize("blocks", [32, None])
 def test_large_rows_are_read_in_pieces(
     make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch, blocks: int | None
 ) -> None:
-    monkeypatch.setattr(rows_module, "_PIECE_BYTES", 20_000)
+    monkeypatch.setattr(source_rows, "PIECE_BYTES", 20_000)
     path = make_scene(100, 200, dtype="uint16", scale=100, blocks=blocks)
     with open_scene(path) as scene:
         stretch = measure_stretch(scene)
@@ -258,14 +264,14 @@ def test_large_rows_are_read_in_pieces(
             sizes.append(window.height * window.width * 6)
             return plain(window)
 
-        expected = padded(read_whole(scene, stretch)[0], grid, "reflect")
+        expected = pad(read_whole(scene, stretch)[0], grid, "reflect")
         monkeypatch.setattr(scene.reader, "read", spy)
         for row in read_window_rows(scene, stretch, grid):
             assert (row.rgb == expected[slice(*grid.rows_of(row.row_i))]).all()
         assert max(sizes) <= 20_000
 
 
-def test_valid_rows_are_kept_until_taken() -> None:
+def test_valid_rows() -> None:
     valid = np.random.default_rng(0).random((50, 13)) < 0.5
     rows = ValidRows(13)
     for start in range(0, 50, 7):
@@ -273,15 +279,15 @@ def test_valid_rows_are_kept_until_taken() -> None:
     assert (rows.take(3, 10) == valid[3:10]).all()
     assert rows.take(10, 10).shape == (0, 13)
     assert (rows.take(10, 36) == valid[10:36]).all()
-    with pytest.raises(ValueError, match="rows 35 to 37 are not all here"):
+    with pytest.raises(ValueError, match="rows 35 to 37 are not all stored"):
         rows.take(35, 37)
     assert (rows.take(36, 50) == valid[36:]).all()
-    with pytest.raises(ValueError, match="not all here"):
+    with pytest.raises(ValueError, match="not all stored"):
         rows.take(50, 51)
 
 
-def test_a_grid_that_is_not_the_scenes_is_refused(make_scene: MakeScene) -> None:
+def test_window_grid_must_fit_the_model_grid(make_scene: MakeScene) -> None:
     with open_scene(make_scene(20, 30)) as scene:
         rows: Iterator[WindowRow] = read_window_rows(scene, IDENTITY, WindowGrid(30, 20))
-        with pytest.raises(ValueError, match="not lie on the model grid"):
+        with pytest.raises(ValueError, match="does not fit the model grid"):
             next(rows)

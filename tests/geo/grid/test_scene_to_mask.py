@@ -1,4 +1,4 @@
-"""The raster half as one stream: read, blend, resample, write; by shards of any height."""
+"""Read, blend, resample and write as one stream, in shards of any height."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +10,11 @@ from affine import Affine
 from scene_files import LOCAL_WKT
 
 from rrsis_geo.geo.grid.blend import SKIPPED_LOGIT, BandMosaic
-from rrsis_geo.geo.grid.rasters import NODATA, RasterWriter, encode_mask
+from rrsis_geo.geo.grid.model_grid import ModelGrid, model_grid
+from rrsis_geo.geo.grid.rasters import NODATA, Georeference, RasterWriter, encode_mask
 from rrsis_geo.geo.grid.resample import RowResampler
-from rrsis_geo.geo.grid.rows import ModelGrid, ValidRows, model_grid, read_window_rows
+from rrsis_geo.geo.grid.rows import read_window_rows
+from rrsis_geo.geo.grid.source_rows import ValidRows
 from rrsis_geo.geo.grid.windows import Shard, WindowGrid, plan_shards
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
@@ -21,28 +23,28 @@ MakeScene = Callable[..., Path]
 
 
 def brightness(image: np.ndarray) -> np.ndarray:
-    """A network without context: log-odds from uint8 RGB [S, S, 3], above 0 where it is bright."""
+    """A network without context: uint8 RGB [S, S, 3] -> log-odds, above 0 for bright pixels."""
     return (image.astype(np.float32).mean(axis=-1) - 128) / 32
 
 
 def run_shard(
     scene: Scene, stretch: Stretch, model: ModelGrid, grid: WindowGrid, shard: Shard
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and validity of the shard's output rows."""
+    """Logits and validity of the output rows of a shard."""
     window_rows = shard.window_row_start, shard.window_row_stop
     mosaic = BandMosaic(grid, *window_rows)
     resampler = RowResampler(
         (model.height, model.width), scene.info.shape, dst_rows=(shard.row_start, shard.row_stop)
     )
-    kept = ValidRows(scene.info.width)
+    valid_rows = ValidRows(scene.info.width)
     logits, valid = [], []
     for row in read_window_rows(scene, stretch, grid, *window_rows, model=model):
-        kept.extend(row.source_valid)
+        valid_rows.extend(row.source_valid)
         for col_j in row.valid_cols():
             mosaic.add(row.row_i, col_j, brightness(row.image(col_j)))
         for row_start, rows in resampler.push(*mosaic.finish_row(row.row_i)):
             logits.append(rows)
-            valid.append(kept.take(row_start, row_start + len(rows)))
+            valid.append(valid_rows.take(row_start, row_start + len(rows)))
     assert resampler.done
     return np.concatenate(logits), np.concatenate(valid)
 
@@ -60,14 +62,16 @@ def run(
 
 @pytest.mark.parametrize("gsd_m", [None, 0.3, 0.9])
 @pytest.mark.parametrize("overlap", [2, 30])
-def test_shards_change_no_bit(make_scene: MakeScene, gsd_m: float | None, overlap: int) -> None:
+def test_result_does_not_depend_on_shards(
+    make_scene: MakeScene, gsd_m: float | None, overlap: int
+) -> None:
     row, col = np.mgrid[:1100, :330]
     invalid = (row - 500) ** 2 + (col - 100) ** 2 > 300**2
     with open_scene(make_scene(1100, 330, dtype="uint16", nodata=0, invalid=invalid)) as scene:
         whole, valid = run(scene, gsd_m, 10**6, overlap)
         assert whole.shape == (1100, 330)
         assert (valid == ~invalid).all()
-        assert whole[valid].min() > -10  # no valid pixel near a skipped window lacks a value
+        assert whole[valid].min() > -10  # valid pixels next to skipped windows have a value
         assert whole.min() == pytest.approx(SKIPPED_LOGIT)
         by_shard, _ = run(scene, gsd_m, 512, overlap)
         assert (by_shard == whole).all()
@@ -87,7 +91,7 @@ def test_shards_change_no_bit(make_scene: MakeScene, gsd_m: float | None, overla
     ],
     ids=str,
 )
-def test_what_does_not_look_around_gives_its_own_pixels(
+def test_network_without_context_gives_the_value_of_each_pixel(
     make_scene: MakeScene, tmp_path: Path, options: dict[str, object]
 ) -> None:
     invalid = np.zeros((150, 260), bool)
@@ -100,7 +104,8 @@ def test_what_does_not_look_around_gives_its_own_pixels(
         expected = brightness(stretch.apply(*scene.read(rasterio.windows.Window(0, 0, 260, 150))))
         np.testing.assert_allclose(logits[valid], expected[valid], atol=1e-5)
         path = tmp_path / "mask.tif"
-        with RasterWriter(path, "mask", info.shape, info.crs, info.transform) as out:
+        georeference = Georeference(info.shape, info.crs, info.transform)
+        with RasterWriter(path, "mask", georeference) as out:
             out.write_band(0, encode_mask(logits > 0, valid))
     with rasterio.open(path) as dataset:
         assert dataset.crs == info.crs

@@ -19,8 +19,8 @@ def grids(draw: st.DrawFn) -> WindowGrid:
     return WindowGrid(draw(st.integers(1, 300)), draw(st.integers(1, 300)), size, overlap)
 
 
-def covered(n: int, stride: int, size: int, padded: int) -> np.ndarray:
-    """How many windows lie over each padded row."""
+def count_windows(n: int, stride: int, size: int, padded: int) -> np.ndarray:
+    """Number of windows over each padded row."""
     count = np.zeros(padded, int)
     for i in range(n):
         count[i * stride : i * stride + size] += 1
@@ -28,12 +28,12 @@ def covered(n: int, stride: int, size: int, padded: int) -> np.ndarray:
 
 
 @given(grids())
-def test_windows_cover_the_padded_scene_and_end_with_it(grid: WindowGrid) -> None:
+def test_windows_cover_the_padded_scene_exactly(grid: WindowGrid) -> None:
     for n, padded, span in (
         (grid.n_rows, grid.padded_height, grid.rows_of),
         (grid.n_cols, grid.padded_width, grid.cols_of),
     ):
-        count = covered(n, grid.stride_px, grid.size_px, padded)
+        count = count_windows(n, grid.stride_px, grid.size_px, padded)
         assert count.min() >= 1
         assert count.max() <= 2
         assert span(0)[0] == 0
@@ -41,7 +41,7 @@ def test_windows_cover_the_padded_scene_and_end_with_it(grid: WindowGrid) -> Non
 
 
 @given(grids())
-def test_every_scene_pixel_is_a_margin_away_from_the_rim_of_some_window(grid: WindowGrid) -> None:
+def test_every_pixel_is_away_from_the_edge_of_some_window(grid: WindowGrid) -> None:
     row = np.arange(grid.height) + grid.margin_px
     starts = np.array([grid.rows_of(i)[0] for i in range(grid.n_rows)])
     depth = np.minimum(row - starts[:, None], starts[:, None] + grid.size_px - 1 - row)
@@ -50,27 +50,27 @@ def test_every_scene_pixel_is_a_margin_away_from_the_rim_of_some_window(grid: Wi
 
 
 @given(grids())
-def test_no_window_lies_wholly_in_the_padding(grid: WindowGrid) -> None:
+def test_every_window_overlaps_the_scene(grid: WindowGrid) -> None:
     start, _ = grid.rows_of(grid.n_rows - 1)
     assert start - grid.margin_px < grid.height
     assert grid.padded_height - grid.margin_px - grid.height >= grid.margin_px
 
 
 @given(grids(), st.data())
-def test_window_rows_over_are_those_that_touch(grid: WindowGrid, data: st.DataObject) -> None:
+def test_window_rows_over(grid: WindowGrid, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, grid.height - 1))
     stop = data.draw(st.integers(start + 1, grid.height))
-    touching = [
+    expected = [
         i
         for i in range(grid.n_rows)
         if grid.rows_of(i)[0] - grid.margin_px < stop
         and grid.rows_of(i)[1] - grid.margin_px > start
     ]
-    assert list(range(*grid.window_rows_over(start, stop))) == touching
+    assert list(range(*grid.window_rows_over(start, stop))) == expected
 
 
 @given(grids(), st.integers(1, 5000), st.integers(1, 4000))
-def test_shards_cover_the_output_in_whole_blocks(
+def test_shards_cover_the_output_in_blocks(
     grid: WindowGrid, rows_per_shard: int, scene_height: int
 ) -> None:
     shards = plan_shards(grid, rows_per_shard, scene_height=scene_height)
@@ -83,7 +83,7 @@ def test_shards_cover_the_output_in_whole_blocks(
     assert shards[-1].window_row_stop == grid.n_rows
 
 
-def test_shards_of_a_big_scene() -> None:
+def test_shards_of_a_large_scene() -> None:
     grid = WindowGrid(2000, 2000)  # stride 384, margin 64
     first, second = plan_shards(grid, 1000)
     assert (first.row_start, first.row_stop) == (0, 1024)
@@ -94,12 +94,12 @@ def test_shards_of_a_big_scene() -> None:
 
 
 @pytest.mark.parametrize("overlap", [0, 1, 3, 34, 64, -2])
-def test_overlap_that_does_not_fit_is_refused(overlap: int) -> None:
+def test_invalid_overlap(overlap: int) -> None:
     with pytest.raises(ConfigError, match="overlap must be an even number of pixels from 2 to 32"):
         WindowGrid(10, 10, 64, overlap)
 
 
-def test_empty_grid_and_empty_shard_are_refused() -> None:
+def test_empty_grid_and_empty_shard() -> None:
     with pytest.raises(ConfigError, match="0 x 5 pixels has no windows"):
         WindowGrid(0, 5)
     with pytest.raises(ConfigError, match="at least one row"):
@@ -107,7 +107,7 @@ def test_empty_grid_and_empty_shard_are_refused() -> None:
 
 
 @given(st.integers(1, 40), st.integers(0, 100), st.integers(0, 100), st.integers(-5, 5))
-def test_reflect_index_is_numpys_reflection(n: int, before: int, after: int, start: int) -> None:
+def test_reflect_index_equals_numpy_pad(n: int, before: int, after: int, start: int) -> None:
     values = np.arange(start, start + n)
     index = np.arange(start - before, start + n + after)
     expected = np.pad(values, (before, after), mode="reflect")
@@ -115,7 +115,9 @@ def test_reflect_index_is_numpys_reflection(n: int, before: int, after: int, sta
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(1, 6), st.integers(1, 64))
-def test_spread_windows_lie_inside_and_apart(height: int, width: int, n: int, size: int) -> None:
+def test_spread_windows_are_inside_without_overlap(
+    height: int, width: int, n: int, size: int
+) -> None:
     count = np.zeros((height, width), int)
     windows = spread_windows(height, width, n=n, size_px=size)
     for w in windows:
