@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rrsis_geo.data.expressions.candidates import Candidates
 from rrsis_geo.data.instances.coco import InstanceSource
-from rrsis_geo.data.instances.referring import ValidationSamples, as_sample
+from rrsis_geo.data.instances.referring import ValidationSamples, to_sample
 from rrsis_geo.data.sample import LabelledImage
 from rrsis_geo.evaluate.data import INSTANCES_SEED
 from rrsis_geo.model.bundle import load_bundle
@@ -53,7 +53,7 @@ def main() -> None:
     answers = defaultdict(list)
     for index in range(args.samples):
         crop, written = samples.draw(index)
-        sample = as_sample(crop, written)
+        sample = to_sample(crop, written)
         found = find_masks(net, [sample], bundle.tokenizer, bundle.image, dtype=dtype)[0]
         alike = Candidates(crop, written.category).union()
         if written.kind != "absent":
@@ -105,7 +105,7 @@ def draw_worse(
         shown = [
             rows[i] for i in np.linspace(0, len(rows) - 1, min(PICTURES, len(rows)), dtype=int)
         ]
-        drawn = [as_sample(*samples.draw(index)) for _, index, _ in shown]
+        drawn = [to_sample(*samples.draw(index)) for _, index, _ in shown]
         masks = [
             np.unpackbits(bits, count=sample.mask.size).reshape(sample.mask.shape).astype(bool)
             for (_, _, bits), sample in zip(shown, drawn, strict=True)

@@ -18,7 +18,7 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
-from rrsis_geo.data.expressions.writer import claimable
+from rrsis_geo.data.expressions.writer import fully_labelled_categories
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.crops import crop_labelled
 from rrsis_geo.data.sample import LabelledImage
@@ -75,11 +75,11 @@ def choose_pieces(source: InstanceSource, category: str) -> list[LabelledImage]:
     rng = np.random.default_rng([SEED, *category.encode()])
     n, present, absent = ROWS * COLUMNS, list[LabelledImage](), list[LabelledImage]()
     for index in rng.permutation(np.repeat(np.arange(len(source)), 3)):
-        labelled = source.labelled(int(index))
+        labelled = source.read(int(index))
         piece = crop_labelled(
             labelled, rng, PIECE_PX, scale_range=(0.7, 1.5), turn=False, jitter=False
         )
-        if category in claimable(piece):
+        if category in fully_labelled_categories(piece):
             (present if mask_of(piece, category).any() else absent).append(piece)
     absent = absent[: n // 2]
     pieces = [*absent, *present[: n - len(absent)]]

@@ -12,8 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rrsis_geo.data.expressions.colours import COLOUR_WORDS, COLOURS, measure_light, name_pixels
-from rrsis_geo.data.instances.crops import jitter_light, turn_array
+from rrsis_geo.data.expressions.colours import (
+    COLOUR_WORDS,
+    COLOURS,
+    measure_brightness,
+    name_pixels,
+)
+from rrsis_geo.data.instances.crops import flip_rotate, jitter_light
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.text.phrases import categories_in, position_spans
 
@@ -82,7 +87,7 @@ def augment_sample(sample: Sample, rng: np.random.Generator) -> Sample:
     """
     sample = crop_sample(sample, rng)
     mirror, turns = bool(rng.random() < 0.5), int(rng.integers(4))
-    sample = turn_sample(sample, mirror, turns if can_turn(sample.expression) else 0)
+    sample = flip_rotate_sample(sample, mirror, turns if can_rotate(sample.expression) else 0)
     return relight_sample(sample, rng)
 
 
@@ -142,12 +147,12 @@ def relight_sample(sample: Sample, rng: np.random.Generator) -> Sample:
 def _has_colour(image: NDArray[np.uint8], colour: str) -> NDArray[np.bool_]:
     """Which pixels of a regular sample, 128 to 255 a side, have a colour, bool [n]."""
     rows, cols = (max(1, side // 128) for side in image.shape[:2])
-    names = name_pixels(image[::rows, ::cols].reshape(-1, 3), measure_light(image))
+    names = name_pixels(image[::rows, ::cols].reshape(-1, 3), measure_brightness(image))
     found: NDArray[np.bool_] = names == COLOURS.index(colour)
     return found
 
 
-def turn_sample(sample: Sample, mirror: bool, turns: int) -> Sample:
+def flip_rotate_sample(sample: Sample, mirror: bool, turns: int) -> Sample:
     """A sample mirrored left to right, then turned counter-clockwise by quarters, words and all.
 
     Raises:
@@ -155,26 +160,26 @@ def turn_sample(sample: Sample, mirror: bool, turns: int) -> Sample:
     """
     return replace(
         sample,
-        image=turn_array(sample.image, mirror, turns),
-        mask=turn_array(sample.mask, mirror, turns),
-        expression=turn_words(sample.expression, mirror, turns),
+        image=flip_rotate(sample.image, mirror, turns),
+        mask=flip_rotate(sample.mask, mirror, turns),
+        expression=flip_rotate_words(sample.expression, mirror, turns),
     )
 
 
-def can_turn(expression: str) -> bool:
+def can_rotate(expression: str) -> bool:
     """Whether the expression can be turned by quarters: "on top of the hall" cannot."""
     return _ONLY_UPRIGHT.search(expression) is None
 
 
-def turn_words(expression: str, mirror: bool, turns: int) -> str:
+def flip_rotate_words(expression: str, mirror: bool, turns: int) -> str:
     """The expression that is true of the mirrored, then turned image.
 
     Sides, corners, compass directions, and "above", "below", "left of" are changed.
 
     Raises:
-        ValueError: it is to be turned, but :func:`can_turn` says no.
+        ValueError: it is to be turned, but :func:`can_rotate` says no.
     """
-    if turns % 4 and not can_turn(expression):
+    if turns % 4 and not can_rotate(expression):
         raise ValueError(f"cannot be turned by a quarter: {expression!r}")
     text = _PLACE.sub(lambda match: _turn_match(match, mirror, turns), expression)
     if turns % 2:

@@ -12,8 +12,12 @@ from typing import Any, Final, Self
 import numpy as np
 
 from rrsis_geo.data.benchmarks.triplets import TripletWriter
-from rrsis_geo.data.expressions.writer import KIND_WEIGHTS, claimable, write_expression
-from rrsis_geo.data.instances.referring import as_sample
+from rrsis_geo.data.expressions.writer import (
+    KIND_WEIGHTS,
+    fully_labelled_categories,
+    write_expression,
+)
+from rrsis_geo.data.instances.referring import to_sample
 from rrsis_geo.data.sample import LabelledImage, Sample
 from rrsis_geo.errors import ConfigError, OutputError
 from rrsis_geo.files import atomic_folder, is_empty
@@ -27,7 +31,7 @@ _ATTEMPTS: Final = 5
 """How often another expression is tried for each that is wanted."""
 
 
-def write_samples(labelled: LabelledImage, rng: np.random.Generator, n: int) -> list[Sample]:
+def write_samples(labelled_image: LabelledImage, rng: np.random.Generator, n: int) -> list[Sample]:
     """At most ``n`` samples about an image, each with another expression.
 
     Kinds of expressions are drawn by their usual weights; where nothing of a kind can be said, the
@@ -35,7 +39,9 @@ def write_samples(labelled: LabelledImage, rng: np.random.Generator, n: int) -> 
     that it means is labelled. There are fewer samples where less can truly be said, and none of an
     image without objects that is not wholly labelled.
     """
-    spoken = claimable(labelled) | {item.category for item in labelled.instances}
+    spoken = fully_labelled_categories(labelled_image) | {
+        item.category for item in labelled_image.instances
+    }
     kinds = list(KIND_WEIGHTS)
     weights = np.array(list(KIND_WEIGHTS.values()))
     found: dict[str, Sample] = {}
@@ -43,15 +49,15 @@ def write_samples(labelled: LabelledImage, rng: np.random.Generator, n: int) -> 
         if len(found) == n:
             break
         kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
-        if not labelled.instances:
+        if not labelled_image.instances:
             kind = "absent"
-        written = write_expression(labelled, rng, kind)
+        written = write_expression(labelled_image, rng, kind)
         if written is None and kind != "absent":
-            written = write_expression(labelled, rng, "category")
+            written = write_expression(labelled_image, rng, "category")
         if written is None or written.category not in spoken:
             continue
         if written.expression not in found:
-            found[written.expression] = as_sample(labelled, written)
+            found[written.expression] = to_sample(labelled_image, written)
     return list(found.values())
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rrsis_geo.data.dataset_writer import check_shares
 from rrsis_geo.data.expressions.candidates import OUTLINE
-from rrsis_geo.data.instances.crops import mark_cut, tighten
+from rrsis_geo.data.instances.crops import mark_cut, shrink_box
 from rrsis_geo.data.sample import Instance, LabelledImage
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.chips.chips import (
@@ -158,17 +158,17 @@ class Cutter:
         chips = plan_chips(splits, self.grid.height, self.grid.width, size_px)
         windows = [chip.window for chip in chips]
         touching = dict(zip(chips, find_overlapping(self._labels.shapes, windows), strict=True))
-        labelled = {chip: numbers for chip, numbers in touching.items() if numbers}
+        labelled_image = {chip: numbers for chip, numbers in touching.items() if numbers}
         if not options.complete:
-            return labelled
+            return labelled_image
         for split in (TRAIN, *shares):
             bare = [chip for chip in chips if chip.split == split and not touching[chip]]
-            n_bare = sum(chip.split == split for chip in labelled) // LABELLED_PER_BARE
+            n_bare = sum(chip.split == split for chip in labelled_image) // LABELLED_PER_BARE
             order = rng.permutation(len(bare)).tolist()
-            labelled |= {bare[index]: [] for index in order[:n_bare]}
-        return labelled
+            labelled_image |= {bare[index]: [] for index in order[:n_bare]}
+        return labelled_image
 
-    def labelled(
+    def label_chip(
         self, chip: Chip, numbers: Iterable[int], row: ChipRow, name: str
     ) -> LabelledImage:
         """A chip with the objects in it, those of the labels of these numbers."""
@@ -179,7 +179,7 @@ class Cutter:
             if not mask.any():
                 continue
             share = min(np.count_nonzero(mask) / max(self._areas[number], 1.0), 1.0)
-            bbox, mask = tighten(mask, 0, 0)
+            bbox, mask = shrink_box(mask, 0, 0)
             item = Instance(self.categories[number], bbox, mask, self._attributes[number])
             instances.append(mark_cut(item, share, chip.size_px))
         return LabelledImage(

@@ -165,9 +165,9 @@ def _write_chips(
             if row.valid_in(chip).mean() < MIN_VALID:
                 continue
             name = f"{stem}_r{chip.row:06}_c{chip.col:06}"
-            labelled = cutter.labelled(chip, chips[chip], row, name)
+            labelled_image = cutter.label_chip(chip, chips[chip], row, name)
             rng = np.random.default_rng([options.seed, chip.row, chip.col])
-            samples = write_samples(labelled, rng, options.per_chip if chips[chip] else 1)
+            samples = write_samples(labelled_image, rng, options.per_chip if chips[chip] else 1)
             for sample in samples:
                 writer.add(chip.split, sample, image_name=f"{name}.png", source=stem)
             if samples:

@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 from rrsis_geo.data.augment import (
     augment_sample,
     can_crop,
-    can_turn,
+    can_rotate,
     crop_sample,
+    flip_rotate_sample,
+    flip_rotate_words,
     relight_sample,
-    turn_sample,
-    turn_words,
 )
-from rrsis_geo.data.expressions.colours import COLOURS, measure_light, name_pixels
+from rrsis_geo.data.expressions.colours import COLOURS, measure_brightness, name_pixels
 from rrsis_geo.data.sample import Sample
 
 SIDES = {"left": (1, 0), "top": (0, 1), "right": (1, 2), "bottom": (2, 1)}
@@ -34,7 +34,7 @@ def sample_at(row: int, col: int, expression: str) -> Sample:
 
 @given(place=st.sampled_from(sorted(SIDES)), mirror=st.booleans(), turns=st.integers(0, 7))
 def test_a_side_is_still_true_after_turning(place: str, mirror: bool, turns: int) -> None:
-    turned = turn_sample(sample_at(*SIDES[place], f"the {place}most car"), mirror, turns)
+    turned = flip_rotate_sample(sample_at(*SIDES[place], f"the {place}most car"), mirror, turns)
     ((row, col),) = np.argwhere(turned.mask)
     told = turned.expression.removeprefix("the ").removesuffix("most car")
     assert SIDES[told] == (row, col)
@@ -44,7 +44,9 @@ def test_a_side_is_still_true_after_turning(place: str, mirror: bool, turns: int
 
 @given(place=st.sampled_from(sorted(CORNERS)), mirror=st.booleans(), turns=st.integers(0, 7))
 def test_a_corner_is_still_true_after_turning(place: str, mirror: bool, turns: int) -> None:
-    turned = turn_sample(sample_at(*CORNERS[place], f"car in the {place} corner"), mirror, turns)
+    turned = flip_rotate_sample(
+        sample_at(*CORNERS[place], f"car in the {place} corner"), mirror, turns
+    )
     ((row, col),) = np.argwhere(turned.mask)
     told = turned.expression.removeprefix("car in the ").removesuffix(" corner")
     assert CORNERS[told] == (row, col)
@@ -64,17 +66,17 @@ def test_a_corner_is_still_true_after_turning(place: str, mirror: bool, turns: i
     ],
 )
 def test_words(before: str, mirrored: str, turned: str) -> None:
-    assert turn_words(before, True, 0) == mirrored
-    assert turn_words(before, False, 1) == turned
+    assert flip_rotate_words(before, True, 0) == mirrored
+    assert flip_rotate_words(before, False, 1) == turned
 
 
 @pytest.mark.parametrize(
     "expression", ["the car on top of the hall", "the left-hand lane", "a horizontal road"]
 )
 def test_what_cannot_be_turned_is_only_mirrored(expression: str) -> None:
-    assert not can_turn(expression)
+    assert not can_rotate(expression)
     with pytest.raises(ValueError, match="cannot be turned"):
-        turn_words(expression, False, 1)
+        flip_rotate_words(expression, False, 1)
     for seed in range(20):
         sample = augment_sample(sample_at(0, 1, expression), np.random.default_rng(seed))
         assert sample.mask[0, 1]
@@ -82,9 +84,14 @@ def test_what_cannot_be_turned_is_only_mirrored(expression: str) -> None:
 
 def test_four_turns_and_two_mirrors_change_nothing() -> None:
     text = "the leftmost car near the upper edge, west of the bridge"
-    once = turn_words(text, False, 1)
-    assert turn_words(turn_words(turn_words(once, False, 1), False, 1), False, 1).count("left") == 1
-    assert turn_words(turn_words(text, True, 0), True, 0) == text
+    once = flip_rotate_words(text, False, 1)
+    assert (
+        flip_rotate_words(
+            flip_rotate_words(flip_rotate_words(once, False, 1), False, 1), False, 1
+        ).count("left")
+        == 1
+    )
+    assert flip_rotate_words(flip_rotate_words(text, True, 0), True, 0) == text
 
 
 # --- crops ----------------------------------------------------------------------------------------
@@ -179,7 +186,7 @@ def test_another_light_leaves_clear_colours_their_names(word):
         told = Sample(sample.image, expression, sample.mask)
         lit = relight_sample(told, np.random.default_rng(seed))
         changed += not np.array_equal(lit.image, sample.image)
-        names = name_pixels(lit.image[20, [30, 70]], measure_light(lit.image))
+        names = name_pixels(lit.image[20, [30, 70]], measure_brightness(lit.image))
         assert (names == COLOURS.index(word)).tolist() == [word == "red", word == "blue"]
     assert changed > 30
 
@@ -193,8 +200,8 @@ def test_a_light_that_would_make_another_thing_the_named_colour_is_not_taken():
     for seed in range(60):
         lit = relight_sample(told, np.random.default_rng(seed))
         anyhow = relight_sample(free, np.random.default_rng(seed))
-        names = name_pixels(lit.image[20, [30, 70]], measure_light(lit.image))
-        would = name_pixels(anyhow.image[20, [30, 70]], measure_light(anyhow.image))
+        names = name_pixels(lit.image[20, [30, 70]], measure_brightness(lit.image))
+        would = name_pixels(anyhow.image[20, [30, 70]], measure_brightness(anyhow.image))
         assert (names == COLOURS.index("white")).tolist() == [True, False]
         refused += int(would[1]) == COLOURS.index("white")
     assert refused > 0

@@ -37,9 +37,9 @@ def test_of_nothing_only_absence_is_told_and_only_where_it_is_sure() -> None:
 
 
 def test_masks_are_those_of_the_objects() -> None:
-    labelled = labelled_blocks(TRUCKS)
-    for sample in write_samples(labelled, np.random.default_rng(3), 20):
-        assert (sample.mask & ~pixels_of(labelled, 0, 1)).sum() == 0
+    labelled_image = labelled_blocks(TRUCKS)
+    for sample in write_samples(labelled_image, np.random.default_rng(3), 20):
+        assert (sample.mask & ~pixels_of(labelled_image, 0, 1)).sum() == 0
 
 
 def test_a_data_set_appears_when_it_is_whole(tmp_path: Path) -> None:

@@ -471,7 +471,7 @@ def coco(folder: Path, seed: int) -> None:
         harm(path if rng.random() < 0.7 else folder / "images/a.png", rng)
     source = InstanceSource(path)
     for index in range(len(source)):
-        source.labelled(index)
+        source.read(index)
 
 
 def triplets(folder: Path, seed: int) -> None:

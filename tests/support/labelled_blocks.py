@@ -50,10 +50,12 @@ def labelled_blocks(
     return LabelledImage(image, instances, frozenset(complete), 0.3, false_colour, "blocks")
 
 
-def pixels_of(labelled: LabelledImage, *numbers: int) -> np.ndarray[tuple[int, int], np.dtype]:
+def pixels_of(
+    labelled_image: LabelledImage, *numbers: int
+) -> np.ndarray[tuple[int, int], np.dtype]:
     """The mask of some of the blocks, bool [H, W]."""
-    mask = np.zeros(labelled.image.shape[:2], bool)
+    mask = np.zeros(labelled_image.image.shape[:2], bool)
     for number in numbers:
-        row, col, height, width = labelled.instances[number].bbox
-        mask[row : row + height, col : col + width] = labelled.instances[number].mask
+        row, col, height, width = labelled_image.instances[number].bbox
+        mask[row : row + height, col : col + width] = labelled_image.instances[number].mask
     return mask

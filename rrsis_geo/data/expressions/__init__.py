@@ -1,1 +1,1 @@
-"""The expression writer: referring sentences about labelled images."""
+"""The expression writer: referring expressions about labelled images."""

@@ -1,4 +1,4 @@
-"""The objects of one category in an image, measured once for all that may be said of them."""
+"""The objects of one category in an image, with the measurements that expressions use."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -7,19 +7,19 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rrsis_geo.data.expressions.colours import COLOURS, colour_shares, measure_light
+from rrsis_geo.data.expressions.colours import COLOURS, colour_shares, measure_brightness
 from rrsis_geo.data.sample import Instance, LabelledImage
 from rrsis_geo.text.vocabulary import kinds_of, wider_than
 
 CUT: Final = "cut"
-"""Attribute of an instance that the crop cut: its value is :data:`SLIVER` or "edge"."""
+"""Attribute of an instance that a crop cuts. Its value is :data:`SLIVER` or "edge"."""
 SLIVER: Final = "sliver"
-"""Too little is left of the object to be spoken of; its pixels still belong to "all of them"."""
+"""Too little of the object is left to refer to it. Its pixels still belong to "all of them"."""
 OUTLINE: Final = "outline"
-"""Attribute "box": the mask is the object's box, not its outline."""
+"""Attribute of an instance. If its value is "box", the mask is the object's bounding box."""
 
 Verdicts = NDArray[np.int8]
-"""int8 [n]: does each object fit?"""
+"""int8 [n]: :data:`FITS`, :data:`FAILS` or :data:`UNCLEAR` for each object."""
 FITS: Final = 1
 FAILS: Final = 0
 UNCLEAR: Final = -1
@@ -28,27 +28,27 @@ _COLOUR_NAMES: Final = {"grey": "gray", "silver": "gray", "dark": "black", "cyan
 
 
 class Candidates:
-    """All objects of a category, kinds of it included, in one labelled image.
+    """All objects of a category and of its kinds in one labelled image.
 
     Attributes:
-        category: the category that is spoken of.
+        category: the category that the expression names.
         items: the objects.
         shape: (height, width) of the image, pixels.
     """
 
-    def __init__(self, labelled: LabelledImage, category: str) -> None:
+    def __init__(self, labelled_image: LabelledImage, category: str) -> None:
         kinds = kinds_of(category)
         self.category = category
-        self.items = [item for item in labelled.instances if item.category in kinds]
-        self.shape: tuple[int, int] = (labelled.image.shape[0], labelled.image.shape[1])
-        self._image = labelled.image
+        self.items = [item for item in labelled_image.instances if item.category in kinds]
+        self.shape: tuple[int, int] = (labelled_image.image.shape[0], labelled_image.image.shape[1])
+        self._image = labelled_image.image
 
     def __len__(self) -> int:
         return len(self.items)
 
     @cached_property
     def boxes(self) -> NDArray[np.float64]:
-        """(top, left, bottom, right) as shares of the image's height and width, [n, 4]."""
+        """(top, left, bottom, right) as fractions of the image's height and width, [n, 4]."""
         height, width = self.shape
         boxes = np.array([item.bbox for item in self.items], np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
@@ -57,12 +57,12 @@ class Candidates:
 
     @cached_property
     def areas(self) -> NDArray[np.float64]:
-        """Pixels of each, [n]."""
+        """Pixels of each object, [n]."""
         return np.array([np.count_nonzero(item.mask) for item in self.items], np.float64)
 
     @cached_property
-    def middles(self) -> NDArray[np.float64]:
-        """(row, col) of each one's centre of mass as shares of the image's sides, [n, 2]."""
+    def centroids(self) -> NDArray[np.float64]:
+        """(row, col) of each centroid as fractions of the image's height and width, [n, 2]."""
         out = np.empty((len(self.items), 2))
         height, width = self.shape
         for index, item in enumerate(self.items):
@@ -74,44 +74,49 @@ class Candidates:
         return out
 
     @cached_property
-    def slivers(self) -> NDArray[np.bool_]:
-        """Which are too little to be spoken of, [n]."""
+    def is_sliver(self) -> NDArray[np.bool_]:
+        """Which objects are cut to a sliver, [n]."""
         return np.array([item.attributes.get(CUT) == SLIVER for item in self.items], bool)
 
     @cached_property
-    def at_border(self) -> NDArray[np.bool_]:
-        """Which touch the image's border, so that their size is not known, [n]."""
+    def touches_border(self) -> NDArray[np.bool_]:
+        """Which objects touch the image's border, so their size is unknown, [n]."""
         touching = np.hstack([self.boxes[:, :2] <= 0, self.boxes[:, 2:] >= 1])
         return np.asarray(touching.any(1), bool)
 
     @cached_property
-    def outlined(self) -> NDArray[np.bool_]:
-        """Which have a true outline, so that their areas may be compared, [n]."""
+    def has_outline(self) -> NDArray[np.bool_]:
+        """Which objects have an outline, so their areas can be compared, [n]."""
         return np.array([item.attributes.get(OUTLINE) != "box" for item in self.items], bool)
 
     @cached_property
     def colours(self) -> NDArray[np.float32]:
-        """Share of each named colour in each object, [n, len(COLOURS) + 2]."""
+        """Fraction of each object's pixels in each colour, [n, len(COLOURS) + 2]."""
         shares = np.zeros((len(self.items), len(COLOURS) + 2), np.float32)
-        light = measure_light(self._image)
+        brightness = measure_brightness(self._image)
         for index, item in enumerate(self.items):
-            told = item.attributes.get("colour")
-            if told is None:
+            colour = item.attributes.get("colour")
+            if colour is None:
                 shares[index] = colour_shares(
                     self._image,
                     item.mask,
                     item.bbox,
-                    core_only=item.attributes.get(OUTLINE) == "box",
-                    light=light,
+                    is_box=item.attributes.get(OUTLINE) == "box",
+                    brightness=brightness,
                 )
                 continue
-            told = _COLOUR_NAMES.get(told, told)
-            if told in COLOURS:
-                shares[index, COLOURS.index(told)] = 1
+            colour = _COLOUR_NAMES.get(colour, colour)
+            if colour in COLOURS:
+                shares[index, COLOURS.index(colour)] = 1
         return shares
 
     def share_inside(self, index: int, zone: tuple[float, float, float, float]) -> float:
-        """Share of an object's pixels inside (top, left, bottom, right), shares of the sides."""
+        """Fraction of an object's pixels inside a zone.
+
+        Args:
+            index: number of the object.
+            zone: (top, left, bottom, right) as fractions of the image's height and width.
+        """
         height, width = self.shape
         row, col, _, _ = self.items[index].bbox
         top, left, bottom, right = (
@@ -126,7 +131,7 @@ class Candidates:
         return float(np.count_nonzero(part) / max(self.areas[index], 1))
 
     def union(self, chosen: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-        """The pixels of the chosen objects, or of all, bool [H, W]."""
+        """The pixels of the chosen objects, bool [H, W]. None chooses all objects."""
         items: Iterable[Instance] = (
             self.items
             if chosen is None
@@ -144,7 +149,7 @@ def union_mask(items: Iterable[Instance], shape: tuple[int, int]) -> NDArray[np.
     return mask
 
 
-def named_categories(labelled: LabelledImage) -> list[str]:
-    """What may be spoken of in an image: its categories and those they are kinds of, sorted."""
-    found = {item.category for item in labelled.instances}
-    return sorted(found | {wider for category in found for wider in wider_than(category)})
+def referable_categories(labelled_image: LabelledImage) -> list[str]:
+    """Categories that an expression can name: the labels and the categories above them, sorted."""
+    labels = {item.category for item in labelled_image.instances}
+    return sorted(labels | {wider for label in labels for wider in wider_than(label)})

@@ -1,7 +1,7 @@
-"""What may be said of objects beyond their category: colour, size, place, relation.
+"""Clauses that restrict a category by colour, size or position.
 
-A clause knows its words and, for each object, whether it fits. What a person could see either way
-is unclear, and then the clause is not used at all.
+A clause holds its words and a verdict for each object. If people could disagree about an object,
+its verdict is unclear, and the clause is not used.
 """
 
 from collections.abc import Iterator
@@ -36,42 +36,43 @@ from rrsis_geo.data.expressions.traits import COLOURLESS, GROUND, POSSIBLE_COLOU
 from rrsis_geo.data.sample import LabelledImage
 
 BE: Final = "{be}"
-"""Stands for "is" or "are" in a clause's words."""
+"""Placeholder for "is" or "are" in the words of a clause."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clause:
-    """A restriction on objects, with its words.
+    """A restriction on objects and the words for it.
 
     Attributes:
         kind: "colour", "size", "position" or "relation".
-        before: ways to say it before the noun.
-        after: ways to say it after the noun.
+        before: phrases that precede the noun.
+        after: phrases that follow the noun.
         verdicts: int8 [n], whether each candidate fits.
-        best_of: if given, [n]: of those that the other clauses leave, the one with the greatest
-            value is meant; ``verdicts`` then tells which may not be compared at all.
-        lead: by how much the greatest value must exceed the second.
+        rank_by: [n] or None. If given, the clause selects the object with the greatest value among
+            the objects that the other clauses select. An unclear verdict then marks an object whose
+            value is unknown.
+        lead: the least difference between the greatest and the second greatest value.
     """
 
     kind: str
     before: tuple[str, ...]
     after: tuple[str, ...]
     verdicts: Verdicts
-    best_of: NDArray[np.float64] | None = None
+    rank_by: NDArray[np.float64] | None = None
     lead: float = 0.0
 
 
-def chosen_by(clauses: list[Clause], candidates: Candidates) -> NDArray[np.bool_] | None:
-    """Which candidates fit all clauses, bool [n]; None where it is unclear."""
+def select(clauses: list[Clause], candidates: Candidates) -> NDArray[np.bool_] | None:
+    """The candidates that fit all clauses, bool [n]. None if this is unclear for any candidate."""
     verdicts = np.full(len(candidates), FITS, np.int8)
     for clause in clauses:
-        if clause.best_of is None:
+        if clause.rank_by is None:
             verdicts = _both(verdicts, clause.verdicts)
     if (verdicts == UNCLEAR).any():
         return None
     chosen: NDArray[np.bool_] = verdicts == FITS
     for clause in clauses:
-        if clause.best_of is not None:
+        if clause.rank_by is not None:
             chosen_or_none = _best(chosen, clause, candidates)
             if chosen_or_none is None:
                 return None
@@ -80,7 +81,7 @@ def chosen_by(clauses: list[Clause], candidates: Candidates) -> NDArray[np.bool_
 
 
 def _both(first: Verdicts, second: Verdicts) -> Verdicts:
-    """Three-valued "and": what fails one fails, whatever the other says."""
+    """Three-valued "and": an object that fails one clause fails."""
     fails = (first == FAILS) | (second == FAILS)
     fits = (first == FITS) & (second == FITS)
     return np.where(fails, FAILS, np.where(fits, FITS, UNCLEAR)).astype(np.int8)
@@ -89,14 +90,14 @@ def _both(first: Verdicts, second: Verdicts) -> Verdicts:
 def _best(
     chosen: NDArray[np.bool_], clause: Clause, candidates: Candidates
 ) -> NDArray[np.bool_] | None:
-    """The one of the chosen that leads by enough; None where none does."""
-    assert clause.best_of is not None
-    places = np.flatnonzero(chosen)
-    if len(places) < 2 or (clause.verdicts[places] == UNCLEAR).any():
+    """The chosen candidate with the greatest value, bool [n]. None if its lead is too small."""
+    assert clause.rank_by is not None
+    indices = np.flatnonzero(chosen)
+    if len(indices) < 2 or (clause.verdicts[indices] == UNCLEAR).any():
         return None
-    order = places[np.argsort(clause.best_of[places])]
+    order = indices[np.argsort(clause.rank_by[indices])]
     first, second = order[-1], order[-2]
-    if clause.best_of[first] - clause.best_of[second] < clause.lead or candidates.slivers[first]:
+    if clause.rank_by[first] - clause.rank_by[second] < clause.lead or candidates.is_sliver[first]:
         return None
     best = np.zeros(len(candidates), bool)
     best[first] = True
@@ -105,16 +106,18 @@ def _best(
 
 # --- colour ---
 
-_MOST_OF_IT: Final = 0.5
-_NEXT_TO_NOTHING: Final = 0.1
+_MAIN_SHARE: Final = 0.5
+"""Least fraction of pixels of a colour in an object that has it."""
+_STRAY_SHARE: Final = 0.1
+"""Largest fraction of pixels of a colour in an object that does not have it."""
 
 
-def colour_clauses(labelled: LabelledImage, candidates: Candidates) -> Iterator[Clause]:
-    """One clause for each colour name; the false-colour image and the colourless thing have none.
+def colour_clauses(labelled_image: LabelledImage, candidates: Candidates) -> Iterator[Clause]:
+    """One clause for each colour. False-colour images and colourless categories have none.
 
-    Colours told by the labels (painted scenes) count before those measured.
+    Colours in the labels (painted scenes) take precedence over measured colours.
     """
-    if not may_name_colours(labelled, candidates):
+    if not may_name_colours(labelled_image, candidates):
         return
     possible = POSSIBLE_COLOURS.get(candidates.category, COLOURS)
     for index, colour in enumerate(COLOURS):
@@ -124,26 +127,26 @@ def colour_clauses(labelled: LabelledImage, candidates: Candidates) -> Iterator[
 
 
 def colour_clause(colour: int, candidates: Candidates) -> Clause:
-    """The clause that says that things have a colour (its place in COLOURS)."""
+    """The clause for a colour, given by its index in :data:`COLOURS`."""
     before, after = _colour_phrases(COLOUR_WORDS[COLOURS[colour]], candidates.category)
     return Clause("colour", before, after, judge_colour(colour, candidates))
 
 
-def may_name_colours(labelled: LabelledImage, candidates: Candidates) -> bool:
-    """Whether the colours of these objects can be told."""
+def may_name_colours(labelled_image: LabelledImage, candidates: Candidates) -> bool:
+    """Whether expressions can name the colours of these objects."""
     if candidates.category in COLOURLESS or len(candidates) > 80:
         return False
-    if labelled.false_colour:
+    if labelled_image.false_colour:
         return False
-    told = all("colour" in item.attributes for item in candidates.items)
-    return told or not is_colourless(labelled.image)
+    are_labelled = all("colour" in item.attributes for item in candidates.items)
+    return are_labelled or not is_colourless(labelled_image.image)
 
 
 def judge_colour(colour: int, candidates: Candidates) -> Verdicts:
-    """Which candidates have a colour (its place in COLOURS), int8 [n].
+    """Which candidates have a colour, given by its index in :data:`COLOURS`, int8 [n].
 
-    One that has a neighbouring colour ("gray" for "white") is no clear case of another colour,
-    unless next to none of its pixels have the colour in question.
+    An object of a neighbouring colour ("gray" for "white") does not count as clearly different,
+    unless almost none of its pixels have the colour.
     """
     shares = candidates.colours
     share = shares[:, colour]
@@ -155,9 +158,9 @@ def judge_colour(colour: int, candidates: Candidates) -> Verdicts:
     other = rest.copy()
     other[:, neighbours] = 0
     verdicts = np.full(len(candidates), UNCLEAR, np.int8)
-    verdicts[(share >= _MOST_OF_IT) & (rest[:, : len(COLOURS)].max(1) <= 0.3)] = FITS
+    verdicts[(share >= _MAIN_SHARE) & (rest[:, : len(COLOURS)].max(1) <= 0.3)] = FITS
     clearly_other = (other.max(1) >= 0.4) | (rest.max(1) >= 0.6)
-    verdicts[(share <= _NEXT_TO_NOTHING) & clearly_other] = FAILS
+    verdicts[(share <= _STRAY_SHARE) & clearly_other] = FAILS
     return verdicts
 
 
@@ -183,23 +186,24 @@ _LEAD: Final = float(np.log(1.35))
 
 
 def size_clauses(candidates: Candidates) -> Iterator[Clause]:
-    """Largest, smallest, and large and small where a clear gap parts the two.
+    """Clauses for the largest and the smallest object, and for large and small ones.
 
-    What the image's border cuts may be of any size beyond what is seen of it, so it is never small,
-    and where one that is cut looks nearly as large as the largest, nothing is said.
+    Large and small are used if a clear gap in area separates two groups. An object at the image's
+    border can be larger than its visible part: it is never small, and no object is the largest if
+    an object at the border is nearly as large.
     """
     named_by_size = candidates.category.startswith(("large ", "small "))
     if candidates.category in GROUND or named_by_size or len(candidates) < 2:
         return
-    if candidates.outlined.any() and not candidates.outlined.all():
+    if candidates.has_outline.any() and not candidates.has_outline.all():
         return
     areas = np.log(np.maximum(candidates.areas, 1))
-    cut = candidates.at_border | candidates.slivers
+    cut = candidates.touches_border | candidates.is_sliver
     rivals = cut & (areas > areas.max() - np.log(4))
     rivals[areas.argmax()] = False
     for words, values, unknown in ((LARGEST, areas, rivals), (SMALLEST, -areas, cut)):
         verdicts = np.where(unknown, UNCLEAR, FITS).astype(np.int8)
-        yield Clause("size", words, (), verdicts, best_of=values, lead=_LEAD)
+        yield Clause("size", words, (), verdicts, rank_by=values, lead=_LEAD)
     order = np.argsort(areas)
     gaps = np.diff(areas[order])
     split = int(gaps.argmax())
@@ -216,7 +220,7 @@ def size_clauses(candidates: Candidates) -> Iterator[Clause]:
 
 
 def position_clauses(candidates: Candidates, rng: np.random.Generator) -> Iterator[Clause]:
-    """Places in the image, in a random order; what covers the ground has no edge nor extreme."""
+    """Clauses for places in the image, in random order. Ground has no edges and no extremes."""
     if candidates.category in WHOLE_ONLY:
         return
     groups: tuple[tuple[Place | Edge | Extreme, ...], ...] = (HALVES, CORNERS, MIDDLES)
@@ -231,7 +235,7 @@ def position_clauses(candidates: Candidates, rng: np.random.Generator) -> Iterat
 
 
 def place_clause(place: Place | Edge | Extreme, candidates: Candidates) -> Clause:
-    """The clause that says that things are in a place."""
+    """The clause for a place in the image."""
     match place:
         case Place():
             verdicts = judge_place(place, candidates)
@@ -239,12 +243,12 @@ def place_clause(place: Place | Edge | Extreme, candidates: Candidates) -> Claus
         case Edge():
             return Clause("position", (), place.after, judge_edge(place, candidates))
         case Extreme():
-            values = candidates.middles[:, place.axis] * place.sign
+            values = candidates.centroids[:, place.axis] * place.sign
             fits = np.full(len(candidates), FITS, np.int8)
             return Clause(
-                "position", place.before, place.after, fits, best_of=values, lead=_EXTREME_LEAD
+                "position", place.before, place.after, fits, rank_by=values, lead=_EXTREME_LEAD
             )
 
 
 _EXTREME_LEAD: Final = 0.05
-"""By which share of the image's side the leftmost must lie left of the next."""
+"""Least distance between the leftmost object and the next, as a fraction of the image's width."""

@@ -1,6 +1,6 @@
-"""Names of colours, measured from pixels in a space where distances are as the eye sees them.
+"""Colour names of pixels, measured in CIE L*a*b*.
 
-Only clear cases are named: a colour between two names has none.
+A colour between two names has no name.
 """
 
 from typing import Final, NamedTuple
@@ -42,7 +42,7 @@ COLOUR_WORDS: Final[dict[str, tuple[str, ...]]] = {
 
 DARKISH: Final = len(COLOURS)
 LIGHTISH: Final = len(COLOURS) + 1
-"""Shades between black and gray, and between gray and white: no names, but no other colour."""
+"""Shades between black and gray, and between gray and white. They have no name of their own."""
 
 NEIGHBOURS: Final[dict[str, frozenset[str]]] = {
     "white": frozenset({"gray", "beige"}),
@@ -58,7 +58,7 @@ NEIGHBOURS: Final[dict[str, frozenset[str]]] = {
     "purple": frozenset({"blue", "red"}),
     "beige": frozenset({"white", "gray", "brown", "yellow", "orange"}),
 }
-"""Colours that one person calls so and another calls otherwise."""
+"""Colour -> colours that people confuse with it."""
 
 _TO_XYZ: Final = np.array(
     [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32
@@ -71,7 +71,7 @@ _LINEAR: Final = np.where(
 ).astype(np.float32)
 
 
-def to_lab(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def rgb_to_lab(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """CIE L*a*b* (D65) of sRGB pixels, [..., 3] -> float32 [..., 3]; L from 0 to 100."""
     xyz = _LINEAR[pixels] @ _TO_XYZ.T / _WHITE_XYZ
     root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
@@ -81,34 +81,36 @@ def to_lab(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.stack([lightness, red_green, yellow_blue], -1).astype(np.float32)
 
 
-class Light(NamedTuple):
-    """How light the scene is, by which the eye tells gray from white and black.
+class Brightness(NamedTuple):
+    """Brightness of an image, which separates gray from white and black.
 
     Attributes:
-        middle: median L* of the scene; black is much darker than this.
-        bright: L* that few pixels exceed; gray is darker than this.
+        middle: median L* of the image; black is much darker.
+        bright: L* of the 92nd percentile; gray is darker.
     """
 
     middle: float = 50.0
     bright: float = 100.0
 
 
-DAYLIGHT: Final = Light()
-"""The light to assume where nothing is known."""
+DEFAULT_BRIGHTNESS: Final = Brightness()
+"""Brightness to assume if the image is unknown."""
 
 
-def measure_light(image: NDArray[np.uint8]) -> Light:
-    """The light of an image, uint8 [H, W, 3]."""
+def measure_brightness(image: NDArray[np.uint8]) -> Brightness:
+    """Brightness of an image, uint8 [H, W, 3]."""
     lightness = _sparse_lab(image)[..., 0]
-    return Light(float(np.median(lightness)), float(np.percentile(lightness, 92)))
+    return Brightness(float(np.median(lightness)), float(np.percentile(lightness, 92)))
 
 
-def name_pixels(pixels: NDArray[np.uint8], light: Light = DAYLIGHT) -> NDArray[np.int8]:
-    """The number in :data:`COLOURS` of each pixel's colour, uint8 [n, 3] -> int8 [n].
+def name_pixels(
+    pixels: NDArray[np.uint8], brightness: Brightness = DEFAULT_BRIGHTNESS
+) -> NDArray[np.int8]:
+    """Colour of each pixel as an index in :data:`COLOURS`, uint8 [n, 3] -> int8 [n].
 
-    Also :data:`DARKISH` and :data:`LIGHTISH`; -1 where there is no clear name.
+    An index can also be :data:`DARKISH` or :data:`LIGHTISH`. It is -1 if the colour has no name.
     """
-    lab = to_lab(pixels)
+    lab = rgb_to_lab(pixels)
     lightness = lab[:, 0]
     chroma = np.hypot(lab[:, 1], lab[:, 2])
     hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
@@ -118,9 +120,9 @@ def name_pixels(pixels: NDArray[np.uint8], light: Light = DAYLIGHT) -> NDArray[n
         names[where & (names < 0)] = COLOURS.index(colour)
 
     dull = chroma < 10 + 0.04 * lightness
-    name("black", (lightness < min(30, 0.75 * light.middle)) & (chroma < 12))
+    name("black", (lightness < min(30, 0.75 * brightness.middle)) & (chroma < 12))
     name("white", dull & (lightness > 79))
-    name("gray", (chroma < 10) & (lightness > 38) & (lightness < min(73, light.bright)))
+    name("gray", (chroma < 10) & (lightness > 38) & (lightness < min(73, brightness.bright)))
     names[(names < 0) & (chroma < 8) & (lightness < 50)] = DARKISH
     names[(names < 0) & (chroma < 8)] = LIGHTISH
     vivid = chroma > 20
@@ -143,36 +145,36 @@ def colour_shares(
     mask: NDArray[np.bool_],
     bbox: tuple[int, int, int, int],
     *,
-    core_only: bool = False,
-    light: Light = DAYLIGHT,
+    is_box: bool = False,
+    brightness: Brightness = DEFAULT_BRIGHTNESS,
     max_pixels: int = 600,
 ) -> NDArray[np.float32]:
-    """How much of an object has each colour, float32 [len(COLOURS) + 2], summing to at most 1.
+    """Fraction of an object's pixels in each colour, float32 [len(COLOURS) + 2].
 
-    The last two places are :data:`DARKISH` and :data:`LIGHTISH`.
+    The sum is at most 1. The last two entries are :data:`DARKISH` and :data:`LIGHTISH`.
 
     Args:
         image: uint8 RGB [H, W, 3].
         mask: bool [height, width] inside the box.
         bbox: (row, col, height, width), pixels.
-        core_only: the mask is no outline but a box, so only its middle is looked at.
-        light: of the image, see :func:`measure_light`.
-        max_pixels: a larger object is looked at through a regular sample of its pixels.
+        is_box: the mask is the bounding box, so only its middle is measured.
+        brightness: brightness of the image, see :func:`measure_brightness`.
+        max_pixels: a larger object is measured on a regular sample of its pixels.
     """
     row, col, height, width = bbox
-    inner = _core(mask, core_only)
+    inner = _core(mask, is_box)
     pixels = image[row : row + height, col : col + width][inner]
     if len(pixels) > max_pixels:
         pixels = pixels[:: len(pixels) // max_pixels + 1]
-    names = name_pixels(pixels, light)
+    names = name_pixels(pixels, brightness)
     counts = np.bincount(names[names >= 0], minlength=len(COLOURS) + 2)
     return (counts / max(len(pixels), 1)).astype(np.float32)
 
 
-def _core(mask: NDArray[np.bool_], core_only: bool) -> NDArray[np.bool_]:
-    """The mask without its rim, whose pixels are mixed with the ground; itself where too thin."""
+def _core(mask: NDArray[np.bool_], is_box: bool) -> NDArray[np.bool_]:
+    """The mask without its rim, whose pixels mix with the background. Thin masks stay whole."""
     height, width = mask.shape
-    if core_only:
+    if is_box:
         middle = np.zeros_like(mask)
         middle[
             height * 3 // 10 : max(height * 7 // 10, height * 3 // 10 + 1),
@@ -191,11 +193,11 @@ def _core(mask: NDArray[np.bool_], core_only: bool) -> NDArray[np.bool_]:
 
 
 def is_colourless(image: NDArray[np.uint8]) -> bool:
-    """Whether an image is in shades of gray (or of one tint), so that no colour may be named."""
+    """Whether an image is grayscale or of one tint, so that expressions cannot name colours."""
     lab = _sparse_lab(image)
     return bool(np.hypot(lab[..., 1].std(), lab[..., 2].std()) < 1.5)
 
 
 def _sparse_lab(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """L*a*b* of some 24 x 24 pixels spread over the image."""
-    return to_lab(image[:: max(1, image.shape[0] // 24), :: max(1, image.shape[1] // 24)])
+    """L*a*b* of about 24 x 24 pixels spread over the image."""
+    return rgb_to_lab(image[:: max(1, image.shape[0] // 24), :: max(1, image.shape[1] // 24)])

@@ -1,4 +1,4 @@
-"""Where in the image an object is: zones, edges and extremes, and what they are called."""
+"""Places in an image (zones, edges and extremes) and the phrases for them."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -8,23 +8,23 @@ import numpy as np
 from rrsis_geo.data.expressions.candidates import FAILS, FITS, UNCLEAR, Candidates, Verdicts
 
 Box = tuple[float, float, float, float]
-"""(top, left, bottom, right) as shares of the image's height and width."""
+"""(top, left, bottom, right) as fractions of the image's height and width."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A zone of the image.
 
-    An object is there when its middle lies in ``inner`` and most of it in ``wide``; it is not there
-    when its middle lies outside ``outer`` and next to nothing of it in ``wide``, nor does it fill
-    more than a little of that; else it is unclear.
+    An object fits if its centroid lies in ``inner`` and most of its pixels in ``wide``. It fails if
+    its centroid lies outside ``outer``, almost none of its pixels lie in ``wide``, and it covers
+    almost none of ``wide``. Otherwise it is unclear.
 
     Attributes:
-        before: words that go before the noun ("left").
-        after: words that follow it ("on the left side").
-        inner: zone of the middle of what is surely there.
-        wide: the zone.
-        outer: zone outside which the middle of what is surely not there lies.
+        before: phrases that precede the noun ("left").
+        after: phrases that follow it ("on the left side").
+        inner: zone that contains the centroids of objects that fit.
+        wide: the zone itself.
+        outer: zone that contains no centroid of an object that fails.
     """
 
     before: tuple[str, ...]
@@ -36,13 +36,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Extreme:
-    """The place of one object before all others: the leftmost.
+    """The place of the object that is farthest to one side, such as the leftmost.
 
     Attributes:
-        before: words that go before the noun.
-        after: words that follow it.
+        before: phrases that precede the noun.
+        after: phrases that follow it.
         axis: 0 for rows, 1 for columns.
-        sign: 1 where the greatest coordinate is meant, -1 where the least is.
+        sign: 1 for the greatest coordinate, -1 for the least.
     """
 
     before: tuple[str, ...]
@@ -53,7 +53,7 @@ class Extreme:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The surroundings of one edge of the image."""
+    """The strip along one edge of the image. Attributes as in :class:`Extreme`."""
 
     after: tuple[str, ...]
     axis: int
@@ -121,7 +121,7 @@ def _corner(vertical: Side, horizontal: Side) -> Place:
 def _boxes(
     vertical: Side, horizontal: Side | None, reaches: tuple[float, float, float]
 ) -> tuple[Box, Box, Box]:
-    """The three zones that reach so far from one side, or from a corner."""
+    """The inner, wide and outer zone that extend from a side or a corner by three reaches."""
     boxes = []
     for reach in reaches:
         box = [0.0, 0.0, 1.0, 1.0]
@@ -188,7 +188,7 @@ EXTREMES: Final = tuple(_extreme(side) for side in _SIDES)
 
 
 def judge_place(place: Place, candidates: Candidates) -> Verdicts:
-    """Which candidates are in a zone, int8 [n]."""
+    """Which candidates lie in a zone, int8 [n]."""
     verdicts = np.full(len(candidates), UNCLEAR, np.int8)
     inner = _contains(place.inner, candidates)
     outer = _contains(place.outer, candidates)
@@ -204,10 +204,10 @@ def judge_place(place: Place, candidates: Candidates) -> Verdicts:
 
 
 def judge_edge(edge: Edge, candidates: Candidates) -> Verdicts:
-    """Which candidates lie along an edge, int8 [n]: they come close and do not reach far in."""
-    boxes, middles = candidates.boxes, candidates.middles[:, edge.axis]
+    """Which candidates lie along an edge, int8 [n]."""
+    boxes, centroids = candidates.boxes, candidates.centroids[:, edge.axis]
     gap = 1 - boxes[:, edge.axis + 2] if edge.sign > 0 else boxes[:, edge.axis]
-    depth = 1 - middles if edge.sign > 0 else middles
+    depth = 1 - centroids if edge.sign > 0 else centroids
     verdicts = np.full(len(candidates), UNCLEAR, np.int8)
     verdicts[(gap <= 0.06) & (depth <= 0.17)] = FITS
     verdicts[gap >= 0.14] = FAILS
@@ -215,8 +215,8 @@ def judge_edge(edge: Edge, candidates: Candidates) -> Verdicts:
 
 
 def _contains(box: Box, candidates: Candidates) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    middles = candidates.middles
-    rows = (middles[:, 0] >= box[0]) & (middles[:, 0] <= box[2])
-    cols = (middles[:, 1] >= box[1]) & (middles[:, 1] <= box[3])
+    centroids = candidates.centroids
+    rows = (centroids[:, 0] >= box[0]) & (centroids[:, 0] <= box[2])
+    cols = (centroids[:, 1] >= box[1]) & (centroids[:, 1] <= box[3])
     inside: np.ndarray[tuple[int], np.dtype[np.bool_]] = rows & cols
     return inside

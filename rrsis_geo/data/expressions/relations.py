@@ -1,4 +1,4 @@
-"""How objects lie to one another: on, next to, beside which side, between."""
+"""Clauses about relations between objects: on, next to, to the left of, between."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,7 +12,7 @@ from rrsis_geo.data.expressions.candidates import (
     UNCLEAR,
     Candidates,
     Verdicts,
-    named_categories,
+    referable_categories,
 )
 from rrsis_geo.data.expressions.clauses import Clause
 from rrsis_geo.data.expressions.traits import GROUND
@@ -21,65 +21,64 @@ from rrsis_geo.data.sample import Instance, LabelledImage
 from rrsis_geo.text.vocabulary import kinds_of, noun_of
 
 _SURFACES: Final = GROUND | {"bridge", "crossing", "crosswalk", "roundabout", "pier"}
-"""On what a thing can be."""
+"""Categories that other objects can be on."""
 _NOT_NEAR: Final = frozenset(
     {"vegetation", "grass", "low vegetation", "impervious surface", "tree"}
 )
-"""Next to these is nearly everything."""
+"""Categories that nearly every object is next to."""
 _MAX_THINGS: Final = 40
 _MAX_ANCHORS: Final = 8
 
 
 def relation_clauses(
-    labelled: LabelledImage, candidates: Candidates, rng: np.random.Generator
+    labelled_image: LabelledImage, candidates: Candidates, rng: np.random.Generator
 ) -> Iterator[Clause]:
-    """Clauses about other categories in the image, those that are wholly labelled.
+    """Clauses about other categories in the image that are fully labelled.
 
-    What stands on what is taken from ``attributes["on"]`` where every candidate has it, else from
+    What an object is on comes from the attribute "on" if every candidate has it, and otherwise from
     the masks.
     """
     if candidates.category in GROUND or not 0 < len(candidates) <= _MAX_THINGS:
         return
     yield from on_clauses(candidates, rng)
-    told = all("on" in item.attributes for item in candidates.items)
-    for name in named_categories(labelled):
-        if name not in labelled.complete or kinds_of(name) & kinds_of(candidates.category):
+    has_surfaces = all("on" in item.attributes for item in candidates.items)
+    for name in referable_categories(labelled_image):
+        if name not in labelled_image.complete or kinds_of(name) & kinds_of(candidates.category):
             continue
-        anchors = Candidates(labelled, name)
-        if name in _SURFACES and not told:
+        anchors = Candidates(labelled_image, name)
+        if name in _SURFACES and not has_surfaces:
             yield Clause("relation", (), _on_phrases(name, rng), _judge_on(candidates, anchors))
         if len(anchors) > _MAX_ANCHORS or name in _NOT_NEAR:
             continue
         gaps = _gaps(candidates, anchors)
         near = _judge_near(candidates, anchors, gaps)
-        if name in _SURFACES:  # what is on a road is not beside it
+        if name in _SURFACES:  # an object on a road is not beside it
             inside, around = _covered(candidates, anchors)
             near[(inside > 0.05) | (around >= 0.6)] = UNCLEAR
             near[(inside >= 0.8) | (around >= 0.9)] = FAILS
         yield Clause("relation", (), _near_phrases(name, len(anchors), rng), near)
-        if len(anchors) == 1 and not anchors.slivers[0] and name not in GROUND:
+        if len(anchors) == 1 and not anchors.is_sliver[0] and name not in GROUND:
             yield from _side_clauses(candidates, anchors, rng)
-        if len(anchors) == 2 and not anchors.slivers.any() and name not in GROUND:
+        if len(anchors) == 2 and not anchors.is_sliver.any() and name not in GROUND:
             words = noun_of(name).plural or noun_of(name).singular
             after = tuple(f"between the {two}{pick_word(words, rng)}" for two in ("", "two "))
             yield Clause("relation", (), after, _judge_between(candidates, anchors))
 
 
-def missing_relations(labelled: LabelledImage, candidates: Candidates) -> Iterator[Clause]:
-    """Relations to categories that are surely not in the image: they fit nothing.
-
-    The image must be labelled wholly for the anchor category.
-    """
-    here = {item.category for item in labelled.instances}
+def false_relation_clauses(
+    labelled_image: LabelledImage, candidates: Candidates
+) -> Iterator[Clause]:
+    """Clauses about fully labelled categories that are absent from the image. They fit nothing."""
+    here = {item.category for item in labelled_image.instances}
     fails = np.full(len(candidates), FAILS, np.int8)
     if candidates.category in GROUND:
         return
-    for name in sorted(labelled.complete):
-        unknown = here & kinds_of(name) or kinds_of(name) & kinds_of(candidates.category)
-        if not unknown and name not in _NOT_NEAR:
+    for name in sorted(labelled_image.complete):
+        is_related = here & kinds_of(name) or kinds_of(name) & kinds_of(candidates.category)
+        if not is_related and name not in _NOT_NEAR:
             one = noun_of(name).singular[0]
             on = (f"on the {one}",) if name in _SURFACES and name != "water" else ()
-            near = tuple(f"{how} the {one}" for how in _NEAR)
+            near = tuple(f"{opening} the {one}" for opening in _NEAR)
             yield Clause("relation", (), on or near, fails)
 
 
@@ -95,21 +94,21 @@ _OFF_ROAD: Final = (
 
 
 def on_clauses(candidates: Candidates, rng: np.random.Generator) -> Iterator[Clause]:
-    """What labels tell (``attributes["on"]``): a clause for each thing that candidates are on."""
-    told = [item.attributes.get("on") for item in candidates.items]
-    if None in told:
+    """A clause for each value of the attribute "on", if every candidate has the attribute."""
+    surfaces = [item.attributes.get("on") for item in candidates.items]
+    if None in surfaces:
         return
-    for surface in sorted({*told} - {None, ""} | {"road"}, key=str):
-        verdicts = np.array([FITS if on == surface else FAILS for on in told], np.int8)
-        if surface == "road":  # who is on a bridge or in a driveway may be said to be on a road
-            verdicts[[on in _LIKE_ROAD for on in told]] = UNCLEAR
+    for surface in sorted({*surfaces} - {None, ""} | {"road"}, key=str):
+        verdicts = np.array([FITS if on == surface else FAILS for on in surfaces], np.int8)
+        if surface == "road":  # an object on a bridge or in a driveway can count as on a road
+            verdicts[[on in _LIKE_ROAD for on in surfaces]] = UNCLEAR
             off = np.where(verdicts == UNCLEAR, UNCLEAR, 1 - verdicts).astype(np.int8)
             yield Clause("relation", (), _OFF_ROAD, off)
         yield Clause("relation", (), _on_phrases(str(surface), rng), verdicts)
 
 
 def _judge_on(candidates: Candidates, surfaces: Candidates) -> Verdicts:
-    """Which candidates lie on a surface: nearly all of their pixels, or those around them, do."""
+    """Which candidates lie on a surface, by the surface in and around their masks."""
     inside, around = _covered(candidates, surfaces)
     verdicts = np.full(len(candidates), UNCLEAR, np.int8)
     verdicts[(inside >= 0.8) | ((inside <= 0.1) & (around >= 0.6))] = FITS
@@ -120,7 +119,7 @@ def _judge_on(candidates: Candidates, surfaces: Candidates) -> Verdicts:
 def _covered(
     candidates: Candidates, surfaces: Candidates
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share of each candidate, and of what else is in its box and just around, on a surface."""
+    """Fraction of a surface in each candidate's mask, and in the rest of its box plus 2 pixels."""
     ground = surfaces.union()
     inside, around = np.zeros(len(candidates)), np.zeros(len(candidates))
     for index, item in enumerate(candidates.items):
@@ -144,14 +143,14 @@ def _on_phrases(surface: str, rng: np.random.Generator) -> tuple[str, ...]:
             f"on {noun.singular[0]}",
             f"floating on the {word}",
         )
-    hows = ["on the", "on the", "on a"] if noun.is_counted else ["on the", "on"]
+    openings = ["on the", "on the", "on a"] if noun.is_counted else ["on the", "on"]
     if surface in ("parking lot", "roundabout"):
-        hows += ["in the", "in a"]
+        openings += ["in the", "in a"]
     if surface == "parking lot":
-        hows += ["parked in the", "parked on the"]
+        openings += ["parked in the", "parked on the"]
     if surface in ("field", "forest", "farmland", "yard"):
-        hows += ["in the"]
-    phrases = [f"{how} {word}" for how in hows]
+        openings += ["in the"]
+    phrases = [f"{opening} {word}" for opening in openings]
     if noun.is_counted:
         phrases.append(f"on the {pick_word(noun.plural, rng)}")
     return tuple(phrases)
@@ -165,19 +164,24 @@ _NEAR: Final = ("next to", "near", "beside", "close to", "by", "adjacent to", "a
 def _near_phrases(name: str, count: int, rng: np.random.Generator) -> tuple[str, ...]:
     noun = noun_of(name)
     one = pick_word(noun.singular, rng)
-    phrases = [f"{how} the {one}" for how in _NEAR]
+    phrases = [f"{opening} the {one}" for opening in _NEAR]
     if noun.is_counted:
         phrases += [f"next to a {one}", f"near a {one}"]
         if count > 1:
             phrases += [f"near the {pick_word(noun.plural, rng)}", f"next to {noun.plural[0]}"]
-    return tuple(phrase.replace(" a a", " an a") for phrase in phrases)
+    return tuple(write_words.replace(" a a", " an a") for write_words in phrases)
 
 
 def _judge_near(candidates: Candidates, anchors: Candidates, gaps: NDArray[np.float64]) -> Verdicts:
-    """Near is closer than half of the larger one's size, not near is farther than 1.2 of it.
+    """Which candidates are near an anchor, int8 [n].
 
-    Sizes and distances are bounded by shares of the image, so that "near" does not depend on how
-    large an anchor of any size is.
+    Near is closer than half the size of the larger object; not near is farther than 1.2 times its
+    size. Fractions of the image bound both, because a large anchor would make everything near.
+
+    Args:
+        candidates: the objects to judge.
+        anchors: the objects that they can be near.
+        gaps: distances between them in pixels, [n, m].
     """
     side = min(candidates.shape)
     size = np.maximum(
@@ -189,7 +193,7 @@ def _judge_near(candidates: Candidates, anchors: Candidates, gaps: NDArray[np.fl
 
 
 def _gaps(candidates: Candidates, anchors: Candidates) -> NDArray[np.float64]:
-    """Distances in pixels between the outlines, [n, m]; 0 where they overlap."""
+    """Distances between the outlines in pixels, [n, m]; approximate for long outlines."""
     outlines = [_outline(item, 400) for item in anchors.items]
     gaps = np.empty((len(candidates), len(anchors)))
     for row, item in enumerate(candidates.items):
@@ -201,7 +205,7 @@ def _gaps(candidates: Candidates, anchors: Candidates) -> NDArray[np.float64]:
 
 
 def _outline(item: Instance, max_points: int) -> NDArray[np.float32]:
-    """Points (row, col) of the outline, at most so many, float32 [n, 2]."""
+    """Points (row, col) of an outline, float32 [n, 2] with n up to ``max_points``."""
     mask = np.pad(item.mask, 1)
     inner = mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
     points = np.argwhere(item.mask & ~inner)
@@ -210,7 +214,7 @@ def _outline(item: Instance, max_points: int) -> NDArray[np.float32]:
     return np.asarray(points + np.array(item.bbox[:2]), np.float32)
 
 
-# --- which side of the only one ---
+# --- sides of a single anchor ---
 
 _SIDE_WORDS: Final = {
     (1, -1): ("to the left of the", "on the left of the", "left of the", "west of the"),
@@ -230,8 +234,8 @@ def _side_clauses(
 
 
 def _judge_side(candidates: Candidates, anchors: Candidates, axis: int, sign: int) -> Verdicts:
-    """Which candidates lie on one side of the anchor: past its box and more so than aslant."""
-    steps = (candidates.middles - anchors.middles[0]) * np.array(candidates.shape)
+    """Which candidates lie on one side of the anchor: beyond its box, and not too diagonally."""
+    steps = (candidates.centroids - anchors.centroids[0]) * np.array(candidates.shape)
     along, across = steps[:, axis] * sign, np.abs(steps[:, 1 - axis])
     if sign > 0:
         past = candidates.boxes[:, axis] - anchors.boxes[0, axis + 2]
@@ -244,9 +248,9 @@ def _judge_side(candidates: Candidates, anchors: Candidates, axis: int, sign: in
 
 
 def _judge_between(candidates: Candidates, anchors: Candidates) -> Verdicts:
-    """Which candidates lie on the way from one anchor to the other."""
-    places = candidates.middles * np.array(candidates.shape)
-    first, second = anchors.middles * np.array(candidates.shape)
+    """Which candidates lie between two anchors."""
+    places = candidates.centroids * np.array(candidates.shape)
+    first, second = anchors.centroids * np.array(candidates.shape)
     way = second - first
     length = max(float(np.hypot(*way)), 1.0)
     along = (places - first) @ way / length**2

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from rrsis_geo.data.expressions.wording import with_articles
+from rrsis_geo.data.expressions.wording import correct_articles
 from rrsis_geo.text.vocabulary import FOREIGN_THINGS, THINGS, noun_of, pluralize
 
 _REQUESTS: Final = (
@@ -46,7 +46,7 @@ _ASIDE_SHARE: Final = 0.1
 
 
 def reword_expression(expression: str, rng: np.random.Generator) -> str:
-    """Replace the names of things by rare ones and, sometimes, make the expression a request.
+    """Replace names of things by rare names, and sometimes turn the expression into a request.
 
     Args:
         expression: an expression of :func:`rrsis_geo.data.expressions.writer.write_expression`.
@@ -59,7 +59,7 @@ def reword_expression(expression: str, rng: np.random.Generator) -> str:
         name = names[int(rng.integers(len(names)))]
         return pluralize(name) if is_plural else name
 
-    text = with_articles(_replaceable_name_pattern().sub(pick_rare_name, expression))
+    text = correct_articles(_replaceable_name_pattern().sub(pick_rare_name, expression))
     if rng.random() < _ASIDE_SHARE:
         text += " " + _ASIDES[int(rng.integers(len(_ASIDES)))]
     if rng.random() < _REQUEST_SHARE:
@@ -73,7 +73,7 @@ def write_foreign_expression(rng: np.random.Generator) -> str:
     is_plural = rng.random() < 0.5
     text = (pluralize(name) if is_plural else name) + str(rng.choice(_PLACES, p=_PLACE_WEIGHTS))
     article = str(rng.choice(["the ", "", "all the " if is_plural else "a "], p=[0.45, 0.35, 0.2]))
-    return with_articles(article + text)
+    return correct_articles(article + text)
 
 
 _PLACES: Final = ("", " on the left", " on the right", " in the middle", " at the top", " here")

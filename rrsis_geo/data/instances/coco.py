@@ -87,7 +87,7 @@ class InstanceSource:
         part._images, part._instances = {}, {}
         return part
 
-    def labelled(self, index: int) -> LabelledImage:
+    def read(self, index: int) -> LabelledImage:
         """The whole image of a record with its instances.
 
         Raises:

@@ -32,7 +32,7 @@ class CropBox(NamedTuple):
 
 
 def plan_crop(
-    labelled: LabelledImage,
+    labelled_image: LabelledImage,
     rng: np.random.Generator,
     size_px: int,
     *,
@@ -43,7 +43,7 @@ def plan_crop(
     """Choose a random square of an image.
 
     Args:
-        labelled: the image.
+        labelled_image: the image.
         rng: the only source of chance.
         size_px: side of the crop when it has been scaled.
         scale_range: pixels of the image per pixel of the crop, chosen log-uniformly; less where the
@@ -52,11 +52,11 @@ def plan_crop(
             known and ``scale_range`` allows.
         around: an object whose middle, at least, is to be in the crop.
     """
-    height, width = labelled.image.shape[:2]
+    height, width = labelled_image.image.shape[:2]
     low, high = scale_range
-    if gsd_range_m is not None and labelled.gsd_m is not None:
-        low = min(max(low, gsd_range_m[0] / labelled.gsd_m), high)
-        high = max(min(high, gsd_range_m[1] / labelled.gsd_m), low)
+    if gsd_range_m is not None and labelled_image.gsd_m is not None:
+        low = min(max(low, gsd_range_m[0] / labelled_image.gsd_m), high)
+        high = max(min(high, gsd_range_m[1] / labelled_image.gsd_m), low)
     high = min(high, min(height, width) / size_px)
     low = min(low, high)
     side = max(1, int(size_px * np.exp(rng.uniform(np.log(low), np.log(high)))))
@@ -72,7 +72,7 @@ def plan_crop(
 
 
 def crop_labelled(
-    labelled: LabelledImage,
+    labelled_image: LabelledImage,
     rng: np.random.Generator,
     size_px: int,
     *,
@@ -88,7 +88,7 @@ def crop_labelled(
     them", but nothing else is said of it. An object cut to less than a pixel goes.
 
     Args:
-        labelled: the image.
+        labelled_image: the image.
         rng: the only source of chance.
         size_px: side of the result, pixels.
         box: which square; None chooses one by :func:`plan_crop` with the next two settings.
@@ -98,26 +98,28 @@ def crop_labelled(
         jitter: change light, contrast and saturation a little, so that a colour keeps its name.
     """
     if box is None:
-        box = plan_crop(labelled, rng, size_px, scale_range=scale_range, gsd_range_m=gsd_range_m)
+        box = plan_crop(
+            labelled_image, rng, size_px, scale_range=scale_range, gsd_range_m=gsd_range_m
+        )
     mirror, turns = (bool(rng.random() < 0.5), int(rng.integers(4))) if turn else (False, 0)
-    piece = labelled.image[box.row : box.row + box.side, box.col : box.col + box.side]
+    piece = labelled_image.image[box.row : box.row + box.side, box.col : box.col + box.side]
     picture = Image.fromarray(piece)
     if box.side != size_px:
         picture = picture.resize((size_px, size_px), Image.Resampling.BILINEAR)
     if jitter:
         picture = jitter_light(picture, rng)
-    image = turn_array(np.asarray(picture), mirror, turns)
+    image = flip_rotate(np.asarray(picture), mirror, turns)
     instances = [
         _turn_instance(item, size_px, mirror, turns)
-        for item in _cut_instances(labelled.instances, box, size_px)
+        for item in _cut_instances(labelled_image.instances, box, size_px)
     ]
     return LabelledImage(
         image=image,
         instances=instances,
-        complete=labelled.complete,
-        gsd_m=None if labelled.gsd_m is None else labelled.gsd_m * box.side / size_px,
-        false_colour=labelled.false_colour,
-        id=labelled.id,
+        complete=labelled_image.complete,
+        gsd_m=None if labelled_image.gsd_m is None else labelled_image.gsd_m * box.side / size_px,
+        false_colour=labelled_image.false_colour,
+        id=labelled_image.id,
     )
 
 
@@ -134,7 +136,7 @@ def _cut_instances(instances: Iterable[Instance], box: CropBox, size_px: int) ->
         mask = item.mask[(rows[first_row:stop_row] - row)[:, None], cols[first_col:stop_col] - col]
         if not mask.any():
             continue
-        bbox, mask = tighten(mask, int(first_row), int(first_col))
+        bbox, mask = shrink_box(mask, int(first_row), int(first_col))
         left = Instance(item.category, bbox, mask, item.attributes)
         yield mark_cut(left, _share_left(item, box), size_px)
 
@@ -174,7 +176,7 @@ def _share_left(item: Instance, box: CropBox) -> float:
     return int(inside) / max(int(np.count_nonzero(item.mask)), 1)
 
 
-def tighten(
+def shrink_box(
     mask: NDArray[np.bool_], row: int, col: int
 ) -> tuple[tuple[int, int, int, int], NDArray[np.bool_]]:
     """The smallest box of a mask that has a pixel, and the mask in it."""
@@ -190,7 +192,7 @@ def tighten(
 _Pixel = TypeVar("_Pixel", bound=np.generic)
 
 
-def turn_array(array: NDArray[_Pixel], mirror: bool, turns: int) -> NDArray[_Pixel]:
+def flip_rotate(array: NDArray[_Pixel], mirror: bool, turns: int) -> NDArray[_Pixel]:
     """Mirror left to right, then turn counter-clockwise by quarters, [H, W, ...]."""
     turned = array[:, ::-1] if mirror else array
     return np.ascontiguousarray(np.rot90(turned, turns))
@@ -202,7 +204,7 @@ def _turn_instance(item: Instance, size_px: int, mirror: bool, turns: int) -> In
         col = size_px - col - width
     for _ in range(turns):
         row, col, height, width = size_px - col - width, row, width, height
-    mask = turn_array(item.mask, mirror, turns)
+    mask = flip_rotate(item.mask, mirror, turns)
     return Instance(item.category, (row, col, height, width), mask, item.attributes)
 
 

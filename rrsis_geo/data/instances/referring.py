@@ -7,7 +7,12 @@ from typing import Final
 import numpy as np
 
 from rrsis_geo.data.expressions.traits import COLOURLESS, GROUND, WHOLE_ONLY
-from rrsis_geo.data.expressions.writer import KIND_WEIGHTS, Written, count_parts, write_expression
+from rrsis_geo.data.expressions.writer import (
+    KIND_WEIGHTS,
+    WrittenExpression,
+    count_distinct_subsets,
+    write_expression,
+)
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.crops import CropBox, crop_labelled, plan_crop
 from rrsis_geo.data.sample import Instance, LabelledImage, Sample
@@ -86,9 +91,9 @@ class ReferringInstances:
         Raises:
             InputError: see :meth:`draw`.
         """
-        return as_sample(*self.draw(self._rng if rng is None else rng))
+        return to_sample(*self.draw(self._rng if rng is None else rng))
 
-    def draw(self, rng: np.random.Generator) -> tuple[LabelledImage, Written]:
+    def draw(self, rng: np.random.Generator) -> tuple[LabelledImage, WrittenExpression]:
         """Draw a crop, [size_px, size_px], and an expression about it.
 
         Raises:
@@ -110,11 +115,11 @@ class ReferringInstances:
 
     def _try(
         self, kind: str, category: str, index: int, rng: np.random.Generator
-    ) -> tuple[LabelledImage, Written] | None:
+    ) -> tuple[LabelledImage, WrittenExpression] | None:
         """A crop of an image and an expression; None where nothing of the kind can be said."""
         told: str | None = category
         if kind == "absent":
-            whole = self.source.labelled(index)
+            whole = self.source.read(index)
             box = self._crop_without(whole, category, rng)
             told = category if box is not None else None
             if box is None:
@@ -138,7 +143,7 @@ class ReferringInstances:
             category = self._several.draw_category(rng)
             index = self._several.draw_image(category, rng)
             crop = self._crop_around(index, category, rng, wide=True)
-            parts = count_parts(crop, category, rng)
+            parts = count_distinct_subsets(crop, category, rng)
             if parts > most:
                 best, most = (crop, category), parts
             if parts >= _ENOUGH_PARTS:
@@ -148,7 +153,7 @@ class ReferringInstances:
     def _crop_around(
         self, index: int, category: str, rng: np.random.Generator, *, wide: bool = False
     ) -> LabelledImage:
-        whole = self.source.labelled(index)
+        whole = self.source.read(index)
         same = [item for item in whole.instances if item.category == category]
         box = self._plan(whole, rng, same[int(rng.integers(len(same)))], wide=wide)
         return self._crop(whole, box, rng)
@@ -242,13 +247,13 @@ def _may_serve(kind: str, category: str, count: int, counts: Mapping[str, int]) 
     return True
 
 
-def as_sample(labelled: LabelledImage, written: Written) -> Sample:
+def to_sample(labelled_image: LabelledImage, written: WrittenExpression) -> Sample:
     """What was written about an image, real or painted, as a sample."""
     return Sample(
-        image=labelled.image,
+        image=labelled_image.image,
         expression=written.expression,
         mask=written.mask,
-        id=labelled.id,
+        id=labelled_image.id,
         kind=written.kind,
         category=written.category,
     )
@@ -265,9 +270,9 @@ class ValidationSamples:
         self._seed = seed
 
     def __getitem__(self, index: int) -> Sample:
-        return as_sample(*self.draw(index))
+        return to_sample(*self.draw(index))
 
-    def draw(self, index: int) -> tuple[LabelledImage, Written]:
+    def draw(self, index: int) -> tuple[LabelledImage, WrittenExpression]:
         """The crop of a number, and what is said of it."""
         return self._referring.draw(np.random.default_rng([self._seed, index]))
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from rrsis_geo.data.expressions.rewording import reword_expression, write_foreign_expression
 from rrsis_geo.data.expressions.writer import KIND_WEIGHTS, write_expression
 from rrsis_geo.data.instances.coco import InstanceSource
-from rrsis_geo.data.instances.referring import ReferringInstances, as_sample
+from rrsis_geo.data.instances.referring import ReferringInstances, to_sample
 from rrsis_geo.data.painter.scene import CATEGORIES as PAINTED_CATEGORIES
 from rrsis_geo.data.painter.scene import paint_scene
 from rrsis_geo.data.sample import LabelledImage, Sample
@@ -248,7 +248,7 @@ def _told(
         attempts = [(kind, _draw(focus, rng)), (kind, "")]
     for kind, name in [*attempts, ("category", "")]:
         if written := write_expression(scene, rng, kind, category=name or None):
-            return replace(as_sample(scene, written), id=f"{scene.id}: {written.expression}")
+            return replace(to_sample(scene, written), id=f"{scene.id}: {written.expression}")
     return None
 
 

@@ -4,12 +4,12 @@ import pytest
 from rrsis_geo.data.expressions.colours import (
     COLOURS,
     NEIGHBOURS,
-    Light,
+    Brightness,
     colour_shares,
     is_colourless,
-    measure_light,
+    measure_brightness,
     name_pixels,
-    to_lab,
+    rgb_to_lab,
 )
 
 PAINTS = {
@@ -27,7 +27,7 @@ PAINTS = {
 
 
 def test_lab_of_known_colours() -> None:
-    lab = to_lab(np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0]], np.uint8))
+    lab = rgb_to_lab(np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0]], np.uint8))
     assert np.allclose(lab[0], [100, 0, 0], atol=0.1)
     assert np.allclose(lab[1], [0, 0, 0], atol=0.1)
     # Red in sRGB is L* 53.2, a* 80.1, b* 67.2; the matrix is rounded to four digits.
@@ -50,7 +50,7 @@ def test_neighbours_are_mutual() -> None:
 def test_what_is_brightest_in_a_dark_scene_is_not_called_gray() -> None:
     gray = np.array([PAINTS["gray"]], np.uint8)
     assert COLOURS[name_pixels(gray)[0]] == "gray"
-    (name,) = name_pixels(gray, Light(middle=15, bright=40))
+    (name,) = name_pixels(gray, Brightness(middle=15, bright=40))
     assert name < 0 or name >= len(COLOURS)
 
 
@@ -59,7 +59,7 @@ def test_shares_ignore_the_rim_and_what_lies_outside_the_mask() -> None:
     image[10:40, 10:40] = PAINTS["red"]
     mask = np.zeros((40, 40), bool)
     mask[4:35, 4:35] = True  # one pixel of green around the red
-    shares = colour_shares(image, mask, (6, 6, 40, 40), light=measure_light(image))
+    shares = colour_shares(image, mask, (6, 6, 40, 40), brightness=measure_brightness(image))
     assert shares[COLOURS.index("red")] > 0.97
 
 
@@ -68,7 +68,7 @@ def test_only_the_middle_of_a_box_is_looked_at() -> None:
     image[15:25, 15:25] = PAINTS["red"]
     box = np.ones((20, 20), bool)
     whole = colour_shares(image, box, (10, 10, 20, 20))
-    core = colour_shares(image, box, (10, 10, 20, 20), core_only=True)
+    core = colour_shares(image, box, (10, 10, 20, 20), is_box=True)
     red = COLOURS.index("red")
     assert core[red] > 0.99 > 0.5 > whole[red]
 

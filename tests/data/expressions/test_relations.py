@@ -2,20 +2,22 @@ import numpy as np
 import pytest
 from labelled_blocks import block, labelled_blocks, pixels_of
 
-from rrsis_geo.data.expressions.writer import Written, write_expression
+from rrsis_geo.data.expressions.writer import WrittenExpression, write_expression
 from rrsis_geo.data.sample import LabelledImage
 
 
-def relations(labelled: LabelledImage, category: str, n: int = 150) -> list[Written]:
+def relations(
+    labelled_image: LabelledImage, category: str, n: int = 150
+) -> list[WrittenExpression]:
     written = [
-        write_expression(labelled, np.random.default_rng(seed), "relation", category=category)
+        write_expression(labelled_image, np.random.default_rng(seed), "relation", category=category)
         for seed in range(n)
     ]
     return [one for one in written if one is not None and one.category == category]
 
 
 def test_near_is_near_and_far_is_not() -> None:
-    labelled = labelled_blocks(
+    labelled_image = labelled_blocks(
         [
             block("ship", 20, 20, 4, 8),
             block("ship", 80, 80, 4, 8),
@@ -23,24 +25,24 @@ def test_near_is_near_and_far_is_not() -> None:
         ],
         complete={"ship", "harbor"},
     )
-    near = [one for one in relations(labelled, "ship") if " the " in one.expression[4:]]
+    near = [one for one in relations(labelled_image, "ship") if " the " in one.expression[4:]]
     assert len(near) > 20
-    assert all((one.mask == pixels_of(labelled, 0)).all() for one in near)
+    assert all((one.mask == pixels_of(labelled_image, 0)).all() for one in near)
 
 
 def test_neither_near_nor_far_is_not_said() -> None:
-    labelled = labelled_blocks(
+    labelled_image = labelled_blocks(
         [block("ship", 20, 20, 4, 8), block("harbor", 34, 18, 10, 14)],
         complete={"ship", "harbor"},
     )
-    assert not any("next to" in one.expression for one in relations(labelled, "ship"))
+    assert not any("next to" in one.expression for one in relations(labelled_image, "ship"))
 
 
 def test_an_anchor_that_is_not_wholly_labelled_is_not_used() -> None:
-    labelled = labelled_blocks(
+    labelled_image = labelled_blocks(
         [block("ship", 20, 20, 4, 8), block("harbor", 26, 18, 10, 14)], complete={"ship"}
     )
-    assert relations(labelled, "ship") == []
+    assert relations(labelled_image, "ship") == []
 
 
 @pytest.mark.parametrize(
@@ -53,11 +55,11 @@ def test_an_anchor_that_is_not_wholly_labelled_is_not_used() -> None:
     ],
 )
 def test_sides_of_the_only_one(row: int, col: int, words: set[str]) -> None:
-    labelled = labelled_blocks(
+    labelled_image = labelled_blocks(
         [block("car", row, col, 5, 5), block("building", 40, 40, 20, 20)],
         complete={"car", "building"},
     )
-    texts = [one.expression for one in relations(labelled, "car")]
+    texts = [one.expression for one in relations(labelled_image, "car")]
     sides = {"left", "west", "right", "east", "above", "north", "below", "south"}
     told = {word for text in texts for word in text.split() if word in sides}
     assert told
@@ -65,7 +67,7 @@ def test_sides_of_the_only_one(row: int, col: int, words: set[str]) -> None:
 
 
 def test_between_two() -> None:
-    labelled = labelled_blocks(
+    labelled_image = labelled_blocks(
         [
             block("car", 48, 48, 4, 4),
             block("car", 90, 90, 4, 4),
@@ -74,13 +76,13 @@ def test_between_two() -> None:
         ],
         complete={"car", "building"},
     )
-    between = [one for one in relations(labelled, "car") if "between" in one.expression]
+    between = [one for one in relations(labelled_image, "car") if "between" in one.expression]
     assert between
-    assert all((one.mask == pixels_of(labelled, 0)).all() for one in between)
+    assert all((one.mask == pixels_of(labelled_image, 0)).all() for one in between)
 
 
 def test_on_and_beside_are_told_apart_by_masks() -> None:
-    labelled = labelled_blocks(
+    labelled_image = labelled_blocks(
         [
             block("car", 48, 20, 4, 6, "red"),
             block("car", 33, 70, 4, 6, "red"),
@@ -90,22 +92,22 @@ def test_on_and_beside_are_told_apart_by_masks() -> None:
         complete={"car", "road"},
     )
     on, beside = 0, 0
-    for one in relations(labelled, "car"):
+    for one in relations(labelled_image, "car"):
         words = one.expression.split()
         if {"near", "next", "beside", "by", "close", "adjacent", "alongside"} & set(words):
             beside += 1
-            assert (one.mask == pixels_of(labelled, 1)).all()
+            assert (one.mask == pixels_of(labelled_image, 1)).all()
         elif "on" in words:
             on += 1
-            assert (one.mask == pixels_of(labelled, 0)).all()
+            assert (one.mask == pixels_of(labelled_image, 0)).all()
     assert min(on, beside) > 5
 
 
 def test_no_thing_on_a_road_may_be_called_absent() -> None:
-    labelled = labelled_blocks([block("truck", 20, 20, 5, 9, on="yard")], complete={"truck"})
+    labelled_image = labelled_blocks([block("truck", 20, 20, 5, 9, on="yard")], complete={"truck"})
     texts = set()
     for seed in range(300):
-        written = write_expression(labelled, np.random.default_rng(seed), "absent")
+        written = write_expression(labelled_image, np.random.default_rng(seed), "absent")
         texts.add(written.expression if written else "")
     assert any("on the road" in text and "not" not in text for text in texts)
     assert not any("off the road" in text for text in texts)

@@ -10,10 +10,10 @@ from labelled_blocks import block, labelled_blocks, pixels_of
 from rrsis_geo.data.expressions.candidates import CUT, SLIVER, Candidates
 from rrsis_geo.data.expressions.writer import (
     KIND_WEIGHTS,
-    Written,
+    WrittenExpression,
     absent_categories,
-    claimable,
-    count_parts,
+    count_distinct_subsets,
+    fully_labelled_categories,
     write_expression,
 )
 from rrsis_geo.data.sample import LabelledImage
@@ -33,38 +33,38 @@ def town() -> LabelledImage:
 
 
 def write(
-    labelled: LabelledImage, seed: int, kind: str | None = None, category: str | None = None
-) -> Written | None:
-    return write_expression(labelled, np.random.default_rng(seed), kind, category=category)
+    labelled_image: LabelledImage, seed: int, kind: str | None = None, category: str | None = None
+) -> WrittenExpression | None:
+    return write_expression(labelled_image, np.random.default_rng(seed), kind, category=category)
 
 
-def words_of(written: Written) -> set[str]:
+def words_of(written: WrittenExpression) -> set[str]:
     return set(written.expression.replace("-", " ").split())
 
 
 def write_many(
-    labelled: LabelledImage, kind: str, category: str | None = None, n: int = 200
-) -> list[Written]:
-    written = (write(labelled, seed, kind, category) for seed in range(n))
+    labelled_image: LabelledImage, kind: str, category: str | None = None, n: int = 200
+) -> list[WrittenExpression]:
+    written = (write(labelled_image, seed, kind, category) for seed in range(n))
     return [one for one in written if one is not None]
 
 
 @settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 10**6), kind=st.sampled_from([None, *KIND_WEIGHTS]))
 def test_masks_are_empty_only_for_absent_targets(seed: int, kind: str | None) -> None:
-    labelled = town()
-    written = write(labelled, seed, kind)
+    labelled_image = town()
+    written = write(labelled_image, seed, kind)
     if written is None:
         assert kind is not None
         return
     assert written.kind in KIND_WEIGHTS if kind is None else written.kind == kind
     assert written.mask.any() == (written.kind != "absent")
-    assert written.mask.shape == labelled.image.shape[:2]
+    assert written.mask.shape == labelled_image.image.shape[:2]
     text = written.expression
     assert text == text.lower().strip() == " ".join(text.split())
     assert "{" not in text
     if written.kind != "absent":
-        whole = pixels_of(labelled, *range(len(TOWN)))
+        whole = pixels_of(labelled_image, *range(len(TOWN)))
         assert (whole | ~written.mask).all()
 
 
@@ -106,19 +106,19 @@ def test_colours_mean_what_was_painted() -> None:
 
 
 def test_told_colours_are_believed() -> None:
-    labelled = labelled_blocks(
+    labelled_image = labelled_blocks(
         [block("car", 10, 10, 5, 5, "red", colour="green"), block("car", 50, 50, 5, 5, "red")],
     )
-    for one in write_many(labelled, "colour"):
-        assert ("green" in words_of(one)) == (one.mask == pixels_of(labelled, 0)).all()
+    for one in write_many(labelled_image, "colour"):
+        assert ("green" in words_of(one)) == (one.mask == pixels_of(labelled_image, 0)).all()
 
 
 @pytest.mark.parametrize("kind", ["colour", "combination", "absent"])
 def test_false_colour_images_name_no_colour(kind: str) -> None:
-    labelled = labelled_blocks(TOWN, complete={"car", "truck"}, false_colour=True)
+    labelled_image = labelled_blocks(TOWN, complete={"car", "truck"}, false_colour=True)
     stripped = [(type(item)(item.category, item.bbox, item.mask), colour) for item, colour in TOWN]
-    labelled = labelled_blocks(stripped, complete={"car", "truck"}, false_colour=True)
-    for one in write_many(labelled, kind):
+    labelled_image = labelled_blocks(stripped, complete={"car", "truck"}, false_colour=True)
+    for one in write_many(labelled_image, kind):
         if one.category in ("car", "truck"):
             assert not {"red", "white", "blue", "gray"} & words_of(one)
 
@@ -136,8 +136,8 @@ def test_places_are_true() -> None:
 
 
 def test_an_object_between_two_places_leaves_the_place_unsaid() -> None:
-    labelled = labelled_blocks([block("car", 10, 46, 5, 8), block("car", 10, 5, 5, 8)])
-    for one in write_many(labelled, "position", n=300):
+    labelled_image = labelled_blocks([block("car", 10, 46, 5, 8), block("car", 10, 5, 5, 8)])
+    for one in write_many(labelled_image, "position", n=300):
         assert not {"half", "side"} & set(one.expression.split()) or "top" in one.expression
 
 
@@ -187,15 +187,15 @@ def test_combinations_need_both_parts() -> None:
 
 
 def test_absence_is_claimed_only_of_what_is_wholly_labelled() -> None:
-    labelled = labelled_blocks(TOWN, complete={"car", "ship"})
-    assert absent_categories(labelled) == ["ship"]
-    for one in write_many(labelled, "absent"):
+    labelled_image = labelled_blocks(TOWN, complete={"car", "ship"})
+    assert absent_categories(labelled_image) == ["ship"]
+    for one in write_many(labelled_image, "absent"):
         assert one.category in ("ship", "car")
     assert write_many(labelled_blocks(TOWN), "absent") == []
 
 
 def test_slivers_belong_to_all_but_are_neither_shown_nor_called_absent() -> None:
-    labelled = labelled_blocks(
+    labelled_image = labelled_blocks(
         [
             block("car", 0, 10, 1, 8, **{CUT: SLIVER}),
             block("car", 40, 40, 5, 9, "red"),
@@ -203,26 +203,26 @@ def test_slivers_belong_to_all_but_are_neither_shown_nor_called_absent() -> None
         ],
         complete={"car", "bus"},
     )
-    for one in write_many(labelled, "category"):
+    for one in write_many(labelled_image, "category"):
         if one.category == "car":
-            assert (one.mask == pixels_of(labelled, 0, 1)).all()
+            assert (one.mask == pixels_of(labelled_image, 0, 1)).all()
         assert one.category != "bus"
-    assert absent_categories(labelled) == []
-    sliver = pixels_of(labelled, 0)
+    assert absent_categories(labelled_image) == []
+    sliver = pixels_of(labelled_image, 0)
     for kind in ("colour", "size", "relation"):
-        assert not any((one.mask == sliver).all() for one in write_many(labelled, kind))
+        assert not any((one.mask == sliver).all() for one in write_many(labelled_image, kind))
 
 
 def test_kinds_that_make_up_a_category_make_it_claimable() -> None:
-    assert "vehicle" in claimable(town())
-    assert "vehicle" not in claimable(labelled_blocks([], complete={"car", "bus"}))
+    assert "vehicle" in fully_labelled_categories(town())
+    assert "vehicle" not in fully_labelled_categories(labelled_blocks([], complete={"car", "bus"}))
     only_generic = labelled_blocks([block("vehicle", 5, 5, 5, 5)], complete={"vehicle", "bus"})
     assert "bus" not in absent_categories(only_generic)
 
 
 def test_wrong_colours_and_places_are_absent() -> None:
-    labelled = labelled_blocks([block("car", 5, 5, 6, 6, "red")], complete={"car"})
-    texts = [one.expression for one in write_many(labelled, "absent")]
+    labelled_image = labelled_blocks([block("car", 5, 5, 6, 6, "red")], complete={"car"})
+    texts = [one.expression for one in write_many(labelled_image, "absent")]
     assert any("blue" in text or "white" in text for text in texts)
     assert any("right" in text or "bottom" in text for text in texts)
     assert not any("red" in text.split() for text in texts)
@@ -238,8 +238,8 @@ def test_only_a_few_trees_are_told_apart() -> None:
 
 
 def test_a_synonym_that_names_another_category_is_not_used() -> None:
-    labelled = labelled_blocks([block("building", 5, 5, 9, 9)], complete={"house"})
-    assert all("house" not in one.expression for one in write_many(labelled, "category"))
+    labelled_image = labelled_blocks([block("building", 5, 5, 9, 9)], complete={"house"})
+    assert all("house" not in one.expression for one in write_many(labelled_image, "category"))
 
 
 def test_nothing_to_say_of_an_empty_image() -> None:
@@ -250,17 +250,21 @@ def test_candidates_measure_their_objects() -> None:
     candidates = Candidates(town(), "vehicle")
     assert len(candidates) == 3
     assert candidates.areas.tolist() == [32, 32, 120]
-    assert candidates.middles[0] == pytest.approx([0.07, 0.12])
+    assert candidates.centroids[0] == pytest.approx([0.07, 0.12])
     assert candidates.share_inside(0, (0, 0, 1, 0.12)) == pytest.approx(0.5)
-    assert not candidates.at_border.any()
+    assert not candidates.touches_border.any()
 
 
 def test_parts_that_words_pick_out_are_counted() -> None:
     rng = np.random.default_rng(0)
-    assert count_parts(town(), "truck", rng) == 0  # the only one: nothing is told apart
-    assert count_parts(town(), "car", rng) == 2  # the left, red one and the right, white one
-    assert count_parts(town(), "ship", rng) == 0
+    assert count_distinct_subsets(town(), "truck", rng) == 0  # the only one: nothing is told apart
+    assert (
+        count_distinct_subsets(town(), "car", rng) == 2
+    )  # the left, red one and the right, white one
+    assert count_distinct_subsets(town(), "ship", rng) == 0
     four = [block("car", row, col, 4, 8, "red") for row in (5, 80) for col in (8, 80)]
-    assert count_parts(labelled_blocks(four, complete=COMPLETE), "car", rng) == 8  # and the halves
+    assert (
+        count_distinct_subsets(labelled_blocks(four, complete=COMPLETE), "car", rng) == 8
+    )  # and the halves
     wood = [block("tree", row, col, 8, 8, "green") for row in (5, 80) for col in (8, 80)]
-    assert count_parts(labelled_blocks(wood, complete=COMPLETE), "tree", rng) == 0
+    assert count_distinct_subsets(labelled_blocks(wood, complete=COMPLETE), "tree", rng) == 0

@@ -12,14 +12,14 @@ from rrsis_geo.errors import InputError
 
 def test_records_carry_what_the_file_tells(coco: Path) -> None:
     source = InstanceSource(coco)
-    town = source.labelled(60)
+    town = source.read(60)
     assert len(source) == 64
     assert town.complete == {"bus", "car"}
     assert town.gsd_m == pytest.approx(0.3)
     assert [item.category for item in town.instances] == ["bus", "car"]
     assert town.instances[0].bbox == (10, 10, 8, 24)
     assert town.instances[0].mask.all()
-    assert source.labelled(0).complete == frozenset()
+    assert source.read(0).complete == frozenset()
     assert source.counts[60] == {"bus": 1, "car": 1}
 
 
@@ -36,16 +36,16 @@ def test_segmentations_of_every_form_are_the_same(coco: Path, tmp_path: Path) ->
     path = tmp_path / "forms.json"
     path.write_text(json.dumps(told))
     source = InstanceSource(path, coco.parent / "images")
-    assert source.labelled(0).instances[0].bbox == (10, 10, 8, 24)
-    assert source.labelled(1).instances[0].bbox == (10, 10, 8, 24)
-    assert list(source.labelled(2).instances) == []
+    assert source.read(0).instances[0].bbox == (10, 10, 8, 24)
+    assert source.read(1).instances[0].bbox == (10, 10, 8, 24)
+    assert list(source.read(2).instances) == []
 
 
 def test_images_are_kept_only_while_memory_allows(coco: Path) -> None:
     kept, none = InstanceSource(coco), InstanceSource(coco, cache_mib=0)
-    assert kept.labelled(0).image is kept.labelled(0).image
-    assert none.labelled(0).image is not none.labelled(0).image
-    assert (none.labelled(0).image == kept.labelled(0).image).all()
+    assert kept.read(0).image is kept.read(0).image
+    assert none.read(0).image is not none.read(0).image
+    assert (none.read(0).image == kept.read(0).image).all()
 
 
 def test_errors_name_the_file(coco: Path, tmp_path: Path) -> None:
@@ -58,10 +58,10 @@ def test_errors_name_the_file(coco: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no COCO instances file"):
         InstanceSource(tmp_path / "other.json")
     with pytest.raises(InputError, match=r"0\.png"):
-        InstanceSource(coco, tmp_path).labelled(0)
+        InstanceSource(coco, tmp_path).read(0)
 
 
 def test_an_image_of_another_size_is_refused(coco: Path, tmp_path: Path) -> None:
     Image.new("RGB", (10, 10)).save(tmp_path / "0.png")
     with pytest.raises(InputError, match="10 x 10"):
-        InstanceSource(coco, tmp_path).labelled(0)
+        InstanceSource(coco, tmp_path).read(0)

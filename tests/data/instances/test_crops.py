@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from labelled_blocks import block, labelled_blocks
 
 from rrsis_geo.data.expressions.candidates import CUT, SLIVER, union_mask
-from rrsis_geo.data.instances.crops import CropBox, crop_labelled, plan_crop, turn_array
+from rrsis_geo.data.instances.crops import CropBox, crop_labelled, flip_rotate, plan_crop
 from rrsis_geo.data.sample import Instance, LabelledImage
 
 RED_BLOCKS = [
@@ -18,9 +18,9 @@ RED_BLOCKS = [
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000), size=st.sampled_from([50, 64, 100]))
 def test_masks_stay_on_their_objects(seed: int, size: int) -> None:
-    labelled = labelled_blocks(RED_BLOCKS)
-    box = plan_crop(labelled, np.random.default_rng(seed), size, scale_range=(0.4, 1.5))
-    crop = crop_labelled(labelled, np.random.default_rng(seed), size, box=box, jitter=False)
+    labelled_image = labelled_blocks(RED_BLOCKS)
+    box = plan_crop(labelled_image, np.random.default_rng(seed), size, scale_range=(0.4, 1.5))
+    crop = crop_labelled(labelled_image, np.random.default_rng(seed), size, box=box, jitter=False)
     assert crop.image.shape == (size, size, 3)
     red = (crop.image[..., 0] > 150) & (crop.image[..., 1] < 80)
     mask = union_mask(crop.instances, (size, size))
@@ -35,8 +35,8 @@ def test_masks_stay_on_their_objects(seed: int, size: int) -> None:
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_boxes_are_tight_and_inside(seed: int) -> None:
-    labelled = labelled_blocks(RED_BLOCKS)
-    crop = crop_labelled(labelled, np.random.default_rng(seed), 48, scale_range=(0.3, 2.0))
+    labelled_image = labelled_blocks(RED_BLOCKS)
+    crop = crop_labelled(labelled_image, np.random.default_rng(seed), 48, scale_range=(0.3, 2.0))
     for item in crop.instances:
         row, col, height, width = item.bbox
         assert item.mask.shape == (height, width)
@@ -51,7 +51,7 @@ def test_boxes_are_tight_and_inside(seed: int) -> None:
 def test_image_and_masks_turn_alike(mirror: bool, turns: int) -> None:
     whole = labelled_blocks([block("car", 10, 70, 7, 20, "red")])
     mask = union_mask(whole.instances, (100, 100))
-    turned = {turn_array(mask, mirror, turns).tobytes()}
+    turned = {flip_rotate(mask, mirror, turns).tobytes()}
     seen = set()
     for seed in range(60):
         rng = np.random.default_rng(seed)
