@@ -11,6 +11,7 @@ pixel what such a run would write. "Saved" are windows ruled out, less those of 
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,8 +26,9 @@ from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.model.predictor import Predictor, WindowLogits
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions, WindowPredictor
+from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.scene import segment_scene
 
 SAMPLE = Path(__file__).parents[1] / "sample_data" / "scene.tif"
@@ -48,32 +50,42 @@ class Recorder:
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self.image = predictor.image
+        self.facts = predictor.facts
         self.answers: list[WindowLogits] = []
 
     def encode(self, expression: str) -> Any:
         return self._predictor.encode(expression)
 
-    def predict(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
-        self.answers.append(self._predictor.predict(images, words))
-        return self.answers[-1]
+    def cut_words(self, expression: str) -> str:
+        return self._predictor.cut_words(expression)
+
+    def predict_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[WindowLogits]:
+        outputs = self._predictor.predict_all(images, words)
+        self.answers += outputs
+        return outputs
 
 
 class Player:
     """Gives a recorder's answers again, but for windows that are ruled out."""
 
     def __init__(self, recorder: Recorder, ruled_out: NDArray[np.bool_]) -> None:
-        self.image = recorder.image
+        self.facts = recorder.facts
         self._answers = iter(recorder.answers)
         self._ruled_out = iter(ruled_out.tolist())
 
     def encode(self, expression: str) -> str:
         return expression
 
-    def predict(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
+    def cut_words(self, expression: str) -> str:
+        return ""
+
+    def predict_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[WindowLogits]:
+        return [self._next(len(images)) for _ in words]
+
+    def _next(self, n_windows: int) -> WindowLogits:
         answer = next(self._answers)
         logits = answer.logits.copy()
-        for number in range(len(images)):
+        for number in range(n_windows):
             if next(self._ruled_out):
                 logits[number] = NO_TARGET
         return WindowLogits(logits, answer.presence)

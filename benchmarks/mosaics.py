@@ -22,8 +22,8 @@ from rrsis_geo.data.expressions.writer import fully_labelled_categories
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.crops import crop_labelled
 from rrsis_geo.data.sample import LabelledImage
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions
 from rrsis_geo.segment.scene import segment_scene
 from rrsis_geo.text.vocabulary import kinds_of, noun_of
 

@@ -1,5 +1,6 @@
 """Ours: `segment_scene`, all options left as they are."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from stub import BoxNet
 
 from rrsis_geo import Outputs, segment_scene
 from rrsis_geo.images import ImageSpec
+from rrsis_geo.model.facts import ModelFacts
 
 
 class Output(NamedTuple):
@@ -23,7 +25,7 @@ class Output(NamedTuple):
 class StubPredictor:
     """The stub in a predictor's place."""
 
-    image = ImageSpec(size_px=512)
+    facts = ModelFacts(name="StubPredictor", image=ImageSpec(size_px=512))
 
     def __init__(self) -> None:
         self.net = BoxNet()
@@ -31,9 +33,13 @@ class StubPredictor:
     def encode(self, expression: str) -> str:
         return expression
 
+    def cut_words(self, expression: str) -> str:
+        return ""
+
     @torch.inference_mode()
-    def predict(self, images: NDArray[np.uint8], words: Any) -> Output:
-        return Output(self.net(torch.from_numpy(images).permute(0, 3, 1, 2))[:, 0].numpy())
+    def predict_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[Output]:
+        logits = self.net(torch.from_numpy(images).permute(0, 3, 1, 2))[:, 0].numpy()
+        return [Output(logits) for _ in words]
 
 
 def work(scene: str, folder: Path, meter: Meter) -> dict[str, Any]:

@@ -32,8 +32,8 @@ from rrsis_geo.images import to_input
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.model.predictor import Predictor, WindowLogits
 from rrsis_geo.segment.jobs.engines import RunOptions
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions, SharingPredictor
 from rrsis_geo.segment.results.report import SegmentReport
 from rrsis_geo.segment.scene import segment_scene
 
@@ -58,19 +58,19 @@ class Recorder:
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self.image = predictor.image
-        self.bundle = predictor.bundle
-        self.device = predictor.device
-        self.dtype = predictor.dtype
+        self.facts = predictor.facts
         self.batches: list[NDArray[np.uint8]] = []
 
     def encode(self, expression: str) -> Any:
         return self._predictor.encode(expression)
 
-    def predict(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
+    def cut_words(self, expression: str) -> str:
+        return self._predictor.cut_words(expression)
+
+    def predict_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[WindowLogits]:
         if sum(batch.nbytes for batch in self.batches) < HELD_BYTES:
             self.batches.append(images.copy())
-        return self._predictor.predict(images, words)
+        return self._predictor.predict_all(images, words)
 
 
 def main() -> None:
@@ -119,9 +119,8 @@ def tell_second(predictor: Predictor, scene: Path, args: argparse.Namespace) -> 
         statistics.median(report.seconds for report in reports)
         for reports in zip(*runs, strict=True)
     )
-    shares = isinstance(predictor, SharingPredictor)
     print(f"\none expression {one:.2f} s, two {two:.2f} s: the second costs {two / one - 1:.0%}")
-    print(f"of the first; work on the image is {'shared' if shares else 'done for each'}")
+    print("of the first; work on the image is shared")
 
 
 def tell_workers(scene: Path, args: argparse.Namespace) -> None:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from rrsis_geo.segment.batch.scenes import segment_scenes
     from rrsis_geo.segment.from_probability import PolygonReport, polygonize
     from rrsis_geo.segment.jobs.engines import RunOptions
+    from rrsis_geo.segment.plan.options import SegmentOptions
     from rrsis_geo.segment.plan.outputs import Outputs
-    from rrsis_geo.segment.plan.plan import SegmentOptions
     from rrsis_geo.segment.results.report import PartReport, SegmentReport
     from rrsis_geo.segment.scene import merge_job, segment_part, segment_scene
     from rrsis_geo.train.config import TrainConfig, load_train_config
@@ -59,7 +59,7 @@ _PUBLIC = {
     "SceneInfo": "geo.scene.scene",
     "SceneOptions": "geo.scene.options",
     "open_scene": "geo.scene.scene",
-    "SegmentOptions": "segment.plan.plan",
+    "SegmentOptions": "segment.plan.options",
     "Outputs": "segment.plan.outputs",
     "PartReport": "segment.results.report",
     "PolygonReport": "segment.from_probability",

@@ -46,7 +46,7 @@ def info(
     """Show what the tool sees in SCENE, and what segmenting it would take."""
     console.setup_logging(verbose=verbose)
     from rrsis_geo.segment.info import describe_scene
-    from rrsis_geo.segment.plan.plan import SegmentOptions
+    from rrsis_geo.segment.plan.options import SegmentOptions
 
     options = SegmentOptions(
         model=model,

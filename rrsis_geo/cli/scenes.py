@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rrsis_geo.segment.batch.job import SceneResult
     from rrsis_geo.segment.batch.report import ScenesReport
     from rrsis_geo.segment.jobs.engines import RunOptions
+    from rrsis_geo.segment.plan.options import SegmentOptions
     from rrsis_geo.segment.plan.outputs import Outputs
-    from rrsis_geo.segment.plan.plan import SegmentOptions
 
 NAMED = 5
 """Scenes that the error in the end names."""

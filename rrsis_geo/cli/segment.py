@@ -182,8 +182,8 @@ def segment(
     """
     console.setup_logging(quiet=quiet, verbose=verbose)
     from rrsis_geo.segment.batch.scenes import default_place, find_several
+    from rrsis_geo.segment.plan.options import SegmentOptions
     from rrsis_geo.segment.plan.outputs import Outputs, default_output
-    from rrsis_geo.segment.plan.plan import SegmentOptions
 
     if from_probability is not None:
         refuse_what_needs_network(context)

@@ -15,6 +15,7 @@ from torch import Tensor
 from rrsis_geo.errors import ConfigError, DeviceError
 from rrsis_geo.images import ImageSpec, to_input
 from rrsis_geo.model.bundle import Bundle
+from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.model.malloc import keep_freed_memory
 from rrsis_geo.nets.base import SegOutput
 from rrsis_geo.text.batch import TextBatch
@@ -93,6 +94,18 @@ class Predictor:
         logger.info("%s runs on %s in %s", bundle.name, self.device, self.dtype)
 
     @property
+    def facts(self) -> ModelFacts:
+        """Name, image settings, weights, device and dtype."""
+        return ModelFacts(
+            name=self.bundle.name,
+            image=self.bundle.image,
+            sha256=self.bundle.sha256,
+            device=str(self.device),
+            dtype=dtype_name(self.dtype),
+            about=self.bundle.about,
+        )
+
+    @property
     def image(self) -> ImageSpec:
         """What the model expects of its windows."""
         return self.bundle.image
@@ -113,6 +126,10 @@ class Predictor:
                 self._encoded.clear()
             self._encoded[expression] = words
         return self._encoded[expression]
+
+    def cut_words(self, expression: str) -> str:
+        """The end of an expression that is longer than the model reads; "" if all of it is read."""
+        return self.bundle.tokenizer.cut_words(expression)
 
     def predict(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
         """What the model says of windows, for the words of one expression.
@@ -274,6 +291,11 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "bf16" and not has_bf16(device):
         logger.warning("%s has no bf16 arithmetic: bf16 will be slower than fp32", device)
     return DTYPES[name]
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Name of a dtype without its module, such as "float32"."""
+    return str(dtype).removeprefix("torch.")
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -30,8 +30,9 @@ from rrsis_geo.geo.scene.aoi import bbox_area
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
 from rrsis_geo.progress import Progress, no_progress
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions, check_size
+from rrsis_geo.segment.plan.plan import check_size
 from rrsis_geo.segment.results.layer import (
     ObjectLayer,
     Painting,

@@ -16,8 +16,10 @@ from rrsis_geo.model.bundle import (
     find_bundle,
     list_bundles,
 )
+from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.model.names import MODEL_FILE
-from rrsis_geo.segment.plan.plan import BYTES_PER_ROW_PX, ModelFacts, SegmentOptions, make_plan
+from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.segment.plan.plan import BYTES_PER_ROW_PX, make_plan
 
 SECONDS_PER_WINDOW = 0.15
 """Of a network of the size of btdnet-lite on two processor cores, where its card does not say."""

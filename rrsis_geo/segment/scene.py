@@ -17,7 +17,6 @@ from rrsis_geo.errors import ConfigError, InputError, Stopped
 from rrsis_geo.files import remove_leftovers
 from rrsis_geo.geo.scene.options import open_part
 from rrsis_geo.log_odds import to_probability
-from rrsis_geo.model.predictor import choose_device, choose_dtype
 from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.segment.jobs.engines import RunOptions, have_computed
 from rrsis_geo.segment.jobs.job import (
@@ -34,13 +33,15 @@ from rrsis_geo.segment.jobs.prepare import (
     Work,
     checked,
     load_predictor,
+    load_to_plan,
     plan_run,
     reopened,
 )
 from rrsis_geo.segment.jobs.session import check_space, held, made
 from rrsis_geo.segment.plan.advice import after_run, before_run, given_again
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import ModelFacts, SegmentOptions, WindowPredictor
+from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.results.merge import Merger
 from rrsis_geo.segment.results.report import PartReport, SegmentReport, collected_warnings
 from rrsis_geo.segment.results.run_page import write_run_page
@@ -254,15 +255,12 @@ def _begun(
     """The scene opened, the model loaded, the run planned."""
     with open_part(scene, options.scene) as (whole, part):
         before = time.perf_counter()
-        dtype = None
-        if predictor is None and not run.is_alone:  # others compute: this one only has to plan
-            dtype = choose_dtype(options.dtype, choose_device(options.device))
-            predictor = load_predictor(replace(options, device="cpu", dtype="fp32"))
-        predictor = predictor or load_predictor(options)
+        if predictor is None and not run.is_alone:
+            predictor, model = load_to_plan(options)
+        else:
+            predictor = predictor or load_predictor(options)
+            model = predictor.facts
         load_seconds = time.perf_counter() - before
-        model = ModelFacts.of(predictor)
-        if dtype is not None:
-            model = replace(model, dtype=str(dtype).removeprefix("torch."))
         yield plan_run(whole, part, expressions, model, options), predictor, load_seconds
 
 

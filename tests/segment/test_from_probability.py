@@ -18,8 +18,8 @@ from rrsis_geo.errors import ConfigError, InputError, OutputError
 from rrsis_geo.geo.grid.rasters import Georeference, RasterWriter, encode_probability
 from rrsis_geo.segment import from_probability as module
 from rrsis_geo.segment.from_probability import polygonize
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions
 from rrsis_geo.segment.scene import segment_scene
 
 PLACE = Affine(0.5, 0, 500_000, 0, -0.5, 5_200_000)

@@ -24,8 +24,9 @@ from rrsis_geo.model.bundle import Bundle
 from rrsis_geo.model.predictor import Predictor
 from rrsis_geo.segment.from_probability import polygonize
 from rrsis_geo.segment.jobs.engines import RunOptions
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs, layer_names
-from rrsis_geo.segment.plan.plan import SegmentOptions, WindowPredictor
+from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.results.report import SegmentReport
 from rrsis_geo.segment.scene import merge_job, segment_part, segment_scene
 
@@ -59,7 +60,7 @@ class SharingColourPredictor(ColourPredictor):
 
     def predict_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[StubOutput]:
         self.in_turn.append(("all", len(images)))
-        return [self.predict(images, each) for each in words]
+        return super().predict_all(images, words)
 
 
 # Layers name a model without a bundle by its class: this one is to pass for the other.

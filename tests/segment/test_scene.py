@@ -20,8 +20,8 @@ from shapely import box
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError
 from rrsis_geo.geo.layers.vector_io import layer_name
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions
 from rrsis_geo.segment.scene import SegmentReport, segment_scene
 
 MakeScene = Callable[..., Path]

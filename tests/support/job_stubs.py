@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from predictor_stubs import RedPredictor, StubOutput
 
 from rrsis_geo.segment.jobs.engines import RunOptions
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions
 from rrsis_geo.segment.results.report import PartReport, SegmentReport
 from rrsis_geo.segment.scene import segment_part, segment_scene
 

@@ -1,6 +1,6 @@
 """Stand-ins for a model: what they find can be told from the pixels, so results can be checked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.images import ImageSpec
-from rrsis_geo.segment.plan.plan import SegmentOptions
+from rrsis_geo.model.facts import ModelFacts
+from rrsis_geo.segment.plan.options import SegmentOptions
 
 SCENE_OPTIONS = {field.name for field in fields(SceneOptions)}
 
@@ -19,7 +20,29 @@ class StubOutput(NamedTuple):
     presence: NDArray[np.float32] | None
 
 
-class RedPredictor:
+class StubPredictor:
+    """Parts that all stand-ins for a model share. Subclasses define `predict`."""
+
+    image = ImageSpec(size_px=64)
+
+    @property
+    def facts(self) -> ModelFacts:
+        return ModelFacts(name=type(self).__name__, image=self.image)
+
+    def encode(self, expression: str) -> Any:
+        return expression
+
+    def cut_words(self, expression: str) -> str:
+        return ""
+
+    def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+        raise NotImplementedError
+
+    def predict_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[StubOutput]:
+        return [self.predict(images, each) for each in words]
+
+
+class RedPredictor(StubPredictor):
     """Finds pixels in which red stands out, each by itself, whatever the window.
 
     With ``restless`` the logits also depend on the place in the window, as those of real networks

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from rrsis_geo.errors import InputError, OutputError
 from rrsis_geo.files import write_json
+from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.batch.tasks import LAYERS, SceneTask
 from rrsis_geo.segment.jobs.job import (
     MANIFEST,
@@ -36,8 +37,8 @@ from rrsis_geo.segment.jobs.job import (
     software,
 )
 from rrsis_geo.segment.jobs.lock import locked
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import ModelFacts, SegmentOptions
 
 logger = logging.getLogger(__name__)
 

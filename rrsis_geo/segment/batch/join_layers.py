@@ -10,10 +10,11 @@ from rrsis_geo.files import remove_leftovers
 from rrsis_geo.geo.layers.read import read_layer
 from rrsis_geo.geo.layers.vector_io import SCENES_SCHEMA, Layer, write_layers
 from rrsis_geo.geo.objects.features import Features
+from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.batch.job import SceneResult
 from rrsis_geo.segment.batch.tasks import ScenesOutputs, SceneTask
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import holds_layers, layer_names
-from rrsis_geo.segment.plan.plan import ModelFacts, SegmentOptions
 from rrsis_geo.version import __version__
 
 Done = Sequence[tuple[SceneTask, SceneResult]]

@@ -16,7 +16,7 @@ from typing import Any
 from rrsis_geo.errors import ConfigError, InputError, RrsisError, Stopped
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene_list import NamedScene, find_scenes, name_scenes
-from rrsis_geo.model.predictor import choose_device, choose_dtype
+from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.segment.batch.job import SceneResult, ScenesJob, manifest_of
 from rrsis_geo.segment.batch.join_layers import write_joined
@@ -26,10 +26,12 @@ from rrsis_geo.segment.batch.workers import SceneRun, run_in_processes, run_scen
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.job import STOP, is_merging, job_path, refuse_existing
 from rrsis_geo.segment.jobs.lock import locked
-from rrsis_geo.segment.jobs.prepare import checked, load_predictor
+from rrsis_geo.segment.jobs.prepare import checked, load_predictor, load_to_plan
 from rrsis_geo.segment.jobs.session import made
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs, default_output
-from rrsis_geo.segment.plan.plan import ModelFacts, SegmentOptions, WindowPredictor, make_plan
+from rrsis_geo.segment.plan.plan import make_plan
+from rrsis_geo.segment.plan.predictor import WindowPredictor
 
 logger = logging.getLogger(__name__)
 
@@ -203,10 +205,8 @@ def _model(
     """What is known of the model, and the model itself; None where each worker loads its own."""
     if predictor is not None or run.workers == 1:
         predictor = predictor or load_predictor(options)
-        return ModelFacts.of(predictor), predictor
-    dtype = choose_dtype(options.dtype, choose_device(options.device))
-    facts = ModelFacts.of(load_predictor(replace(options, device="cpu", dtype="fp32")))
-    return replace(facts, dtype=str(dtype).removeprefix("torch.")), None
+        return predictor.facts, predictor
+    return load_to_plan(options)[1], None
 
 
 def _n_windows(
@@ -264,7 +264,7 @@ def _worked_on(
 ) -> Generator[tuple[SceneTask, SceneResult]]:
     """Each scene with what became of it, in the order in which they are done."""
     if run.workers > 1:
-        own = predictor if getattr(predictor, "bundle", None) is None else None
+        own = None if predictor is None or predictor.facts.has_bundle else predictor
         stop_file = job.folder / STOP
         for task, result in run_in_processes(
             *(tasks, what, run.workers, stop_file),

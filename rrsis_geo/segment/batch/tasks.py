@@ -15,9 +15,9 @@ from rrsis_geo.geo.scene.options import crop_scene, open_whole
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.geo.scene.scene_list import NamedScene
 from rrsis_geo.segment.jobs.job import job_path
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions
 
 TOLD = 5
 """Scenes that an error names, at most."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rrsis_geo.errors import ConfigError, InputError, RrsisError, Stopped
+from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.progress import Progress
 from rrsis_geo.segment.batch.job import SceneResult
 from rrsis_geo.segment.batch.tasks import SceneTask
 from rrsis_geo.segment.jobs.engines import RunOptions
-from rrsis_geo.segment.jobs.prepare import load_predictor
+from rrsis_geo.segment.jobs.prepare import check_same_model, load_predictor
 from rrsis_geo.segment.jobs.processes import (
     Worker,
     free_number,
@@ -22,7 +23,8 @@ from rrsis_geo.segment.jobs.processes import (
     start_worker,
 )
 from rrsis_geo.segment.jobs.workers import options_of_worker
-from rrsis_geo.segment.plan.plan import ModelFacts, SegmentOptions, WindowPredictor
+from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.scene import segment_scene
 
 logger = logging.getLogger(__name__)
@@ -167,7 +169,7 @@ def _serve(line: Connection, arguments: tuple[SceneRun, Path, WindowPredictor | 
     keep_to_parent()
     try:
         predictor = predictor or load_predictor(what.options)
-        what.model.refuse_other(predictor, stop_file.parent)
+        check_same_model(what.model, predictor, stop_file.parent)
         while (task := line.recv()) is not None:
             try:
                 result = run_scene(task, what, predictor, stop=stop_file.exists)

@@ -16,7 +16,8 @@ from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.segment.jobs.compute import computer, split
 from rrsis_geo.segment.jobs.job import Job
 from rrsis_geo.segment.jobs.workers import RUNS_PER_WORKER
-from rrsis_geo.segment.plan.plan import SegmentOptions, WindowPredictor
+from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.segment.plan.predictor import WindowPredictor
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,16 @@ from pathlib import Path
 from rrsis_geo.errors import Stopped
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.segment.jobs.job import Job, outputs_of
-from rrsis_geo.segment.jobs.prepare import Eyes, Work, load_predictor, reopened
-from rrsis_geo.segment.plan.plan import Plan, SegmentOptions, WindowPredictor
+from rrsis_geo.segment.jobs.prepare import (
+    Eyes,
+    Work,
+    check_same_model,
+    load_predictor,
+    reopened,
+)
+from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.segment.plan.plan import Plan
+from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.shards.shard import run_shards
 
 CPU_BATCH = 4
@@ -86,7 +94,7 @@ def computer(
     job = Job.open(folder)
     with reopened(job) as work:
         predictor = predictor or _loaded(options)
-        work.plan.model.refuse_other(predictor, folder)
+        check_same_model(work.plan.model, predictor, folder)
         eyes = Eyes.of(predictor, work.plan)
 
         def run(indexes: Sequence[int]) -> None:
@@ -129,5 +137,4 @@ def n_windows(plan: Plan, shards: Sequence[Shard]) -> int:
 
 
 def _batch_size(predictor: WindowPredictor) -> int:
-    device = getattr(predictor, "device", None)
-    return GPU_BATCH if device is not None and device.type != "cpu" else CPU_BATCH
+    return CPU_BATCH if predictor.facts.device == "cpu" else GPU_BATCH

@@ -7,14 +7,15 @@ from typing import Literal
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.grid.windows import Shard
-from rrsis_geo.model.predictor import DTYPES
+from rrsis_geo.model.predictor import DTYPES, dtype_name
 from rrsis_geo.progress import Progress
 from rrsis_geo.segment.jobs.cluster import run_on_cluster
 from rrsis_geo.segment.jobs.compute import compute, n_windows
 from rrsis_geo.segment.jobs.job import Job
 from rrsis_geo.segment.jobs.prepare import Eyes, Work
 from rrsis_geo.segment.jobs.workers import run_workers
-from rrsis_geo.segment.plan.plan import SegmentOptions, WindowPredictor
+from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.segment.plan.predictor import WindowPredictor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +85,8 @@ def have_computed(
             stop=stop,
         )
         return
-    own = predictor if getattr(predictor, "bundle", None) is None else None
-    names = {str(dtype).removeprefix("torch."): name for name, dtype in DTYPES.items()}
+    own = None if predictor.facts.has_bundle else predictor
+    names = {dtype_name(dtype): name for name, dtype in DTYPES.items()}
     dtype = names.get(work.plan.model.dtype, options.dtype)
     options = replace(options, dtype=dtype, model=absolute_path(options.model))
     if run.scheduler is None:

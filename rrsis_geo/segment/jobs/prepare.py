@@ -3,17 +3,21 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from rrsis_geo.errors import InputError
+from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.geo.scene.options import open_part
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.bundle import load_bundle
-from rrsis_geo.model.predictor import Predictor
+from rrsis_geo.model.facts import ModelFacts
+from rrsis_geo.model.predictor import Predictor, choose_device, choose_dtype, dtype_name
 from rrsis_geo.segment.jobs.job import Job, outputs_of
-from rrsis_geo.segment.plan.plan import ModelFacts, Plan, SegmentOptions, WindowPredictor, make_plan
+from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.segment.plan.plan import Plan, make_plan
+from rrsis_geo.segment.plan.predictor import WindowPredictor
 
 
 class Work(NamedTuple):
@@ -46,6 +50,37 @@ def load_predictor(options: SegmentOptions) -> WindowPredictor:
     """
     bundle = load_bundle(options.model)
     return Predictor(bundle, options.device, options.dtype, threads=options.threads)
+
+
+def load_to_plan(options: SegmentOptions) -> tuple[WindowPredictor, ModelFacts]:
+    """Load the chosen bundle on the CPU, to plan a run that other processes compute.
+
+    Returns:
+        The predictor, and its facts with the dtype that those processes will use.
+
+    Raises:
+        ConfigError: the device or the dtype is unknown.
+        ModelError: the bundle is missing or damaged.
+        DeviceError: this machine has no such device.
+    """
+    dtype = choose_dtype(options.dtype, choose_device(options.device))
+    predictor = load_predictor(replace(options, device="cpu", dtype="fp32"))
+    return predictor, replace(predictor.facts, dtype=dtype_name(dtype))
+
+
+def check_same_model(expected: ModelFacts, predictor: WindowPredictor, job: Path) -> None:
+    """Check that a predictor is the model that a job was started with.
+
+    Raises:
+        ConfigError: it has other weights or another dtype.
+    """
+    found = predictor.facts
+    if (found.sha256, found.dtype) != (expected.sha256, expected.dtype):
+        raise ConfigError(
+            f"{job}: the job was started with the model {expected.name} "
+            f"({expected.sha256[:12]}) in {expected.dtype}; this process loaded {found.name} "
+            f"({found.sha256[:12]}) in {found.dtype}"
+        )
 
 
 def checked(expressions: str | Sequence[str]) -> tuple[str, ...]:

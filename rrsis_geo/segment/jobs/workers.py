@@ -23,7 +23,8 @@ from rrsis_geo.segment.jobs.processes import (
     keep_to_parent,
     start_worker,
 )
-from rrsis_geo.segment.plan.plan import SegmentOptions, WindowPredictor
+from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.segment.plan.predictor import WindowPredictor
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from rrsis_geo.log_odds import to_probability
-from rrsis_geo.segment.plan.plan import ModelFacts, Plan, WindowPredictor
+from rrsis_geo.model.facts import ModelFacts
+from rrsis_geo.segment.plan.plan import Plan
+from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.text.phrases import categories_in, category_of, scene_wide_words, subject_span
 from rrsis_geo.text.vocabulary import names_of
 from rrsis_geo.units import format_length
@@ -48,8 +50,7 @@ def after_run(plan: Plan, presences_max: Sequence[float | None]) -> Iterator[str
 
 
 def _expression_advice(plan: Plan, expression: str, predictor: WindowPredictor) -> Iterator[str]:
-    bundle = getattr(predictor, "bundle", None)
-    cut = bundle.tokenizer.cut_words(expression) if bundle is not None else ""
+    cut = predictor.cut_words(expression)
     if cut:
         yield (
             f'the expression is longer than the model reads: its end "{cut.strip()}" is not read; '

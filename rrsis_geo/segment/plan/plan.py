@@ -9,24 +9,21 @@ import json
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from numpy import float32, uint8
-from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.errors import InputError
 from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.grid.model_grid import ModelGrid, model_grid
 from rrsis_geo.geo.grid.windows import Shard, WindowGrid, plan_shards
-from rrsis_geo.geo.scene.options import SceneOptions, working_gsd_m
+from rrsis_geo.geo.scene.options import working_gsd_m
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo
-from rrsis_geo.images import ImageSpec
-from rrsis_geo.model.names import DEFAULT_BUNDLE
+from rrsis_geo.model.facts import ModelFacts
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.units import format_bytes
 from rrsis_geo.version import __version__
 
@@ -42,156 +39,6 @@ SHARD_PX = 2**25
 """Output pixels of a shard, about: half a minute of a small network's work on a processor, which is
 what an interruption may cost. Shards that follow each other share their window rows, so that it
 costs nothing to have many."""
-
-
-RESULT_OPTIONS = ("dtype", "overlap_px", "threshold", "min_area_m2", "simplify_m")
-"""Fields of `SegmentOptions` that change the result, besides those of `SceneOptions`."""
-
-
-class WindowOutput(Protocol):
-    """What a predictor says of B windows."""
-
-    @property
-    def logits(self) -> NDArray[float32]:
-        """Log-odds that a pixel is the target, float32 [B, S, S], finite."""
-
-    @property
-    def presence(self) -> NDArray[float32] | None:
-        """Log-odds that the target is in the window, float32 [B], or None."""
-
-
-class WindowPredictor(Protocol):
-    """What a scene is segmented with: `rrsis_geo.model.Predictor`, or anything like it."""
-
-    @property
-    def image(self) -> ImageSpec:
-        """Window size and ground pixel."""
-
-    def encode(self, expression: str) -> Any:
-        """The words of an expression, for `logits`."""
-
-    def predict(self, images: NDArray[uint8], words: Any) -> WindowOutput:
-        """What is said of windows, uint8 RGB [B, S, S, 3]."""
-
-
-@runtime_checkable
-class SharingPredictor(WindowPredictor, Protocol):
-    """One that does for all expressions at once what they have in common."""
-
-    def predict_all(self, images: NDArray[uint8], words: Sequence[Any]) -> Sequence[WindowOutput]:
-        """What is said of windows for the words of each expression: as `logits` says it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentOptions:
-    """What a user can choose.
-
-    Attributes:
-        model: name or folder of a bundle.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        dtype: "auto", "fp32", "bf16", "fp16".
-        batch_size: windows run at once, for one expression after the other; None for a size that
-            suits the device. Changes nothing but, maybe, the last bits of a network's arithmetic.
-        threads: of the processor for the network, None leaves the choice to torch.
-        overlap_px: pixels that neighbouring windows share, on the model grid.
-        threshold: probability above which a pixel belongs to the target.
-        min_area_m2: objects smaller than this are left out, in square metres on the ground.
-        simplify_m: by how much outlines may be straightened, in metres on the ground.
-        scene: how the scene is read: its area, bands and ground pixel.
-        rows_per_shard: output rows of a shard, None for a size that suits the scene; never changes
-            the result.
-    """
-
-    model: str = DEFAULT_BUNDLE
-    device: str = "auto"
-    dtype: str = "auto"
-    batch_size: int | None = None
-    threads: int | None = None
-    overlap_px: int = 128
-    threshold: float = 0.5
-    min_area_m2: float = 0.0
-    simplify_m: float = 0.0
-    scene: SceneOptions = field(default_factory=SceneOptions)
-    rows_per_shard: int | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise ConfigError(f"threshold must be between 0 and 1, got {self.threshold:g}")
-        for name in ("min_area_m2", "simplify_m"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ConfigError(f"{name} must be 0 or more, got {value:g}")
-        for name in ("batch_size", "threads", "rows_per_shard"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1, got {value}")
-
-    def to_manifest(self) -> dict[str, Any]:
-        """The options that the result depends on, ready for JSON."""
-        own = {name: getattr(self, name) for name in RESULT_OPTIONS}
-        return {**own, **self.scene.to_dict()}
-
-    @staticmethod
-    def from_manifest(record: Mapping[str, Any]) -> "SegmentOptions":
-        """The options of a manifest; those that the result does not depend on have defaults.
-
-        Raises:
-            ConfigError: the record has other fields.
-        """
-        own = {name: record[name] for name in RESULT_OPTIONS if name in record}
-        scene = {name: value for name, value in record.items() if name not in RESULT_OPTIONS}
-        try:
-            return SegmentOptions(**own, scene=SceneOptions.from_dict(scene))
-        except TypeError as err:
-            raise ConfigError(f"the manifest holds unknown options: {err}") from err
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFacts:
-    """What is known of the model of a run.
-
-    Attributes:
-        name: of the bundle, or of the predictor's class.
-        image: what its windows look like.
-        sha256: of the weights, "" where there are none.
-        dtype: what it computes in, "" where unknown.
-        about: what the bundle says of itself.
-    """
-
-    name: str
-    image: ImageSpec
-    sha256: str = ""
-    dtype: str = ""
-    about: Mapping[str, Any] = field(default_factory=dict)
-
-    @staticmethod
-    def of(predictor: WindowPredictor) -> "ModelFacts":
-        """The facts of a predictor's bundle, or of one without."""
-        bundle = getattr(predictor, "bundle", None)
-        dtype = str(getattr(predictor, "dtype", "")).removeprefix("torch.")
-        if bundle is None:
-            name = type(predictor).__name__
-            return ModelFacts(name=name, image=predictor.image, dtype=dtype)
-        return ModelFacts(
-            name=bundle.name,
-            image=predictor.image,
-            sha256=bundle.sha256,
-            dtype=dtype,
-            about=bundle.about,
-        )
-
-    def refuse_other(self, predictor: WindowPredictor, job: Path) -> None:
-        """See that a predictor is the one that a job was begun with.
-
-        Raises:
-            ConfigError: it has other weights, or computes in another dtype.
-        """
-        found = ModelFacts.of(predictor)
-        if (found.sha256, found.dtype) != (self.sha256, self.dtype):
-            raise ConfigError(
-                f"{job}: was begun with the model {self.name} ({self.sha256[:12]}) in "
-                f"{self.dtype}; here it is {found.name} ({found.sha256[:12]}) in {found.dtype}"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

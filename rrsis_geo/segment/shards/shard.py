@@ -28,7 +28,8 @@ from rrsis_geo.geo.grid.rows import read_window_rows
 from rrsis_geo.geo.grid.source_rows import ValidRows
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.geo.scene.scene import Scene
-from rrsis_geo.segment.plan.plan import Plan, SharingPredictor, WindowOutput, WindowPredictor
+from rrsis_geo.segment.plan.plan import Plan
+from rrsis_geo.segment.plan.predictor import WindowOutput, WindowPredictor
 from rrsis_geo.segment.shards.failures import Failures, Patience, unreadable
 from rrsis_geo.segment.shards.shard_files import FinishedShard, ShardFiles, ShardSink, ShardStats
 from rrsis_geo.segment.shards.threads import done_behind, read_ahead
@@ -138,7 +139,7 @@ def _look(
     """
     started = time.perf_counter()
     try:
-        outputs = _said(predictor, images, words)
+        outputs = predictor.predict_all(images, words)
     except _PREDICTOR_ERRORS as err:
         logger.info("%s; trying again, one window at a time", err)
     else:
@@ -160,19 +161,10 @@ def _look_again(
     started = time.perf_counter()
     output: WindowOutput | Exception
     try:
-        output = predictor.predict(image[None], words)
+        output = predictor.predict_all(image[None], [words])[0]
     except _PREDICTOR_ERRORS as err:
         output = err
     return _Told([col_j], output, time.perf_counter() - started)
-
-
-def _said(
-    predictor: WindowPredictor, images: NDArray[np.uint8], words: Sequence[Any]
-) -> Sequence[WindowOutput]:
-    """What is said of windows for each expression."""
-    if len(words) > 1 and isinstance(predictor, SharingPredictor):
-        return predictor.predict_all(images, words)
-    return [predictor.predict(images, each) for each in words]
 
 
 def _begin(

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyogrio
 import pytest
 from affine import Affine
 from numpy.typing import NDArray
+from predictor_stubs import StubOutput, StubPredictor
 from rasterio.crs import CRS
 from rasterio.windows import Window
 from scene_files import LOCAL_WKT, write_scene
@@ -27,9 +28,8 @@ from rrsis_geo.geo.layers.vector_io import write_layer
 from rrsis_geo.geo.layers.windows_layer import WindowScore, append_windows
 from rrsis_geo.geo.objects.features import make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
-from rrsis_geo.images import ImageSpec
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions
 from rrsis_geo.segment.scene import segment_scene
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # the one that Debian's python3-gdal belongs to
@@ -125,21 +125,11 @@ def test_the_validator_finds_what_is_wrong(tmp_path: Path) -> None:
     assert "4711" in complaints(path)
 
 
-class Found(NamedTuple):
-    logits: NDArray[np.float32]
-    presence: None = None
-
-
-class Bright:
+class Bright(StubPredictor):
     """Stands in for a model: bright pixels are the target."""
 
-    image = ImageSpec(size_px=64)
-
-    def encode(self, expression: str) -> str:
-        return expression
-
-    def predict(self, images: NDArray[np.uint8], words: Any) -> Found:
-        return Found(images[..., 0].astype(np.float32) - 150)
+    def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+        return StubOutput(images[..., 0].astype(np.float32) - 150, None)
 
 
 def segmented(folder: Path, expressions: str | Sequence[str], **scene: Any) -> Path:

@@ -30,8 +30,8 @@ from rrsis_geo.segment.batch.report import ScenesReport
 from rrsis_geo.segment.batch.scenes import segment_scenes
 from rrsis_geo.segment.batch.workers import SceneRun
 from rrsis_geo.segment.jobs.engines import RunOptions
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import ModelFacts, SegmentOptions
 from rrsis_geo.segment.scene import segment_scene
 
 EXPRESSION = "red discs"
@@ -633,12 +633,12 @@ def test_a_worker_with_another_model_is_refused(
 ) -> None:
     monkeypatch.setattr(workers_module, "keep_to_parent", lambda: None)
     ours, theirs = Pipe()
-    facts = replace(ModelFacts.of(RedPredictor()), sha256="of another")
+    facts = replace(RedPredictor().facts, sha256="of another")
     what = SceneRun((EXPRESSION,), OPTIONS, facts, keep_job=False, command="")
     workers_module._serve(theirs, (what, tmp_path / "stop", RedPredictor()))
     answer = ours.recv()
     assert isinstance(answer, ConfigError)
-    assert "was begun with the model RedPredictor (of another)" in str(answer)
+    assert "was started with the model RedPredictor (of another)" in str(answer)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from predictor_stubs import RedPredictor, make_options
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
+from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.job import Job, differences, numbers
 from rrsis_geo.segment.plan.outputs import Outputs
@@ -163,7 +164,9 @@ def test_changed_option(scene: Path, tmp_path: Path, options: dict[str, Any], wo
 
 def test_changed_model_expression_and_outputs(scene: Path, tmp_path: Path) -> None:
     class OtherPredictor(RedPredictor):
-        dtype = "torch.bfloat16"
+        @property
+        def facts(self) -> ModelFacts:
+            return replace(super().facts, dtype="bfloat16")
 
     run = Scenario(scene, tmp_path / "run")
     stopped(run)
@@ -363,7 +366,7 @@ def test_disk_that_is_really_full(
     first = calm.job / "shard-00000"
     n_bytes = sum(-(-path.stat().st_size // 4096) * 4096 for path in first.iterdir())
     calm.run("resume")
-    with pytest.raises(OutputError, match=r"MiB are needed, [\d.]+ MiB are free; make room"):
+    with pytest.raises(OutputError, match=r"MiB are needed, [\d.]+ \w+ are free; free some space"):
         run.run()
     monkeypatch.setattr(Outputs, "check_space", lambda *_, **__: None)
     free = shutil.disk_usage(small_disk).free

@@ -24,7 +24,7 @@ from rrsis_geo.segment.jobs import workers
 from rrsis_geo.segment.jobs.compute import consecutive, split
 from rrsis_geo.segment.jobs.job import Job
 from rrsis_geo.segment.jobs.workers import options_of_worker, run_workers
-from rrsis_geo.segment.plan.plan import SegmentOptions
+from rrsis_geo.segment.plan.options import SegmentOptions
 
 MakeScene = Callable[..., Path]
 

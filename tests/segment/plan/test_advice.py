@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +11,10 @@ from predictor_stubs import RedPredictor, make_options
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 from rrsis_geo.images import ImageSpec
+from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.plan.advice import after_run, before_run
-from rrsis_geo.segment.plan.plan import ModelFacts, SegmentOptions, make_plan
+from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.segment.plan.plan import make_plan
 
 
 @pytest.fixture
@@ -105,12 +106,11 @@ def test_scene_too_coarse_to_be_helped(info: SceneInfo) -> None:
     assert any("works at 2.5 m a pixel" in text for text in texts)
 
 
-def test_words_that_are_not_read(info: SceneInfo) -> None:
+def test_words_that_are_not_read(info: SceneInfo, monkeypatch: pytest.MonkeyPatch) -> None:
     model = ModelFacts(name="m", image=ImageSpec())
     plan = make_plan(info, ("the bus",), model, SegmentOptions(), Stretch("identity"))
     predictor = RedPredictor()
-    tokenizer = SimpleNamespace(cut_words=lambda expression: " by the old road")
-    predictor.bundle = SimpleNamespace(tokenizer=tokenizer)  # type: ignore[attr-defined]
+    monkeypatch.setattr(predictor, "cut_words", lambda expression: " by the old road")
     (text,) = before_run(plan, predictor)
     assert 'its end "by the old road" is not read' in text
 

@@ -15,8 +15,9 @@ from rrsis_geo.geo.scene.options import SceneOptions, working_gsd_m
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 from rrsis_geo.images import ImageSpec
+from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.plan import plan as plan_module
-from rrsis_geo.segment.plan.plan import ModelFacts, Plan, make_plan
+from rrsis_geo.segment.plan.plan import Plan, make_plan
 
 MODEL = ModelFacts(name="m", image=ImageSpec(gsd_m=0.3, gsd_range_m=(0.2, 0.4)), sha256="abc")
 MakeScene = Callable[..., Path]

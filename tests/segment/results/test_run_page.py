@@ -5,8 +5,8 @@ from predictor_stubs import RedPredictor, blobs
 
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.job import job_path
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions
 from rrsis_geo.segment.scene import merge_job, segment_scene
 
 

@@ -18,8 +18,8 @@ from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.segment.from_probability import polygonize
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.job import job_path
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions
 from rrsis_geo.segment.results.report import ExpressionResult
 from rrsis_geo.segment.results.stac_item import ItemFacts, make_item, write_item
 from rrsis_geo.segment.scene import merge_job, segment_scene

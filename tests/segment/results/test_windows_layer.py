@@ -16,8 +16,8 @@ from predictor_stubs import RedPredictor, StubOutput, blobs
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.layers.windows_layer import LAYER
 from rrsis_geo.segment.jobs.job import job_path
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import SegmentOptions
 from rrsis_geo.segment.scene import RunOptions, merge_job, segment_scene
 
 MakeScene = Callable[..., Path]

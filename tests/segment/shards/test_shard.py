@@ -20,7 +20,7 @@ from rrsis_geo.geo.objects.vectorize import merge_shards
 from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.log_odds import sigmoid
-from rrsis_geo.segment.plan.plan import ModelFacts, make_plan
+from rrsis_geo.segment.plan.plan import make_plan
 from rrsis_geo.segment.shards import shard_files
 from rrsis_geo.segment.shards.shard import run_shards
 from rrsis_geo.segment.shards.shard_files import ShardFiles, ShardStats, load_objects
@@ -44,7 +44,7 @@ def all_shards(
         plan = make_plan(
             scene.info,
             ("red things",),
-            ModelFacts.of(predictor),
+            predictor.facts,
             make_options(**{"overlap_px": 16, **options}),
             measure_stretch(scene),
         )

@@ -1,0 +1,34 @@
+"""What is known of a model without running it. Imports nothing heavy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rrsis_geo.images import ImageSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """Facts of the model of a run.
+
+    Attributes:
+        name: name of the bundle, or of the class of a predictor without a bundle.
+        image: window size, normalisation and ground pixel of its images.
+        sha256: checksum of the weights, "" without a bundle.
+        device: name of the device it runs on, such as "cpu" or "cuda:0".
+        dtype: data type of its matrix products, such as "float32"; "" if unknown.
+        about: the free-form part of ``model.json``, such as the categories it was trained on.
+    """
+
+    name: str
+    image: "ImageSpec"
+    sha256: str = ""
+    device: str = "cpu"
+    dtype: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_bundle(self) -> bool:
+        """Whether the model can be loaded again from a bundle."""
+        return bool(self.sha256)

@@ -1,0 +1,77 @@
+"""Options of a run, checked once."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rrsis_geo.errors import ConfigError
+from rrsis_geo.geo.scene.options import SceneOptions
+from rrsis_geo.model.names import DEFAULT_BUNDLE
+
+RESULT_OPTIONS = ("dtype", "overlap_px", "threshold", "min_area_m2", "simplify_m")
+"""Fields of `SegmentOptions` that change the result, besides those of `SceneOptions`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentOptions:
+    """What a user can choose.
+
+    Attributes:
+        model: name or folder of a bundle.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        dtype: "auto", "fp32", "bf16", "fp16".
+        batch_size: windows run at once, for one expression after the other; None for a size that
+            suits the device. Changes nothing but, maybe, the last bits of a network's arithmetic.
+        threads: of the processor for the network, None leaves the choice to torch.
+        overlap_px: pixels that neighbouring windows share, on the model grid.
+        threshold: probability above which a pixel belongs to the target.
+        min_area_m2: objects smaller than this are left out, in square metres on the ground.
+        simplify_m: by how much outlines may be straightened, in metres on the ground.
+        scene: how the scene is read: its area, bands and ground pixel.
+        rows_per_shard: output rows of a shard, None for a size that suits the scene; never changes
+            the result.
+    """
+
+    model: str = DEFAULT_BUNDLE
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | None = None
+    threads: int | None = None
+    overlap_px: int = 128
+    threshold: float = 0.5
+    min_area_m2: float = 0.0
+    simplify_m: float = 0.0
+    scene: SceneOptions = field(default_factory=SceneOptions)
+    rows_per_shard: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ConfigError(f"threshold must be between 0 and 1, got {self.threshold:g}")
+        for name in ("min_area_m2", "simplify_m"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ConfigError(f"{name} must be 0 or more, got {value:g}")
+        for name in ("batch_size", "threads", "rows_per_shard"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+
+    def to_manifest(self) -> dict[str, Any]:
+        """The options that the result depends on, ready for JSON."""
+        own = {name: getattr(self, name) for name in RESULT_OPTIONS}
+        return {**own, **self.scene.to_dict()}
+
+    @staticmethod
+    def from_manifest(record: Mapping[str, Any]) -> "SegmentOptions":
+        """The options of a manifest; those that the result does not depend on have defaults.
+
+        Raises:
+            ConfigError: the record has other fields.
+        """
+        own = {name: record[name] for name in RESULT_OPTIONS if name in record}
+        scene = {name: value for name, value in record.items() if name not in RESULT_OPTIONS}
+        try:
+            return SegmentOptions(**own, scene=SceneOptions.from_dict(scene))
+        except TypeError as err:
+            raise ConfigError(f"the manifest holds unknown options: {err}") from err
