@@ -18,14 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rrsis_geo.config import to_dict
 from rrsis_geo.data.expressions.writer import write_expression
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import ReferringInstances
 from rrsis_geo.images import ImageSpec, to_input
 from rrsis_geo.model.bundle import load_bundle, save_bundle
-from rrsis_geo.nets.btdnet import BTDNet
+from rrsis_geo.nets import ReferringNet, build_net
 from rrsis_geo.nets.losses import binary_cross_entropy, dice
-from rrsis_geo.nets.priors import pull
+from rrsis_geo.nets.priors import prior_logits
 from rrsis_geo.text.tokenizer import Tokenizer
 
 KINDS = {"category": 0.1, "colour": 0.05, "size": 0.3, "position": 0.4, "combination": 0.15}
@@ -50,7 +51,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     start = load_bundle(args.start)
-    net = BTDNet(dataclasses.replace(start.net.config, place_prior=True, order_prior=True)).eval()
+    config = dataclasses.replace(start.net.config, place_prior=True, order_prior=True)
+    net = build_net(start.net.name, to_dict(config)).eval()
     net.load_state_dict(start.net.state_dict(), strict=False)
     priors = torch.nn.ModuleList([net.decoder.place_prior, net.decoder.order_prior])
     data = look(net, start.tokenizer, start.image, args)
@@ -70,7 +72,7 @@ def main() -> None:
 
 @torch.inference_mode()
 def look(
-    net: BTDNet, tokenizer: Tokenizer, spec: ImageSpec, args: argparse.Namespace
+    net: ReferringNet, tokenizer: Tokenizer, spec: ImageSpec, args: argparse.Namespace
 ) -> tuple[Tensor, ...]:
     """First text stage [n, L, D], valid tokens [n, L]; log-odds and share of target, [n, h, w]."""
     referring = ReferringInstances(InstanceSource(args.instances), args.size)
@@ -111,7 +113,9 @@ def loss(
     priors: torch.nn.ModuleList, words: Tensor, valid: Tensor, logits: Tensor, inside: Tensor
 ) -> Tensor:
     """That of the masks in whole training."""
-    logits = logits.float() + pull(logits.float(), *(prior(words, valid) for prior in priors))
+    logits = logits.float() + prior_logits(
+        logits.float(), *(prior(words, valid) for prior in priors)
+    )
     return 1.6 * binary_cross_entropy(logits, inside) + dice(logits, inside)
 
 

@@ -12,10 +12,9 @@ from collections import defaultdict
 import torch
 from torch import nn
 
-from rrsis_geo.config import to_dict
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.model.predictor import Predictor, choose_device, choose_dtype
-from rrsis_geo.nets import PRESETS, build_net
+from rrsis_geo.nets import PRESETS, build_preset
 from rrsis_geo.text.batch import TextBatch
 
 PARTS = {
@@ -46,7 +45,7 @@ def main() -> None:
         device = choose_device(args.device)
         dtype = choose_dtype(name, device)
         if args.preset:
-            net = build_net("btdnet", to_dict(PRESETS[args.preset])).eval().to(device)
+            net = build_preset(args.preset).eval().to(device)
             tokens = TextBatch(*(torch.ones(1, 7, dtype=kind) for kind in KINDS)).to(device)
         else:
             bundle = load_bundle(args.model)

@@ -16,11 +16,10 @@ import torch
 from torch.amp.grad_scaler import GradScaler
 from torch.utils.flop_counter import FlopCounterMode
 
-from rrsis_geo.config import to_dict
 from rrsis_geo.data.sample import Batch
 from rrsis_geo.images import ImageSpec, to_input
 from rrsis_geo.model.predictor import DTYPES, choose_device, choose_dtype
-from rrsis_geo.nets import PRESETS, build_net
+from rrsis_geo.nets import PRESETS, build_preset
 from rrsis_geo.text.batch import TextBatch
 from rrsis_geo.train.loop import WithLoss, autocast, float32_depthwise, train_step
 from rrsis_geo.train.optim import OptimConfig, make_optimizer
@@ -40,7 +39,7 @@ def main() -> None:
     args = parser.parse_args()
     device = choose_device(args.device)
     dtype = choose_dtype(args.dtype, device)
-    net = build_net("btdnet", to_dict(PRESETS[args.preset])).to(device)
+    net = build_preset(args.preset).to(device)
     net = net.to(memory_format=torch.channels_last)
     if device.type == "cpu":
         float32_depthwise(net)

@@ -10,8 +10,7 @@ from repository import ROOT
 from rrsis_geo.config import build, load
 from rrsis_geo.data.benchmarks.layouts import LAYOUTS
 from rrsis_geo.model.bundle import find_bundle, load_bundle
-from rrsis_geo.nets import PRESETS, build_net
-from rrsis_geo.nets.btdnet import BTDNetConfig
+from rrsis_geo.nets import NETS, PRESETS, build_net
 from rrsis_geo.train.config import plan_training
 from rrsis_geo.train.optim import make_optimizer
 from rrsis_geo.train.training import TrainConfig
@@ -50,7 +49,7 @@ def test_it_loads_and_its_network_builds_and_its_frozen_parts_exist(path):
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_recipe_is_the_papers(name):
     config = load(ROOT / "configs" / f"{name}.toml", TrainConfig)
-    assert build(BTDNetConfig, settings_of(config)) == PRESETS["btdnet"]
+    assert build(NETS["btdnet"].config_class, settings_of(config)) == PRESETS["btdnet"]
     assert (config.epochs, config.step_samples, config.max_tokens) == (50, 8, 20)
     assert (config.optim.lr, config.optim.encoder_lr, config.optim.power) == (1e-4, 1e-5, 0.9)
     assert config.benchmark is not None
@@ -64,7 +63,7 @@ def test_the_papers_recipe_is_the_papers(name):
 
 def test_the_shipped_models_recipe_is_the_presets():
     config = load(ROOT / "configs" / "btdnet_lite.toml", TrainConfig)
-    assert build(BTDNetConfig, settings_of(config)) == PRESETS["btdnet-lite"]
+    assert build(NETS["btdnet"].config_class, settings_of(config)) == PRESETS["btdnet-lite"]
 
 
 @pytest.mark.slow

@@ -399,13 +399,11 @@ def _facts_of(
     """What model.json holds, but for the checksums."""
     from importlib.metadata import version
 
-    from rrsis_geo.nets import NETS
-
     libraries = ("torch", "timm", "transformers", "safetensors")
     return {
         "format": FORMAT,
         "net": {
-            "name": next(name for name, (kind, _) in NETS.items() if type(net) is kind),
+            "name": net.name,
             "config": asdict(net.config),
         },
         "image": image.to_dict(),

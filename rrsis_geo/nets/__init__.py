@@ -1,4 +1,4 @@
-"""Networks: tensors in, tensors out."""
+"""Networks: tensors in, tensors out. No files, no rasters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,25 +6,42 @@ from typing import Any
 from rrsis_geo.config import build
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.base import ReferringNet, SegOutput
-from rrsis_geo.nets.btdnet import PRESETS, BTDNet, BTDNetConfig
+from rrsis_geo.nets.btdnet import BTDNet
 
-__all__ = ["NETS", "PRESETS", "ReferringNet", "SegOutput", "build_net"]
+__all__ = ["NETS", "PRESETS", "ReferringNet", "SegOutput", "build_net", "build_preset"]
 
-NETS: dict[str, tuple[type[BTDNet], type[BTDNetConfig]]] = {"btdnet": (BTDNet, BTDNetConfig)}
-"""Network name -> its class and the class of its settings."""
+NETS: dict[str, type[ReferringNet]] = {net.name: net for net in (BTDNet,)}
+"""Name of a network -> its class. A new network is added here and nowhere else."""
+
+PRESETS: dict[str, Any] = {
+    preset: config for net in NETS.values() for preset, config in net.presets.items()
+}
+"""Name of a preset -> the settings of its network."""
 
 
 def build_net(name: str, config: Mapping[str, Any]) -> ReferringNet:
-    """A network with fresh weights.
+    """Build a network with fresh weights.
 
     Args:
         name: a key of ``NETS``.
-        config: settings as JSON or TOML hold them.
+        config: settings as read from JSON or TOML.
 
     Raises:
-        ConfigError: no such network, or settings it refuses.
+        ConfigError: the network does not exist, or a setting is invalid.
     """
     if name not in NETS:
-        raise ConfigError(f'no network "{name}"; there are: {", ".join(sorted(NETS))}')
-    net_class, config_class = NETS[name]
-    return net_class(build(config_class, config, source=f"settings of {name}"))
+        raise ConfigError(f'no network "{name}"; choose one of: {", ".join(sorted(NETS))}')
+    net_class = NETS[name]
+    return net_class(build(net_class.config_class, config, source=f"settings of {name}"))
+
+
+def build_preset(preset: str) -> ReferringNet:
+    """Build the network of a key of ``PRESETS`` with fresh weights.
+
+    Raises:
+        ConfigError: the preset does not exist.
+    """
+    for net_class in NETS.values():
+        if preset in net_class.presets:
+            return net_class(net_class.presets[preset])
+    raise ConfigError(f'no preset "{preset}"; choose one of: {", ".join(sorted(PRESETS))}')

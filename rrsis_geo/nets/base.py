@@ -1,22 +1,25 @@
-"""The contract every network of the house keeps."""
+"""The interface of every referring segmentation network."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from rrsis_geo.errors import ConfigError
 from rrsis_geo.text.batch import TextBatch
 
 
 class SegOutput(NamedTuple):
-    """What a network says of B images.
+    """Output of a network for B images.
 
     Attributes:
-        logits: float [B, H, W], log-odds that a pixel is the target; > 0 is target. Where the
-            network judges presence, they are already gated by it (``gate_logits``).
-        presence: float [B], log-odds that the target is in the image at all, or None.
-        aux: what only the loss reads; empty in eval mode.
+        logits: float [B, H, W], log-odds that a pixel is the target; > 0 is target. A network with
+            a presence head has already gated them (``gate_logits``).
+        presence: float [B], log-odds that the target is in the image, or None.
+        aux: tensors that only the loss reads; empty in eval mode.
     """
 
     logits: Tensor
@@ -25,39 +28,78 @@ class SegOutput(NamedTuple):
 
 
 class ReferringNet(nn.Module, ABC):
-    """A network that finds in an image what an expression names.
+    """A network that segments what an expression refers to in an image.
 
-    ``encode_text`` is what does not depend on the image and is done once a scene; the words of a
-    single expression serve a batch of any number of images. ``encode_image`` is what does not
-    depend on the expression, and is done once for all expressions.
+    ``encode_text`` does the work that does not depend on the image. It runs once per scene, and the
+    words of one expression can be used with any number of images. ``encode_image`` does the work
+    that does not depend on the expression. It runs once for all expressions.
     """
 
+    name: ClassVar[str]
+    """Name of the network in bundles and configuration files."""
+    config_class: ClassVar[type[Any]]
+    """Frozen dataclass of the network's settings."""
+    presets: ClassVar[Mapping[str, Any]] = {}
+    """Name of a preset -> its settings, an instance of ``config_class``."""
     training_only: ClassVar[tuple[str, ...]] = ()
-    """Prefixes of the state-dict keys that inference does not need; bundles leave them out."""
-    heavy: ClassVar[tuple[str, ...]] = ()
-    """Lists of the modules that take most of the time and memory; training may recompute
-    their activations in the backward pass (``train/checkpointing.py``)."""
+    """Prefixes of the state-dict keys that inference does not need. Bundles leave them out."""
+    checkpoint_layers: ClassVar[tuple[str, ...]] = ()
+    """Names of the module lists whose layers take most of the memory. Training may recompute their
+    activations in the backward pass (``train/checkpointing.py``)."""
 
     config: Any
 
+    def __init__(self, config: Any) -> None:
+        """Build the network with fresh weights from an instance of ``config_class``."""
+        super().__init__()
+        self.config = config
+
+    def load_pretrained(
+        self, *, trunk: str | Path | None = None, text: str | Path | None = None
+    ) -> None:
+        """Load pretrained weights into the encoders, in place.
+
+        Args:
+            trunk: "timm" downloads the weights of the image encoder; or a local file of them. None
+                keeps the current ones.
+            text: name of a BERT on the Hugging Face Hub, or a local folder of one. None keeps the
+                current ones.
+
+        Raises:
+            ConfigError: the network has no such encoder.
+            ModelError: the weights cannot be read or do not fit the encoder.
+        """
+        if trunk is not None or text is not None:
+            raise ConfigError(f'the network "{self.name}" has no pretrained encoders')
+
     @abstractmethod
     def encode_text(self, tokens: TextBatch) -> Any:
-        """Everything about the expressions that no image changes."""
+        """Encode expressions as far as possible without an image."""
 
     def encode_image(self, image: Tensor) -> Any:
-        """Everything about the images that no expression changes; nothing, if not overridden."""
+        """Encode images as far as possible without an expression.
+
+        The default returns the images unchanged.
+        """
         return image
 
     @abstractmethod
     def segment(self, image: Any, words: Any) -> SegOutput:
-        """Find the expressions in images; words of B or of one.
+        """Segment B images.
 
-        Images are normalised [B, 3, H, W], or what ``encode_image`` made of such.
+        Args:
+            image: normalised [B, 3, H, W], or the result of ``encode_image``.
+            words: result of ``encode_text`` for B expressions, or for one that all images share.
         """
 
     @abstractmethod
     def loss(self, output: SegOutput, target: Tensor) -> dict[str, Tensor]:
-        """Loss parts and their sum, "total", of training-mode output; bool masks [B, H, W]."""
+        """Terms of the loss and their sum, "total", for training-mode output.
+
+        Args:
+            output: from ``segment`` in training mode.
+            target: bool [B, H, W].
+        """
 
     def forward(self, image: Tensor, tokens: TextBatch) -> SegOutput:
         """``segment(image, encode_text(tokens))``."""
@@ -65,10 +107,11 @@ class ReferringNet(nn.Module, ABC):
 
 
 def gate_logits(logits: Tensor, presence: Tensor) -> Tensor:
-    """Log-odds of "the target is here and this pixel is it", [B, H, W] and [B] -> [B, H, W].
+    """Log-odds of "the target is present and this pixel is part of it".
 
-    With p the pixel's probability given presence and q that of presence, this is logit(p q),
-    written without leaving the log domain: 1/(pq) - 1 = e^-l + e^-r + e^(-l-r).
+    [B, H, W] and [B] -> [B, H, W]. With p the probability of the pixel given presence and q that of
+    presence, the result is logit(p q). It is computed from log-odds alone:
+    1/(pq) - 1 = e^-l + e^-r + e^(-l-r).
     """
     l_BHW, r_BHW = logits.float(), presence.float()[:, None, None].expand_as(logits)
     return -torch.logsumexp(torch.stack([-l_BHW, -r_BHW, -l_BHW - r_BHW]), dim=0)

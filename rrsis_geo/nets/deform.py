@@ -9,15 +9,17 @@ from torch import Tensor, nn
 
 
 class DeformableAttention(nn.Module):
-    """Each position samples a few points of every level around itself.
+    """Each token attends to a few sampling points around its position on every level.
 
-    Source: Deformable DETR, arXiv 2010.04159, eq. (3), with a grid sample a level instead of the
-    authors' CUDA kernel. Runs in float32 whatever the autocast: sampling points are finer than
-    half precision's steps at the size of a map.
+    Source: Deformable DETR, arXiv 2010.04159, eq. (3), with one grid sample per level instead of
+    the authors' CUDA kernel. It always runs in float32, because half precision is too coarse for
+    the coordinates of sampling points.
 
     Args:
         width: D, of the tokens.
-        heads, levels, points: sampling points are heads x levels x points a token.
+        heads: attention heads.
+        levels: maps of different resolution.
+        points: sampling points per head and level.
     """
 
     def __init__(self, width: int, *, heads: int, levels: int, points: int = 4) -> None:
@@ -27,10 +29,10 @@ class DeformableAttention(nn.Module):
         self.weights = nn.Linear(width, heads * levels * points)
         self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
-        self._reset()
+        self._reset_parameters()
 
-    def _reset(self) -> None:
-        """Points start as a star, one direction a head, one step further out a point."""
+    def _reset_parameters(self) -> None:
+        """Start with points on a star: one direction per head, one pixel further out per point."""
         angles = torch.arange(self.heads) * (2 * math.pi / self.heads)
         star = torch.stack([angles.cos(), angles.sin()], -1)
         star = star / star.abs().amax(-1, keepdim=True)
@@ -46,9 +48,15 @@ class DeformableAttention(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, query: Tensor, pixels: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
-        """Attend from every token to samples around its own place.
+        """Attend from every token to samples around its position.
 
-        [B, N, D] (with positions), [B, N, D], (H, W) of the levels (N = sum of H W) -> [B, N, D].
+        Args:
+            query: tokens with their position embedding, [B, N, D].
+            pixels: tokens without it, [B, N, D].
+            sizes: (H, W) of each level; N is the sum of H W.
+
+        Returns:
+            [B, N, D].
         """
         with torch.autocast(query.device.type, enabled=False):
             return self._attend(query.float(), pixels.float(), sizes)
@@ -60,7 +68,7 @@ class DeformableAttention(nn.Module):
         offset_BNMLP2 = self.offsets(query).view(*shape, 2)
         weight_BNMLP = self.weights(query).view(B, N, M, L * P).softmax(-1).view(shape)
         value_BNMd = self.value(pixels).view(B, N, M, D // M)
-        place_N2 = torch.cat([_centres(h, w, query.device) for h, w in sizes])
+        place_N2 = torch.cat([_pixel_centres(h, w, query.device) for h, w in sizes])
         mixed = query.new_zeros(B * M, D // M, N)
         start = 0
         for level, (h, w) in enumerate(sizes):
@@ -77,8 +85,8 @@ class DeformableAttention(nn.Module):
         return out
 
 
-def _centres(height: int, width: int, device: torch.device) -> Tensor:
-    """Pixel centres of a map as (x, y) in [0, 1], float32 [H W, 2]."""
+def _pixel_centres(height: int, width: int, device: torch.device) -> Tensor:
+    """Pixel centres of a map as (x, y) from 0 to 1, float32 [H W, 2]."""
     y = (torch.arange(height, device=device) + 0.5) / height
     x = (torch.arange(width, device=device) + 0.5) / width
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Parts that several networks use."""
+"""Layers and helpers shared by several networks."""
 
 import math
 from collections.abc import Sequence
@@ -16,10 +16,11 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class Attention(nn.MultiheadAttention):
-    """Multi-head attention, batch first: ``nn.MultiheadAttention`` (weights and their names too).
+    """Multi-head attention, batch first.
 
-    Its own forward turns the batch inside out, and in inference copies a projection's weight once a
-    token for it, for batches over one; this one leaves the batch where it is.
+    Parameters and their names are those of ``nn.MultiheadAttention``. Its forward pass is replaced:
+    it transposes the batch, and in inference with a batch above one it copies a projection's weight
+    for every token.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -36,12 +37,12 @@ class Attention(nn.MultiheadAttention):
         )
         mask = None if valid is None else valid[:, None, None, :]
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        projected: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
-        return projected
+        projection: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
+        return projection
 
 
 class FeedForward(nn.Sequential):
-    """Linear, ReLU, linear, with a hidden layer ``ratio`` times as wide."""
+    """Linear, ReLU, linear; the hidden layer is ``ratio`` times as wide."""
 
     def __init__(self, width: int, ratio: int) -> None:
         super().__init__(
@@ -49,12 +50,26 @@ class FeedForward(nn.Sequential):
         )
 
 
+class Smoothing(nn.Sequential):
+    """3x3 convolution, group norm, ReLU. ``depthwise`` splits it into a depthwise 3x3 and a 1x1."""
+
+    def __init__(self, width: int, *, depthwise: bool) -> None:
+        if depthwise:
+            convs: list[nn.Module] = [
+                nn.Conv2d(width, width, 3, padding=1, groups=width),
+                nn.Conv2d(width, width, 1),
+            ]
+        else:
+            convs = [nn.Conv2d(width, width, 3, padding=1)]
+        super().__init__(*convs, nn.GroupNorm(group_count(width), width), nn.ReLU())
+
+
 def sine_positions(sizes: Sequence[tuple[int, int]], width: int, device: torch.device) -> Tensor:
     """Sine position embedding of the pixels of several maps, float32 [1, N, width].
 
-    Rows take the first half of the channels, columns the second; places are scaled to 2 pi over
-    the map, so that levels agree about where a pixel lies. Source: DETR, arXiv 2005.12872,
-    appendix A.4.
+    Rows use the first half of the channels, columns the second. Positions are scaled to 2 pi over
+    each map, so the same point has the same embedding on every level. Source: DETR,
+    arXiv 2005.12872, appendix A.4.
     """
     bands = width // 4
     period = 10000 ** (torch.arange(bands, device=device) / bands)
@@ -73,6 +88,17 @@ def sine_positions(sizes: Sequence[tuple[int, int]], width: int, device: torch.d
     return torch.cat(parts)[None]
 
 
-def groups_of(channels: int) -> int:
-    """Groups for a group normalisation: 32 where they divide the channels, else fewer."""
+def resize(maps: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Resize [B, C, h, w] bilinearly to ``size``, (H, W).
+
+    Corners are not aligned: pixel centres keep their place, so neighbouring windows of a scene fit
+    together.
+    """
+    if maps.shape[-2:] == torch.Size(size):
+        return maps
+    return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False)
+
+
+def group_count(channels: int) -> int:
+    """Number of groups for group normalisation: the greatest common divisor with 32."""
     return math.gcd(channels, 32)

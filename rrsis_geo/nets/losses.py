@@ -10,9 +10,10 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def dice(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean soft Dice loss of the images that hold a target, [B, H, W] log-odds and bool -> scalar.
+    """Mean soft Dice loss over the images that contain a target.
 
-    An image without target has no overlap to score; the cross-entropy speaks for it.
+    [B, H, W] log-odds and bool -> scalar. Images without a target are left out because they have no
+    overlap to score; the cross-entropy covers them.
     """
     p_BN, y_BN = logits.float().sigmoid().flatten(1), target.flatten(1).float()
     overlap_B = (p_BN * y_BN).sum(1)

@@ -1,4 +1,4 @@
-"""A timm image network cut into its four stages, with room for a fusion step between them."""
+"""An image network from timm, split into four stages so that a fusion step can run between them."""
 
 import logging
 import tempfile
@@ -18,21 +18,21 @@ REDUCTIONS = (4, 8, 16, 32)
 
 
 class Trunk(nn.Module):
-    """Four stages of an image network, of strides 4, 8, 16 and 32.
+    """Four stages of an image network, with strides 4, 8, 16 and 32.
 
-    Any timm network whose feature extractor is a chain of modules will do: Swin, SwinV2, ConvNeXt,
-    FastViT, ResNet, EfficientNet, MobileNet. In timm's Swin the patch merging opens the next
-    stage, so what lies between two stages here is what the papers fuse language into.
+    Any timm network whose feature extractor is a chain of modules can be used: Swin, SwinV2,
+    ConvNeXt, FastViT, ResNet, EfficientNet, MobileNet. In timm's Swin the patch merging is the
+    first layer of the next stage, so a stage ends where the papers fuse image and text.
 
     Args:
         name: timm model name.
-        image_px: side of the input; only networks of a fixed input size care (Swin).
+        image_px: side of the input. Only networks with a fixed input size (Swin) need it.
         drop_path: stochastic depth rate.
-        frozen_norm: keep batch normalisation at its running statistics while training, for
-            batches too small to estimate them.
+        frozen_norm: keep the running statistics of batch normalisation fixed in training, for
+            batches that are too small to estimate them.
 
     Raises:
-        ConfigError: timm has no such network, or it has not four such stages in a chain.
+        ConfigError: timm does not have the network, or it is not a chain of four such stages.
     """
 
     def __init__(
@@ -41,19 +41,19 @@ class Trunk(nn.Module):
         super().__init__()
         self.name, self.image_px, self.frozen_norm = name, image_px, frozen_norm
         network = _create(name, image_px=image_px, drop_path=drop_path)
-        self.stages, self.channels = _cut(network, name)
-        # timm's Swin keeps channels last between its stages
+        self.stages, self.channels = _split_stages(network, name)
+        # timm's Swin uses channels last between its stages
         self.channels_last = str(getattr(network, "output_fmt", "NCHW")).endswith("NHWC")
 
     def stage(self, index: int, pixels: Tensor) -> Tensor:
-        """Run stage ``index`` (0 to 3) on the image or what the stage before gave, [B, C, H, W]."""
+        """Run stage ``index`` (0 to 3) on the image or the previous stage, [B, C, H, W]."""
         if self.channels_last and index > 0:
             pixels = pixels.permute(0, 2, 3, 1)
         pixels = self.stages[index](pixels)
         return pixels.permute(0, 3, 1, 2) if self.channels_last else pixels
 
     def train(self, mode: bool = True) -> "Trunk":
-        """Set training mode; frozen normalisation stays as it is."""
+        """Set training mode. Frozen batch normalisation stays in eval mode."""
         super().train(mode)
         if self.frozen_norm:
             for module in self.modules():
@@ -62,36 +62,36 @@ class Trunk(nn.Module):
         return self
 
     def load_pretrained(self, source: str | Path = "timm") -> None:
-        """Take pretrained weights.
+        """Load pretrained weights.
 
         Args:
-            source: "timm" for the weights timm knows for this name (fetched by timm), else a local
-                file of the whole network's state dict (.pth, .safetensors), under timm's names or,
-                failing those, in the same order and of the same shapes.
+            source: "timm" to download timm's weights for this network, or a local file with the
+                state dict of the whole network (.pth, .safetensors). Keys are timm's names;
+                otherwise order and shapes must be timm's.
 
         Raises:
-            ModelError: the file is missing or holds another network.
+            ModelError: the file does not exist or belongs to another network.
         """
         if str(source) == "timm":
             network = _create(self.name, image_px=self.image_px, pretrained=True)
         else:
             with tempfile.TemporaryDirectory() as folder:
-                file = _under_timm_names(Path(source), self.name, Path(folder))
+                file = _rename_to_timm(Path(source), self.name, Path(folder))
                 network = _create(self.name, image_px=self.image_px, pretrained=file)
-        self.stages.load_state_dict(_cut(network, self.name)[0].state_dict())
+        self.stages.load_state_dict(_split_stages(network, self.name)[0].state_dict())
 
 
 def _create(
     name: str, *, image_px: int, drop_path: float = 0.0, pretrained: bool | Path = False
 ) -> nn.Module:
-    options: dict[str, object] = {"drop_path_rate": drop_path}  # timm's own default varies
+    options: dict[str, object] = {"drop_path_rate": drop_path}  # timm's default varies
     if isinstance(pretrained, Path):
-        # timm's own loading fits a Swin's position tables to another window size
+        # timm resizes the position tables of a Swin to another window size when it loads a file
         options["pretrained_cfg_overlay"] = {"file": str(pretrained)}
     if not timm.is_model(name):
         close = timm.list_models(f"*{name[:12]}*")[:5]
         raise ConfigError(
-            f'timm has no network "{name}"' + (f"; near it: {close}" if close else "")
+            f'timm has no network "{name}"' + (f"; similar names: {close}" if close else "")
         )
     cfg = timm.get_pretrained_cfg(name)
     if cfg is not None and cfg.fixed_input_size:
@@ -101,34 +101,34 @@ def _create(
             name, pretrained=bool(pretrained), features_only=True, **options
         )
     except (RuntimeError, TypeError) as err:
-        raise ConfigError(f'"{name}" cannot be cut into stages: {err}') from err
+        raise ConfigError(f'"{name}" cannot be split into stages: {err}') from err
     return network
 
 
-def _cut(network: nn.Module, name: str) -> tuple[nn.ModuleList, tuple[int, ...]]:
-    """Split an extractor's chain of modules where its stride-4, 8, 16 and 32 maps come out."""
-    wanted = {
+def _split_stages(network: nn.Module, name: str) -> tuple[nn.ModuleList, tuple[int, ...]]:
+    """Split the modules of a feature extractor after its maps of strides 4, 8, 16 and 32."""
+    stage_ends = {
         info["module"].replace(".", "_"): info
         for info in network.feature_info.get_dicts()  # type: ignore[operator, union-attr]
         if info["reduction"] in REDUCTIONS
     }
-    if [info["reduction"] for info in wanted.values()] != list(REDUCTIONS):
-        raise ConfigError(f'"{name}" has no four stages of strides 4, 8, 16 and 32')
+    if [info["reduction"] for info in stage_ends.values()] != list(REDUCTIONS):
+        raise ConfigError(f'"{name}" does not have four stages with strides 4, 8, 16 and 32')
     stages, channels = nn.ModuleList(), []
     current: OrderedDict[str, nn.Module] = OrderedDict()
-    for child_name, module in _chain(network):
+    for child_name, module in _list_modules(network):
         current[child_name] = module
-        if child_name in wanted:
+        if child_name in stage_ends:
             stages.append(nn.Sequential(current))
-            channels.append(int(wanted[child_name]["num_chs"]))
+            channels.append(int(stage_ends[child_name]["num_chs"]))
             current = OrderedDict()
     if len(stages) != len(REDUCTIONS):
-        raise ConfigError(f'"{name}" is not a plain chain of modules; choose another trunk')
+        raise ConfigError(f'"{name}" is not a chain of modules; choose another trunk')
     return stages, tuple(channels)
 
 
-def _chain(network: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The modules of the extractor in the order they run; a "blocks" container is opened."""
+def _list_modules(network: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Modules of the extractor in the order they run, with the items of a "blocks" container."""
     chain: list[tuple[str, nn.Module]] = []
     for child_name, module in network.named_children():
         if child_name == "blocks" and isinstance(module, nn.Sequential):
@@ -138,20 +138,20 @@ def _chain(network: nn.Module) -> list[tuple[str, nn.Module]]:
     return chain
 
 
-def _under_timm_names(path: Path, name: str, folder: Path) -> Path:
-    """The file itself where it has timm's names; else a copy in ``folder`` that has."""
+def _rename_to_timm(path: Path, name: str, folder: Path) -> Path:
+    """Path of weights with timm's names: ``path`` itself, or a renamed copy in ``folder``."""
     if not path.is_file():
-        raise ModelError(f"{path}: no such file of trunk weights")
+        raise ModelError(f"{path}: file of trunk weights does not exist")
     if path.suffix == ".safetensors":
-        given = load_file(path)
+        state = load_file(path)
     else:
-        given = torch.load(path, map_location="cpu", weights_only=True)
-    own = timm.create_model(name, pretrained=False).state_dict()
-    if own.keys() <= given.keys():
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    timm_state = timm.create_model(name, pretrained=False).state_dict()
+    if timm_state.keys() <= state.keys():
         return path
-    if [v.shape for v in given.values()] != [v.shape for v in own.values()]:
-        raise ModelError(f"{path}: these are not the weights of {name}")
-    logger.info("%s: foreign names, tensors taken in order", path.name)
-    named = {key: value.contiguous() for key, value in zip(own, given.values(), strict=True)}
-    save_file(named, folder / "weights.safetensors")
+    if [v.shape for v in state.values()] != [v.shape for v in timm_state.values()]:
+        raise ModelError(f"{path}: is not a state dict of {name}")
+    logger.info("%s: unknown key names; tensors are assigned in order", path.name)
+    pairs = zip(timm_state, state.values(), strict=True)
+    save_file({key: value.contiguous() for key, value in pairs}, folder / "weights.safetensors")
     return folder / "weights.safetensors"

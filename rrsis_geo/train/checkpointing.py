@@ -16,7 +16,7 @@ def recompute_activations(net: ReferringNet) -> None:
     Gradients stay the same, with dropout too. Batch normalisation that is not frozen updates its
     running statistics twice per step.
     """
-    for name in net.heavy:
+    for name in net.checkpoint_layers:
         for part in net.get_submodule(name).children():
             part.forward = _with_recomputation(part, part.forward)
 

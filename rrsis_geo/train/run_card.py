@@ -3,7 +3,6 @@
 from rrsis_geo.config import to_dict
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.metrics import Scores
-from rrsis_geo.nets import NETS
 from rrsis_geo.nets.base import ReferringNet
 from rrsis_geo.train.card import CardFacts, trained_card
 from rrsis_geo.train.config import TrainConfig, TrainingPlan
@@ -26,7 +25,7 @@ def run_card(
         CardFacts(
             title=config.name,
             summary=config.summary,
-            net=next(name for name, (kind, _) in NETS.items() if type(net) is kind),
+            net=net.name,
             parameters=sum(value.numel() for value in net.parameters()),
             image=_image(image),
             data=_data(config, data, scores),

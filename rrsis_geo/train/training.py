@@ -385,10 +385,7 @@ def start_net(config: TrainConfig) -> tuple[ReferringNet, Tokenizer, ImageSpec]:
     assert config.init.vocabulary is not None
     tokenizer = Tokenizer.load(config.init.vocabulary, max_tokens=config.max_tokens)
     net = build_net(str(config.net["name"]), _settings(config))
-    if config.init.trunk is not None:
-        net.trunk.load_pretrained(config.init.trunk)  # type: ignore[operator, union-attr]
-    if config.init.text is not None:
-        net.text.load_pretrained(config.init.text)  # type: ignore[operator, union-attr]
+    net.load_pretrained(trunk=config.init.trunk, text=config.init.text)
     return net, tokenizer, config.image or ImageSpec()
 
 

@@ -1,4 +1,4 @@
-"""Networks and expressions that the tests of nets share."""
+"""Networks and tokens shared by the tests of nets."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ from rrsis_geo.text.batch import TextBatch
 
 @pytest.fixture(params=NETS, ids=list(NETS))
 def net(request: pytest.FixtureRequest) -> ReferringNet:
-    """A small network of each kind, in eval mode, always of the same weights."""
+    """A small network of each kind in eval mode, always with the same weights."""
     return make_net(*NETS[request.param])
 
 
 @pytest.fixture
 def make_tokens() -> Callable[..., TextBatch]:
-    """Random tokens of given lengths, padded to ``length``; the second token is the subject."""
+    """Make random tokens of given lengths, padded to ``length``; token 2 is the subject."""
 
     def make(lengths: list[int], length: int = 12, seed: int = 0) -> TextBatch:
         generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""BTDNet: the paper's sizes, its identities against a literal form, its ablations, its losses."""
+"""BTDNet: size, BSC against a literal form, ablations, losses and the inference rule."""
 
 import math
 
@@ -12,21 +12,20 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets import priors
 from rrsis_geo.nets.base import SegOutput, gate_logits
 from rrsis_geo.nets.bert import TextConfig
+from rrsis_geo.nets.bsc import SpatialCorrelation
 from rrsis_geo.nets.btdnet import (
-    PRESETS,
     BTDNet,
-    BTDNetConfig,
-    SpatialCorrelation,
-    _heeding,
     _pool_tokens,
 )
+from rrsis_geo.nets.btdnet_config import PRESETS, BTDNetConfig
+from rrsis_geo.nets.lite import apply_priors
 
 
 def millions(module: torch.nn.Module) -> float:
     return sum(p.numel() for p in module.parameters()) / 1e6
 
 
-def test_paper_preset_has_the_papers_size():
+def test_paper_preset_has_the_size_of_the_paper():
     with torch.device("meta"):
         net = BTDNet(PRESETS["btdnet"])
     assert millions(net) == pytest.approx(283.2, abs=0.05)
@@ -36,7 +35,7 @@ def test_paper_preset_has_the_papers_size():
     assert net.trunk.channels == (128, 256, 512, 1024)
 
 
-def test_lite_preset_fits_a_laptop():
+def test_lite_preset_has_fewer_than_33_million_parameters():
     with torch.device("meta"):
         net = BTDNet(PRESETS["btdnet-lite"])
     assert net.trunk.channels == (24, 40, 112, 320)
@@ -48,22 +47,22 @@ def test_presets_survive_json():
         assert build(BTDNetConfig, to_dict(preset)) == preset
 
 
-# --- BSC against the equations written out -------------------------------------------------------
+# --- BSC against its equations in literal form ---------------------------------------------------
 
 
 def unfold_pixels(pixels, r):
-    """Eq. (2): each pixel's r x r window, zeros outside, [B, C, H, W] -> [B, H W, C r r]."""
+    """Eq. (2): the r x r window of each pixel, zeros outside, [B, C, H, W] -> [B, H W, C r r]."""
     return F.unfold(pixels, r, padding=r // 2).transpose(1, 2)
 
 
 def unfold_tokens(words, r):
-    """Eq. (2): each token's window of r, ends repeated, [B, L, D] -> [B, L, D r]."""
+    """Eq. (2): the window of r tokens, ends repeated, [B, L, D] -> [B, L, D r]."""
     padded = F.pad(words.transpose(1, 2), (r // 2, r // 2), mode="replicate")
     return padded.unfold(2, r, 1).permute(0, 2, 1, 3).flatten(2)
 
 
 def literal_correlation(bsc, pixels, words):
-    """Eq. (2) to (4) with every unfold, projection and affinity made, for unpadded expressions."""
+    """Eq. (2) to (4) with explicit unfolds, projections and affinities, without padding."""
     B, C, H, W = pixels.shape
     vision = bsc.to_vision
     share = vision.mix.softmax(0)
@@ -112,7 +111,7 @@ def test_correlation_equals_the_literal_form(channels, training, expressions):
         torch.testing.assert_close(mine, literal, atol=1e-9, rtol=1e-9)
 
 
-def test_attention_shares_sum_to_one_over_valid_tokens():
+def test_affinity_sums_to_one_over_valid_tokens():
     config = BTDNetConfig(text=TextConfig(width=24, heads=4))
     bsc = SpatialCorrelation(16, config)
     attention = torch.tensor([[True] * 4 + [False] * 3])
@@ -153,31 +152,31 @@ def test_token_pool_is_adaptive_pooling_of_the_valid_tokens():
     ],
     ids=str,
 )
-def test_each_ablation_builds_runs_and_learns(changes, image, make_tokens, monkeypatch):
-    monkeypatch.setattr(priors, "_PART", 0.0)  # untrained masks are all near 0
+def test_each_ablation_builds_and_trains_all_parameters(changes, image, make_tokens, monkeypatch):
+    monkeypatch.setattr(priors, "_PART", 0.0)  # an untrained mask is near 0 everywhere
     net = make_net("btdnet", LITE, **changes).train()
     target = torch.zeros(2, 96, 96, dtype=torch.bool)
     target[0, 20:50, 30:60] = True
     parts = net.loss(net(image, make_tokens([8, 5])), target)
     parts["total"].backward()
-    silent = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
-    assert silent == []
+    without_gradient = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without_gradient == []
     assert ("background" in parts) == (changes.get("background_weight", 1) > 0)
     assert ("reconstruction" in parts) == (changes.get("reconstruction_weight", 1) > 0)
 
 
-def test_text_is_encoded_once_where_no_image_changes_it(make_tokens):
+def test_text_stages_before_the_first_correlation_are_encoded_once(make_tokens):
     tokens = make_tokens([8])
     assert len(make_net("btdnet", LITE).encode_text(tokens).stages) == 1
     assert len(make_net("btdnet", LITE, bsc_stages=[3, 4]).encode_text(tokens).stages) == 3
     assert len(make_net("btdnet", LITE, bsc_to_text=False).encode_text(tokens).stages) == 4
 
 
-def test_masked_expression_hides_the_subject_only(make_tokens):
+def test_masked_expression_hides_only_the_subject(make_tokens):
     net = make_net("btdnet", PAPER)
     tokens = make_tokens([8])
     other = tokens._replace(ids=tokens.ids.masked_fill(tokens.subject, 77))
-    assert torch.equal(net.encode_text(tokens).masked, net.encode_text(other).masked)
+    assert torch.equal(net.encode_text(tokens).masked_words, net.encode_text(other).masked_words)
     assert not torch.equal(net.encode_text(tokens).stages[0], net.encode_text(other).stages[0])
 
 
@@ -191,7 +190,7 @@ def test_masked_expression_hides_the_subject_only(make_tokens):
         ({"trunk": "no_such_network"}, "no network"),
     ],
 )
-def test_wrong_settings_are_refused(settings, message):
+def test_invalid_settings_raise(settings, message):
     with pytest.raises(ConfigError, match=message):
         make_net("btdnet", LITE, **settings)
 
@@ -204,7 +203,7 @@ def loss_of(streams, target, **settings):
     return net.loss(SegOutput(streams[:, 0], None, {"streams": streams}), target)
 
 
-def test_losses_are_the_papers():
+def test_losses_by_hand():
     streams = torch.tensor([2.0, -1.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
     target = torch.zeros(1, 4, 4, dtype=torch.bool)
     target[0, 0] = True  # a quarter of the pixels
@@ -219,22 +218,22 @@ def test_losses_are_the_papers():
 def test_reconstruction_stops_the_gradient_of_its_target(image, make_tokens):
     net = make_net("btdnet", PAPER).train()
     text = torch.randn(2, 8, 48, requires_grad=True)
-    masked = torch.randn(2, 8, 48, requires_grad=True)
+    masked_words = torch.randn(2, 8, 48, requires_grad=True)
     pixels = torch.randn(2, 768, 3, 3)
     attention = torch.ones(2, 8, dtype=torch.bool)
-    # with the way from the text to the pixels cut, nothing may flow into the target
+    # without the path from the text to the pixels, the target must get no gradient
     net.reconstruction.enrich.multihead_attn.requires_grad_(False)
-    loss = net.reconstruction(pixels, text, masked, attention)
+    loss = net.reconstruction(pixels, text, masked_words, attention)
     through_enrich = torch.autograd.grad(loss, text, retain_graph=True)[0]
     net.reconstruction.enrich.multihead_attn.in_proj_weight.zero_()
-    loss = net.reconstruction(pixels, text, masked, attention)
-    cut, kept = torch.autograd.grad(loss, (text, masked))
+    loss = net.reconstruction(pixels, text, masked_words, attention)
+    text_gradient, masked_gradient = torch.autograd.grad(loss, (text, masked_words))
     assert through_enrich.abs().sum() > 0
-    assert cut.abs().sum() == 0
-    assert kept.abs().sum() > 0
+    assert text_gradient.abs().sum() == 0
+    assert masked_gradient.abs().sum() > 0
 
 
-def test_mask_is_where_the_foreground_stream_wins(image, make_tokens):
+def test_mask_is_where_the_foreground_stream_is_higher(image, make_tokens):
     net = make_net("btdnet", PAPER)
     tokens = make_tokens([8, 5])
     net.train()
@@ -244,51 +243,58 @@ def test_mask_is_where_the_foreground_stream_wins(image, make_tokens):
     assert torch.equal(net(image, tokens).logits > 0, up[:, 0] > up[:, 1])
 
 
-def test_words_pull_the_mask_to_a_place(image, make_tokens):
+def test_place_prior_adds_log_odds_by_position(image, make_tokens):
     net = make_net("btdnet", LITE, presence=False, order_prior=False)
     words = net.encode_text(make_tokens([8, 5]))
-    still, right = (torch.tensor([[x, 0.0, 0.0, 0.0, 0.0]] * 2) for x in (0.0, 1.0))
+    nowhere, right = (torch.tensor([[x, 0.0, 0.0, 0.0, 0.0]] * 2) for x in (0.0, 1.0))
     moved = net.segment(image, words._replace(place=right)).logits
-    unmoved = net.segment(image, words._replace(place=still)).logits
-    assert not torch.equal(net.segment(image, words).logits, unmoved)  # its own words pull too
-    pull = (moved - unmoved).mean((0, 1))
-    assert (pull.diff() > 0).sum() > 0.9 * len(pull)  # to the right, on both streams' difference
-    torch.testing.assert_close(pull[[0, -1]], torch.tensor([-1.0, 1.0]), atol=0.05, rtol=0)
+    unmoved = net.segment(image, words._replace(place=nowhere)).logits
+    assert not torch.equal(
+        net.segment(image, words).logits, unmoved
+    )  # its words have a place prior too
+    change = (moved - unmoved).mean((0, 1))
+    assert (change.diff() > 0).sum() > 0.9 * len(change)  # grows to the right
+    torch.testing.assert_close(change[[0, -1]], torch.tensor([-1.0, 1.0]), atol=0.05, rtol=0)
+
+
+def with_priors(streams, words):
+    """Streams with the priors of the words added."""
+    return apply_priors(streams, (streams[:, 0] - streams[:, 1]) / 2, words.place, words.order)
 
 
 def two_objects() -> torch.Tensor:
-    """Streams that show a small object at the top left, and a large one at the bottom right."""
+    """Streams with a small object at the top left and a large one at the bottom right."""
     mask = torch.full((1, 24, 24), -2.0)
     mask[:, 2:8, 2:8] = 1
     mask[:, 12:22, 12:22] = 1
     return torch.stack([mask, -mask], 1)
 
 
-def test_words_of_order_learn_from_several_objects(make_tokens):
+def test_order_prior_gets_gradients_from_several_objects(make_tokens):
     net = make_net("btdnet", LITE)
-    _heeding(net.encode_text(make_tokens([5])), two_objects())[:, 0, 2:8, 2:8].sum().backward()
+    with_priors(two_objects(), net.encode_text(make_tokens([5])))[:, 0, 2:8, 2:8].sum().backward()
     for parameter in net.decoder.order_prior.parameters():
         assert parameter.grad is not None
         assert parameter.grad.any()
 
 
-def test_words_choose_among_objects_by_order(make_tokens):
+def test_order_prior_selects_the_largest_object(make_tokens):
     net = make_net("btdnet", LITE)
     words = net.encode_text(make_tokens([5]))
     streams = two_objects()
     mask = streams[:, 0]
-    asked = words._replace(place=None, order=torch.tensor([[0.0, -5.0, *[0.0] * 6]]))  # the largest
-    foreground, background = _heeding(asked, streams)[0]
+    largest = words._replace(place=None, order=torch.tensor([[0.0, -5.0, *[0.0] * 6]]))
+    foreground, background = with_priors(streams, largest)[0]
     torch.testing.assert_close(background, -foreground)
-    torch.testing.assert_close(foreground[11:23, 11:23], mask[0, 11:23, 11:23])  # as it was
+    torch.testing.assert_close(foreground[11:23, 11:23], mask[0, 11:23, 11:23])  # unchanged
     assert foreground[2:8, 2:8].max() < -3
     assert torch.equal(foreground > 0, (mask[0] > 0) & (torch.arange(24) >= 12))
-    # on one side only: places are heeded first, and one object has none to be compared with
-    left = asked._replace(place=torch.tensor([[-9.0, 0.0, 0.0, 0.0, 0.0]]))
-    assert torch.equal(_heeding(left, streams)[0, 0, 2:8, 2:8] > 0, torch.ones(6, 6) > 0)
+    # place comes first: on the left there is only one object, so order changes nothing
+    left = largest._replace(place=torch.tensor([[-9.0, 0.0, 0.0, 0.0, 0.0]]))
+    assert torch.equal(with_priors(streams, left)[0, 0, 2:8, 2:8] > 0, torch.ones(6, 6) > 0)
 
 
-def test_gate_is_the_product_of_probabilities():
+def test_gate_logits_multiplies_probabilities():
     logits = torch.linspace(-6, 6, 25).view(1, 5, 5).double()
     for presence in (-4.0, 0.0, 5.0):
         gated = gate_logits(logits, torch.tensor([presence], dtype=torch.float64))
@@ -298,7 +304,7 @@ def test_gate_is_the_product_of_probabilities():
     assert far.isfinite().all()
 
 
-def test_presence_learns_from_absent_targets(image, make_tokens):
+def test_presence_loss_uses_absent_targets(image, make_tokens):
     net = make_net("btdnet", LITE).train()
     out = net(image, make_tokens([8, 5]))
     target = torch.zeros(2, 96, 96, dtype=torch.bool)

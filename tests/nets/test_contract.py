@@ -1,4 +1,4 @@
-"""What every network must keep."""
+"""The contract that every network fulfils."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from rrsis_geo.nets.base import SegOutput
 from rrsis_geo.text.batch import TextBatch
 
 
-def one(tokens: TextBatch, row: int) -> TextBatch:
+def single_expression(tokens: TextBatch, row: int) -> TextBatch:
     return TextBatch(*(field[row : row + 1] for field in tokens))
 
 
@@ -23,15 +23,15 @@ def test_shapes(net, image, make_tokens):
         assert out.presence is None
 
 
-def test_batch_of_two_is_two_of_one(net, image, make_tokens):
+def test_batch_equals_its_images_one_by_one(net, image, make_tokens):
     tokens = make_tokens([8, 5])
     both = net(image, tokens).logits
-    each = torch.cat([net(image[i : i + 1], one(tokens, i)).logits for i in range(2)])
-    # float32 sums in another order: a few units in the last place of log-odds near 1
+    each = torch.cat([net(image[i : i + 1], single_expression(tokens, i)).logits for i in range(2)])
+    # the order of float32 sums differs: a few units in the last place of log-odds near 1
     torch.testing.assert_close(both, each, atol=2e-5, rtol=1e-4)
 
 
-def test_words_of_one_expression_serve_many_images(net, image, make_tokens):
+def test_words_of_one_expression_work_with_many_images(net, image, make_tokens):
     tokens = make_tokens([7])
     words = net.encode_text(tokens)
     shared = net.segment(image, words).logits
@@ -39,14 +39,14 @@ def test_words_of_one_expression_serve_many_images(net, image, make_tokens):
     torch.testing.assert_close(shared, each, atol=2e-5, rtol=1e-4)
 
 
-def test_images_encoded_once_serve_many_expressions(net, image, make_tokens):
+def test_encoded_images_work_with_many_expressions(net, image, make_tokens):
     pixels = net.encode_image(image)
     for length in (7, 4):
         words = net.encode_text(make_tokens([length]))
         assert torch.equal(net.segment(pixels, words).logits, net.segment(image, words).logits)
 
 
-def test_padding_changes_nothing(net, image, make_tokens):
+def test_padding_does_not_change_the_logits(net, image, make_tokens):
     short = make_tokens([6, 6], length=6)
     padded = TextBatch(*(torch.nn.functional.pad(field, (0, 5)) for field in short))
     longer = TextBatch(
@@ -54,7 +54,7 @@ def test_padding_changes_nothing(net, image, make_tokens):
     )
     reference = net(image, short).logits
     torch.testing.assert_close(net(image, padded).logits, reference, atol=1e-6, rtol=1e-5)
-    # beside a longer expression the padding is really carried through the network
+    # next to a longer expression, the padding is not dropped before the network
     three = torch.cat([image, image[:1]])
     torch.testing.assert_close(net(three, longer).logits[:2], reference, atol=2e-5, rtol=1e-4)
 
@@ -68,35 +68,35 @@ def test_forward_is_segment_of_encode_text(net, image, make_tokens):
 
 def test_gradients_reach_every_parameter(net, image, make_tokens, monkeypatch):
     net.train()
-    monkeypatch.setattr(priors, "_PART", 0.0)  # untrained masks are all near 0
+    monkeypatch.setattr(priors, "_PART", 0.0)  # an untrained mask is near 0 everywhere
     target = torch.zeros(2, 96, 96, dtype=torch.bool)
     target[0, 20:50, 30:60] = True
     net.loss(net(image, make_tokens([8, 5])), target)["total"].backward()
-    silent = [
+    without_gradient = [
         name
         for name, parameter in net.named_parameters()
         if parameter.grad is None or not parameter.grad.abs().sum() > 0
     ]
-    assert silent == []
+    assert without_gradient == []
 
 
-def test_bfloat16_agrees(net, image, make_tokens):
+def test_bfloat16_is_close_to_float32(net, image, make_tokens):
     tokens = make_tokens([8, 5])
     exact = net(image, tokens).logits
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = net(image, tokens).logits
-    # bfloat16 keeps 8 bits: one part in 100 of the spread of the log-odds, a few times over
+    # bfloat16 has 8 bits of precision: a few hundredths of the standard deviation
     spread = exact.std()
     assert (rough - exact).abs().mean() < 0.1 * spread
     assert rough.dtype == torch.float32
 
 
-def test_constant_window_is_finite(net, make_tokens):
+def test_constant_window_gives_finite_logits(net, make_tokens):
     for level in (-2.0, 0.0, 2.6):
         out: SegOutput = net(torch.full((1, 3, 96, 96), level), make_tokens([8]))
         assert out.logits.isfinite().all()
 
 
-def test_rejects_sides_that_do_not_divide(net, make_tokens):
+def test_sides_must_be_multiples_of_32(net, make_tokens):
     with pytest.raises(ValueError, match="multiples of 32"):
         net(torch.zeros(1, 3, 100, 96), make_tokens([5]))

@@ -1,4 +1,4 @@
-"""Deformable attention against a loop over its definition."""
+"""Deformable attention against a loop that follows its definition."""
 
 import torch
 
@@ -21,7 +21,7 @@ def bilinear(map_, x, y):
 
 
 def literal(attention, query, pixels):
-    """Deformable DETR's equation (3), position by position."""
+    """Equation (3) of Deformable DETR, position by position."""
     N, D = query.shape
     M, L, P = attention.heads, attention.levels, attention.points
     offsets = attention.offsets(query).view(N, M, L, P, 2)
@@ -61,7 +61,7 @@ def test_points_start_as_a_star():
     torch.testing.assert_close(reach, torch.arange(1.0, 5).expand(8, 3, 4))
 
 
-def test_stays_float32_under_autocast():
+def test_computes_in_float32_under_autocast():
     attention = DeformableAttention(16, heads=2, levels=2)
     N = sum(h * w for h, w in SIZES)
     with torch.autocast("cpu", dtype=torch.bfloat16):

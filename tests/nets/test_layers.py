@@ -1,4 +1,4 @@
-"""Shared parts against the library parts they stand for."""
+"""Shared layers against the equivalent layers of torch."""
 
 import torch
 from torch import nn
@@ -6,7 +6,7 @@ from torch import nn
 from rrsis_geo.nets.layers import Attention, ChannelNorm, sine_positions
 
 
-def test_attention_is_torchs():
+def test_attention_equals_torch():
     torch.manual_seed(0)
     mine = Attention(32, 4)
     theirs = nn.MultiheadAttention(32, 4, batch_first=True)
@@ -17,16 +17,16 @@ def test_attention_is_torchs():
     torch.testing.assert_close(mine(query, memory, memory, valid), expected)
 
 
-def test_channel_norm_is_over_channels():
+def test_channel_norm_normalises_over_channels():
     out = ChannelNorm(6)(torch.randn(2, 6, 3, 4))
     torch.testing.assert_close(out.mean(1), torch.zeros(2, 3, 4), atol=1e-6, rtol=0)
     assert out.shape == (2, 6, 3, 4)
 
 
-def test_positions_agree_between_levels():
+def test_positions_of_levels_are_consistent():
     positions = sine_positions([(4, 4), (2, 2)], 16, torch.device("cpu"))
     assert positions.shape == (1, 20, 16)
-    # a coarse pixel's centre lies midway between its four fine ones
+    # the centre of a coarse pixel is in the middle of its four fine pixels
     fine, coarse = positions[0, :16].view(4, 4, 16), positions[0, 16:].view(2, 2, 16)
     nearest = (fine.flatten(0, 1) - coarse[0, 0]).norm(dim=1).argsort()[:4]
     assert sorted(nearest.tolist()) == [0, 1, 4, 5]

@@ -1,3 +1,5 @@
+"""Priors of place and order."""
+
 import numpy as np
 import pytest
 import torch
@@ -9,17 +11,17 @@ from rasterio.features import shapes
 
 from rrsis_geo.nets.priors import (
     WordWeights,
-    connected_parts,
+    label_components,
     order_terms,
     place_terms,
-    pull,
-    weighted,
+    prior_logits,
+    weighted_sum,
 )
 
 MASKS = arrays(bool, st.tuples(st.just(2), st.integers(1, 12), st.integers(1, 12)))
 
 
-def test_terms_of_place_grow_to_the_right_and_down_between_the_edges():
+def test_place_terms_grow_to_the_right_and_down():
     terms = place_terms(torch.zeros(3, 7, 2, 4))
     x, y, xx, yy, xy = terms
     assert terms.shape == (5, 2, 4)
@@ -29,47 +31,49 @@ def test_terms_of_place_grow_to_the_right_and_down_between_the_edges():
     torch.testing.assert_close(yy, y**2)
     torch.testing.assert_close(xy, x * y)
     fine = place_terms(torch.zeros(1, 1, 4, 8))
-    torch.testing.assert_close(F.avg_pool2d(fine[None, :2], 2)[0], terms[:2])  # scales agree
+    # the same at every resolution
+    torch.testing.assert_close(F.avg_pool2d(fine[None, :2], 2)[0], terms[:2])
 
 
-def test_every_word_adds_its_weights_and_padding_none():
+def test_word_weights_are_a_sum_without_padding():
     torch.manual_seed(0)
     weights = WordWeights(48, 16, 3)
     words, valid = torch.randn(2, 5, 48), torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
-    asked = weights(words, valid)
-    assert asked.shape == (2, 3)
+    sums = weights(words, valid)
+    assert sums.shape == (2, 3)
     alone = sum(weights(words[1:, i : i + 1], valid[1:, :1]) for i in range(3))
-    torch.testing.assert_close(asked[1:], alone)
+    torch.testing.assert_close(sums[1:], alone)
 
 
-def test_weighted_maps_may_be_common_to_the_batch():
-    weights, common = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.rand(2, 4, 5)
-    summed = weighted(weights, common)
-    assert summed.shape == (2, 4, 5)
-    torch.testing.assert_close(summed[0], common[0] + 2 * common[1])
-    torch.testing.assert_close(summed[1], 3 * common[1])
-    torch.testing.assert_close(weighted(weights, common.expand(2, 2, 4, 5)), summed)
+def test_weighted_sum_accepts_maps_shared_by_the_batch():
+    weights, maps = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.rand(2, 4, 5)
+    total = weighted_sum(weights, maps)
+    assert total.shape == (2, 4, 5)
+    torch.testing.assert_close(total[0], maps[0] + 2 * maps[1])
+    torch.testing.assert_close(total[1], 3 * maps[1])
+    torch.testing.assert_close(weighted_sum(weights, maps.expand(2, 2, 4, 5)), total)
 
 
 @given(MASKS)
-def test_parts_are_those_of_a_raster_library(masks):
-    labels = connected_parts(torch.from_numpy(masks)).numpy()
+def test_components_equal_those_of_a_raster_library(masks):
+    labels = label_components(torch.from_numpy(masks)).numpy()
     assert np.array_equal(labels > 0, masks)
-    for mask, found in zip(masks, labels, strict=True):
-        parts = list(shapes(found.astype(np.int32), mask=mask))  # joins equal, touching pixels
+    for mask, label in zip(masks, labels, strict=True):
+        # shapes merges touching pixels with equal values
+        parts = list(shapes(label.astype(np.int32), mask=mask))
         expected = list(shapes(mask.astype(np.uint8), mask=mask))
-        assert len(parts) == len(expected) == len(np.unique(found[mask]))
+        assert len(parts) == len(expected) == len(np.unique(label[mask]))
 
 
-def test_a_long_winding_part_is_one():
+def test_a_long_winding_component_has_one_label():
     mask = torch.zeros(1, 41, 41, dtype=torch.bool)
     mask[:, ::2] = True
     mask[:, 1::4, -1] = True
     mask[:, 3::4, 0] = True
-    assert len(connected_parts(mask).unique()) == 2
+    assert len(label_components(mask).unique()) == 2
 
 
-def test_objects_are_compared_by_size():
+def test_order_terms_compare_sizes():
     logits = torch.full((1, 16, 16), -2.0)
     logits[:, 1:5, 1:5] = 2  # 16
     logits[:, 8:12, 1:3] = 2  # 8
@@ -83,11 +87,11 @@ def test_objects_are_compared_by_size():
     roots = np.sqrt([16, 8, 32])
     mean = (roots * np.log([16, 8, 32])).sum() / roots.sum()
     assert float(average[2, 2]) == pytest.approx(np.log(16) - mean)
-    assert largest[2, 5] == largest[2, 2]  # the ring about it
+    assert largest[2, 5] == largest[2, 2]  # the ring around it
     assert largest[2, 6] == 0
 
 
-def test_objects_are_compared_by_place():
+def test_order_terms_compare_places():
     logits = torch.full((1, 24, 24), -2.0)
     logits[:, 2:6, 4:8] = 2  # centre at x 6, y 4
     logits[:, 2:6, 16:20] = 2  # 18, 4
@@ -101,29 +105,29 @@ def test_objects_are_compared_by_place():
 
 
 @given(MASKS)
-def test_a_mirror_swaps_the_ends_of_an_order(masks):
+def test_mirroring_swaps_left_and_right(masks):
     mask = torch.from_numpy(masks)
     logits = torch.where(mask, 1.0, -2.0)
     terms, mirrored = order_terms(logits), order_terms(logits.flip(2)).flip(3)
     swapped = mirrored[:, [0, 1, 3, 2, 4, 5, 6]]
-    # where rings of two objects meet, either's values may stand
+    # where the rings of two objects meet, either value is right
     torch.testing.assert_close(swapped * mask[:, None], terms * mask[:, None], atol=1e-3, rtol=0)
 
 
-def test_specks_and_what_is_doubtful_are_never_first():
+def test_specks_and_uncertain_objects_are_never_first():
     logits = torch.full((1, 32, 32), -2.0)
     logits[:, 2:8, 2:8] = 4  # 36
     logits[:, 2:12, 12:22] = 4  # 100
     before = order_terms(logits)[0, 1:6]
     logits[:, 30, 0] = 4
-    logits[:, 16:21, 27:32] = 1  # 25, hardly seen
+    logits[:, 16:21, 27:32] = 1  # 25, uncertain
     after = order_terms(logits)[0, 1:6]
     torch.testing.assert_close(after[:, :14], before[:, :14])
     assert after[:, 30, 0].min() >= 1
     assert after[:, 18, 30].min() >= 1
 
 
-def test_all_but_the_first_of_an_order_keep_the_lead_of_which_training_speaks():
+def test_all_objects_but_the_first_have_at_least_the_lead_of_training():
     logits = torch.full((1, 64, 64), -2.0)
     logits[:, 0:10, 0:10] = 2  # 100
     logits[:, 12:22, 0:11] = 2  # 110
@@ -136,7 +140,7 @@ def test_all_but_the_first_of_an_order_keep_the_lead_of_which_training_speaks():
     assert [float(left[p]) for p in at] == [0, lead, lead]
 
 
-def test_what_is_doubted_between_two_fragments_joins_them():
+def test_uncertain_pixels_join_two_fragments():
     logits = torch.full((1, 16, 16), -2.0)
     logits[:, 2:4, 2:12] = 2
     logits[:, 2:4, 6:8] = -0.5
@@ -147,15 +151,15 @@ def test_what_is_doubted_between_two_fragments_joins_them():
 
 
 @given(MASKS)
-def test_one_object_alone_or_none_says_nothing(masks):
+def test_order_terms_are_zero_for_one_object_or_none(masks):
     mask = torch.from_numpy(masks)
-    labels = connected_parts(mask)
+    labels = label_components(mask)
     one = labels == labels.flatten(1).amax(1)[:, None, None]
     assert order_terms(torch.where(one & mask, 1.0, -2.0)).abs().max() < 1e-5
     assert order_terms(-2 * torch.ones(2, 4, 4)).abs().max() == 0
 
 
-def test_samples_of_a_batch_do_not_meet():
+def test_samples_of_a_batch_are_independent():
     torch.manual_seed(0)
     logits = torch.randn(3, 12, 12)
     together = order_terms(logits)
@@ -164,36 +168,40 @@ def test_samples_of_a_batch_do_not_meet():
 
 
 def at_the_bottom() -> torch.Tensor:
-    """Log-odds that show two objects in the lower half, one above the other."""
+    """Log-odds with two objects in the lower half, one above the other."""
     logits = torch.full((1, 32, 32), -30.0)
     logits[:, 20:24, 4:8] = 2
     logits[:, 26:30, 20:24] = 2
     return logits
 
 
-def test_the_topmost_may_lie_at_the_bottom():
+def test_the_topmost_object_may_be_in_the_lower_half():
     logits, up = at_the_bottom(), torch.tensor([[0.0, -12.0, 0.0, 0.0, 0.0]])
     at_the_top, topmost = (torch.tensor([[x, *[0.0] * 7]]) for x in (0.0, 1.0))
-    assert (logits + pull(logits, up, at_the_top)).max() < 0
-    found = (logits + pull(logits, up, topmost)) > 0
-    assert torch.equal(found, (logits > 0) & (torch.arange(32) < 10))
-    # half of what the best place loses is half given back
-    half, all_, none = (pull(logits, up, torch.tensor([[x, *[0.0] * 7]])) for x in (0.5, 1.0, 0.0))
-    torch.testing.assert_close(2 * half, all_ + none)
+    assert (logits + prior_logits(logits, up, at_the_top)).max() < 0
+    mask = (logits + prior_logits(logits, up, topmost)) > 0
+    assert torch.equal(mask, (logits > 0) & (torch.arange(32) < 10))
+    # half the weight adds back half of the loss
+    half, full, none = (
+        prior_logits(logits, up, torch.tensor([[x, *[0.0] * 7]])) for x in (0.5, 1.0, 0.0)
+    )
+    torch.testing.assert_close(2 * half, full + none)
 
 
-def test_nothing_is_given_back_where_a_place_takes_nothing():
+def test_nothing_is_added_back_where_the_place_prior_subtracts_nothing():
     logits = at_the_bottom()
     down = torch.tensor([[0.0, 12.0, 0.0, 0.0, 0.0]])
     topmost = torch.tensor([[1.0, *[0.0] * 7]])
-    torch.testing.assert_close(pull(logits, down, topmost), pull(logits, down, None))
-    assert not pull(logits, None, topmost).any()
+    torch.testing.assert_close(
+        prior_logits(logits, down, topmost), prior_logits(logits, down, None)
+    )
+    assert not prior_logits(logits, None, topmost).any()
 
 
-def test_order_is_that_of_what_a_place_leaves():
+def test_order_compares_the_objects_left_by_the_place_prior():
     logits = at_the_bottom()
     logits[:, 4:12, 24:32] = 2  # the largest, on the right
     left = torch.tensor([[-12.0, 0.0, 0.0, 0.0, 0.0]])
     largest = torch.tensor([[0.0, -9.0, *[0.0] * 6]])
-    found = (logits + pull(logits, left, largest)) > 0
-    assert torch.equal(found, (logits > 0) & (torch.arange(32) < 10))
+    mask = (logits + prior_logits(logits, left, largest)) > 0
+    assert torch.equal(mask, (logits > 0) & (torch.arange(32) < 10))

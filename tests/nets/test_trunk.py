@@ -1,4 +1,4 @@
-"""Cutting timm networks into stages, and their pretrained weights."""
+"""Stages of timm networks, and loading pretrained weights."""
 
 import pytest
 import timm
@@ -17,7 +17,7 @@ NAMES = [
 ]
 
 
-def stages_of(trunk, image):
+def stage_maps(trunk, image):
     pixels, maps = image, []
     for index in range(4):
         pixels = trunk.stage(index, pixels)
@@ -26,7 +26,7 @@ def stages_of(trunk, image):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_stages_are_timms_feature_maps(name):
+def test_stages_equal_the_feature_maps_of_timm(name):
     trunk = Trunk(name, image_px=64).eval()
     options = {"img_size": 64} if name.startswith("swin") else {}
     features = timm.create_model(name, features_only=True, **options).eval()
@@ -35,7 +35,7 @@ def test_stages_are_timms_feature_maps(name):
     )
     image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        maps = stages_of(trunk, image)
+        maps = stage_maps(trunk, image)
         expected = features(image)[-4:]
     for stride, channels, mine, theirs in zip(
         (4, 8, 16, 32), trunk.channels, maps, expected, strict=True
@@ -47,7 +47,7 @@ def test_stages_are_timms_feature_maps(name):
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "swin_tiny_patch4_window7_224"])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_weights_come_from_a_file_of_the_whole_network(name, suffix, tmp_path):
+def test_weights_load_from_a_file_of_the_whole_network(name, suffix, tmp_path):
     whole = timm.create_model(name).eval()
     side = whole.default_cfg["input_size"][-1]
     path = tmp_path / f"weights{suffix}"
@@ -58,45 +58,45 @@ def test_weights_come_from_a_file_of_the_whole_network(name, suffix, tmp_path):
     image = torch.randn(1, 3, side, side)
     with torch.inference_mode():
         expected = whole.forward_intermediates(image, intermediates_only=True)[-1]
-        torch.testing.assert_close(stages_of(trunk, image)[-1], expected)
+        torch.testing.assert_close(stage_maps(trunk, image)[-1], expected)
 
 
-def test_swin_weights_fit_another_image_size(tmp_path):
+def test_swin_weights_load_for_another_image_size(tmp_path):
     name = "swin_tiny_patch4_window7_224"
     whole = timm.create_model(name)
     save_file(whole.state_dict(), tmp_path / "w.safetensors")
     trunk = Trunk(name, image_px=64)
     trunk.load_pretrained(tmp_path / "w.safetensors")
-    own = trunk.state_dict()["stages.0.patch_embed.proj.weight"]
-    assert torch.equal(own, whole.patch_embed.proj.weight)
+    weight = trunk.state_dict()["stages.0.patch_embed.proj.weight"]
+    assert torch.equal(weight, whole.patch_embed.proj.weight)
 
 
-def test_foreign_names_are_taken_in_order(tmp_path):
+def test_unknown_key_names_are_assigned_in_order(tmp_path):
     whole = timm.create_model("tf_efficientnet_lite0")
-    whole.to(memory_format=torch.channels_last)  # such tensors are no plain blocks of memory
-    renamed = {f"other.{i}": value for i, value in enumerate(whole.state_dict().values())}
-    torch.save(renamed, tmp_path / "w.pth")
+    whole.to(memory_format=torch.channels_last)  # safetensors needs contiguous tensors
+    state = {f"other.{i}": value for i, value in enumerate(whole.state_dict().values())}
+    torch.save(state, tmp_path / "w.pth")
     trunk = Trunk("tf_efficientnet_lite0")
     trunk.load_pretrained(tmp_path / "w.pth")
     assert torch.equal(trunk.stages[0].conv_stem.weight, whole.conv_stem.weight)
 
 
-def test_weights_of_another_network_are_refused(tmp_path):
+def test_weights_of_another_network_raise(tmp_path):
     torch.save({"a": torch.zeros(3)}, tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"w\.pth: these are not the weights"):
+    with pytest.raises(ModelError, match=r"w\.pth: is not a state dict of resnet18"):
         Trunk("resnet18").load_pretrained(tmp_path / "w.pth")
-    with pytest.raises(ModelError, match="no such file"):
+    with pytest.raises(ModelError, match="does not exist"):
         Trunk("resnet18").load_pretrained(tmp_path / "none.pth")
 
 
-def test_networks_without_four_stages_are_refused():
+def test_networks_without_four_stages_raise():
     with pytest.raises(ConfigError, match="no network"):
         Trunk("nonsense")
-    with pytest.raises(ConfigError, match=r"four stages|cannot be cut"):
+    with pytest.raises(ConfigError, match=r"four stages|cannot be split"):
         Trunk("vit_tiny_patch16_224", image_px=224)
 
 
-def test_frozen_statistics_stay_frozen():
+def test_frozen_norm_keeps_its_running_statistics():
     trunk = Trunk("resnet18", frozen_norm=True).train()
     before = trunk.stages[0].bn1.running_mean.clone()
     trunk.stage(0, torch.randn(2, 3, 64, 64))

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rrsis_geo.images import ImageSpec
-from rrsis_geo.nets import NETS
-from rrsis_geo.nets.base import ReferringNet, SegOutput, gate_logits
+from rrsis_geo.nets import NETS, ReferringNet, SegOutput
+from rrsis_geo.nets.base import gate_logits
 from rrsis_geo.text.batch import TextBatch
 from rrsis_geo.text.tokenizer import Tokenizer
 
@@ -40,11 +40,12 @@ class TinyWords(NamedTuple):
 class TinyNet(ReferringNet):
     """Dot product of a convolved image and the mean of the words."""
 
+    name: ClassVar[str] = "tiny"
+    config_class: ClassVar[type[TinyConfig]] = TinyConfig
     training_only: ClassVar[tuple[str, ...]] = ("reconstruct.",)
 
     def __init__(self, config: TinyConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.embed = nn.Embedding(config.vocab_size, config.width)
         kernel = config.kernels[0]
         self.conv = nn.Conv2d(3, config.width, kernel, stride=4, padding=kernel // 2)
@@ -72,8 +73,7 @@ class TinyNet(ReferringNet):
 @contextmanager
 def registered() -> Iterator[None]:
     """Within it, bundles may name the network "tiny"."""
-    nets: dict[str, Any] = NETS
-    with mock.patch.dict(nets, {"tiny": (TinyNet, TinyConfig)}):
+    with mock.patch.dict(NETS, {TinyNet.name: TinyNet}):
         yield
 
 

@@ -21,7 +21,7 @@ class Threshold(ReferringNet):
     """Target is where red is high."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(None)
         self.weight = nn.Parameter(torch.tensor(2.0))
         self.log = False
 

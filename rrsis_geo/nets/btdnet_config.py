@@ -1,0 +1,111 @@
+"""Settings of BTDNet and its presets."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rrsis_geo.errors import ConfigError
+from rrsis_geo.nets.bert import TextConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BTDNetConfig:
+    """Settings of BTDNet. The defaults are the paper's network.
+
+    The ablations of the paper are settings: table V is ``bsc_stages`` and ``bsc_to_text``, table VI
+    is ``background_tokens`` and ``background_prior``, table VII is ``background_weight = 0`` and
+    ``reconstruction_weight = 0``. A part whose loss has weight 0 is not built.
+    """
+
+    trunk: str = "swin_base_patch4_window12_384"
+    """timm name of the image encoder."""
+    image_px: int = 512
+    drop_path: float = 0.3
+    freeze_batch_norm: bool = False
+    text: TextConfig = field(default_factory=TextConfig)
+
+    bsc_stages: tuple[int, ...] = (1, 2, 3, 4)
+    """Stages (1 to 4) after which image and text are correlated."""
+    bsc_to_text: bool = True
+    """The image also changes the text. If False, an expression is encoded once per scene."""
+    bsc_text_width: int | None = None
+    """Width of queries and keys on the text side of the correlation. None is the width of BERT."""
+    bsc_share_keys: bool = False
+    """All window sizes share one projection of keys."""
+    vision_windows: tuple[int, ...] = (1, 3, 5)
+    text_windows: tuple[int, ...] = (1, 3, 5)
+
+    width: int = 256
+    """E, width of the decoder."""
+    heads: int = 8
+    mci_layers: int = 6
+    ffn_ratio: int = 4
+    mixing: Literal["deformable", "convolution"] = "deformable"
+    """How the multi-scale context integration (MCI) mixes pixels of different levels."""
+    background_tokens: Literal[3, 5, 7] = 5
+    background_prior: bool = True
+    background_in_mci: bool = True
+    smoothing: Literal["full", "depthwise"] = "full"
+    """The 3x3 convolution that makes the mask feature."""
+    fine_width: int = 0
+    """Channels of a mask feature of stride 2. 0 keeps the paper's stride 4."""
+    place_prior: bool = False
+    """Words such as "left" add log-odds that depend on the position in the window."""
+    order_prior: bool = False
+    """Words such as "largest" add log-odds that compare the objects of the mask."""
+    presence: bool = False
+    """Estimate whether the target is in the image, and gate the logits by it."""
+
+    background_weight: float = 0.6
+    reconstruction_weight: float = 0.1
+    dice_weight: float = 0.0
+    presence_weight: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not set(self.bsc_stages) <= {1, 2, 3, 4}:
+            raise ConfigError(f"bsc_stages must be from 1 to 4, got {self.bsc_stages}")
+        for name in ("vision_windows", "text_windows"):
+            windows = getattr(self, name)
+            if not windows or any(r < 1 or r % 2 == 0 for r in windows):
+                raise ConfigError(f"{name} must be one or more odd sizes, got {windows}")
+        if self.width % (4 * self.heads):
+            raise ConfigError(f"width {self.width} is not a multiple of 4 x {self.heads} heads")
+        if self.image_px % 32:
+            raise ConfigError(f"image_px must be a multiple of 32, got {self.image_px}")
+
+    @property
+    def has_background(self) -> bool:
+        """The network has a background stream."""
+        return self.background_weight > 0
+
+    @property
+    def has_reconstruction(self) -> bool:
+        """The network learns to reconstruct the masked expression."""
+        return self.reconstruction_weight > 0
+
+    @property
+    def reads_masked_expression(self) -> bool:
+        """A part of the network needs T_m."""
+        return (self.has_background and self.background_prior) or self.has_reconstruction
+
+
+PRESETS = {
+    "btdnet": BTDNetConfig(),
+    "btdnet-lite": BTDNetConfig(
+        trunk="tf_efficientnet_lite0",
+        drop_path=0.0,
+        freeze_batch_norm=True,
+        text=TextConfig(width=384, ffn_width=1536, stages=(1, 2, 1, 2)),
+        bsc_text_width=128,
+        bsc_share_keys=True,
+        width=128,
+        mci_layers=2,
+        ffn_ratio=2,
+        mixing="convolution",
+        smoothing="depthwise",
+        fine_width=48,
+        place_prior=True,
+        order_prior=True,
+        presence=True,
+        dice_weight=1.0,
+    ),
+}

@@ -1,0 +1,63 @@
+"""Networks and presets by name, and pretrained weights through the contract."""
+
+import pytest
+import timm
+import tiny_net
+import torch
+from safetensors.torch import save_file
+from small_nets import LITE, make_net
+from transformers import BertConfig, BertModel
+
+from rrsis_geo.config import to_dict
+from rrsis_geo.errors import ConfigError
+from rrsis_geo.nets import NETS, PRESETS, ReferringNet, build_net, build_preset
+
+
+def test_every_network_is_registered_under_its_name():
+    for name, net_class in NETS.items():
+        assert issubclass(net_class, ReferringNet)
+        assert net_class.name == name
+        assert all(isinstance(c, net_class.config_class) for c in net_class.presets.values())
+
+
+def test_a_preset_builds_the_network_of_its_settings():
+    with torch.device("meta"):
+        net = build_preset("btdnet-lite")
+        same = build_net(net.name, to_dict(PRESETS["btdnet-lite"]))
+    assert net.config == same.config == PRESETS["btdnet-lite"]
+
+
+def test_unknown_names_raise():
+    with pytest.raises(ConfigError, match='no network "nonsense"; choose one of: btdnet'):
+        build_net("nonsense", {})
+    with pytest.raises(ConfigError, match='no preset "nonsense"; choose one of: btdnet'):
+        build_preset("nonsense")
+
+
+def test_pretrained_weights_load_into_both_encoders(tmp_path):
+    net = make_net("btdnet", LITE)
+    text = net.config.text
+    bert = BertModel(
+        BertConfig(
+            vocab_size=text.vocab_size,
+            hidden_size=text.width,
+            num_hidden_layers=sum(text.stages),
+            num_attention_heads=text.heads,
+            intermediate_size=text.ffn_width,
+            max_position_embeddings=text.max_tokens,
+        )
+    )
+    bert.save_pretrained(tmp_path / "bert")
+    trunk = timm.create_model(net.config.trunk)
+    save_file(trunk.state_dict(), tmp_path / "trunk.safetensors")
+    net.load_pretrained(trunk=tmp_path / "trunk.safetensors", text=tmp_path / "bert")
+    assert torch.equal(net.trunk.stages[0].conv_stem.weight, trunk.conv_stem.weight)
+    weight = bert.embeddings.word_embeddings.weight
+    assert torch.equal(net.text.model.embeddings.word_embeddings.weight, weight)
+
+
+def test_a_network_without_encoders_refuses_pretrained_weights():
+    net = tiny_net.make_net()
+    net.load_pretrained()
+    with pytest.raises(ConfigError, match='"tiny" has no pretrained encoders'):
+        net.load_pretrained(text="bert-base-uncased")
