@@ -1,8 +1,8 @@
-"""The main job: a scene and expressions in, polygons and rasters out.
+"""Segment one scene: a scene and expressions in, polygons and rasters out.
 
-Everything that can be checked is checked before the first window is read. What is finished is kept
-in a job's folder beside the output until all of it is, so that a run that was stopped, or killed,
-can go on where it was.
+Everything that can be checked is checked before the first window is read. Completed shards are
+saved in a job folder beside the output until the run is done, so a run that was stopped or killed
+can be resumed.
 """
 
 import logging
@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from rrsis_geo.errors import ConfigError, InputError, Stopped
+from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.files import remove_leftovers
 from rrsis_geo.geo.scene.options import open_part
-from rrsis_geo.log_odds import to_probability
+from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.segment.jobs.engines import RunOptions, have_computed
 from rrsis_geo.segment.jobs.job import (
@@ -38,15 +38,14 @@ from rrsis_geo.segment.jobs.prepare import (
     reopened,
 )
 from rrsis_geo.segment.jobs.session import check_space, held, made
-from rrsis_geo.segment.plan.advice import after_run, before_run, given_again
+from rrsis_geo.segment.plan.advice import before_run, given_again
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.predictor import WindowPredictor
+from rrsis_geo.segment.results.finish import RunContext, finish_run
 from rrsis_geo.segment.results.merge import Merger
-from rrsis_geo.segment.results.report import PartReport, SegmentReport, collected_warnings
-from rrsis_geo.segment.results.run_page import write_run_page
-from rrsis_geo.segment.results.stac_item import write_run_item
-from rrsis_geo.segment.shards.failures import count_of, merged
+from rrsis_geo.segment.results.report import PartReport, SegmentReport, collect_warnings
+from rrsis_geo.segment.shards.failures import merged
 from rrsis_geo.segment.shards.shard_files import ShardStats
 
 logger = logging.getLogger(__name__)
@@ -63,58 +62,59 @@ def segment_scene(
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> SegmentReport:
-    """Find what expressions say in a scene, and write it as polygons and rasters.
+    """Find the objects that expressions refer to, and write polygons and rasters.
 
-    Several expressions are looked for in one pass over the scene; the result of each is that of a
-    run of its own. A GeoPackage holds a layer of each; see `Outputs` for other files.
+    Several expressions are found in one pass over the scene. The result of each is the same as in
+    a run of its own. A GeoPackage holds one layer per expression; see `Outputs` for other files.
 
-    A run that ends before its time keeps the shards that it has finished, if any, in a folder
-    beside the polygons; `RunOptions.existing` says what the next one does about it.
+    A run that ends early keeps its completed shards in a folder beside the polygons.
+    `RunOptions.existing` selects what the next run does with them.
 
     Args:
-        scene: anything that GDAL opens.
-        expression: what to look for, in English: one, or several in a sequence.
+        scene: any raster that GDAL opens.
+        expression: what to find, in English: one expression or a sequence of them.
         outputs: files to write.
         options: None takes all defaults.
         run: None takes all defaults.
-        predictor: what looks, in place of the bundle that the options name.
-        progress: told how far the run is.
-        stop: asked now and then; True ends the run after the shard in hand.
+        predictor: used instead of the bundle that the options name.
+        progress: called with progress.
+        stop: polled between shards. Return True to stop after the current shard.
 
     Raises:
-        ConfigError: options that do not make sense, or not for this scene or the job there.
-        InputError: the scene, the area of interest or the expression cannot be used.
+        ConfigError: an option is invalid, or does not fit the scene or the existing job.
+        InputError: the scene, the area of interest or an expression cannot be used.
         ModelError: the bundle is missing or damaged.
-        OutputError: a result cannot be written, or a job lies there.
-        DeviceError: the device cannot do the work.
-        Stopped: `stop` said so.
+        OutputError: an output cannot be written, or an unfinished job exists.
+        DeviceError: the device cannot run the model.
+        Stopped: `stop` returned True.
     """
     started = time.perf_counter()
     options, run = options or SegmentOptions(), run or RunOptions()
-    expressions = checked(expression)
+    progress = progress or no_progress
     folder = job_path(outputs.vector)
     if run.existing == "refuse":
         refuse_existing(folder)
-    is_ours = run.existing != "refuse" and is_merging(folder)
-    outputs = replace(outputs, overwrite=outputs.overwrite or is_ours)
-    outputs.check([Path(scene), *options.scene.input_files()], expressions)
+    else:
+        outputs = _allow_replacing(outputs, folder)
     with (
-        collected_warnings() as warnings,
-        made(folder),
-        _begun(scene, expressions, options, run, predictor) as (work, predictor, load_seconds),
-        held(folder, work, outputs, run) as job,
+        _open_run(scene, expression, outputs, options, run, predictor) as opened_run,
+        held(folder, opened_run.work, outputs, run) as job,
     ):
-        progress, plan = progress or no_progress, work.plan
+        work, plan = opened_run.work, opened_run.work.plan
         merger = Merger(plan, [job.files(shard) for shard in plan.shards], outputs)
-        _tell([*given_again(expression), *before_run(plan, predictor)])
-        have_computed(job, work, plan.shards, options, run, predictor, progress=progress, stop=stop)
-        stats = _merge(job, work, merger, outputs, progress=progress, stop=stop)
-        _tell(after_run(plan, [each.presence_max for each in stats]))
-        report = _report(str(scene), work, merger, outputs, stats, tuple(warnings))
-        report = replace(report, seconds=time.perf_counter() - started, load_seconds=load_seconds)
-        write_run_page(report, plan, merger.layers, outputs, run.command)
-        write_run_item(report, plan, work.scene, outputs)
-    return replace(report, seconds=time.perf_counter() - started)
+        _log_warnings([*given_again(expression), *before_run(plan, opened_run.predictor)])
+        have_computed(
+            job, work, plan.shards, options, run, opened_run.predictor, progress=progress, stop=stop
+        )
+        context = RunContext(
+            scene=str(scene),
+            command=run.command,
+            started=started,
+            load_seconds=opened_run.load_seconds,
+            warnings=opened_run.warnings,
+        )
+        report = _finish(job, work, merger, context, progress=progress, stop=stop)
+    return replace(report, seconds=context.seconds)
 
 
 def segment_part(
@@ -129,64 +129,53 @@ def segment_part(
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> PartReport:
-    """Compute one of several parts of the shards; `merge_job` joins them when all are done.
+    """Compute one part of the shards. `merge_job` writes the outputs when all parts are done.
 
-    All parts are begun with the same arguments, in any order, at once or one by one, on machines
-    that see the scene and the outputs under the same path. A part that was done, in part or whole,
-    is gone on with.
+    Call it with the same arguments for every part, in any order or at the same time, on machines
+    that see the scene and the outputs under the same path. A part that was interrupted is resumed.
 
     Args:
-        scene: anything that GDAL opens.
-        expression: what to look for, in English: one, or several in a sequence.
-        outputs: files that the merge will write; the job lies beside them.
+        scene: any raster that GDAL opens.
+        expression: what to find, in English: one expression or a sequence of them.
+        outputs: files that the merge will write. The job folder is beside them.
         part: (k, n): the k-th of n parts, k from 1.
         options: None takes all defaults.
-        run: None takes all defaults; `existing` is always to resume, and the job is kept.
-        predictor: what looks, in place of the bundle that the options name.
-        progress: told how far this part is.
-        stop: asked now and then; True ends the run after the shard in hand.
+        run: None takes all defaults. The part is always resumed and the job is always kept.
+        predictor: used instead of the bundle that the options name.
+        progress: called with the progress of this part.
+        stop: polled between shards. Return True to stop after the current shard.
 
     Raises:
-        ConfigError: options that do not make sense, or not for this scene or the job there.
-        RrsisError: as `segment_scene`.
+        ConfigError: the part or an option is invalid, or an option does not fit the scene or the
+            existing job.
+        RrsisError: see `segment_scene`.
     """
     options, run = options or SegmentOptions(), run or RunOptions()
-    number, n_parts = part
-    if not 1 <= number <= n_parts:
-        raise ConfigError(f"part must be 1/{n_parts} to {n_parts}/{n_parts}, got {number}")
-    expressions = checked(expression)
     folder = job_path(outputs.vector)
-    is_ours = is_merging(folder)
-    replace(outputs, overwrite=outputs.overwrite or is_ours).check(
-        [Path(scene), *options.scene.input_files()], expressions
-    )
-    with (
-        collected_warnings() as warnings,
-        made(folder),
-        _begun(scene, expressions, options, run, predictor) as (work, predictor, _),
-    ):
-        n_shards = len(work.plan.shards)
-        own = range((number - 1) * n_shards // n_parts, number * n_shards // n_parts)
-        shards = work.plan.shards[own.start : own.stop]
-        job = Job.begin(folder, work.plan, outputs)
+    outputs = _allow_replacing(outputs, folder)
+    _check_part(part)
+    with _open_run(scene, expression, outputs, options, run, predictor) as opened_run:
+        work, plan = opened_run.work, opened_run.work.plan
+        indexes = _indexes_of_part(part, len(plan.shards))
+        shards = plan.shards[indexes.start : indexes.stop]
+        job = Job.begin(folder, plan, outputs)
         if shards:
-            with locked(folder, own):
+            with locked(folder, indexes):
                 job.tidy(shards)
                 check_space(job, work, outputs, shards)
-                _tell([*given_again(expression), *before_run(work.plan, predictor)])
+                _log_warnings([*given_again(expression), *before_run(plan, opened_run.predictor)])
                 have_computed(
-                    *(job, work, shards, options, run, predictor),
+                    *(job, work, shards, options, run, opened_run.predictor),
                     progress=progress or no_progress,
                     stop=stop,
                 )
     stats = [each for shard in shards for each in job.stats(shard) or ()]
-    failed = merged(window for each in stats for window in each.failed)
     return PartReport(
         job=folder,
-        shards=(own.start + 1, own.stop) if shards else (),
+        shards=(indexes.start + 1, indexes.stop) if shards else (),
         missing=len(job.missing()),
-        failed=failed,
-        warnings=tuple(warnings),
+        failed=merged(window for each in stats for window in each.failed),
+        warnings=tuple(opened_run.warnings),
     )
 
 
@@ -199,21 +188,21 @@ def merge_job(
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> SegmentReport:
-    """Write the outputs of a job whose shards are all done.
+    """Write the outputs of a job whose shards are all completed.
 
     Args:
         folder: of the job.
-        overwrite: replace outputs that exist.
-        keep_job: keep the folder when all is done.
-        command: that began this, for the report.
-        progress: told how far it is.
-        stop: asked now and then; True ends it before the next output.
+        overwrite: replace existing outputs.
+        keep_job: keep the folder afterwards.
+        command: command line, for the report.
+        progress: called with progress.
+        stop: polled before each output. Return True to stop.
 
     Raises:
-        InputError: it is no job, its scene is gone, or shards are missing; says which.
-        ConfigError: the scene was changed since.
-        OutputError: a result cannot be written, or another process works on the job.
-        Stopped: `stop` said so.
+        InputError: the folder is not a job, its scene is missing, or shards are missing.
+        ConfigError: the scene changed after the job started.
+        OutputError: an output cannot be written, or another process uses the job.
+        Stopped: `stop` returned True.
     """
     started = time.perf_counter()
     folder = Path(folder)
@@ -222,128 +211,114 @@ def merge_job(
     if missing:
         raise InputError(
             f"{folder}: shards {numbers(missing)} of {len(job.shards)} are missing; "
-            "compute them first, with the --shard that was given for them or with --resume"
+            "compute them first with --shard or --resume"
         )
     outputs = outputs_of(job.record, overwrite=overwrite or is_merging(folder))
     outputs.check([], job.record["expressions"])
     with (
-        collected_warnings() as warnings,
+        collect_warnings() as warnings,
         made(folder),
         reopened(job) as work,
         locked(folder, range(len(job.shards))),
     ):
         merger = Merger(work.plan, [job.files(shard) for shard in job.shards], outputs)
-        stats = _merge(job, work, merger, outputs, progress=progress or no_progress, stop=stop)
-        _tell(after_run(work.plan, [each.presence_max for each in stats]))
-        report = _report(job.record["scene"]["path"], work, merger, outputs, stats, tuple(warnings))
-        report = replace(report, seconds=time.perf_counter() - started)
-        write_run_page(report, work.plan, merger.layers, outputs, command)
-        write_run_item(report, work.plan, work.scene, outputs)
+        context = RunContext(
+            scene=job.record["scene"]["path"], command=command, started=started, warnings=warnings
+        )
+        report = _finish(job, work, merger, context, progress=progress or no_progress, stop=stop)
         if not keep_job and not report.failed:
             clear(folder)
-    return replace(report, seconds=time.perf_counter() - started)
+    return replace(report, seconds=context.seconds)
+
+
+class _OpenedRun(NamedTuple):
+    work: Work
+    predictor: WindowPredictor
+    load_seconds: float
+    warnings: list[str]  # grows during the run
 
 
 @contextmanager
-def _begun(
+def _open_run(
     scene: str | Path,
-    expressions: Sequence[str],
+    expression: str | Sequence[str],
+    outputs: Outputs,
     options: SegmentOptions,
     run: RunOptions,
     predictor: WindowPredictor | None,
-) -> Iterator[tuple[Work, WindowPredictor, float]]:
-    """The scene opened, the model loaded, the run planned."""
-    with open_part(scene, options.scene) as (whole, part):
+) -> Iterator[_OpenedRun]:
+    """Check the inputs and outputs, open the scene, load the model and plan the run."""
+    expressions = checked(expression)
+    outputs.check([Path(scene), *options.scene.input_files()], expressions)
+    with (
+        collect_warnings() as warnings,
+        made(job_path(outputs.vector)),
+        open_part(scene, options.scene) as (whole, part),
+    ):
         before = time.perf_counter()
-        if predictor is None and not run.is_alone:
-            predictor, model = load_to_plan(options)
-        else:
-            predictor = predictor or load_predictor(options)
-            model = predictor.facts
+        predictor, model = _load_model(options, run, predictor)
         load_seconds = time.perf_counter() - before
-        yield plan_run(whole, part, expressions, model, options), predictor, load_seconds
+        work = plan_run(whole, part, expressions, model, options)
+        yield _OpenedRun(work, predictor, load_seconds, warnings)
 
 
-def _merge(
+def _load_model(
+    options: SegmentOptions, run: RunOptions, predictor: WindowPredictor | None
+) -> tuple[WindowPredictor, ModelFacts]:
+    """The predictor of this process, and the facts of the model that computes."""
+    if predictor is None and not run.is_alone:
+        return load_to_plan(options)
+    predictor = predictor or load_predictor(options)
+    return predictor, predictor.facts
+
+
+def _allow_replacing(outputs: Outputs, job_folder: Path) -> Outputs:
+    """The same outputs. They may be replaced if this job has started to write them."""
+    return replace(outputs, overwrite=outputs.overwrite or is_merging(job_folder))
+
+
+def _check_part(part: tuple[int, int]) -> None:
+    number, n_parts = part
+    if not 1 <= number <= n_parts:
+        raise ConfigError(f"part must be 1/{n_parts} to {n_parts}/{n_parts}, got {number}")
+
+
+def _indexes_of_part(part: tuple[int, int], n_shards: int) -> range:
+    number, n_parts = part
+    return range((number - 1) * n_shards // n_parts, number * n_shards // n_parts)
+
+
+def _finish(
     job: Job,
     work: Work,
     merger: Merger,
-    outputs: Outputs,
+    context: RunContext,
     *,
     progress: Progress,
     stop: Callable[[], bool],
-) -> list[ShardStats]:
-    """Write the outputs from the shards; what happened in all of them, for each expression."""
-    expressions = work.plan.expressions
-    stats = [ShardStats() for _ in expressions]
-    for done in job.done().values():
-        for total, each in zip(stats, done, strict=True):
-            total.add(each)
-    for total in stats:
-        total.failed = list(merged(total.failed))
+) -> SegmentReport:
+    """Write the outputs of a job whose shards are all completed."""
+    expressions, outputs = work.plan.expressions, merger.outputs
     if not is_merging(job.folder):
-        outputs.check([], expressions)  # somebody may have put something there in the meantime
+        outputs.check([], expressions)  # files may have appeared during the run
         job.begin_merge()
     for path in outputs.all_files(expressions).values():
         remove_leftovers(path)
-    steps: list[Callable[[], None]] = [
-        *(
-            partial(merger.write_raster, number, kind)
-            for number in range(len(expressions))
-            for kind in outputs.rasters()
-        ),
-        partial(merger.write_layers, work.scene, stats),
-    ]
-    for number, step in enumerate(steps):
-        if stop():
-            raise Stopped("stopped")
-        progress("outputs", number, len(steps))
-        step()
-    progress("outputs", len(steps), len(steps))
-    failed = merged(window for total in stats for window in total.failed)
-    if failed:
-        logger.warning(
-            "%s could not be done, such as that at row %d, column %d (%s): the pixels are without "
-            "data (255) in the rasters, and no object is known there",
-            count_of(failed),
-            failed[0].row_start,
-            failed[0].col_start,
-            failed[0].reason,
-        )
-    return stats
+    stats = _sum_stats(job, len(expressions))
+    return finish_run(merger, work.scene, stats, context, progress=progress, stop=stop)
 
 
-def _report(
-    scene: str,
-    work: Work,
-    merger: Merger,
-    outputs: Outputs,
-    stats: Sequence[ShardStats],
-    warnings: tuple[str, ...],
-) -> SegmentReport:
-    plan = work.plan
-    results = tuple(
-        layer.result(
-            tuple(each.failed),
-            None if each.presence_max is None else to_probability(each.presence_max),
-        )
-        for layer, each in zip(merger.layers, stats, strict=True)
-    )
-    return SegmentReport(
-        scene=scene,
-        model=plan.model.name,
-        results=results,
-        outputs=outputs.all_files(plan.expressions),
-        windows=max(each.windows for each in stats),
-        skipped=stats[0].skipped,
-        seconds=0.0,
-        load_seconds=0.0,
-        network_seconds=sum(each.network_seconds for each in stats),
-        plan_hash=plan.hash,
-        warnings=warnings,
-    )
+def _sum_stats(job: Job, n_expressions: int) -> list[ShardStats]:
+    """Statistics of each expression, summed over all shards."""
+    totals = [ShardStats() for _ in range(n_expressions)]
+    for shard_stats in job.done().values():
+        for total, each in zip(totals, shard_stats, strict=True):
+            total.add(each)
+    for total in totals:
+        total.failed = list(merged(total.failed))
+    return totals
 
 
-def _tell(advice: Iterable[str]) -> None:
-    for text in advice:
+def _log_warnings(texts: Iterable[str]) -> None:
+    for text in texts:
         logger.warning(text)

@@ -1,4 +1,4 @@
-"""Polygons from a probability are those that the run itself would have written."""
+"""Polygons made from a probability raster equal those of the run that wrote it."""
 
 import json
 import sqlite3
@@ -25,7 +25,9 @@ from rrsis_geo.segment.scene import segment_scene
 PLACE = Affine(0.5, 0, 500_000, 0, -0.5, 5_200_000)
 
 
-def write(path: Path, probability: np.ndarray, *, crs: str | None = "EPSG:32632") -> Path:
+def write_probability(
+    path: Path, probability: np.ndarray, *, crs: str | None = "EPSG:32632"
+) -> Path:
     place = CRS.from_user_input(crs) if crs else None
     with RasterWriter(
         path,
@@ -37,34 +39,36 @@ def write(path: Path, probability: np.ndarray, *, crs: str | None = "EPSG:32632"
     return path
 
 
-def layer(path: Path) -> gpd.GeoDataFrame:
+def read_layer(path: Path) -> gpd.GeoDataFrame:
     return gpd.read_file(path, layer=0)
 
 
 @pytest.fixture
-def some(tmp_path: Path) -> Path:
-    """Three objects, at 0.9, 0.6 and 0.3, and a part without data."""
+def raster(tmp_path: Path) -> Path:
+    """Three objects with probabilities 0.9, 0.6 and 0.3, and an area without data."""
     probability = np.full((60, 80), 0.1, np.float32)
     probability[5:15, 5:15] = 0.9
     probability[20:30, 40:50] = 0.6
     probability[40:55, 10:40] = 0.3
     probability[:, 70:] = np.nan
-    return write(tmp_path / "p.tif", probability)
+    return write_probability(tmp_path / "p.tif", probability)
 
 
 @pytest.mark.parametrize(
     "options", [{}, {"threshold": 0.25}, {"min_area_m2": 60.0}, {"simplify_m": 1.0}]
 )
-def test_it_is_the_layer_that_the_run_writes(
+def test_the_layer_equals_that_of_the_run(
     tmp_path: Path, make_scene: Callable[..., Path], options: dict[str, Any]
 ) -> None:
     scene = make_scene(200, 300, content=blobs())
     chosen = SegmentOptions(overlap_px=16, **options)
-    made = Outputs(tmp_path / "run.gpkg", probability=tmp_path / "p.tif", mask=tmp_path / "m.tif")
-    segment_scene(scene, "red discs", made, chosen, predictor=RedPredictor())
-    again = Outputs(tmp_path / "again.gpkg", mask=tmp_path / "m2.tif")
-    report = polygonize(tmp_path / "p.tif", again, chosen)
-    first, second = layer(made.vector), layer(again.vector)
+    first_outputs = Outputs(
+        tmp_path / "run.gpkg", probability=tmp_path / "p.tif", mask=tmp_path / "m.tif"
+    )
+    segment_scene(scene, "red discs", first_outputs, chosen, predictor=RedPredictor())
+    second_outputs = Outputs(tmp_path / "again.gpkg", mask=tmp_path / "m2.tif")
+    report = polygonize(tmp_path / "p.tif", second_outputs, chosen)
+    first, second = read_layer(first_outputs.vector), read_layer(second_outputs.vector)
     assert report.n_objects == len(first) > 0
     assert report.expression == "red discs"
     assert report.model == "RedPredictor"
@@ -78,36 +82,38 @@ def test_it_is_the_layer_that_the_run_writes(
 
 
 @pytest.mark.parametrize(("threshold", "n"), [(0.2, 3), (0.3, 2), (0.5, 2), (0.6, 1), (0.95, 0)])
-def test_threshold_is_what_a_pixel_must_exceed(some: Path, threshold: float, n: int) -> None:
-    out = some.with_name("o.gpkg")
-    report = polygonize(some, Outputs(out), SegmentOptions(threshold=threshold))
-    assert report.n_objects == n == len(layer(out))
+def test_a_pixel_must_exceed_the_threshold(raster: Path, threshold: float, n: int) -> None:
+    out = raster.with_name("o.gpkg")
+    report = polygonize(raster, Outputs(out), SegmentOptions(threshold=threshold))
+    assert report.n_objects == n == len(read_layer(out))
     json.dumps(report.to_dict(), allow_nan=False)
 
 
-def test_bands_change_nothing(
+def test_the_height_of_bands_does_not_change_the_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_scene: Callable[..., Path]
 ) -> None:
     rng = np.random.default_rng(0)
-    path = write(tmp_path / "p.tif", rng.random((700, 30), np.float32))
+    path = write_probability(tmp_path / "p.tif", rng.random((700, 30), np.float32))
     polygonize(path, Outputs(tmp_path / "whole.gpkg"))
     monkeypatch.setattr(module, "BAND_PX", 1)
     polygonize(path, Outputs(tmp_path / "bands.gpkg"))
-    whole, bands = (layer(tmp_path / f"{name}.gpkg") for name in ("whole", "bands"))
+    whole, bands = (read_layer(tmp_path / f"{name}.gpkg") for name in ("whole", "bands"))
     assert whole.equals(bands)
 
 
-def test_provenance_tells_threshold_and_source(some: Path) -> None:
-    out = some.with_name("o.gpkg")
-    polygonize(some, Outputs(out), SegmentOptions(threshold=0.4))
+def test_provenance_contains_threshold_and_source(raster: Path) -> None:
+    out = raster.with_name("o.gpkg")
+    polygonize(raster, Outputs(out), SegmentOptions(threshold=0.4))
     with sqlite3.connect(out) as connection:
         (text,) = connection.execute("SELECT metadata FROM gpkg_metadata").fetchone()
-    told = json.loads(text)
-    assert told["options"]["threshold"] == 0.4
-    assert told["probability"]["path"] == str(some)
+    record = json.loads(text)
+    assert record["options"]["threshold"] == 0.4
+    assert record["probability"]["path"] == str(raster)
 
 
-def test_any_raster_of_probabilities(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
+def test_any_raster_of_probabilities_can_be_used(
+    tmp_path: Path, make_scene: Callable[..., Path]
+) -> None:
     scene = make_scene(
         60,
         80,
@@ -117,36 +123,38 @@ def test_any_raster_of_probabilities(tmp_path: Path, make_scene: Callable[..., P
     )
     report = polygonize(scene, Outputs(tmp_path / "o.geojson"), expression="a roof")
     assert (report.n_objects, report.area_m2) == (1, pytest.approx(100, rel=1e-3))
-    with pytest.raises(ConfigError, match="does not say what it shows; give the EXPRESSION"):
+    with pytest.raises(ConfigError, match="no tag with its expression; give the EXPRESSION"):
         polygonize(scene, Outputs(tmp_path / "other.gpkg"))
 
 
-def test_what_holds_no_probabilities(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
+def test_other_values_are_refused(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
     out = Outputs(tmp_path / "o.gpkg", mask=tmp_path / "m.tif")
-    with pytest.raises(InputError, match="probabilities are 0 to 1; give a raster"):
+    with pytest.raises(InputError, match="but probabilities are 0 to 1; give a raster"):
         polygonize(make_scene(60, 80), out, expression="x")
     with pytest.raises(InputError, match=r"none\.tif: no such file"):
         polygonize(tmp_path / "none.tif", out, expression="x")
     assert [path.name for path in tmp_path.iterdir()] == ["scene-0.tif"]
 
 
-def test_what_is_there_stays(some: Path) -> None:
+def test_inputs_and_existing_files_are_kept(raster: Path) -> None:
     with pytest.raises(OutputError, match="is an input"):
-        polygonize(some, Outputs(some.with_name("o.gpkg"), mask=some))
-    some.with_name("o.gpkg").write_text("old")
+        polygonize(raster, Outputs(raster.with_name("o.gpkg"), mask=raster))
+    raster.with_name("o.gpkg").write_text("old")
     with pytest.raises(OutputError, match="exists already"):
-        polygonize(some, Outputs(some.with_name("o.gpkg")))
-    with pytest.raises(ConfigError, match="not written again"):
-        polygonize(some, Outputs(some.with_name("n.gpkg"), probability=some.with_name("q.tif")))
+        polygonize(raster, Outputs(raster.with_name("o.gpkg")))
+    with pytest.raises(ConfigError, match="cannot be an output too"):
+        polygonize(
+            raster, Outputs(raster.with_name("n.gpkg"), probability=raster.with_name("q.tif"))
+        )
 
 
 @pytest.mark.parametrize("on_scene", [False, True])
-def test_page(some: Path, make_scene: Callable[..., Path], on_scene: bool) -> None:
+def test_page(raster: Path, make_scene: Callable[..., Path], on_scene: bool) -> None:
     scene = make_scene(100, 120, content=blobs()) if on_scene else None
-    page = some.with_name("page.html")
+    page = raster.with_name("page.html")
     polygonize(
-        some,
-        Outputs(some.with_name("o.gpkg"), report=page, preview=some.with_name("v.png")),
+        raster,
+        Outputs(raster.with_name("o.gpkg"), report=page, preview=raster.with_name("v.png")),
         SegmentOptions(threshold=0.2),
         scene=scene,
         command="rrsis-geo segment --from-probability 'a <b>.tif'",
@@ -164,7 +172,7 @@ def test_page(some: Path, make_scene: Callable[..., Path], on_scene: bool) -> No
 def test_page_without_crs(tmp_path: Path) -> None:
     probability = np.zeros((40, 50), np.float32)
     probability[3:9, 4:9] = 1
-    path = write(tmp_path / "p.tif", probability, crs=None)
+    path = write_probability(tmp_path / "p.tif", probability, crs=None)
     polygonize(path, Outputs(tmp_path / "o.gpkg", report=tmp_path / "r.html"))
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<th>longitude</th>" not in text

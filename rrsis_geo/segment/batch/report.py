@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rrsis_geo.segment.batch.job import SceneResult
-from rrsis_geo.segment.results.report import as_text
+from rrsis_geo.segment.results.report import paths_to_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class ScenesReport:
         return {
             "expressions": list(self.expressions),
             "model": self.model,
-            "outputs": as_text(self.outputs),
+            "outputs": paths_to_text(self.outputs),
             "n_objects": self.n_objects,
             "area_m2": self.area_m2,
             "n_failed": len(self.failed),

@@ -1,7 +1,6 @@
-"""From the files of the shards to the results: one raster a kind and one layer an expression."""
+"""Merge the files of all shards into one raster per kind and one layer per expression."""
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,57 +8,100 @@ from typing import Any
 import rasterio
 from rasterio.windows import Window
 
+from rrsis_geo.errors import Stopped
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.grid.rasters import Georeference, Kind, RasterWriter
 from rrsis_geo.geo.grid.windows import BLOCK_PX
-from rrsis_geo.geo.layers.windows_layer import WindowScore, append_windows
+from rrsis_geo.geo.layers.windows_layer import LAYER, WindowScore, append_windows
 from rrsis_geo.geo.objects.features import Features, make_features
 from rrsis_geo.geo.objects.vectorize import merge_shards
 from rrsis_geo.geo.scene.pixels import geo_env
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.log_odds import to_probability
+from rrsis_geo.progress import Progress
 from rrsis_geo.segment.plan.outputs import Outputs, layer_names, windows_layer_name
 from rrsis_geo.segment.plan.plan import Plan
-from rrsis_geo.segment.results.layer import (
+from rrsis_geo.segment.results.layers import (
+    LayerContent,
     ObjectLayer,
     needs_picture,
-    scene_painting,
+    read_background,
     write_objects,
 )
 from rrsis_geo.segment.shards.failures import FailedWindow
 from rrsis_geo.segment.shards.shard_files import ShardFiles, ShardStats, load_objects
 
-logger = logging.getLogger(__name__)
-
-ROWS_AT_ONCE = 2 * BLOCK_PX
+_BAND_ROWS = 2 * BLOCK_PX
 
 
 class Merger:
-    """Puts the shards of a finished run together.
+    """Merges the shards of a plan into rasters and layers.
 
     Attributes:
-        outputs: the files of each expression.
-        layers: of each expression, and what is in them.
+        plan: of the run.
+        outputs: of the run.
+        layers: one per expression.
     """
 
     def __init__(self, plan: Plan, shards: Sequence[ShardFiles], outputs: Outputs) -> None:
-        """For all shards of the plan, in order; their files may come later.
+        """Check the options and prepare the layers.
+
+        Args:
+            plan: of the run.
+            shards: files of all shards of the plan, in order. They need not exist yet.
+            outputs: of the run.
 
         Raises:
-            ConfigError: metres are asked for where the CRS does not tell them.
+            ConfigError: an option in metres needs a CRS that the scene does not have.
         """
-        self._plan = plan
+        self.plan = plan
+        self.outputs = outputs
         self._shards = shards
-        self.outputs = outputs.per_expression(plan.expressions)
+        self._outputs = outputs.per_expression(plan.expressions)
         names = layer_names(plan.expressions)
         self.layers = tuple(
             ObjectLayer(own, expression, name, plan.scene.crs)
-            for own, expression, name in zip(self.outputs, plan.expressions, names, strict=True)
+            for own, expression, name in zip(self._outputs, plan.expressions, names, strict=True)
         )
-        self._features = [self._features_of(i) for i in range(len(self.layers))]
+        self._features = [self._read_features(i) for i in range(len(self.layers))]
 
-    def _features_of(self, expression_i: int) -> Iterator[Features]:
-        plan, options = self._plan, self._plan.options
+    def write(
+        self,
+        scene: Scene,
+        stats: Sequence[ShardStats],
+        *,
+        progress: Progress,
+        stop: Callable[[], bool],
+    ) -> None:
+        """Write the rasters and the layers.
+
+        Args:
+            scene: the part of the scene that the plan covers; background of the pictures.
+            stats: of each expression, over all shards.
+            progress: called before each output.
+            stop: polled before each output. Return True to stop.
+
+        Raises:
+            OutputError: an output cannot be written.
+            Stopped: `stop` returned True.
+        """
+        steps: list[Callable[[], None]] = [
+            *(
+                partial(self._write_raster, number, kind)
+                for number in range(len(self.layers))
+                for kind in self.outputs.rasters()
+            ),
+            partial(self._write_layers, scene, stats),
+        ]
+        for number, step in enumerate(steps):
+            if stop():
+                raise Stopped("stopped")
+            progress("outputs", number, len(steps))
+            step()
+        progress("outputs", len(steps), len(steps))
+
+    def _read_features(self, expression_i: int) -> Iterator[Features]:
+        plan, options = self.plan, self.plan.options
         parts = (part for files in self._shards for part in files.parts(expression_i))
         return make_features(
             merge_shards(load_objects(part) for part in parts),
@@ -72,89 +114,81 @@ class Merger:
             simplify_m=options.simplify_m,
         )
 
-    def write_layers(self, scene: Scene, stats: Sequence[ShardStats]) -> None:
-        """Write the polygons: joined across shards, filtered, measured and numbered; draw them too.
-
-        Args:
-            scene: the part that was worked on, for the background of pictures.
-            stats: of each expression, of all shards together.
-
-        Raises:
-            OutputError: a layer or a picture cannot be written.
-        """
-        plan, outputs = self._plan, self.outputs[0]
+    def _write_layers(self, scene: Scene, stats: Sequence[ShardStats]) -> None:
+        """Merge, filter, measure and number the objects; write and draw them."""
+        plan, outputs = self.plan, self.outputs
+        contents = [
+            LayerContent(
+                layer, features, {**plan.provenance(layer.expression), **_failures(each.failed)}
+            )
+            for layer, features, each in zip(self.layers, self._features, stats, strict=True)
+        ]
         write_objects(
-            self.layers,
-            self._features,
-            [
-                {**plan.provenance(expression), **_failures_told(each.failed)}
-                for expression, each in zip(plan.expressions, stats, strict=True)
-            ],
+            contents,
             plan.scene.crs,
-            scene_painting(scene, plan.stretch) if needs_picture(outputs) else None,
-            partial(self._append_windows, stats) if outputs.windows_layer else None,
+            background=read_background(scene, plan.stretch) if needs_picture(outputs) else None,
+            extend=partial(self._append_windows, stats) if outputs.windows_layer else None,
         )
 
-    def write_raster(self, expression_i: int, kind: Kind) -> None:
-        """Write one raster of the shards', with overviews.
-
-        Raises:
-            OutputError: the disk is full, or the place cannot be written.
-        """
-        scene, tags = self._plan.scene, self._plan.raster_tags(self._plan.expressions[expression_i])
-        path = self.outputs[expression_i].files()[kind]
+    def _write_raster(self, expression_i: int, kind: Kind) -> None:
+        """Copy the rows of all shards into one raster."""
+        scene, tags = self.plan.scene, self.plan.raster_tags(self.plan.expressions[expression_i])
+        path = self._outputs[expression_i].files()[kind]
         georeference = Georeference(scene.shape, scene.crs, scene.transform)
         with RasterWriter(path, kind, georeference, tags=tags) as writer:
-            for shard, files in zip(self._plan.shards, self._shards, strict=True):
+            for shard, files in zip(self.plan.shards, self._shards, strict=True):
                 with geo_env(), rasterio.open(files.raster(expression_i, kind)) as dataset:
-                    for row in range(0, shard.n_rows, ROWS_AT_ONCE):
-                        n_rows = min(ROWS_AT_ONCE, shard.n_rows - row)
+                    for row in range(0, shard.n_rows, _BAND_ROWS):
+                        n_rows = min(_BAND_ROWS, shard.n_rows - row)
                         window = Window(0, row, scene.width, n_rows)
                         writer.write_band(shard.row_start + row, dataset.read(1, window=window))
 
     def _append_windows(self, stats: Sequence[ShardStats], path: Path) -> None:
-        """A layer of the windows for each expression."""
-        info = self._plan.scene
+        """Append a layer of the windows for each expression."""
+        scene = self.plan.scene
+        crs = None if scene.crs is None else as_proj(scene.crs)
         for layer, each in zip(self.layers, stats, strict=True):
-            scores = window_scores(self._plan, each.scores, each.failed)
-            crs = None if info.crs is None else as_proj(info.crs)
-            if len(self.layers) == 1:
-                append_windows(path, scores, info.transform, crs)
-            else:
-                append_windows(
-                    *(path, scores, info.transform, crs),
-                    layer=windows_layer_name(layer.name),
-                    description=f'What was said of each window for "{layer.expression}"',
-                )
+            append_windows(
+                path,
+                window_scores(self.plan, each),
+                scene.transform,
+                crs,
+                layer=LAYER if len(self.layers) == 1 else windows_layer_name(layer.name),
+                description=f'Scores of each window for "{layer.expression}"',
+            )
 
 
-def _failures_told(failed: Sequence[FailedWindow]) -> dict[str, Any]:
+def _failures(failed: Sequence[FailedWindow]) -> dict[str, Any]:
+    """What the provenance of a layer says about failed windows."""
     return {"failed_windows": [window.to_dict() for window in failed]} if failed else {}
 
 
-def window_scores(
-    plan: Plan,
-    scores: Sequence[tuple[int, int, float | None, float]],
-    failed: Sequence[FailedWindow],
-) -> list[WindowScore]:
-    """All windows of a plan, in reading order: seen, failed, and the others, which were skipped."""
-    seen = {(row_i, col_j): (presence, most) for row_i, col_j, presence, most in scores}
-    lost = {(window.window_row, window.window_col): window.reason for window in failed}
-    height, width = plan.scene.shape
-    found = []
+def window_scores(plan: Plan, stats: ShardStats) -> list[WindowScore]:
+    """All windows of a plan in reading order, with their state and scores for one expression.
+
+    A window that has neither scores nor a failure was skipped.
+    """
+    scores = {(row_i, col_j): (presence, logit) for row_i, col_j, presence, logit in stats.scores}
+    reasons = {(failed.window_row, failed.window_col): failed.reason for failed in stats.failed}
+    windows = []
     for row_i in range(plan.grid.n_rows):
         for col_j in range(plan.grid.n_cols):
-            place, key = plan.footprint(row_i, col_j), (row_i, col_j)
-            rows = max(place.row_off, 0), min(place.row_off + place.height, height)
-            cols = max(place.col_off, 0), min(place.col_off + place.width, width)
-            inside = Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0])
-            if key in lost:
-                score = WindowScore(row_i, col_j, inside, "failed", reason=lost[key])
-            elif key in seen:
-                presence, most = seen[key]
+            key, area = (row_i, col_j), _clip(plan.footprint(row_i, col_j), plan.scene.shape)
+            if key in reasons:
+                window = WindowScore(row_i, col_j, area, "failed", reason=reasons[key])
+            elif key in scores:
+                presence, logit_max = scores[key]
                 known = None if presence is None else to_probability(presence)
-                score = WindowScore(row_i, col_j, inside, "seen", known, to_probability(most))
+                window = WindowScore(row_i, col_j, area, "seen", known, to_probability(logit_max))
             else:
-                score = WindowScore(row_i, col_j, inside, "skipped")
-            found.append(score)
-    return found
+                window = WindowScore(row_i, col_j, area, "skipped")
+            windows.append(window)
+    return windows
+
+
+def _clip(window: Window, shape: tuple[int, int]) -> Window:
+    """The part of a window inside a scene of `shape` (height, width)."""
+    height, width = shape
+    row_start, row_stop = max(window.row_off, 0), min(window.row_off + window.height, height)
+    col_start, col_stop = max(window.col_off, 0), min(window.col_off + window.width, width)
+    return Window(col_start, row_start, col_stop - col_start, row_stop - row_start)

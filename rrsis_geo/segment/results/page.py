@@ -1,14 +1,12 @@
-"""A result on one HTML page: of each expression the picture and the largest objects; and how all
-was made.
+"""The report page: one HTML file with the pictures, the largest objects and the facts of the run.
 
-The page needs nothing beside it: the picture lies in it, and there is no script.
+The page is self-contained: pictures are embedded and there are no scripts.
 """
 
 import base64
 import html
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -19,53 +17,28 @@ from rrsis_geo.errors import OutputError
 from rrsis_geo.files import atomic_file
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.layers.top_objects import TopObject
-from rrsis_geo.geo.scene.scene import SceneInfo
-from rrsis_geo.segment.results.layer import ObjectLayer
+from rrsis_geo.segment.results.facts import ResultFacts
+from rrsis_geo.segment.results.layers import ObjectLayer
 from rrsis_geo.segment.results.report import ExpressionResult
 from rrsis_geo.units import format_area, format_duration, format_length
 from rrsis_geo.version import __version__
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
-    """What a page tells of a run.
-
-    Attributes:
-        scene: the part that was worked on.
-        results: of each expression.
-        model: what looked.
-        work: names and values: how the result was made.
-        seconds: it took.
-        warnings: what the user was told.
-        command: that began the run, "" where there was none.
-        outputs: files written, by kind.
-    """
-
-    scene: SceneInfo
-    results: Sequence[ExpressionResult]
-    model: str
-    work: Sequence[tuple[str, str]]
-    seconds: float
-    warnings: Sequence[str] = field(default=())
-    command: str = ""
-    outputs: Mapping[str, Path] = field(default_factory=dict)
-
-
 def write_page(
-    path: Path, facts: RunFacts, layers: Sequence[ObjectLayer], *, overwrite: bool = False
+    path: Path, facts: ResultFacts, layers: Sequence[ObjectLayer], *, overwrite: bool = False
 ) -> None:
-    """Write the page of a result.
+    """Write the report page of a result.
 
     Args:
-        path: where it is to be.
-        facts: of the run.
-        layers: of the same expressions, with pictures.
-        overwrite: replace the file if there is one.
+        path: of the page.
+        facts: of the result.
+        layers: of the same expressions, with their pictures.
+        overwrite: replace an existing file.
 
     Raises:
-        OutputError: it exists, or cannot be written.
+        OutputError: the file exists or cannot be written.
     """
-    text = "\n".join(_parts(facts, layers))
+    text = "\n".join(_page(facts, layers))
     with atomic_file(path, overwrite=overwrite) as part:
         try:
             part.write_text(text, encoding="utf-8")
@@ -73,27 +46,14 @@ def write_page(
             raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
 
 
-def _parts(facts: RunFacts, layers: Sequence[ObjectLayer]) -> Iterator[str]:
-    several = len(layers) > 1
-    expression = facts.results[0].expression
-    title = html.escape(f"{len(layers)} expressions" if several else expression)
-    yield f"<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<title>{title}</title>"
-    yield '<meta name=viewport content="width=device-width, initial-scale=1">'
-    yield f"<style>{_CSS}</style>\n</head>\n<body>\n<h1>{title}</h1>"
-    yield f"<p class=sum>{html.escape(_sum(facts))}</p>"
-    if facts.warnings:
-        told = "".join(f"<li>{html.escape(text)}" for text in facts.warnings)
-        yield f"<section class=warnings><h2>Warnings</h2><ul>{told}</ul></section>"
-    if several:
+def _page(facts: ResultFacts, layers: Sequence[ObjectLayer]) -> Iterator[str]:
+    has_many = len(layers) > 1
+    title = f"{len(layers)} expressions" if has_many else facts.results[0].expression
+    yield from _head(html.escape(title), facts)
+    if has_many:
         yield from _contents(facts.results)
     for result, layer in zip(facts.results, layers, strict=True):
-        name = html.escape(result.expression)
-        if several:
-            yield f"<h2 id={layer.name}>{name}</h2>"
-            yield f"<p class=sum>{html.escape(_count([result]))}</p>"
-        assert layer.picture is not None, "a page needs pictures"
-        yield f'<img src="{_as_data(layer.picture)}" alt="{name}">'
-        yield from _object_table(result, layer.largest(), "h3" if several else "h2")
+        yield from _expression_section(result, layer, is_only=not has_many)
     yield "<h2>Run</h2>"
     yield from _fact_table(_run_facts(facts))
     if facts.command:
@@ -101,23 +61,32 @@ def _parts(facts: RunFacts, layers: Sequence[ObjectLayer]) -> Iterator[str]:
     yield "</body>\n</html>\n"
 
 
-def _sum(facts: RunFacts) -> str:
-    return f"{_count(facts.results)} in {facts.scene.path}"
+def _head(title: str, facts: ResultFacts) -> Iterator[str]:
+    """Everything above the first picture."""
+    yield f"<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<title>{title}</title>"
+    yield '<meta name=viewport content="width=device-width, initial-scale=1">'
+    yield f"<style>{_CSS}</style>\n</head>\n<body>\n<h1>{title}</h1>"
+    totals = f"{_totals(facts.results)} in {facts.source.path}"
+    yield f"<p class=sum>{html.escape(totals)}</p>"
+    if facts.warnings:
+        items = "".join(f"<li>{html.escape(text)}" for text in facts.warnings)
+        yield f"<section class=warnings><h2>Warnings</h2><ul>{items}</ul></section>"
 
 
-def _count(results: Sequence[ExpressionResult]) -> str:
-    """How many objects, and what they cover where that is one expression's."""
+def _totals(results: Sequence[ExpressionResult]) -> str:
+    """Number of objects, and their area if there is one expression (areas of several overlap)."""
     n_objects = sum(result.n_objects for result in results)
+    if not n_objects:
+        return "no objects"
     count = "1 object" if n_objects == 1 else f"{n_objects:,} objects"
-    area_m2 = results[0].area_m2 if len(results) == 1 else None  # theirs may overlap
-    covered = f", {format_area(area_m2)}" if n_objects and area_m2 else ""
-    return f"{count if n_objects else 'no objects'}{covered}"
+    area_m2 = results[0].area_m2 if len(results) == 1 else None
+    return f"{count}, {format_area(area_m2)}" if area_m2 else count
 
 
 def _contents(results: Sequence[ExpressionResult]) -> Iterator[str]:
-    """A row an expression, with the way to its part of the page."""
+    """A table with one row per expression, which links to its section."""
     yield "<div class=wide><table class='objects contents'>"
-    yield _row(("expression", "objects", "area", "surest window"), "th")
+    yield _row(("expression", "objects", "area", "highest presence"), "th")
     for result in results:
         presence = result.presence_max
         cells = (
@@ -130,24 +99,38 @@ def _contents(results: Sequence[ExpressionResult]) -> Iterator[str]:
     yield "</table></div>"
 
 
-def _object_table(
-    result: ExpressionResult, largest: list[TopObject], heading: str
+def _expression_section(
+    result: ExpressionResult, layer: ObjectLayer, *, is_only: bool
 ) -> Iterator[str]:
-    if not largest:
+    """The picture and the largest objects of an expression."""
+    expression = html.escape(result.expression)
+    if not is_only:
+        yield f"<h2 id={layer.name}>{expression}</h2>"
+        yield f"<p class=sum>{html.escape(_totals([result]))}</p>"
+    assert layer.picture is not None, "a page needs pictures"
+    jpeg = base64.b64encode(layer.picture).decode()
+    yield f'<img src="data:image/jpeg;base64,{jpeg}" alt="{expression}">'
+    yield from _object_table(result, layer.top_objects(), "h2" if is_only else "h3")
+
+
+def _object_table(
+    result: ExpressionResult, objects: Sequence[TopObject], heading: str
+) -> Iterator[str]:
+    if not objects:
         return
-    is_all = len(largest) == result.n_objects
-    title = "Objects" if is_all else f"The {len(largest)} largest objects"
+    is_complete = len(objects) == result.n_objects
+    title = "Objects" if is_complete else f"The {len(objects)} largest objects"
     yield f"<{heading}>{title}</{heading}>"
-    has_lonlat = any(row.lonlat is not None for row in largest)
-    places = ("longitude", "latitude") if has_lonlat else ("x", "y")
+    has_lonlat = any(row.lonlat is not None for row in objects)
+    coordinates = ("longitude", "latitude") if has_lonlat else ("x", "y")
     yield "<div class=wide><table class=objects>"
-    yield _row(("id", *places, "area", "pixels", "score", "highest"), "th")
-    for row in largest:
-        place = tuple(f"{value:.6f}" for value in row.lonlat or ()) or ("", "")
+    yield _row(("id", *coordinates, "area", "pixels", "score", "highest score"), "th")
+    for row in objects:
+        lonlat = tuple(f"{value:.6f}" for value in row.lonlat or ()) or ("", "")
         yield _row(
             (
                 str(row.id),
-                *(place if has_lonlat else tuple(f"{value:.2f}" for value in row.xy)),
+                *(lonlat if has_lonlat else tuple(f"{value:.2f}" for value in row.xy)),
                 format_area(row.area_m2),
                 f"{row.n_pixels:,}",
                 f"{row.score:.3f}",
@@ -159,28 +142,28 @@ def _object_table(
         yield "<p class=note>Longitude and latitude of the centroid, degrees in WGS 84.</p>"
 
 
-def _run_facts(facts: RunFacts) -> Iterator[tuple[str, str]]:
-    scene = facts.scene
-    yield "scene", scene.path
-    yield "size", f"{scene.width:,} x {scene.height:,} pixels"
-    yield "CRS", "none" if scene.crs is None else as_proj(scene.crs).name
-    yield "ground pixel", format_length(scene.gsd_m)
-    yield "model", facts.model
-    yield from facts.work
+def _run_facts(facts: ResultFacts) -> Iterator[tuple[str, str]]:
+    source = facts.source
+    yield "scene", source.path
+    yield "size", f"{source.width:,} x {source.height:,} pixels"
+    yield "CRS", "none" if source.crs is None else as_proj(source.crs).name
+    yield "ground pixel", format_length(source.gsd_m)
+    yield "model", facts.model or "unknown"
+    yield from facts.settings
     yield "time", format_duration(facts.seconds)
     for kind, path in facts.outputs.items():
         yield kind, str(path)
-    yield "software", _software()
+    yield "software", _software_versions()
 
 
-def _software() -> str:
-    found = [f"rrsis-geo {__version__}", f"Python {platform.python_version()}"]
+def _software_versions() -> str:
+    versions = [f"rrsis-geo {__version__}", f"Python {platform.python_version()}"]
     for name in ("torch", "rasterio"):
         try:
-            found.append(f"{name} {version(name)}")
+            versions.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             continue
-    return ", ".join([*found, f"GDAL {rasterio.__gdal_version__}"])
+    return ", ".join([*versions, f"GDAL {rasterio.__gdal_version__}"])
 
 
 def _fact_table(facts: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -192,10 +175,6 @@ def _fact_table(facts: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _row(cells: Sequence[str], tag: str = "td") -> str:
     return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-
-def _as_data(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 _CSS: Final = """

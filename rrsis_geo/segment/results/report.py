@@ -1,4 +1,4 @@
-"""What a run tells of itself when it is done."""
+"""Reports of a run: what it found, which files it wrote, and what went wrong."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -12,17 +12,17 @@ from rrsis_geo.segment.shards.failures import FailedWindow, merged
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpressionResult:
-    """What a run found of one expression.
+    """Result of one expression.
 
     Attributes:
-        expression: as looked for.
-        layer: its name, in a format that names layers.
-        outputs: files that hold it, by kind.
-        n_objects: polygons written.
-        area_m2: of all of them on the ground; None where unknown, for want of a CRS.
-        failed: windows that could not be read or predicted; without data in the result.
-        presence_max: the highest probability that the target is in a window, None where the model
-            does not say.
+        expression: the expression.
+        layer: name of its layer.
+        outputs: its files by kind.
+        n_objects: number of polygons.
+        area_m2: total area on the ground; None if the scene has no CRS.
+        failed: windows that could not be read or predicted. They are no data in the result.
+        presence_max: highest probability in any window that the target is in the window; None if
+            the model does not predict it.
     """
 
     expression: str
@@ -37,26 +37,25 @@ class ExpressionResult:
         """The fields, ready for JSON."""
         fields = {name: getattr(self, name) for name in self.__slots__}
         failed = [window.to_dict() for window in self.failed]
-        return {**fields, "outputs": as_text(self.outputs), "failed": failed}
+        return {**fields, "outputs": paths_to_text(self.outputs), "failed": failed}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentReport:
-    """What a run did.
+    """Report of a run on one scene.
 
     Attributes:
-        scene: as given.
+        scene: path as given.
         model: name of the bundle, or of the predictor's class.
-        results: of each expression, in the order in which they were given.
-        outputs: all files written, by kind; where there are several expressions, a file that holds
-            only one of them by "kind:layer".
-        windows: that the network saw, counted once, whatever the number of expressions.
-        skipped: windows that hold no valid pixel.
-        seconds: of the whole run.
-        load_seconds: of it to load the model.
-        network_seconds: in the network, all expressions, processes and resumed runs together.
-        plan_hash: of all that decides the result.
-        warnings: what the user was told.
+        results: result of each expression, in the order given.
+        outputs: all files by kind, or by "kind:layer" if each expression has its own file.
+        windows: windows that the network predicted, each counted once for all expressions.
+        skipped: windows without valid pixels.
+        seconds: duration of the whole run.
+        load_seconds: part of it spent loading the model.
+        network_seconds: time in the network, summed over expressions, processes and resumed runs.
+        plan_hash: hash of everything that determines the result.
+        warnings: all warnings of the run, each once.
     """
 
     scene: str
@@ -73,40 +72,40 @@ class SegmentReport:
 
     @property
     def expressions(self) -> tuple[str, ...]:
-        """What was looked for."""
+        """The expressions, in the order given."""
         return tuple(result.expression for result in self.results)
 
     @property
     def n_objects(self) -> int:
-        """Polygons written, of all expressions."""
+        """Number of polygons of all expressions."""
         return sum(result.n_objects for result in self.results)
 
     @property
     def area_m2(self) -> float | None:
-        """Of all of them on the ground, summed; None where unknown, for want of a CRS."""
+        """Total area of all expressions on the ground; None if the scene has no CRS."""
         areas = [result.area_m2 for result in self.results]
         known = [area for area in areas if area is not None]
         return sum(known) if len(known) == len(areas) else None
 
     @property
     def failed(self) -> tuple[FailedWindow, ...]:
-        """Windows that have no result for an expression, each once."""
+        """Windows without a result for at least one expression, each once."""
         return merged(window for result in self.results for window in result.failed)
 
     @property
     def presence_max(self) -> float | None:
-        """The highest probability that a target is in a window, None where the model is silent."""
+        """Highest `presence_max` of the expressions; None if the model predicts none."""
         known = (result.presence_max for result in self.results)
         return max((presence for presence in known if presence is not None), default=None)
 
     def to_dict(self) -> dict[str, Any]:
-        """What was done, ready for JSON: the run, its sums, and the result of each expression."""
-        alone = {"expression": self.expressions[0]} if len(self.results) == 1 else {}
+        """The run, its totals, and the result of each expression, ready for JSON."""
+        expression = {"expression": self.expressions[0]} if len(self.results) == 1 else {}
         return {
             "scene": self.scene,
-            **alone,
+            **expression,
             "model": self.model,
-            "outputs": as_text(self.outputs),
+            "outputs": paths_to_text(self.outputs),
             "n_objects": self.n_objects,
             "area_m2": self.area_m2,
             "windows": self.windows,
@@ -124,15 +123,15 @@ class SegmentReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartReport:
-    """What a run that computes a part of the shards did.
+    """Report of a run that computed a part of the shards.
 
     Attributes:
-        job: the folder that the other parts, and `merge_job`, go on with.
-        shards: of this part, numbered from 1: first and last; () where there are fewer shards
+        job: folder of the job, which the other parts and `merge_job` use.
+        shards: first and last shard of this part, numbered from 1; () if there are fewer shards
             than parts.
-        missing: shards of the whole job that nobody has done yet.
+        missing: number of shards of the whole job that are not completed yet.
         failed: windows of this part that could not be read or predicted.
-        warnings: what the user was told.
+        warnings: all warnings of this run, each once.
     """
 
     job: Path
@@ -153,14 +152,18 @@ class PartReport:
         }
 
 
-def as_text(paths: Mapping[str, Path]) -> dict[str, str]:
-    """Files by kind, ready for JSON."""
+def paths_to_text(paths: Mapping[str, Path]) -> dict[str, str]:
+    """Paths by kind, ready for JSON."""
     return {kind: str(path) for kind, path in paths.items()}
 
 
 @contextmanager
-def collected_warnings() -> Iterator[list[str]]:
-    """The texts of all warnings that are logged below us, each once."""
+def collect_warnings() -> Iterator[list[str]]:
+    """Collect the texts of all warnings that the package logs, each once.
+
+    Yields:
+        The list of texts, which grows while the block runs.
+    """
     texts: list[str] = []
 
     class Collector(logging.Handler):

@@ -1,16 +1,15 @@
-"""A result as a STAC item: the JSON file by which catalogues describe and list its files.
+"""STAC items: JSON files by which catalogues describe a result and list its files.
 
-STAC 1.1 with the extensions projection, processing, raster and classification. What they have no
-word for bears the prefix ``rrsis_geo:``.
+STAC 1.1 with the extensions projection, processing, raster and classification. Properties that
+they do not define have the prefix ``rrsis_geo:``.
 """
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import shapely
 
@@ -18,95 +17,47 @@ from rrsis_geo.errors import OutputError
 from rrsis_geo.files import atomic_file
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.grid.rasters import NODATA, PROBABILITY_STEP
-from rrsis_geo.geo.scene.acquisition_time import AcquisitionTime, acquisition_time
+from rrsis_geo.geo.scene.acquisition_time import AcquisitionTime
 from rrsis_geo.geo.scene.footprint import footprint
-from rrsis_geo.geo.scene.scene import Scene, SceneInfo
+from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.geo.scene.stac import may_be_item
 from rrsis_geo.geo.styles import OUTLINE_RGB
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS, STAC_ITEM_TYPE
-from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import Plan
-from rrsis_geo.segment.results.report import ExpressionResult, SegmentReport
+from rrsis_geo.segment.results.facts import ResultFacts
 from rrsis_geo.version import __version__
 
 _EXTENSION = "https://stac-extensions.github.io/{}/schema.json"
 _GEOTIFF = "image/tiff; application=geotiff"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemFacts:
-    """What an item tells of a result.
+class ItemTimes(NamedTuple):
+    """Times of an item.
 
     Attributes:
-        grid: of the result, and the path of what it was made from.
-        acquisition: when the scene was taken; None where unknown.
-        made: when the result was.
-        results: of each expression.
-        model: what looked, "" where unknown.
-        threshold: probability above which a pixel counts.
-        outputs: files written, by kind, or by kind and layer ("mask:trucks"); the item is left out.
-        own: what else is told, by name without our prefix; what is None is left out.
+        created: when the result was made.
+        acquisition: when the scene was acquired; None if unknown.
     """
 
-    grid: SceneInfo
-    acquisition: AcquisitionTime | None
-    made: datetime
-    results: Sequence[ExpressionResult]
-    model: str
-    threshold: float
-    outputs: Mapping[str, Path]
-    own: Mapping[str, Any] = field(default_factory=dict)
-
-    def about(self, key: str) -> str:
-        """The expressions that an output is about."""
-        layer = key.partition(":")[2]
-        return "; ".join(each.expression for each in self.results if layer in ("", each.layer))
+    created: datetime
+    acquisition: AcquisitionTime | None = None
 
 
-def write_run_item(report: SegmentReport, plan: Plan, scene: Scene, outputs: Outputs) -> None:
-    """Write the item of a run, if one is wanted; all other outputs must lie in place.
+def write_item(
+    path: Path, facts: ResultFacts, times: ItemTimes, *, overwrite: bool = False
+) -> None:
+    """Write a STAC item.
 
     Args:
-        report: of the run.
-        plan: of the run.
-        scene: the part that was worked on, open.
-        outputs: of the run.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    if outputs.stac_item is None:
-        return
-    facts = ItemFacts(
-        grid=plan.scene,
-        acquisition=acquisition_time(plan.scene.path, scene.reader.dataset),
-        made=datetime.now(UTC),
-        results=report.results,
-        model=plan.model.name,
-        threshold=plan.options.threshold,
-        outputs=report.outputs,
-        own={
-            "model_sha256": plan.model.sha256 or None,
-            "plan_hash": report.plan_hash,
-            "windows": report.windows,
-            "windows_failed": len(report.failed),
-        },
-    )
-    write_item(outputs.stac_item, facts, overwrite=outputs.overwrite)
-
-
-def write_item(path: Path, facts: ItemFacts, *, overwrite: bool = False) -> None:
-    """Write an item.
-
-    Args:
-        path: where it is to be; files are named relative to it.
+        path: of the item. Files are listed relative to it.
         facts: of the result.
-        overwrite: replace the file if there is one.
+        times: of the result and its scene.
+        overwrite: replace an existing file.
 
     Raises:
-        OutputError: it exists, or cannot be written.
+        OutputError: the file exists or cannot be written.
     """
-    text = json.dumps(make_item(path, facts), indent=1, ensure_ascii=False, allow_nan=False)
+    item = make_item(path, facts, times)
+    text = json.dumps(item, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_file(path, overwrite=overwrite) as part:
         try:
             part.write_text(text + "\n", encoding="utf-8")
@@ -114,13 +65,13 @@ def write_item(path: Path, facts: ItemFacts, *, overwrite: bool = False) -> None
             raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
 
 
-def make_item(path: Path, facts: ItemFacts) -> dict[str, Any]:
-    """An item that is to lie at `path`, ready for JSON.
+def make_item(path: Path, facts: ResultFacts, times: ItemTimes) -> dict[str, Any]:
+    """A STAC item for the path `path`, ready for JSON.
 
     Source: https://github.com/radiantearth/stac-spec, v1.1.0, and its extensions.
     """
-    grid = facts.grid
-    place = footprint(grid.transform, grid.shape, grid.crs)
+    source = facts.source
+    place = footprint(source.transform, source.shape, source.crs)
     item: dict[str, Any] = {
         "type": "Feature",
         "stac_version": "1.1.0",
@@ -128,20 +79,20 @@ def make_item(path: Path, facts: ItemFacts) -> dict[str, Any]:
         "id": path.stem,
         "geometry": place and json.loads(shapely.to_geojson(place[0])),
         "properties": {
-            **_times(facts),
-            **_projection(grid),
+            **_time_properties(times),
+            **_projection(source),
             **_processing(facts),
-            **{f"rrsis_geo:{name}": value for name, value in _own(facts) if value is not None},
+            **_own_properties(facts),
         },
-        "links": [_source_link(grid.path, path)],
+        "links": [_source_link(source.path, path)],
         "assets": dict(_assets(path, facts)),
     }
-    if place is not None:  # an item without geometry must have no bounds
+    if place is not None:  # an item without geometry must not have a bbox
         item["bbox"] = list(place[1])
     return item
 
 
-def _extensions(facts: ItemFacts) -> Iterator[str]:
+def _extensions(facts: ResultFacts) -> Iterator[str]:
     kinds = {key.partition(":")[0] for key in facts.outputs}
     yield "projection/v2.0.0"
     yield "processing/v1.2.0"
@@ -151,59 +102,65 @@ def _extensions(facts: ItemFacts) -> Iterator[str]:
         yield "classification/v2.0.0"
 
 
-def _times(facts: ItemFacts) -> dict[str, Any]:
-    """When the scene was taken; else when the result was made, as an item must say a time."""
-    made, taken = _rfc3339(facts.made), facts.acquisition
-    if taken is None:
-        told: dict[str, Any] = {"datetime": made, "rrsis_geo:datetime_is": "of the run"}
+def _time_properties(times: ItemTimes) -> dict[str, Any]:
+    """An item must have a time: that of the scene, or that of the result if it is unknown."""
+    created, acquisition = _rfc3339(times.created), times.acquisition
+    if acquisition is None:
+        properties: dict[str, Any] = {"datetime": created, "rrsis_geo:datetime_is": "of the run"}
     else:
-        is_moment = taken.start == taken.end
-        told = {"datetime": _rfc3339(taken.start) if is_moment else None}
-        if not is_moment:
-            told |= {"start_datetime": _rfc3339(taken.start), "end_datetime": _rfc3339(taken.end)}
-        told["rrsis_geo:datetime_is"] = f"of the scene, by its {taken.source}"
-    return {**told, "created": made, "processing:datetime": made}
+        start, end = _rfc3339(acquisition.start), _rfc3339(acquisition.end)
+        if acquisition.start == acquisition.end:
+            properties = {"datetime": start}
+        else:
+            properties = {"datetime": None, "start_datetime": start, "end_datetime": end}
+        properties["rrsis_geo:datetime_is"] = f"of the scene, by its {acquisition.source}"
+    return {**properties, "created": created, "processing:datetime": created}
 
 
 def _projection(grid: SceneInfo) -> dict[str, Any]:
     crs = None if grid.crs is None else as_proj(grid.crs)
     authority = None if crs is None else crs.to_authority()
-    told: dict[str, Any] = {"proj:code": None if authority is None else ":".join(authority)}
+    properties: dict[str, Any] = {"proj:code": None if authority is None else ":".join(authority)}
     if crs is not None and authority is None:
-        told["proj:wkt2"] = crs.to_wkt("WKT2_2019")
+        properties["proj:wkt2"] = crs.to_wkt("WKT2_2019")
     return {
-        **told,
+        **properties,
         "proj:shape": list(grid.shape),
         "proj:transform": [float(value) for value in grid.transform[:6]],
     }
 
 
-def _processing(facts: ItemFacts) -> dict[str, Any]:
-    """The title too: it says the same in short."""
-    what, where = facts.about(""), Path(facts.grid.path).name
-    by = f"by {facts.model} " if facts.model else ""
+def _processing(facts: ResultFacts) -> dict[str, Any]:
+    """Title and lineage, which both name the expressions and the source."""
+    expressions, source_name = facts.expressions_of(""), Path(facts.source.path).name
+    by_model = f"by {facts.model} " if facts.model else ""
     return {
-        "title": f"{what} in {where}",
+        "title": f"{expressions} in {source_name}",
         "processing:level": "L4",  # "model output"
-        "processing:lineage": f"Pixels of {where} that are described by: {what}; found {by}with a "
-        f"probability above {facts.threshold:g}.",
+        "processing:lineage": f"Pixels of {source_name} that are described by: {expressions}; "
+        f"found {by_model}with a probability above {facts.threshold:g}.",
         "processing:software": {"rrsis-geo": __version__},
     }
 
 
-def _own(facts: ItemFacts) -> Iterator[tuple[str, Any]]:
-    yield "expressions", [each.expression for each in facts.results]
-    yield "model", facts.model or None
-    yield "threshold", facts.threshold
+def _own_properties(facts: ResultFacts) -> dict[str, Any]:
+    """Properties with our prefix."""
     names = ("expression", "n_objects", "area_m2")
-    yield "found", [{name: getattr(each, name) for name in names} for each in facts.results]
-    yield from facts.own.items()
+    properties = {
+        "expressions": [result.expression for result in facts.results],
+        "model": facts.model or None,
+        "threshold": facts.threshold,
+        "found": [{name: getattr(result, name) for name in names} for result in facts.results],
+        **facts.properties,
+    }
+    return {f"rrsis_geo:{name}": value for name, value in properties.items() if value is not None}
 
 
 def _source_link(source: str, item: Path) -> dict[str, str]:
-    """From the item to what the result was made from.
+    """A link to the raster from which the result was made.
 
-    ``derived_from`` means a STAC item, and clients read it as one; ``via`` means any source.
+    The relation ``derived_from`` is for STAC items, and clients read its target as an item; ``via``
+    is for any source.
     """
     is_item = may_be_item(source)
     href = _relative(Path(source), item) if Path(source).exists() else source
@@ -215,38 +172,33 @@ def _source_link(source: str, item: Path) -> dict[str, str]:
     return link
 
 
-def _assets(item: Path, facts: ItemFacts) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The files of the result and the files beside them; the item itself is not listed."""
+def _assets(item: Path, facts: ResultFacts) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and assets of all files except the item itself."""
     for key, file in facts.outputs.items():
         kind = OUTPUT_KINDS[key.partition(":")[0]]
         if kind.name == "stac_item":
             continue
         file_format, name = kind.formats[file.suffix.lower()], key.replace(":", "_")
+        expressions = facts.expressions_of(key)
         asset = {
             "href": _relative(file, item),
             "type": file_format.media_type,
-            "title": kind.stac_title.format(facts.about(key)),
+            "title": kind.stac_title.format(expressions),
             "roles": list(kind.stac_roles),
-            **_content(kind.name, facts.about(key)),
+            **_bands(kind.name, expressions),
         }
-        if file_format.fixed_crs is not None and facts.grid.crs is not None:
+        if file_format.fixed_crs is not None and facts.source.crs is not None:
             asset["proj:code"] = file_format.fixed_crs
         yield name, asset
-        for suffix, companion in file_format.companions.items():
-            beside = file.with_suffix(suffix)
-            if beside.exists():
-                yield (
-                    name + suffix,
-                    {
-                        "href": _relative(beside, item),
-                        "type": companion.media_type,
-                        "roles": [companion.role],
-                    },
-                )
+        for suffix, (media_type, role) in file_format.companions.items():
+            companion = file.with_suffix(suffix)
+            if companion.exists():
+                href = _relative(companion, item)
+                yield name + suffix, {"href": href, "type": media_type, "roles": [role]}
 
 
-def _content(kind: str, expression: str) -> dict[str, Any]:
-    """What the values of a raster mean; nothing of other files."""
+def _bands(kind: str, expression: str) -> dict[str, Any]:
+    """The meaning of a raster's values; empty for other files."""
     band: dict[str, Any] = {"name": kind, "data_type": "uint8", "nodata": NODATA}
     if kind == "mask":
         colour = "{:02X}{:02X}{:02X}".format(*OUTLINE_RGB)
@@ -263,12 +215,13 @@ def _content(kind: str, expression: str) -> dict[str, Any]:
 
 
 def _relative(file: Path, item: Path) -> str:
-    """A file as seen from the folder of an item; absolute where no way leads there."""
+    """A file relative to the folder of an item; absolute if it is on another drive."""
     try:
-        way = os.path.relpath(file.absolute(), item.absolute().parent)
+        relative = os.path.relpath(file.absolute(), item.absolute().parent)
     except ValueError:  # another drive
         return file.absolute().as_posix()
-    return Path(way).as_posix() if way.startswith("..") else f"./{Path(way).as_posix()}"
+    path = Path(relative).as_posix()
+    return path if relative.startswith("..") else f"./{path}"
 
 
 def _rfc3339(time: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Items as clients read them: against the published schema, by pystac, and by our own reader."""
+"""STAC items: valid by the published schema, and readable by pystac and by our own reader."""
 
 import json
 import os
@@ -20,8 +20,9 @@ from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.job import job_path
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.results.facts import ResultFacts
 from rrsis_geo.segment.results.report import ExpressionResult
-from rrsis_geo.segment.results.stac_item import ItemFacts, make_item, write_item
+from rrsis_geo.segment.results.stac_item import ItemTimes, make_item, write_item
 from rrsis_geo.segment.scene import merge_job, segment_scene
 from rrsis_geo.version import __version__
 
@@ -29,7 +30,8 @@ pystac = pytest.importorskip("pystac")
 validation = pytest.importorskip("pystac.validation")
 pytest.importorskip("jsonschema")
 
-MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+TIMES = ItemTimes(CREATED)
 TRUCKS = ExpressionResult(
     expression="the truck on the road",
     layer="the_truck_on_the_road",
@@ -42,36 +44,36 @@ ROOFS = ExpressionResult(
 )
 
 
-def make_facts(scene: Path, outputs: dict[str, Path], **changes: Any) -> ItemFacts:
+def make_facts(scene: Path, outputs: dict[str, Path], **changes: Any) -> ResultFacts:
     with open_scene(scene, allow_no_crs=True) as opened:
-        grid = opened.info
+        source = opened.info
     facts: dict[str, Any] = {
-        "grid": grid,
-        "acquisition": None,
-        "made": MADE,
+        "source": source,
         "results": [TRUCKS],
         "model": "lite",
         "threshold": 0.4,
         "outputs": outputs,
         **changes,
     }
-    return ItemFacts(**facts)
+    return ResultFacts(**facts)
 
 
-def validated(item: dict[str, Any]) -> dict[str, Any]:
-    """The item, if the schema of its version allows it; schemas of extensions need a network."""
+def validate(item: dict[str, Any]) -> dict[str, Any]:
+    """Check an item against the schema of STAC; the schemas of extensions need a network."""
     validation.validate_dict(item, extensions=[])
     return item
 
 
-def test_the_schema_is_really_asked(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
-    item = make_item(tmp_path / "i.json", make_facts(make_scene(), {"vector": tmp_path / "o.gpkg"}))
+def test_the_schema_is_checked(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
+    item = make_item(
+        tmp_path / "i.json", make_facts(make_scene(), {"vector": tmp_path / "o.gpkg"}), TIMES
+    )
     del item["properties"]["datetime"]
     with pytest.raises(pystac.STACValidationError, match="datetime"):
-        validated(item)
+        validate(item)
 
 
-def touched(folder: Path, **names: str) -> dict[str, Path]:
+def touch_files(folder: Path, **names: str) -> dict[str, Path]:
     paths = {kind: folder / name for kind, name in names.items()}
     for path in paths.values():
         path.touch()
@@ -79,7 +81,7 @@ def touched(folder: Path, **names: str) -> dict[str, Path]:
 
 
 def test_an_item_of_all_outputs_is_valid(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
-    outputs = touched(
+    outputs = touch_files(
         tmp_path,
         vector="found.gpkg",
         mask="mask.tif",
@@ -87,25 +89,27 @@ def test_an_item_of_all_outputs_is_valid(tmp_path: Path, make_scene: Callable[..
         preview="look.png",
         report="page.html",
     )
-    touched(tmp_path, style="mask.qml")
+    touch_files(tmp_path, style="mask.qml")
     outputs["stac_item"] = path = tmp_path / "item.json"
-    facts = make_facts(make_scene(40, 60), outputs, own={"plan_hash": "ab", "model_sha256": None})
-    item = validated(make_item(path, facts))
+    facts = make_facts(
+        make_scene(40, 60), outputs, properties={"plan_hash": "ab", "model_sha256": None}
+    )
+    item = validate(make_item(path, facts, TIMES))
 
-    told = item["properties"]
-    assert told["proj:code"] == "EPSG:32632"
-    assert told["proj:shape"] == [40, 60]
-    assert told["proj:transform"] == list(facts.grid.transform[:6])
-    assert told["processing:software"] == {"rrsis-geo": __version__}
-    assert told["rrsis_geo:expressions"] == [TRUCKS.expression]
-    assert told["rrsis_geo:found"] == [
+    properties = item["properties"]
+    assert properties["proj:code"] == "EPSG:32632"
+    assert properties["proj:shape"] == [40, 60]
+    assert properties["proj:transform"] == list(facts.source.transform[:6])
+    assert properties["processing:software"] == {"rrsis-geo": __version__}
+    assert properties["rrsis_geo:expressions"] == [TRUCKS.expression]
+    assert properties["rrsis_geo:found"] == [
         {"expression": TRUCKS.expression, "n_objects": 3, "area_m2": 61.5}
     ]
-    assert told["rrsis_geo:threshold"] == 0.4
-    assert told["rrsis_geo:plan_hash"] == "ab"
-    assert "rrsis_geo:model_sha256" not in told, "what is unknown is left out"
-    assert told["datetime"] == told["created"] == "2026-01-02T03:04:05.000Z"
-    assert told["rrsis_geo:datetime_is"] == "of the run"
+    assert properties["rrsis_geo:threshold"] == 0.4
+    assert properties["rrsis_geo:plan_hash"] == "ab"
+    assert "rrsis_geo:model_sha256" not in properties, "unknown properties are omitted"
+    assert properties["datetime"] == properties["created"] == "2026-01-02T03:04:05.000Z"
+    assert properties["rrsis_geo:datetime_is"] == "of the run"
 
     assets = item["assets"]
     assert {name: (asset["href"], asset["roles"]) for name, asset in assets.items()} == {
@@ -139,7 +143,7 @@ def test_each_expression_has_its_own_assets(
         "mask:all_roofs": tmp_path / "mask_roofs.tif",
     }
     facts = make_facts(make_scene(40, 60), outputs, results=[TRUCKS, ROOFS])
-    item = validated(make_item(tmp_path / "item.json", facts))
+    item = validate(make_item(tmp_path / "item.json", facts, TIMES))
     assert item["properties"]["rrsis_geo:expressions"] == [TRUCKS.expression, ROOFS.expression]
     assert item["properties"]["rrsis_geo:found"][1]["area_m2"] is None
     assets = item["assets"]
@@ -149,61 +153,63 @@ def test_each_expression_has_its_own_assets(
     assert assets["vector"]["title"] == "the truck on the road; all roofs: polygons"
 
 
-def test_the_time_is_the_scenes_where_it_is_known(
+def test_the_time_is_that_of_the_scene_if_it_is_known(
     tmp_path: Path, make_scene: Callable[..., Path]
 ) -> None:
-    scene, path = make_scene(40, 60), tmp_path / "item.json"
-    outputs = {"vector": tmp_path / "found.gpkg"}
+    path = tmp_path / "item.json"
+    facts = make_facts(make_scene(40, 60), {"vector": tmp_path / "found.gpkg"})
     start, end = datetime(2020, 5, 6, tzinfo=UTC), datetime(2020, 5, 7, tzinfo=UTC)
-    moment = make_facts(
-        scene, outputs, acquisition=AcquisitionTime(start, start, "TIFFTAG_DATETIME")
-    )
-    told = validated(make_item(path, moment))["properties"]
-    assert told["datetime"] == "2020-05-06T00:00:00.000Z"
-    assert told["created"] == told["processing:datetime"] == "2026-01-02T03:04:05.000Z"
-    assert told["rrsis_geo:datetime_is"] == "of the scene, by its TIFFTAG_DATETIME"
-    span = make_facts(scene, outputs, acquisition=AcquisitionTime(start, end, "its item"))
-    told = validated(make_item(path, span))["properties"]
-    assert told["datetime"] is None
-    assert told["start_datetime"] < told["end_datetime"]
+    moment = ItemTimes(CREATED, AcquisitionTime(start, start, "TIFFTAG_DATETIME"))
+    properties = validate(make_item(path, facts, moment))["properties"]
+    assert properties["datetime"] == "2020-05-06T00:00:00.000Z"
+    assert properties["created"] == properties["processing:datetime"] == "2026-01-02T03:04:05.000Z"
+    assert properties["rrsis_geo:datetime_is"] == "of the scene, by its TIFFTAG_DATETIME"
+    span = ItemTimes(CREATED, AcquisitionTime(start, end, "its item"))
+    properties = validate(make_item(path, facts, span))["properties"]
+    assert properties["datetime"] is None
+    assert properties["start_datetime"] < properties["end_datetime"]
 
 
-def test_without_a_crs_there_is_no_place(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
+def test_without_a_crs_there_is_no_geometry(
+    tmp_path: Path, make_scene: Callable[..., Path]
+) -> None:
     facts = make_facts(make_scene(40, 60, crs=None), {"vector": tmp_path / "found.gpkg"})
-    item = validated(make_item(tmp_path / "item.json", facts))
+    item = validate(make_item(tmp_path / "item.json", facts, TIMES))
     assert item["geometry"] is None
     assert "bbox" not in item
     assert item["properties"]["proj:code"] is None
 
 
-def test_a_crs_that_no_authority_lists_is_written_out(
+def test_a_crs_without_authority_is_written_as_wkt(
     tmp_path: Path, make_scene: Callable[..., Path]
 ) -> None:
     facts = make_facts(make_scene(40, 60, crs=LOCAL_WKT), {"vector": tmp_path / "found.geojson"})
-    item = validated(make_item(tmp_path / "item.json", facts))
+    item = validate(make_item(tmp_path / "item.json", facts, TIMES))
     assert item["properties"]["proj:code"] is None
     assert item["properties"]["proj:wkt2"].startswith('PROJCRS["site grid"')
-    assert item["assets"]["vector"]["proj:code"] == "EPSG:4326", "GeoJSON has its own"
+    assert item["assets"]["vector"]["proj:code"] == "EPSG:4326", "GeoJSON has a CRS of its own"
 
 
 def test_the_parts_of_a_shapefile_are_listed(
     tmp_path: Path, make_scene: Callable[..., Path]
 ) -> None:
-    outputs = touched(tmp_path, vector="found.shp")
-    touched(tmp_path, a="found.dbf", b="found.shx", c="found.prj")
-    item = make_item(tmp_path / "item.json", make_facts(make_scene(40, 60), outputs))
+    outputs = touch_files(tmp_path, vector="found.shp")
+    touch_files(tmp_path, a="found.dbf", b="found.shx", c="found.prj")
+    item = make_item(tmp_path / "item.json", make_facts(make_scene(40, 60), outputs), TIMES)
     assert list(item["assets"]) == ["vector", "vector.shx", "vector.dbf", "vector.prj"]
 
 
-def test_the_source_is_named_as_what_it_is(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
-    """Clients read ``derived_from`` as an item, so that a raster must not be called so."""
+def test_the_link_to_the_source_has_the_right_relation(
+    tmp_path: Path, make_scene: Callable[..., Path]
+) -> None:
+    """Clients read the target of ``derived_from`` as a STAC item, so a raster needs ``via``."""
     scene, outputs = make_scene(40, 60), {"vector": tmp_path / "sub" / "found.gpkg"}
     path = tmp_path / "sub" / "item.json"
-    [link] = make_item(path, make_facts(scene, outputs))["links"]
+    [link] = make_item(path, make_facts(scene, outputs), TIMES)["links"]
     assert (link["rel"], link["href"]) == ("via", f"../{scene.name}")
     source = tmp_path / "source.json"
     source.write_text(json.dumps({"assets": {"visual": {"href": scene.name}}}))
-    [link] = make_item(path, make_facts(source, outputs))["links"]
+    [link] = make_item(path, make_facts(source, outputs), TIMES)["links"]
     assert (link["rel"], link["href"]) == ("derived_from", "../source.json")
     assert link["type"] == pystac.MediaType.GEOJSON
 
@@ -218,9 +224,9 @@ def test_pystac_and_our_own_reader_open_it(
     mask.write_bytes(scene.read_bytes())
     outputs = {"vector": folder / "found.gpkg", "mask": mask}
     monkeypatch.chdir(folder)
-    write_item(Path("item.json"), make_facts(scene, outputs))
+    write_item(Path("item.json"), make_facts(scene, outputs), TIMES)
     item = pystac.Item.from_file(str(folder / "item.json"))
-    assert item.datetime == MADE
+    assert item.datetime == CREATED
     assert item.ext.proj.code == "EPSG:32632"
     assert item.ext.proj.shape == [40, 60]
     with rasterio.open(item.assets["mask"].get_absolute_href()) as dataset:
@@ -229,22 +235,22 @@ def test_pystac_and_our_own_reader_open_it(
         assert opened.info.shape == (40, 60)
 
 
-def test_it_appears_whole_or_not_at_all(
+def test_an_item_is_written_whole_or_not_at_all(
     tmp_path: Path, make_scene: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "item.json"
     facts = make_facts(make_scene(40, 60), {"vector": tmp_path / "found.gpkg"})
-    write_item(path, facts)
+    write_item(path, facts, TIMES)
     with pytest.raises(OutputError, match="exists already"):
-        write_item(path, facts)
+        write_item(path, facts, TIMES)
     before = path.read_bytes()
 
-    def full(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OutputError, match="No space left"):
-        write_item(path, facts, overwrite=True)
+        write_item(path, facts, TIMES, overwrite=True)
     assert path.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["item.json", "scene-0.tif"]
 
@@ -273,7 +279,7 @@ def test_a_run_its_merge_and_its_probability_write_items(
     )
     assert report.outputs["stac_item"] == folder / "o.json"
     item = pystac.Item.from_file(str(folder / "o.json"))
-    validated(json.loads((folder / "o.json").read_text()))
+    validate(json.loads((folder / "o.json").read_text()))
     assert item.datetime == datetime(2020, 5, 6, 7, 8, 9, tzinfo=UTC)
     assert item.properties["rrsis_geo:model"] == "RedPredictor"
     assert item.properties["rrsis_geo:plan_hash"] == report.plan_hash
@@ -289,20 +295,22 @@ def test_a_run_its_merge_and_its_probability_write_items(
 
     again = Outputs(folder / "again.geojson", stac_item=folder / "again.json")
     polygonize(folder / "p_the_red_disc.tif", again)
-    item = validated(json.loads((folder / "again.json").read_text()))
+    item = validate(json.loads((folder / "again.json").read_text()))
     assert item["links"][0]["href"] == "./p_the_red_disc.tif"
     assert item["properties"]["rrsis_geo:found"][0]["expression"] == "the red disc"
 
 
 def without_times(item: dict[str, Any]) -> dict[str, Any]:
-    told = item["properties"]
-    kept = {name: told[name] for name in told if name not in ("created", "processing:datetime")}
+    properties = item["properties"]
+    kept = {
+        name: properties[name]
+        for name in properties
+        if name not in ("created", "processing:datetime")
+    }
     return {**item, "properties": kept}
 
 
-def test_what_was_made_from_an_item_refers_to_it(
-    tmp_path: Path, make_blobs: Callable[..., Path]
-) -> None:
+def test_a_result_of_an_item_links_to_it(tmp_path: Path, make_blobs: Callable[..., Path]) -> None:
     source = tmp_path / "source.json"
     visual = {"href": make_blobs(100, 100).name, "type": "image/tiff", "roles": ["visual"]}
     when = {"datetime": None, "start_datetime": "2020-05-06T07:00:00Z"}
@@ -312,7 +320,7 @@ def test_what_was_made_from_an_item_refers_to_it(
     segment_scene(
         source, "the red disc", outputs, SegmentOptions(overlap_px=16), predictor=RedPredictor()
     )
-    item = validated(json.loads((tmp_path / "o.json").read_text()))
+    item = validate(json.loads((tmp_path / "o.json").read_text()))
     assert item["links"][0]["rel"] == "derived_from"
     assert item["links"][0]["href"] == "./source.json"
     assert item["properties"]["datetime"] is None

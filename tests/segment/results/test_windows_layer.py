@@ -1,4 +1,4 @@
-"""The layer of windows: each window once, where it lies, with what was said of it."""
+"""The windows layer: every window once, with its footprint, state and scores."""
 
 import shutil
 import subprocess
@@ -23,8 +23,8 @@ from rrsis_geo.segment.scene import RunOptions, merge_job, segment_scene
 MakeScene = Callable[..., Path]
 
 
-class Fails(RedPredictor):
-    """Cannot do windows in which a pixel is of one strange colour."""
+class FailingPredictor(RedPredictor):
+    """Raises an error for windows that contain a pixel with full green."""
 
     def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
         if (images[..., 1] == 255).any():
@@ -32,7 +32,7 @@ class Fails(RedPredictor):
         return super().predict(images, words)
 
 
-def windows_of(
+def segment_windows(
     scene: Path, out: Path, predictor: RedPredictor | None = None, **how: Any
 ) -> gpd.GeoDataFrame:
     segment_scene(
@@ -46,11 +46,9 @@ def windows_of(
     return gpd.read_file(out, layer=LAYER)
 
 
-def test_windows_cover_the_scene_and_tell_what_was_said(
-    tmp_path: Path, make_scene: MakeScene
-) -> None:
+def test_windows_cover_the_scene_and_have_scores(tmp_path: Path, make_scene: MakeScene) -> None:
     scene = make_scene(200, 300, content=blobs())
-    layer = windows_of(scene, tmp_path / "o.gpkg")
+    layer = segment_windows(scene, tmp_path / "o.gpkg")
     assert layer.crs == "EPSG:32632"
     assert shapely.union_all(layer.geometry).equals(
         shapely.box(500_000, 5_200_000 - 100, 500_150, 5_200_000)
@@ -60,21 +58,25 @@ def test_windows_cover_the_scene_and_tell_what_was_said(
     assert layer.presence.to_numpy() == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-6)
     assert layer.probability_max.between(0, 1).all()
     objects = gpd.read_file(tmp_path / "o.gpkg", layer="red_discs")
-    for found in objects.itertuples():
-        near = layer[layer.intersects(found.geometry)]
-        assert near.probability_max.max() >= found.score_max - 1e-5
+    for row in objects.itertuples():
+        near = layer[layer.intersects(row.geometry)]
+        assert near.probability_max.max() >= row.score_max - 1e-5
 
 
-def test_shards_and_a_later_merge_change_nothing(tmp_path: Path, make_scene: MakeScene) -> None:
+def test_shards_and_a_later_merge_do_not_change_the_layer(
+    tmp_path: Path, make_scene: MakeScene
+) -> None:
     scene = make_scene(1100, 150, content=blobs())
-    whole = windows_of(scene, tmp_path / "whole.gpkg")
-    parts = windows_of(scene, tmp_path / "parts.gpkg", rows_per_shard=512)
+    whole = segment_windows(scene, tmp_path / "whole.gpkg")
+    parts = segment_windows(scene, tmp_path / "parts.gpkg", rows_per_shard=512)
     assert whole.equals(parts)
     merge_job(job_path(tmp_path / "parts.gpkg"), overwrite=True)
     assert gpd.read_file(tmp_path / "parts.gpkg", layer=LAYER).equals(whole)
 
 
-def test_skipped_and_failed_are_told_apart(tmp_path: Path, make_scene: MakeScene) -> None:
+def test_skipped_and_failed_windows_have_different_states(
+    tmp_path: Path, make_scene: MakeScene
+) -> None:
     invalid = np.zeros((200, 300), bool)
     invalid[:, 200:] = True
 
@@ -83,7 +85,7 @@ def test_skipped_and_failed_are_told_apart(tmp_path: Path, make_scene: MakeScene
         return np.where((row < 5) & (col < 5), 255, pixels)
 
     scene = make_scene(200, 300, content=content, alpha=True, invalid=invalid)
-    layer = windows_of(scene, tmp_path / "o.gpkg", Fails(presence=None))
+    layer = segment_windows(scene, tmp_path / "o.gpkg", FailingPredictor(presence=None))
     failed = layer[layer.state == "failed"]
     assert list(zip(failed.window_row, failed.window_col, strict=True)) == [(0, 0)]
     assert failed.reason.tolist() == ["out of luck"]
@@ -94,7 +96,7 @@ def test_skipped_and_failed_are_told_apart(tmp_path: Path, make_scene: MakeScene
     assert layer.probability_max.notna().equals(layer.state == "seen")
 
 
-def test_an_expression_may_be_windows(tmp_path: Path, make_scene: MakeScene) -> None:
+def test_the_expression_may_be_the_word_windows(tmp_path: Path, make_scene: MakeScene) -> None:
     out = tmp_path / "o.gpkg"
     segment_scene(
         make_scene(100, 100, content=blobs()),
@@ -107,19 +109,19 @@ def test_an_expression_may_be_windows(tmp_path: Path, make_scene: MakeScene) -> 
     assert "state" in gpd.read_file(out, layer=LAYER)
 
 
-def test_other_formats_have_no_room_for_it(tmp_path: Path, make_scene: MakeScene) -> None:
+def test_other_formats_are_refused(tmp_path: Path, make_scene: MakeScene) -> None:
     with pytest.raises(OutputError, match="needs a GeoPackage"):
-        windows_of(make_scene(), tmp_path / "o.geojson")
+        segment_windows(make_scene(), tmp_path / "o.geojson")
 
 
 def test_ogrinfo_lists_both_layers(tmp_path: Path, make_scene: MakeScene) -> None:
     program = shutil.which("ogrinfo")
     if program is None:
         pytest.skip("ogrinfo is not installed")
-    windows_of(make_scene(100, 100, content=blobs()), tmp_path / "o.gpkg")
-    told = subprocess.run(
+    segment_windows(make_scene(100, 100, content=blobs()), tmp_path / "o.gpkg")
+    process = subprocess.run(
         [program, "-ro", "-q", tmp_path / "o.gpkg"], capture_output=True, text=True, check=True
     )
-    assert not told.stderr
-    assert "red_discs (Polygon)" in told.stdout
-    assert "windows (Polygon)" in told.stdout
+    assert not process.stderr
+    assert "red_discs (Polygon)" in process.stdout
+    assert "windows (Polygon)" in process.stdout

@@ -74,7 +74,7 @@ def test_window_that_fails_is_a_gap_and_not_an_absence(scene: Path, tmp_path: Pa
     assert report.windows == everything.windows - 1
     check_gaps(run, calm, report)
     (warning,) = report.warnings
-    assert "1 window could not be done, such as that at row 280, column 88" in warning
+    assert "1 window failed, such as that at row 280, column 88" in warning
     assert json.loads(json.dumps(report.to_dict()))["failed"] == [failed.to_dict()]
     assert FailedWindow.from_dict(failed.to_dict()) == failed
 

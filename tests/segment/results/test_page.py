@@ -1,3 +1,5 @@
+"""The report page of a run and of its merge."""
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.scene import merge_job, segment_scene
 
 
-def test_a_run_and_its_merge_tell_the_same_of_it(
+def test_a_run_and_its_merge_write_the_same_page(
     tmp_path: Path, make_scene: Callable[..., Path]
 ) -> None:
     outputs = Outputs(tmp_path / "o.gpkg", report=tmp_path / "r.html")
@@ -23,18 +25,18 @@ def test_a_run_and_its_merge_tell_the_same_of_it(
         predictor=RedPredictor(),
     )
     text = outputs.files()["report"].read_text(encoding="utf-8")
-    for told in (
+    for part in (
         f"{report.n_objects} objects",
         "<pre>rrsis-geo segment &lt;scene&gt;</pre>",
-        f"<th>windows</th><td>{report.windows} of 64 pixels, 16 shared</td>",
+        f"<th>windows</th><td>{report.windows} of 64 x 64 pixels, overlap 16</td>",
         "<th>threshold</th><td>0.5</td>",
-        "<th>smallest object</th><td>2 m",
-        "straightened by up to 1 m",
-        "95% that the target is in it",
+        "<th>minimum area</th><td>2 m",
+        "<th>simplified by</th><td>up to 1 m",
+        "95% that the target is in a window",
         "answered within each window",  # the warning
         report.plan_hash,
     ):
-        assert told in text, told
+        assert part in text, part
     merge_job(job_path(outputs.vector), overwrite=True, command="rrsis-geo merge o.gpkg.job")
     again = outputs.files()["report"].read_text(encoding="utf-8")
     assert "rrsis-geo merge o.gpkg.job" in again

@@ -1,0 +1,187 @@
+"""The last steps of every run: write rasters and layers, then the report page and the STAC item."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import rasterio
+
+from rrsis_geo.geo.scene.acquisition_time import acquisition_time
+from rrsis_geo.geo.scene.scene import Scene
+from rrsis_geo.log_odds import to_probability
+from rrsis_geo.progress import Progress
+from rrsis_geo.segment.plan.advice import after_run
+from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.plan.plan import Plan
+from rrsis_geo.segment.results.facts import ResultFacts
+from rrsis_geo.segment.results.layers import ObjectLayer
+from rrsis_geo.segment.results.merge import Merger
+from rrsis_geo.segment.results.page import write_page
+from rrsis_geo.segment.results.report import SegmentReport
+from rrsis_geo.segment.results.stac_item import ItemTimes, write_item
+from rrsis_geo.segment.shards.failures import count_of, merged
+from rrsis_geo.segment.shards.shard_files import ShardStats
+from rrsis_geo.units import format_duration, format_length
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What the report needs to know besides the plan and the shards.
+
+    Attributes:
+        scene: path as given.
+        command: command line of the run, "" if there was none.
+        started: `time.perf_counter` at the start of the run.
+        load_seconds: time spent loading the model.
+        warnings: warnings of the run so far; the list may grow.
+    """
+
+    scene: str
+    command: str
+    started: float
+    load_seconds: float = 0.0
+    warnings: Sequence[str] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the run so far."""
+        return time.perf_counter() - self.started
+
+
+def finish_run(
+    merger: Merger,
+    scene: Scene,
+    stats: Sequence[ShardStats],
+    context: RunContext,
+    *,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> SegmentReport:
+    """Write all outputs of a run whose shards are completed.
+
+    Args:
+        merger: of the plan, the shards and the outputs.
+        scene: the part of the scene that the plan covers, open.
+        stats: of each expression, over all shards.
+        context: of the run.
+        progress: called before each output.
+        stop: polled before each output. Return True to stop.
+
+    Raises:
+        OutputError: an output cannot be written.
+        Stopped: `stop` returned True.
+    """
+    plan = merger.plan
+    merger.write(scene, stats, progress=progress, stop=stop)
+    _warn_of_failures(stats)
+    for text in after_run(plan, [each.presence_max for each in stats]):
+        logger.warning(text)
+    report = _make_report(merger, stats, context)
+    facts = ResultFacts(
+        source=plan.scene,
+        results=report.results,
+        model=plan.model.name,
+        threshold=plan.options.threshold,
+        outputs=report.outputs,
+        seconds=report.seconds,
+        warnings=report.warnings,
+        command=context.command,
+        settings=tuple(_settings(report, plan)),
+        properties={
+            "model_sha256": plan.model.sha256 or None,
+            "plan_hash": report.plan_hash,
+            "windows": report.windows,
+            "windows_failed": len(report.failed),
+        },
+    )
+    write_page_and_item(facts, merger.layers, merger.outputs, scene.reader.dataset)
+    return report
+
+
+def write_page_and_item(
+    facts: ResultFacts,
+    layers: Sequence[ObjectLayer],
+    outputs: Outputs,
+    dataset: rasterio.DatasetReader,
+) -> None:
+    """Write the report page and the STAC item, if they are among the outputs.
+
+    Args:
+        facts: of the result. Its other outputs must exist.
+        layers: of the same expressions, written.
+        outputs: of the run.
+        dataset: the source, open. Its metadata may contain the acquisition time.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    if outputs.report is not None:
+        write_page(outputs.report, facts, layers, overwrite=outputs.overwrite)
+    if outputs.stac_item is not None:
+        acquisition = acquisition_time(facts.source.path, dataset)
+        times = ItemTimes(created=datetime.now(UTC), acquisition=acquisition)
+        write_item(outputs.stac_item, facts, times, overwrite=outputs.overwrite)
+
+
+def _warn_of_failures(stats: Sequence[ShardStats]) -> None:
+    failed = merged(window for each in stats for window in each.failed)
+    if failed:
+        logger.warning(
+            "%s failed, such as that at row %d, column %d (%s): their pixels are no data (255) in "
+            "the rasters, and objects there are missing",
+            count_of(failed),
+            failed[0].row_start,
+            failed[0].col_start,
+            failed[0].reason,
+        )
+
+
+def _make_report(merger: Merger, stats: Sequence[ShardStats], context: RunContext) -> SegmentReport:
+    plan = merger.plan
+    results = tuple(
+        layer.result(
+            tuple(each.failed),
+            None if each.presence_max is None else to_probability(each.presence_max),
+        )
+        for layer, each in zip(merger.layers, stats, strict=True)
+    )
+    return SegmentReport(
+        scene=context.scene,
+        model=plan.model.name,
+        results=results,
+        outputs=merger.outputs.all_files(plan.expressions),
+        windows=max(each.windows for each in stats),
+        skipped=stats[0].skipped,
+        seconds=context.seconds,
+        load_seconds=context.load_seconds,
+        network_seconds=sum(each.network_seconds for each in stats),
+        plan_hash=plan.hash,
+        warnings=tuple(context.warnings),
+    )
+
+
+def _settings(report: SegmentReport, plan: Plan) -> Iterator[tuple[str, str]]:
+    """Rows of the page that tell how the result of a run was made."""
+    options, side_px = plan.options, plan.model.image.size_px
+    if plan.model_px.gsd_m is not None:
+        yield "model ground pixel", format_length(plan.model_px.gsd_m)
+    skipped = f", {report.skipped:,} skipped (no data)" if report.skipped else ""
+    failed = f", {len(report.failed):,} failed (objects there are missing)" if report.failed else ""
+    yield (
+        "windows",
+        f"{report.windows:,} of {side_px} x {side_px} pixels, overlap {options.overlap_px}"
+        f"{skipped}{failed}",
+    )
+    yield "threshold", f"{options.threshold:g}"
+    if options.min_area_m2:
+        yield "minimum area", f"{options.min_area_m2:g} m\N{SUPERSCRIPT TWO}"
+    if options.simplify_m:
+        yield "simplified by", f"up to {options.simplify_m:g} m"
+    if report.presence_max is not None and len(report.results) == 1:
+        yield "highest presence", f"{report.presence_max:.0%} that the target is in a window"
+    yield "network time", format_duration(report.network_seconds)
+    yield "plan", report.plan_hash

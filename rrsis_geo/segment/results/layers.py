@@ -1,0 +1,193 @@
+"""Write the polygons of each expression, and collect what the picture and the page need."""
+
+import io
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from rrsis_geo.errors import InputError
+from rrsis_geo.geo.layers.preview import PreviewPainter
+from rrsis_geo.geo.layers.top_objects import TopObject, TopObjects
+from rrsis_geo.geo.layers.vector_io import Layer, write_layers
+from rrsis_geo.geo.objects.features import Features
+from rrsis_geo.geo.scene.radiometry import Stretch
+from rrsis_geo.geo.scene.scene import Scene
+from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.results.report import ExpressionResult
+from rrsis_geo.segment.shards.failures import FailedWindow
+
+logger = logging.getLogger(__name__)
+
+PICTURE_PX = 1600
+"""Longest side of the background of a picture."""
+TABLE_ROWS = 100
+"""Number of objects in the table of a page."""
+_JPEG_QUALITY: Final = 88
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Background:
+    """A scene at picture size, read once for the pictures of all expressions.
+
+    Attributes:
+        image: uint8 RGB [h, w, 3].
+        transform: pixel to world of `image`.
+        m_per_px: metres on the ground per column of `image`; None if unknown.
+    """
+
+    image: NDArray[np.uint8]
+    transform: Affine
+    m_per_px: float | None
+
+    def new_painter(self) -> PreviewPainter:
+        """A painter without objects yet."""
+        return PreviewPainter(self.image, self.transform, m_per_px=self.m_per_px)
+
+
+class ObjectLayer:
+    """The objects of one expression, while they are written and afterwards.
+
+    Attributes:
+        outputs: the files of this expression.
+        expression: the expression.
+        name: name of the layer.
+        n_objects: number of features written so far.
+        area_m2: their total area; NaN if unknown.
+        picture: JPEG of the scene with the objects, for the page; None until all are written.
+    """
+
+    def __init__(self, outputs: Outputs, expression: str, name: str, crs: CRS | None) -> None:
+        self.outputs = outputs
+        self.expression = expression
+        self.name = name
+        self.n_objects = 0
+        self.area_m2 = 0.0
+        self.picture: bytes | None = None
+        self._top_objects = TopObjects(TABLE_ROWS, crs)
+
+    def top_objects(self) -> list[TopObject]:
+        """The largest objects, the largest first."""
+        return self._top_objects.rows()
+
+    def result(
+        self, failed: tuple[FailedWindow, ...] = (), presence_max: float | None = None
+    ) -> ExpressionResult:
+        """The result of the expression, after its objects are written."""
+        return ExpressionResult(
+            expression=self.expression,
+            layer=self.name,
+            outputs=self.outputs.files(),
+            n_objects=self.n_objects,
+            area_m2=self.area_m2 if math.isfinite(self.area_m2) else None,
+            failed=failed,
+            presence_max=presence_max,
+        )
+
+    def pass_through(
+        self, features: Iterable[Features], background: Background | None
+    ) -> Iterator[Features]:
+        """Yield the same features; count, list and draw them on the way.
+
+        The pictures are made after the last batch.
+
+        Raises:
+            OutputError: the preview cannot be written.
+        """
+        painter = None if background is None else background.new_painter()
+        for batch in features:
+            self.n_objects += len(batch)
+            self.area_m2 += float(np.sum(batch.area_m2))
+            if painter is not None:
+                painter.add(batch)
+            if self.outputs.report is not None:
+                self._top_objects.add(batch)
+            yield batch
+        if painter is not None:
+            self._make_pictures(painter)
+
+    def _make_pictures(self, painter: PreviewPainter) -> None:
+        if self.outputs.preview is not None:
+            painter.save(self.outputs.preview, self.expression, overwrite=self.outputs.overwrite)
+        if self.outputs.report is not None:
+            buffer = io.BytesIO()
+            painter.picture(self.expression).save(
+                buffer, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True
+            )
+            self.picture = buffer.getvalue()
+
+
+class LayerContent(NamedTuple):
+    """The content of a layer that is to be written."""
+
+    layer: ObjectLayer
+    features: Iterable[Features]
+    provenance: Mapping[str, Any]  # ready for JSON
+
+
+def write_objects(
+    contents: Sequence[LayerContent],
+    crs: CRS | None,
+    *,
+    background: Background | None,
+    extend: Callable[[Path], None] | None = None,
+) -> None:
+    """Write the polygons and the pictures of all expressions, batch by batch.
+
+    Args:
+        contents: one per expression. Layers of the same file follow each other.
+        crs: of the polygons.
+        background: of the pictures; None if `needs_picture` is False.
+        extend: called with the path of each vector file to add other layers before the file is
+            moved into place.
+
+    Raises:
+        OutputError: a layer or a picture cannot be written.
+    """
+    for path, group in groupby(contents, key=lambda content: content.layer.outputs.vector):
+        layers = [
+            Layer(
+                features=content.layer.pass_through(content.features, background),
+                expression=content.layer.expression,
+                name=content.layer.name,
+                provenance=content.provenance,
+            )
+            for content in group
+        ]
+        overwrite = contents[0].layer.outputs.overwrite
+        write_layers(path, layers, crs=crs, overwrite=overwrite, extend=extend)
+
+
+def needs_picture(outputs: Outputs) -> bool:
+    """Whether an output shows a picture."""
+    return outputs.preview is not None or outputs.report is not None
+
+
+def read_background(scene: Scene, stretch: Stretch) -> Background:
+    """Read a scene, or a part of one, at picture size.
+
+    A scene that cannot be read gives a plain background and a warning.
+    """
+    info = scene.info
+    try:
+        pixels, valid = scene.thumbnail(PICTURE_PX)
+    except InputError as err:  # the objects are known already, so draw them anyway
+        logger.warning("the picture has no background: %s", err)
+        shape = [max(1, round(side * min(1, PICTURE_PX / max(info.shape)))) for side in info.shape]
+        image = np.full((*shape, 3), stretch.fill, np.uint8)
+    else:
+        image = stretch.apply(pixels, valid)
+    row_step, col_step = info.height / image.shape[0], info.width / image.shape[1]
+    return Background(
+        image=image,
+        transform=info.transform @ Affine.scale(col_step, row_step),
+        m_per_px=None if info.gsd_col_m is None else info.gsd_col_m * col_step,
+    )
