@@ -20,7 +20,7 @@ from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.grid.rasters import Georeference, RasterWriter, encode_mask
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.layers.vector_io import layer_name
-from rrsis_geo.geo.objects.features import make_features
+from rrsis_geo.geo.objects.features import FeatureOptions, make_features
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.strips import close_strip
 from rrsis_geo.geo.objects.vectorize import BandVectorizer
@@ -173,13 +173,15 @@ def _write_layer(
     info = raster.info
     features = make_features(
         _read_objects(raster, layer.outputs, options.threshold, progress),
-        transform=info.transform,
-        crs=info.crs,
-        gsd_m=info.gsd_m,
-        expression=layer.expression,
-        model=_model_of(raster),
-        min_area_m2=options.min_area_m2,
-        simplify_m=options.simplify_m,
+        FeatureOptions(
+            transform=info.transform,
+            crs=info.crs,
+            gsd_m=info.gsd_m,
+            expression=layer.expression,
+            model=_model_of(raster),
+            min_area_m2=options.min_area_m2,
+            simplify_m=options.simplify_m,
+        ),
     )
     background = _read_background(raster, scene) if needs_picture(layer.outputs) else None
     content = LayerContent(layer, features, _provenance(raster, options))

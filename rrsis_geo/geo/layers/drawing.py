@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from rrsis_geo.geo.objects.outlines import ranges
+from rrsis_geo.geo.objects.outlines import concat_ranges
 
 BACKGROUND = (22, 24, 28)
 TEXT = (238, 240, 243)
@@ -30,7 +30,7 @@ def toggle_inside(toggles: NDArray[np.uint8], starts: Float64, stops: Float64) -
     first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), 0, height).astype(np.int64)
     last = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), 0, height).astype(np.int64)
     edge = np.repeat(np.arange(len(starts)), last - first)
-    row = ranges(first, last - first)
+    row = concat_ranges(first, last - first)
     slope = (x1 - x0)[edge] / (y1 - y0)[edge]
     x = x0[edge] + (row + 0.5 - y0[edge]) * slope
     column = np.clip(np.ceil(x - 0.5), 0, width).astype(np.int64)
@@ -42,7 +42,7 @@ def draw_edges(lines: NDArray[np.bool_], starts: Float64, stops: Float64) -> Non
     height, width = lines.shape
     n_steps = np.ceil(np.abs(stops - starts).max(axis=1, initial=0)).astype(np.int64) + 1
     edge = np.repeat(np.arange(len(starts)), n_steps)
-    share = ranges(np.zeros(len(starts), np.int64), n_steps) / n_steps[edge]
+    share = concat_ranges(np.zeros(len(starts), np.int64), n_steps) / n_steps[edge]
     points = starts[edge] + share[:, None] * (stops - starts)[edge]
     column, row = np.floor(points).astype(np.int64).T
     seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)

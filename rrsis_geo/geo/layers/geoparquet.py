@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import shapely
 from pyproj import CRS as ProjCRS
 
-from rrsis_geo.geo.objects.features import BATCH, Features
+from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
 
 
 def write_geoparquet(
@@ -40,7 +40,7 @@ def write_geoparquet(
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for features, batch in batches:
             waiting.append(batch)
-            if sum(map(len, waiting)) >= BATCH:
+            if sum(map(len, waiting)) >= BATCH_SIZE:
                 writer.write_table(pa.Table.from_batches(waiting))
                 waiting.clear()
             bounds = shapely.total_bounds(features.polygons)

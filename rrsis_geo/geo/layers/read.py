@@ -12,7 +12,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.layers.vector_io import GEOMETRY
-from rrsis_geo.geo.objects.features import BATCH, Features
+from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
 
 
 def read_layer(path: str | Path, layer: str) -> Iterator[Features]:
@@ -25,7 +25,7 @@ def read_layer(path: str | Path, layer: str) -> Iterator[Features]:
         InputError: there is no such layer, or it cannot be read.
     """
     try:
-        with pyogrio.open_arrow(path, layer=layer, batch_size=BATCH) as (_, reader):
+        with pyogrio.open_arrow(path, layer=layer, batch_size=BATCH_SIZE) as (_, reader):
             for batch in pa.RecordBatchReader.from_stream(reader):
                 if batch.num_rows:
                     yield _features(batch)

@@ -1,1 +1,1 @@
-"""From rows of a mask to polygons with measures."""
+"""Convert rows of a mask to polygons with areas and perimeters."""

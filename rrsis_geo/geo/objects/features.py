@@ -1,4 +1,4 @@
-"""Features: what a layer says of each object, and the way from pixel objects to them."""
+"""Features: the polygons and attributes of a layer, made from pixel objects."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -14,30 +14,31 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.objects.measure import measure_polygons
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.simplify import SMALLEST_TOLERANCE_PX, simplify_outlines
+from rrsis_geo.units import format_length
 
 logger = logging.getLogger(__name__)
 
-BATCH = 20_000
-"""Features that travel together, at most."""
+BATCH_SIZE = 20_000
+"""Maximum number of features in a batch."""
 
 SCORE_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """Some rows of a layer, one place each in every array.
+    """A batch of N features of a layer.
 
     Attributes:
         polygons: shapely Polygon [N], in the coordinates of the layer.
         id: int64 [N], from 1, in the order of the objects.
-        score: float64 [N], mean probability of the object's pixels.
-        score_max: float64 [N], highest probability in it.
-        area_m2: float64 [N], of the polygon on the ground; NaN where unknown.
-        perimeter_m: float64 [N], likewise, with the rings of holes.
-        n_pixels: int64 [N], of the scene, before any simplification.
-        expression: what was looked for.
-        model: what looked.
-        scene: file name of the scene, in a layer of several; None in others.
+        score: float64 [N], mean probability of the pixels of the object.
+        score_max: float64 [N], maximum probability of the pixels of the object.
+        area_m2: float64 [N], area of the polygon on the ground; NaN if unknown.
+        perimeter_m: float64 [N], length of all rings on the ground, holes included; NaN if unknown.
+        n_pixels: int64 [N], pixels of the scene before simplification.
+        expression: the expression that the objects match.
+        model: name of the model.
+        scene: file name of the scene in a layer of several scenes, otherwise None.
     """
 
     polygons: NDArray[Any]
@@ -55,61 +56,66 @@ class Features:
         return len(self.id)
 
 
-def make_features(
-    batches: Iterable[Objects],
-    *,
-    transform: Affine,
-    crs: CRS | None,
-    expression: str,
-    model: str,
-    min_area_m2: float = 0.0,
-    simplify_m: float = 0.0,
-    gsd_m: float | None = None,
-) -> Iterator[Features]:
-    """Place objects on the ground, measure them, and number those that are large enough.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureOptions:
+    """How objects are converted to features.
 
-    Batches pass one by one. Only `simplify_m` needs all of them at once: neighbours must be
-    simplified together; they are held as integers, 8 bytes a vertex.
+    Attributes:
+        transform: pixel to world, for the pixels of the objects.
+        crs: CRS of the world coordinates; if None, areas and perimeters are unknown.
+        expression: the expression that the objects match.
+        model: name of the model.
+        min_area_m2: objects smaller than this, before simplification, are left out.
+        simplify_m: tolerance on the ground, see `simplify_outlines`; 0 keeps pixel outlines.
+        gsd_m: metres on the ground per pixel, for `simplify_m`.
+    """
+
+    transform: Affine
+    crs: CRS | None
+    expression: str
+    model: str
+    min_area_m2: float = 0.0
+    simplify_m: float = 0.0
+    gsd_m: float | None = None
+
+
+def make_features(batches: Iterable[Objects], options: FeatureOptions) -> Iterator[Features]:
+    """Convert objects to features: drop small ones, simplify, measure and number the others.
+
+    Batches are processed one at a time. With `simplify_m`, all objects are collected first, because
+    neighbours must be simplified together; they need 8 bytes per vertex.
 
     Args:
         batches: closed objects, in any number of batches.
-        transform: pixel to world of the pixels that the objects are made of.
-        crs: of the world; None leaves areas and perimeters unknown.
-        expression: what was looked for.
-        model: what looked.
-        min_area_m2: objects smaller than this are left out, as detected, before simplification.
-        simplify_m: tolerance on the ground, see `simplify_outlines`; 0 keeps pixel outlines.
-        gsd_m: metres on the ground per pixel, for `simplify_m`.
+        options: position, attributes and limits.
 
     Raises:
-        ConfigError: a length or an area is asked for in metres, and the CRS does not tell them.
+        ConfigError: a length or an area in metres was given, but the ground pixel size is unknown.
     """
-    if min_area_m2 > 0 and crs is None:
-        raise ConfigError("a smallest area needs a scene with a CRS: its pixels have no known size")
-    tolerance_px = _tolerance_px(simplify_m, gsd_m) if simplify_m > 0 else 0.0
-
-    def features() -> Iterator[Features]:
-        large = (_large_enough(batch, transform, crs, min_area_m2) for batch in batches)
-        first_id = 1
-        for batch in _simplified(large, tolerance_px) if tolerance_px else large:
-            for start in range(0, len(batch), BATCH):
-                part = batch.take(np.arange(start, min(start + BATCH, len(batch))))
-                yield _features(part, transform, crs, expression, model, first_id)
-                first_id += len(part)
-
-    return features()
+    if options.min_area_m2 > 0 and options.crs is None:
+        raise ConfigError("a minimum area needs a scene with a CRS: the pixel size is unknown")
+    tolerance_px = _tolerance_px(options) if options.simplify_m > 0 else 0.0
+    return _make_batches(batches, options, tolerance_px)
 
 
-def _features(
-    objects: Objects,
-    transform: Affine,
-    crs: CRS | None,
-    expression: str,
-    model: str,
-    first_id: int,
-) -> Features:
-    polygons = objects.polygons(transform)
-    sizes = measure_polygons(polygons, crs)
+def _make_batches(
+    batches: Iterable[Objects], options: FeatureOptions, tolerance_px: float
+) -> Iterator[Features]:
+    """Features in batches of at most BATCH_SIZE."""
+    batches = (_drop_small(batch, options) for batch in batches)
+    if tolerance_px:
+        batches = [_simplify(Objects.concat(list(batches)), tolerance_px)]
+    first_id = 1
+    for batch in batches:
+        for start in range(0, len(batch), BATCH_SIZE):
+            part = batch.take(np.arange(start, min(start + BATCH_SIZE, len(batch))))
+            yield _to_features(part, options, first_id)
+            first_id += len(part)
+
+
+def _to_features(objects: Objects, options: FeatureOptions, first_id: int) -> Features:
+    polygons = objects.polygons(options.transform)
+    sizes = measure_polygons(polygons, options.crs)
     return Features(
         polygons=polygons,
         id=np.arange(first_id, first_id + len(objects)),
@@ -118,33 +124,31 @@ def _features(
         area_m2=sizes.area_m2,
         perimeter_m=sizes.perimeter_m,
         n_pixels=objects.n_pixels,
-        expression=expression,
-        model=model,
+        expression=options.expression,
+        model=options.model,
     )
 
 
-def _large_enough(
-    objects: Objects, transform: Affine, crs: CRS | None, min_area_m2: float
-) -> Objects:
-    if min_area_m2 <= 0 or not len(objects):
+def _drop_small(objects: Objects, options: FeatureOptions) -> Objects:
+    if options.min_area_m2 <= 0 or not len(objects):
         return objects
-    area_m2 = measure_polygons(objects.polygons(transform), crs).area_m2
-    # An object of unknown size, where the projection ends, is not one known to be small.
-    return objects.take(np.flatnonzero(~(area_m2 < min_area_m2)))
+    area_m2 = measure_polygons(objects.polygons(options.transform), options.crs).area_m2
+    # Keep objects of unknown area (NaN), outside the domain of the projection.
+    return objects.take(np.flatnonzero(~(area_m2 < options.min_area_m2)))
 
 
-def _tolerance_px(simplify_m: float, gsd_m: float | None) -> float:
-    if gsd_m is None:
-        raise ConfigError("a tolerance in metres needs a scene whose ground pixel is known")
-    if simplify_m / gsd_m < SMALLEST_TOLERANCE_PX:
+def _tolerance_px(options: FeatureOptions) -> float:
+    if options.gsd_m is None:
+        raise ConfigError("a tolerance in metres needs a scene with a known ground pixel size")
+    tolerance_px = options.simplify_m / options.gsd_m
+    if tolerance_px < SMALLEST_TOLERANCE_PX:
         logger.warning(
-            "outlines stay as they are: a tolerance of %g m is less than a pixel of %.3g m",
-            simplify_m,
-            gsd_m,
+            "outlines are not simplified: a tolerance of %s is less than a pixel of %s",
+            format_length(options.simplify_m),
+            format_length(options.gsd_m),
         )
-    return simplify_m / gsd_m
+    return tolerance_px
 
 
-def _simplified(batches: Iterable[Objects], tolerance_px: float) -> Iterator[Objects]:
-    objects = Objects.concat(list(batches))
-    yield replace(objects, outlines=simplify_outlines(objects.outlines, tolerance_px))
+def _simplify(objects: Objects, tolerance_px: float) -> Objects:
+    return replace(objects, outlines=simplify_outlines(objects.outlines, tolerance_px))

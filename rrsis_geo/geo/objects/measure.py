@@ -1,12 +1,12 @@
-"""Area and perimeter of polygons on the ground, for tens of thousands of them at once.
+"""Measure the area and perimeter of many polygons on the ground at once.
 
-Vertices go to longitude and latitude on the ellipsoid of the CRS; the rest is NumPy. Edges are the
-straight lines of the CRS, as drawn, cut into steps of at most MAX_STEP_M.
+Vertices are projected to longitude and latitude on the ellipsoid of the CRS; the rest is NumPy.
+Edges are straight lines in the CRS, divided into steps of at most MAX_STEP_M.
 
-A step is straight in the equal-area plane (longitude, authalic latitude), where its area is exact;
-its length is that of the arc at its middle latitude. Both agree with PROJ's geodesic polygons to
-1e-6 (held by tests), and keep their digits in objects of a few pixels, where PROJ's areas, summed
-from the equator, do not. Rings within a degree of a pole go to PROJ itself, one by one.
+A step is taken to be straight in the equal-area plane (longitude, authalic latitude), where its
+area is exact. Its length is that of the arc at its middle latitude. Both agree with PROJ's geodesic
+polygons to 1e-6 (see the tests). They are also precise for objects of a few pixels, where PROJ,
+which sums areas from the equator, is not. Rings within a degree of a pole are measured by PROJ.
 """
 
 from typing import Any, NamedTuple
@@ -19,31 +19,31 @@ from pyproj import Geod, Transformer
 from rasterio.crs import CRS
 
 from rrsis_geo.geo.crs import as_proj
-from rrsis_geo.geo.objects.outlines import ranges
+from rrsis_geo.geo.objects.outlines import concat_ranges
 
 MAX_STEP_M = 100.0
 POLAR_LATITUDE = np.radians(89.0)
 _EARTH_RADIUS_M = 6.4e6
-_MOST_STEPS = 10_000  # an edge as long as 1000 km, as in scenes of a whole continent
+_MAX_STEPS = 10_000  # an edge of 1000 km, as in scenes of a whole continent
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 
 class Sizes(NamedTuple):
-    """Float64 [N] each; NaN where unknown."""
+    """Float64 [N] each; NaN if unknown."""
 
     area_m2: Float64
     perimeter_m: Float64
 
 
 def measure_polygons(polygons: NDArray[Any], crs: CRS | ProjCRS | None) -> Sizes:
-    """Ground area without the holes, and length of all rings, those of holes too (as in QGIS).
+    """Ground area without holes, and length of all rings including those of holes, as in QGIS.
 
     Args:
         polygons: shapely Polygon or MultiPolygon [N], in coordinates of `crs`, x before y.
-        crs: None means that a unit's length is unknown: all NaN. In a CRS without an ellipsoid
-            (an engineering CRS) the plane's own units are taken for the ground.
+        crs: if None, all sizes are NaN. In a CRS without an ellipsoid (an engineering CRS),
+            polygons are measured in the plane.
     """
     unknown = np.full(len(polygons), np.nan)
     if crs is None or not len(polygons):
@@ -55,7 +55,7 @@ def measure_polygons(polygons: NDArray[Any], crs: CRS | ProjCRS | None) -> Sizes
         return Sizes(shapely.area(polygons) * unit_m**2, shapely.length(polygons) * unit_m)
 
     rings = _rings(polygons)
-    rings = _subdivided(rings, _steps_per_edge(rings, proj))
+    rings = _subdivide(rings, _steps_per_edge(rings, proj))
     lon, lat = _to_radians(rings.xy, proj)
     area, length = _ring_sizes(lon, lat, rings.offsets, geod)
     sizes = Sizes(np.zeros(len(polygons)), np.zeros(len(polygons)))
@@ -67,7 +67,7 @@ def measure_polygons(polygons: NDArray[Any], crs: CRS | ProjCRS | None) -> Sizes
 class _Rings(NamedTuple):
     xy: Float64  # [V, 2], rings closed
     offsets: Int64  # [R + 1]
-    owner: Int64  # [R], which polygon
+    owner: Int64  # [R], index of the polygon
     is_shell: NDArray[np.bool_]  # [R]
 
 
@@ -84,23 +84,23 @@ def _rings(polygons: NDArray[Any]) -> _Rings:
 
 
 def _steps_per_edge(rings: _Rings, proj: ProjCRS) -> Int64:
-    """Into how many steps each vertex's edge is cut, [V]; the last vertex of a ring has no edge."""
+    """Number of steps of the edge after each vertex, [V]; 1 for the last vertex of a ring."""
     unit = float(proj.axis_info[0].unit_conversion_factor)  # metres, or radians
     unit_m = unit * _EARTH_RADIUS_M if proj.is_geographic else unit
     edges = np.diff(rings.xy, axis=0, append=rings.xy[-1:])
     with np.errstate(invalid="ignore"):
         length_m = np.hypot(edges[:, 0], edges[:, 1]) * unit_m
     steps = np.ceil(np.where(np.isfinite(length_m), length_m, 0) / MAX_STEP_M)
-    steps = np.clip(steps, 1, _MOST_STEPS).astype(np.int64)
+    steps = np.clip(steps, 1, _MAX_STEPS).astype(np.int64)
     steps[rings.offsets[1:] - 1] = 1
     return steps
 
 
-def _subdivided(rings: _Rings, steps: Int64) -> _Rings:
+def _subdivide(rings: _Rings, steps: Int64) -> _Rings:
     if steps.max() == 1:
         return rings
     edges = np.diff(rings.xy, axis=0, append=rings.xy[-1:])
-    share = ranges(np.zeros(len(steps), np.int64), steps) / np.repeat(steps, steps)
+    share = concat_ranges(np.zeros(len(steps), np.int64), steps) / np.repeat(steps, steps)
     starts, edges = np.repeat(rings.xy, steps, axis=0), np.repeat(edges, steps, axis=0)
     counts = np.add.reduceat(steps, rings.offsets[:-1])
     return rings._replace(
@@ -110,7 +110,7 @@ def _subdivided(rings: _Rings, steps: Int64) -> _Rings:
 
 
 def _to_radians(xy: Float64, proj: ProjCRS) -> tuple[Float64, Float64]:
-    """Longitude and latitude on the CRS's own datum; nothing is shifted to another one."""
+    """Longitude and latitude in radians on the datum of the CRS, without a datum shift."""
     geodetic = proj.geodetic_crs
     assert geodetic is not None
     x, y = xy[:, 0], xy[:, 1]
@@ -124,7 +124,7 @@ def _ring_sizes(lon: Float64, lat: Float64, offsets: Int64, geod: Geod) -> tuple
     """Area and length of each ring on the ellipsoid, both positive, [R]."""
     first = offsets[:-1]
     with np.errstate(invalid="ignore"):
-        # Edges, the short way around the globe; the one from ring to ring is set to nothing.
+        # Edges take the short way around the globe. There is no edge between rings.
         d_lon = np.remainder(np.diff(lon, append=0) + np.pi, 2 * np.pi) - np.pi
         d_lat = np.diff(lat, append=0)
         d_lon[offsets[1:] - 1] = d_lat[offsets[1:] - 1] = 0
@@ -135,7 +135,7 @@ def _ring_sizes(lon: Float64, lat: Float64, offsets: Int64, geod: Geod) -> tuple
         east = a * np.cos(middle) / np.sqrt(curvature) * d_lon
         length = np.add.reduceat(np.hypot(north, east), first)
 
-        # Area under each edge, counted from the ring's first vertex to keep the digits.
+        # Area under each edge, relative to the first vertex of the ring for precision.
         height = _area_to_equator(lat, a, e2)
         height -= np.repeat(height[first], np.diff(offsets))
         under = d_lon * (height + np.append(height[1:], 0)) / 2
@@ -151,7 +151,7 @@ def _ring_sizes(lon: Float64, lat: Float64, offsets: Int64, geod: Geod) -> tuple
 
 
 def _area_to_equator(lat: Float64, a: float, e2: float) -> Float64:
-    """Area of the ellipsoid between the equator and a latitude, for one radian of longitude."""
+    """Area of the ellipsoid between the equator and a latitude, per radian of longitude."""
     sine = np.sin(lat)
     if e2 == 0:
         return a**2 * sine

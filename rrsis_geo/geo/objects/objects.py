@@ -1,4 +1,4 @@
-"""Closed objects of a mask as columns of arrays, and the step that makes them from edges."""
+"""Closed objects of a mask as arrays, and tracing them from edges."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from rrsis_geo.geo.objects.outlines import Int32, Int64, Outlines, trace_outlines
-from rrsis_geo.geo.objects.runs import NONE, PROBABILITY_STEPS
+from rrsis_geo.geo.objects.runs import EMPTY, PROBABILITY_STEPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objects:
-    """Closed objects, one place each in every array.
+    """N closed objects.
 
     Attributes:
-        outlines: their polygons in whole pixel coordinates.
-        n_pixels: int64 [N].
-        probability_sum: int64 [N], in steps of 1 / PROBABILITY_STEPS.
-        probability_max: float32 [N].
+        outlines: polygons in whole pixel coordinates.
+        n_pixels: int64 [N], number of pixels.
+        probability_sum: int64 [N], sum of probabilities in steps of 1 / PROBABILITY_STEPS.
+        probability_max: float32 [N], maximum probability.
         last_pixel: int32 [N, 2], (row, column) of the last pixel in reading order.
     """
 
@@ -34,7 +34,7 @@ class Objects:
         return len(self.n_pixels)
 
     def mean_probability(self) -> NDArray[np.float64]:
-        """Mean probability of each object's pixels, float64 [N]."""
+        """Mean probability of the pixels of each object, float64 [N]."""
         return self.probability_sum / (self.n_pixels * float(PROBABILITY_STEPS))
 
     def polygons(self, transform: Affine | None = None) -> NDArray[Any]:
@@ -42,7 +42,7 @@ class Objects:
         return self.outlines.polygons(transform)
 
     def take(self, index: NDArray[np.integer[Any]]) -> "Objects":
-        """The objects at these places, in this order."""
+        """The objects at the given indices, in that order."""
         return Objects(
             outlines=self.outlines.take(index),
             n_pixels=self.n_pixels[index],
@@ -52,13 +52,13 @@ class Objects:
         )
 
     def in_reading_order(self) -> "Objects":
-        """Sorted by last pixel."""
+        """The objects sorted by last pixel."""
         order = np.lexsort((self.last_pixel[:, 1], self.last_pixel[:, 0]))
         return self if np.array_equal(order, np.arange(len(self))) else self.take(order)
 
     @staticmethod
     def concat(parts: "Sequence[Objects]") -> "Objects":
-        """All objects of `parts`, in their order."""
+        """The objects of all parts, in order."""
         empty = NO_OBJECTS
         return Objects(
             outlines=Outlines.concat([part.outlines for part in parts]),
@@ -82,7 +82,7 @@ class Objects:
 
     @staticmethod
     def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> "Objects":
-        """The inverse of `to_arrays`; other names in `arrays` are left alone."""
+        """The inverse of `to_arrays`; other arrays are ignored."""
         return Objects(
             outlines=Outlines(
                 vertices=arrays["vertices"],
@@ -97,7 +97,7 @@ class Objects:
 
 
 class Components(NamedTuple):
-    """Objects before tracing: their edges [E, 4] with owners [E], and their numbers [N]."""
+    """N objects before tracing: edges [E, 4], index of the object of each edge [E], sums [N]."""
 
     edges: Int32
     owner: Int64
@@ -106,20 +106,20 @@ class Components(NamedTuple):
     probability_max: NDArray[np.float32]
 
 
-def choose(found: Components, chosen: NDArray[np.bool_]) -> Components:
-    """The chosen components, counted anew; bool [N]."""
-    kept = chosen[found.owner]
+def select_components(components: Components, selection: NDArray[np.bool_]) -> Components:
+    """The selected components, renumbered; `selection` is bool [N]."""
+    is_kept = selection[components.owner]
     return Components(
-        found.edges[kept],
-        (np.cumsum(chosen) - 1)[found.owner[kept]],
-        found.n_pixels[chosen],
-        found.probability_sum[chosen],
-        found.probability_max[chosen],
+        components.edges[is_kept],
+        (np.cumsum(selection) - 1)[components.owner[is_kept]],
+        components.n_pixels[selection],
+        components.probability_sum[selection],
+        components.probability_max[selection],
     )
 
 
-def trace(parts: Sequence[Components]) -> Objects:
-    """Trace complete components and sort the objects by their last pixels."""
+def trace_objects(parts: Sequence[Components]) -> Objects:
+    """Trace complete components; the objects are sorted by last pixel."""
     counts = [len(part.n_pixels) for part in parts]
     if not any(counts):
         return NO_OBJECTS
@@ -140,8 +140,8 @@ def trace(parts: Sequence[Components]) -> Objects:
 
 NO_OBJECTS = Objects(
     outlines=Outlines.concat([]),
-    n_pixels=NONE,
-    probability_sum=NONE,
+    n_pixels=EMPTY,
+    probability_sum=EMPTY,
     probability_max=np.empty(0, np.float32),
     last_pixel=np.empty((0, 2), np.int32),
 )

@@ -1,4 +1,4 @@
-"""Outlines with fewer vertices, in which no object grows into its neighbour."""
+"""Simplify outlines without overlaps between neighbours."""
 
 from typing import Any
 
@@ -7,65 +7,66 @@ import shapely
 from numpy.typing import NDArray
 
 from rrsis_geo.geo.objects.outlines import Int64, Outlines
-from rrsis_geo.geo.objects.runs import unite
+from rrsis_geo.geo.objects.runs import union_sets
 
 LARGEST_CHANGE = 0.2
-"""A simplified outline may change its object's area by this share at most."""
+"""Maximum relative change of the area of an object."""
 
 SMALLEST_TOLERANCE_PX = 0.7
-"""Below this nothing of an outline can go: the least that a dropped corner spans is 0.5 px2."""
+"""Smaller tolerances have no effect: the smallest area at a corner is 0.5 px2."""
 
-BATCH = 500  # objects simplified at once: more is slower, each call has a price too
+BATCH_SIZE = 500
+"""Number of objects per call of shapely; larger and smaller batches are slower."""
 
 
 def simplify_outlines(outlines: Outlines, tolerance_px: float) -> Outlines:
-    """Drop vertices by the area they span (Visvalingam-Whyatt), with the topology kept.
+    """Simplify outlines by the algorithm of Visvalingam and Whyatt and keep their topology.
 
-    Every object stays one polygon with all its holes, its vertices a choice of those it had.
-    Objects do not overlap: a simplified outline stays in its object's bounding box, and those
-    whose boxes overlap are simplified together. An object that would lose its shape is simplified
-    less, or, among others, not at all.
+    Every object remains one polygon with all its holes, and its vertices are a subset of the
+    original ones. Objects do not overlap: a simplified outline stays inside the bounding box of its
+    object, and objects with overlapping boxes are simplified together. An object whose area would
+    change by more than LARGEST_CHANGE is simplified less, or not at all if its box overlaps others.
 
-    Memory is that of the outlines, twice, so all objects of a scene can be given at once, as they
-    must be if no two of them are to overlap.
+    All objects of a scene must be given at once. Memory is twice that of the outlines.
 
     Args:
-        outlines: of all objects.
-        tolerance_px: about the square root of the area, in pixels, that a dropped vertex spans.
+        outlines: outlines of all objects.
+        tolerance_px: square root, in pixels, of the area that a vertex spans with its neighbours;
+            vertices below it are dropped.
     """
     if tolerance_px < SMALLEST_TOLERANCE_PX or not len(outlines):
         return outlines
     group = _groups(outlines)
     is_alone = np.bincount(group)[group] == 1
-    alone, crowd = np.flatnonzero(is_alone), np.flatnonzero(~is_alone)
+    alone, grouped = np.flatnonzero(is_alone), np.flatnonzero(~is_alone)
     order, parts = [], []
-    for batch in np.split(alone, range(BATCH, len(alone), BATCH)):
+    for batch in np.split(alone, range(BATCH_SIZE, len(alone), BATCH_SIZE)):
         order.append(batch)
         parts.append(_simplify_alone(outlines.take(batch).polygons(), tolerance_px))
-    for batch in _whole_groups(group[crowd]):
-        order.append(crowd[batch])
-        parts.append(_simplify_together(outlines.take(crowd[batch]).polygons(), tolerance_px))
-    place = np.empty(len(outlines), np.int64)
-    place[np.concatenate(order)] = np.arange(len(outlines))
-    return Outlines.concat([_as_outlines(part) for part in parts if len(part)]).take(place)
+    for batch in _batch_groups(group[grouped]):
+        order.append(grouped[batch])
+        parts.append(_simplify_together(outlines.take(grouped[batch]).polygons(), tolerance_px))
+    position = np.empty(len(outlines), np.int64)
+    position[np.concatenate(order)] = np.arange(len(outlines))
+    return Outlines.concat([_as_outlines(part) for part in parts if len(part)]).take(position)
 
 
 def _groups(outlines: Outlines) -> Int64:
-    """Objects whose bounding boxes overlap share a number, int64 [N]."""
+    """Group of each object, int64 [N]; objects with overlapping bounding boxes are in one group."""
     first = outlines.ring_offsets[outlines.object_offsets[:-1]]
     low = np.minimum.reduceat(outlines.vertices, first, axis=0)
     high = np.maximum.reduceat(outlines.vertices, first, axis=0)
-    # Boxes that only touch do not overlap: shrunk by less than half a pixel, they are apart.
+    # Shrink the boxes by less than half a pixel, so that boxes that only touch do not overlap.
     boxes = shapely.box(low[:, 0] + 0.25, low[:, 1] + 0.25, high[:, 0] - 0.25, high[:, 1] - 0.25)
     one, other = shapely.STRtree(boxes).query(boxes, predicate="intersects")
-    return unite(np.arange(len(outlines)), one, other)
+    return union_sets(np.arange(len(outlines)), one, other)
 
 
-def _whole_groups(group: Int64) -> list[Int64]:
-    """Places of the members of whole groups, put together to batches of about BATCH objects."""
+def _batch_groups(group: Int64) -> list[Int64]:
+    """Indices of objects, in batches of whole groups with about BATCH_SIZE objects."""
     order = np.argsort(group, kind="stable")
     begins = np.flatnonzero(np.diff(group[order], prepend=-1))
-    cuts = begins[np.flatnonzero(np.diff(begins // BATCH, prepend=0))]
+    cuts = begins[np.flatnonzero(np.diff(begins // BATCH_SIZE, prepend=0))]
     return np.split(order, cuts)
 
 
@@ -76,7 +77,7 @@ def _has_changed(polygons: NDArray[Any], simple: NDArray[Any]) -> NDArray[np.boo
 
 
 def _simplify_alone(polygons: NDArray[Any], tolerance_px: float) -> NDArray[Any]:
-    """Objects that none can come near: each with the largest tolerance that leaves its shape."""
+    """Simplify objects without neighbours, each with the largest tolerance that keeps its area."""
     simple = polygons.copy()
     todo = np.arange(len(polygons))
     while len(todo) and tolerance_px >= SMALLEST_TOLERANCE_PX:
@@ -88,7 +89,8 @@ def _simplify_alone(polygons: NDArray[Any], tolerance_px: float) -> NDArray[Any]
 
 
 def _simplify_together(polygons: NDArray[Any], tolerance_px: float) -> NDArray[Any]:
-    """Neighbours: an object that would change keeps its outline, unless another reaches into it."""
+    """Simplify neighbours. An object whose area would change too much keeps its outline, unless a
+    simplified neighbour overlaps it."""
     simple = shapely.coverage_simplify(polygons, tolerance_px)
     kept = _has_changed(polygons, simple)
     while kept.any():
@@ -103,7 +105,7 @@ def _simplify_together(polygons: NDArray[Any], tolerance_px: float) -> NDArray[A
 
 
 def _as_outlines(polygons: NDArray[Any]) -> Outlines:
-    # Shells turn as they do when traced: clockwise where the y axis points up.
+    # The same orientation as traced outlines: clockwise where the y axis points up.
     polygons = shapely.orient_polygons(polygons, exterior_cw=True)
     kind, xy, offsets = shapely.to_ragged_array(polygons)
     assert kind == shapely.GeometryType.POLYGON

@@ -1,6 +1,6 @@
-"""Rows of a scene stacked onto each other: what stays open, and what a seam completes.
+"""Join strips of rows: objects that the seam completes, and objects that remain open.
 
-Bands within a shard and shards within a scene are joined by the same code, `join_strips`.
+The same code joins bands of a shard and shards of a scene.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,22 +10,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rrsis_geo.geo.objects.objects import Components, Objects, trace
-from rrsis_geo.geo.objects.outlines import NO_EDGES, Int32, Int64, ranges
-from rrsis_geo.geo.objects.runs import NONE, as_edges, overlapping, uncovered, unite
+from rrsis_geo.geo.objects.objects import Components, Objects, trace_objects
+from rrsis_geo.geo.objects.outlines import NO_EDGES, Int32, Int64, concat_ranges
+from rrsis_geo.geo.objects.runs import EMPTY, find_gaps, find_overlaps, make_edges, union_sets
 
 
 class SeamRuns(NamedTuple):
-    """The runs of one pixel row at the end of a strip; arrays [K], in column order."""
+    """The K runs of the first or last row of a strip, in column order; arrays [K]."""
 
     start: Int64
     stop: Int64
-    piece: Int64  # which open piece of the strip each run belongs to
+    piece: Int64  # index of the open piece of each run
 
 
 @dataclass(slots=True)
 class Piece:
-    """What is known of an object that is not closed yet."""
+    """The part of an open object inside a strip."""
 
     n_pixels: int = 0
     probability_sum: int = 0
@@ -33,6 +33,7 @@ class Piece:
     edges: list[Int32] = field(default_factory=list)  # arrays [E, 4], see `outlines`
 
     def absorb(self, other: "Piece") -> None:
+        """Add a piece of the same object."""
         self.n_pixels += other.n_pixels
         self.probability_sum += other.probability_sum
         self.probability_max = max(self.probability_max, other.probability_max)
@@ -41,14 +42,14 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenStrip:
-    """What a run of rows leaves open: the objects that touch its first or its last row.
+    """The open objects of a strip of rows: those that touch its first or last row.
 
     Attributes:
-        width: columns of the scene.
+        width: number of columns of the scene.
         row_start: first row.
-        row_stop: row past the last.
+        row_stop: one past the last row.
         pieces: the open objects.
-        top: runs of the first row; empty once it is known what lies above.
+        top: runs of the first row; empty if the rows above are known.
         bottom: runs of the last row.
     """
 
@@ -61,14 +62,19 @@ class OpenStrip:
 
     @staticmethod
     def empty(width: int, row_start: int, row_stop: int) -> "OpenStrip":
-        """Rows without a single object pixel; no rows at all, if both rows are the same."""
-        none = SeamRuns(NONE, NONE, NONE)
+        """A strip without object pixels; without rows if `row_start` equals `row_stop`."""
+        no_runs = SeamRuns(EMPTY, EMPTY, EMPTY)
         return OpenStrip(
-            width=width, row_start=row_start, row_stop=row_stop, pieces=[], top=none, bottom=none
+            width=width,
+            row_start=row_start,
+            row_stop=row_stop,
+            pieces=[],
+            top=no_runs,
+            bottom=no_runs,
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Plain arrays, for `numpy.savez`; the names differ from those of `Objects`."""
+        """Plain arrays for `numpy.savez`, with other names than those of `Objects`."""
         edges = [np.concatenate([NO_EDGES, *piece.edges]) for piece in self.pieces]
         return {
             "strip": np.array([self.width, self.row_start, self.row_stop], np.int64),
@@ -83,7 +89,7 @@ class OpenStrip:
 
     @staticmethod
     def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> "OpenStrip":
-        """The inverse of `to_arrays`; other names in `arrays` are left alone."""
+        """The inverse of `to_arrays`; other arrays are ignored."""
         ends = np.cumsum(arrays["piece_edge_counts"])
         edges = np.split(arrays["piece_edges"], ends[:-1]) if len(ends) else []
         numbers = zip(
@@ -105,42 +111,44 @@ class OpenStrip:
 
 
 def join_strips(upper: OpenStrip, lower: OpenStrip) -> tuple[Objects, OpenStrip]:
-    """Stack two strips: the objects that the seam closes, and what is open of both together.
+    """Join two strips: the objects that the seam closes, and the open strip of both.
 
-    The pieces of the arguments are used up: neither strip may be joined a second time.
+    The pieces of the arguments are modified: do not use these strips again.
     """
-    closed, strip = stack(upper, lower)
-    return trace([as_components(closed)]), strip
+    closed, strip = stack_strips(upper, lower)
+    return trace_objects([to_components(closed)]), strip
 
 
 def close_strip(strip: OpenStrip) -> Objects:
-    """Objects still open in a strip that has the edge of the scene above and below it.
+    """Close the open objects of a strip that spans the whole scene.
 
-    Uses up the pieces of the strip.
+    The pieces of the strip are modified: do not use it again.
     """
     above = OpenStrip.empty(strip.width, strip.row_start, strip.row_start)
     beneath = OpenStrip.empty(strip.width, strip.row_stop, strip.row_stop)
-    inside, strip = stack(above, strip)
-    ended, _ = stack(strip, beneath)
-    return trace([as_components(inside + ended)])
+    at_top, strip = stack_strips(above, strip)
+    at_bottom, _ = stack_strips(strip, beneath)
+    return trace_objects([to_components(at_top + at_bottom)])
 
 
-def stack(upper: OpenStrip, lower: OpenStrip) -> tuple[list[Piece], OpenStrip]:
-    """Stack two strips: the pieces that the seam completes, and what is open of both together."""
+def stack_strips(upper: OpenStrip, lower: OpenStrip) -> tuple[list[Piece], OpenStrip]:
+    """Join two strips: the pieces that the seam completes, and the open strip of both."""
     assert upper.width == lower.width
-    assert upper.row_stop == lower.row_start, f"rows {upper.row_stop} to {lower.row_start} missing"
+    assert upper.row_stop == lower.row_start, (
+        f"rows {upper.row_stop} to {lower.row_start} are missing"
+    )
     n_upper = len(upper.pieces)
     pieces = upper.pieces + lower.pieces
     over = upper.bottom
     under = lower.top._replace(piece=lower.top.piece + n_upper)
-    above = overlapping(under.start, under.stop, over.start, over.stop)
-    beneath = overlapping(over.start, over.stop, under.start, under.stop)
+    above = find_overlaps(under.start, under.stop, over.start, over.stop)
+    beneath = find_overlaps(over.start, over.stop, under.start, under.stop)
     _add_seam_edges(pieces, upper.row_stop, under, over, above, below=True)
     _add_seam_edges(pieces, upper.row_stop, over, under, beneath, below=False)
 
     counts = above[1] - above[0]
-    touching = ranges(above[0], counts)
-    root = unite(np.arange(len(pieces)), np.repeat(under.piece, counts), over.piece[touching])
+    touching = concat_ranges(above[0], counts)
+    root = union_sets(np.arange(len(pieces)), np.repeat(under.piece, counts), over.piece[touching])
     is_root = root == np.arange(len(pieces))
     for i in np.flatnonzero(~is_root).tolist():
         pieces[root[i]].absorb(pieces[i])
@@ -148,14 +156,14 @@ def stack(upper: OpenStrip, lower: OpenStrip) -> tuple[list[Piece], OpenStrip]:
     top, bottom = root[upper.top.piece], root[lower.bottom.piece + n_upper]
     is_open = np.zeros(len(pieces), bool)
     is_open[top] = is_open[bottom] = True
-    place = np.cumsum(is_open) - 1
+    new_index = np.cumsum(is_open) - 1
     strip = OpenStrip(
         width=upper.width,
         row_start=upper.row_start,
         row_stop=lower.row_stop,
         pieces=[pieces[i] for i in np.flatnonzero(is_open)],
-        top=upper.top._replace(piece=place[top]),
-        bottom=lower.bottom._replace(piece=place[bottom]),
+        top=upper.top._replace(piece=new_index[top]),
+        bottom=lower.bottom._replace(piece=new_index[bottom]),
     )
     return [pieces[i] for i in np.flatnonzero(is_root & ~is_open)], strip
 
@@ -169,43 +177,43 @@ def _add_seam_edges(
     *,
     below: bool,
 ) -> None:
-    """Give the pieces of `runs` their edges on a seam, where the `others` do not cover them."""
-    run, left, right = uncovered(runs.start, runs.stop, (others.start, others.stop), *span)
-    edges = as_edges(np.full(len(run), line), left, right, below=below)
+    """Add edges on a seam to the pieces of `runs`, where the `others` do not cover the runs."""
+    run, left, right = find_gaps(runs.start, runs.stop, (others.start, others.stop), *span)
+    edges = make_edges(np.full(len(run), line), left, right, below=below)
     for piece, part in _split_by_owner(edges, runs.piece[run]):
         pieces[piece].edges.append(part)
 
 
 def _split_by_owner(edges: Int32, owner: Int64) -> Iterator[tuple[int, Int32]]:
-    """The edges of each owner that has any."""
+    """Each owner with edges, and its edges."""
     if not len(owner):
         return
     order = np.argsort(owner, kind="stable")
     edges, owner = edges[order], owner[order]
     begins = np.flatnonzero(np.diff(owner, prepend=-1))
-    # Copies: a view would keep the edges of the whole band alive.
+    # Copy the edges: a view would keep all edges of the band in memory.
     for piece, part in zip(owner[begins].tolist(), np.split(edges, begins[1:]), strict=True):
         yield piece, part.copy()
 
 
-def as_pieces(found: Components) -> list[Piece]:
-    """One piece a component, in their order."""
+def to_pieces(components: Components) -> list[Piece]:
+    """One piece per component, in order."""
     pieces = [
         Piece(*numbers)
         for numbers in zip(
-            found.n_pixels.tolist(),
-            found.probability_sum.tolist(),
-            found.probability_max.tolist(),
+            components.n_pixels.tolist(),
+            components.probability_sum.tolist(),
+            components.probability_max.tolist(),
             strict=True,
         )
     ]
-    for piece, part in _split_by_owner(found.edges, found.owner):
+    for piece, part in _split_by_owner(components.edges, components.owner):
         pieces[piece].edges.append(part)
     return pieces
 
 
-def as_components(pieces: Sequence[Piece]) -> Components:
-    """One component a piece, in their order."""
+def to_components(pieces: Sequence[Piece]) -> Components:
+    """One component per piece, in order."""
     edges = [np.concatenate(piece.edges) for piece in pieces]
     return Components(
         np.concatenate([NO_EDGES, *edges]),

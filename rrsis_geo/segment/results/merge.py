@@ -13,7 +13,7 @@ from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.grid.rasters import Georeference, Kind, RasterWriter
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.layers.windows_layer import LAYER, WindowScore, append_windows
-from rrsis_geo.geo.objects.features import Features, make_features
+from rrsis_geo.geo.objects.features import FeatureOptions, Features, make_features
 from rrsis_geo.geo.objects.vectorize import merge_shards
 from rrsis_geo.geo.scene.pixels import geo_env
 from rrsis_geo.geo.scene.scene import Scene
@@ -105,13 +105,15 @@ class Merger:
         parts = (part for files in self._shards for part in files.parts(expression_i))
         return make_features(
             merge_shards(load_objects(part) for part in parts),
-            transform=plan.scene.transform,
-            crs=plan.scene.crs,
-            gsd_m=plan.scene.gsd_m,
-            expression=plan.expressions[expression_i],
-            model=plan.model.name,
-            min_area_m2=options.min_area_m2,
-            simplify_m=options.simplify_m,
+            FeatureOptions(
+                transform=plan.scene.transform,
+                crs=plan.scene.crs,
+                gsd_m=plan.scene.gsd_m,
+                expression=plan.expressions[expression_i],
+                model=plan.model.name,
+                min_area_m2=options.min_area_m2,
+                simplify_m=options.simplify_m,
+            ),
         )
 
     def _write_layers(self, scene: Scene, stats: Sequence[ShardStats]) -> None:

@@ -26,7 +26,7 @@ from scene_files import LOCAL_WKT, write_scene
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.layers.vector_io import write_layer
 from rrsis_geo.geo.layers.windows_layer import WindowScore, append_windows
-from rrsis_geo.geo.objects.features import make_features
+from rrsis_geo.geo.objects.features import FeatureOptions, make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
@@ -74,10 +74,7 @@ def write(
         transform = Affine(1e-5, 0, 8, 0, -1e-5, 47)
     features = make_features(
         [vectorize(mask, np.full(mask.shape, 0.9, np.float32))],
-        transform=transform,
-        crs=crs,
-        expression=expression,
-        model="lite",
+        FeatureOptions(transform=transform, crs=crs, expression=expression, model="lite"),
     )
     extend = None
     if windows:

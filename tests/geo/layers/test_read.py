@@ -13,7 +13,7 @@ from rasterio.crs import CRS
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.layers.read import read_layer
 from rrsis_geo.geo.layers.vector_io import SCENES_SCHEMA, SUFFIXES, layer_name, write_layer
-from rrsis_geo.geo.objects.features import BATCH, Features
+from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
 
 EXPRESSION = "the red truck"
 UTM = CRS.from_epsg(32645)
@@ -52,10 +52,12 @@ def test_every_bit_comes_back(tmp_path: Path, known: bool) -> None:
 
 def test_many_come_in_batches(tmp_path: Path) -> None:
     path = tmp_path / "trucks.gpkg"
-    write_layer(path, [features(BATCH + 5)], crs=UTM, expression=EXPRESSION)
+    write_layer(path, [features(BATCH_SIZE + 5)], crs=UTM, expression=EXPRESSION)
     batches = list(read_layer(path, layer_name(EXPRESSION)))
-    assert [len(batch) for batch in batches] == [BATCH, 5]
-    assert np.concatenate([batch.id for batch in batches]).tolist() == list(range(1, BATCH + 6))
+    assert [len(batch) for batch in batches] == [BATCH_SIZE, 5]
+    assert np.concatenate([batch.id for batch in batches]).tolist() == list(
+        range(1, BATCH_SIZE + 6)
+    )
 
 
 def test_nothing_found_is_no_batch(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from rasterio.crs import CRS
 
 from rrsis_geo.geo.layers.vector_io import SUFFIXES, write_layer
-from rrsis_geo.geo.objects.features import make_features
+from rrsis_geo.geo.objects.features import FeatureOptions, make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.geo.styles import OUTLINE_RGB
 
@@ -102,10 +102,12 @@ def write(path: Path, *, n_objects: int = 2) -> Path:
     crs = CRS.from_epsg(32645)
     features = make_features(
         [objects],
-        transform=Affine(0.3, 0, 334_000, 0, -0.3, 3_065_000),
-        crs=crs,
-        expression=EXPRESSION,
-        model="lite",
+        FeatureOptions(
+            transform=Affine(0.3, 0, 334_000, 0, -0.3, 3_065_000),
+            crs=crs,
+            expression=EXPRESSION,
+            model="lite",
+        ),
     )
     write_layer(path, features, crs=crs, expression=EXPRESSION, provenance={"model": "lite"})
     return path

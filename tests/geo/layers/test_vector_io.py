@@ -290,7 +290,7 @@ class TestGeoParquet:
     ) -> None:
         import pyarrow.parquet as pq
 
-        monkeypatch.setattr("rrsis_geo.geo.layers.geoparquet.BATCH", 1)
+        monkeypatch.setattr("rrsis_geo.geo.layers.geoparquet.BATCH_SIZE", 1)
         write(tmp_path / "trucks.parquet", some_features())
         groups = pq.ParquetFile(tmp_path / "trucks.parquet").metadata
         assert [groups.row_group(k).num_rows for k in range(groups.num_row_groups)] == [1, 2]

@@ -1,4 +1,7 @@
-"""Objects become features: placed, measured, filtered and numbered."""
+"""Features: position, measures, limits and ids."""
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from rasterio.crs import CRS
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.objects import features as module
-from rrsis_geo.geo.objects.features import Features, make_features
+from rrsis_geo.geo.objects.features import FeatureOptions, Features, make_features
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.vectorize import vectorize
 
@@ -17,7 +20,7 @@ NORTH_UP = Affine(0.5, 0, 334_000, 0, -0.5, 3_065_000)
 
 
 def squares(*sides: int) -> Objects:
-    """Squares of these sides in a row, 2 pixels apart, each with a probability of its own."""
+    """Squares of these sides in a row, 2 pixels apart, each with a different probability."""
     mask = np.zeros((max(sides) + 2, sum(sides) + 2 * len(sides)), bool)
     probability = np.zeros(mask.shape, np.float32)
     left = 1
@@ -29,18 +32,15 @@ def squares(*sides: int) -> Objects:
     return vectorize(mask, probability)
 
 
-def featured(objects: Objects, **options: object) -> list[Features]:
-    arguments: dict[str, object] = {
-        "transform": NORTH_UP,
-        "crs": UTM,
-        "expression": "the roof",
-        "model": "lite",
-    }
-    return list(make_features([objects], **{**arguments, **options}))  # type: ignore[arg-type]
+DEFAULTS = FeatureOptions(transform=NORTH_UP, crs=UTM, expression="the roof", model="lite")
 
 
-def test_numbers_are_those_of_the_pixels() -> None:
-    (batch,) = featured(squares(4, 4, 10))
+def features_of(objects: Objects, **options: Any) -> list[Features]:
+    return list(make_features([objects], replace(DEFAULTS, **options)))
+
+
+def test_attributes() -> None:
+    (batch,) = features_of(squares(4, 4, 10))
     assert batch.id.tolist() == [1, 2, 3]
     assert batch.n_pixels.tolist() == [16, 16, 100]
     np.testing.assert_allclose(
@@ -49,70 +49,66 @@ def test_numbers_are_those_of_the_pixels() -> None:
         atol=1e-6,
     )
     assert batch.score_max.tolist() == [0.99] * 3
-    # 166 km from the central meridian the grid is 0.99994 times the ground.
+    # The UTM scale is 0.99994, 166 km from the central meridian.
     np.testing.assert_allclose(batch.area_m2, batch.n_pixels * 0.25, rtol=2e-4)
     np.testing.assert_allclose(batch.perimeter_m, [8, 8, 20], rtol=1e-4)
     np.testing.assert_allclose(shapely.area(batch.polygons), batch.n_pixels * 0.25)
 
 
-def test_small_objects_are_left_out_and_ids_run_on() -> None:
+def test_ids_are_consecutive_without_small_objects() -> None:
     objects = squares(2, 8, 4, 9)
     parts = [objects.take(np.array([i])) for i in range(4)]
-    batches = list(
-        make_features(
-            parts, transform=NORTH_UP, crs=UTM, expression="x", model="m", min_area_m2=4.1
-        )
-    )
+    batches = list(make_features(parts, replace(DEFAULTS, min_area_m2=4.1)))
     assert [batch.id.tolist() for batch in batches if len(batch)] == [[1], [2]]
     assert sorted(n for batch in batches for n in batch.n_pixels.tolist()) == [64, 81]
 
 
 def test_degrees_are_measured_on_the_ground() -> None:
     transform = Affine(1e-5, 0, 10, 0, -1e-5, 60)
-    (batch,) = featured(squares(10), crs=CRS.from_epsg(4326), transform=transform)
-    # On WGS 84 at 60 degrees: 111412.3 m a degree of latitude, 55800.0 m one of longitude
+    (batch,) = features_of(squares(10), crs=CRS.from_epsg(4326), transform=transform)
+    # WGS 84 at 60 degrees: 111412.3 m per degree of latitude, 55800.0 m per degree of longitude
     assert batch.area_m2[0] == pytest.approx(100 * 1.114123 * 0.558000, rel=1e-4)
 
 
 def test_large_batches_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BATCH", 2)
-    batches = featured(squares(2, 2, 2, 2, 2))
+    monkeypatch.setattr(module, "BATCH_SIZE", 2)
+    batches = features_of(squares(2, 2, 2, 2, 2))
     assert [len(batch) for batch in batches] == [2, 2, 1]
     assert np.concatenate([batch.id for batch in batches]).tolist() == [1, 2, 3, 4, 5]
 
 
-def test_a_tolerance_is_in_metres() -> None:
+def test_tolerance_is_in_metres() -> None:
     mask = np.hypot(*(np.mgrid[:80, :80] - 40)) < 30
     disc = vectorize(mask, mask.astype(np.float32))
     n_vertices = [
-        shapely.get_num_coordinates(featured(disc, simplify_m=metres, gsd_m=0.5)[0].polygons[0])
+        shapely.get_num_coordinates(features_of(disc, simplify_m=metres, gsd_m=0.5)[0].polygons[0])
         for metres in (0.0, 0.4, 0.8, 2.0)
     ]
     assert n_vertices == sorted(n_vertices, reverse=True)
     assert n_vertices[0] > 3 * n_vertices[-1]
-    (fine,) = featured(disc, simplify_m=0.8, gsd_m=0.5)
-    (coarse,) = featured(disc, simplify_m=8.0, gsd_m=5.0)
+    (fine,) = features_of(disc, simplify_m=0.8, gsd_m=0.5)
+    (coarse,) = features_of(disc, simplify_m=8.0, gsd_m=5.0)
     assert fine.polygons[0].equals(coarse.polygons[0])
     assert fine.n_pixels[0] == mask.sum()
     assert fine.area_m2[0] == pytest.approx(fine.polygons[0].area, rel=2e-4)
 
 
-def test_a_tolerance_below_a_pixel_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    (batch,) = featured(squares(4), simplify_m=0.1, gsd_m=0.5)
+def test_tolerance_below_a_pixel_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    (batch,) = features_of(squares(4), simplify_m=0.1, gsd_m=0.5)
     assert "less than a pixel" in caplog.text
     assert shapely.get_num_coordinates(batch.polygons[0]) == 5
 
 
 def test_metres_need_a_crs() -> None:
     pixels = {"transform": Affine.identity(), "crs": None}
-    (batch,) = featured(squares(3), **pixels)
+    (batch,) = features_of(squares(3), **pixels)
     assert np.isnan(batch.area_m2).all()
-    with pytest.raises(ConfigError, match="no known size"):
-        featured(squares(3), min_area_m2=1.0, **pixels)
-    with pytest.raises(ConfigError, match="ground pixel"):
-        featured(squares(3), simplify_m=1.0, **pixels)
+    with pytest.raises(ConfigError, match="pixel size is unknown"):
+        features_of(squares(3), min_area_m2=1.0, **pixels)
+    with pytest.raises(ConfigError, match="known ground pixel size"):
+        features_of(squares(3), simplify_m=1.0, **pixels)
 
 
-def test_no_objects_give_no_features() -> None:
-    assert list(make_features([], transform=NORTH_UP, crs=UTM, expression="x", model="m")) == []
-    assert featured(squares(3).take(np.array([], np.int64)), simplify_m=2.0, gsd_m=0.5) == []
+def test_no_objects() -> None:
+    assert list(make_features([], DEFAULTS)) == []
+    assert features_of(squares(3).take(np.array([], np.int64)), simplify_m=2.0, gsd_m=0.5) == []

@@ -1,4 +1,4 @@
-"""Measures agree with PROJ's geodesics wherever those are exact, in every kind of CRS."""
+"""Areas and perimeters agree with PROJ geodesics in all kinds of CRS."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ ENGINEERING = (
 
 
 def triangle(side: float, x: float, y: float) -> shapely.Polygon:
-    """With a triangular hole; none of its edges but two runs along an axis."""
+    """A triangle with a triangular hole; only two edges are parallel to an axis."""
     shell = [(0, 0), (side, 0), (0.3 * side, 0.8 * side)]
     hole = [(0.3 * side, 0.1 * side), (0.5 * side, 0.1 * side), (0.4 * side, 0.3 * side)]
     return translate(shapely.Polygon(shell, [hole]), x, y)
 
 
 def geodesic(polygon: Any, crs: Any, step: float) -> tuple[float, float]:
-    """Area and length by PROJ, one ring at a time, with edges straight in the CRS."""
+    """Area and length by PROJ, with edges that are straight in the CRS."""
     to_geodetic = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
     unit = np.degrees(crs.geodetic_crs.axis_info[0].unit_conversion_factor)
     area, length = 0.0, 0.0
@@ -52,23 +52,23 @@ def geodesic(polygon: Any, crs: Any, step: float) -> tuple[float, float]:
         pytest.param("EPSG:32760", 830_000, 8_000_000, 9000, id="across 180 degrees"),
         pytest.param("EPSG:2263", 1_000_000, 200_000, 9000, id="feet"),
         pytest.param("EPSG:27572", 600_000, 2_200_000, 5000, id="meridian of Paris, grads"),
-        pytest.param("EPSG:4807", 2.5, 54, 0.1, id="degrees that are grads"),
+        pytest.param("EPSG:4807", 2.5, 54, 0.1, id="geographic in grads"),
         pytest.param("EPSG:3413", 100_000, -1_500_000, 5000, id="polar"),
         pytest.param("+proj=laea +lat_0=10 +lon_0=20 +R=6371000", 0, 0, 5000, id="sphere"),
     ],
 )
-def test_measures_are_those_of_the_ellipsoid(crs: str, x: float, y: float, side: float) -> None:
+def test_measures_on_the_ellipsoid(crs: str, x: float, y: float, side: float) -> None:
     proj = pyproj.CRS(crs)
     polygon = triangle(side, x, y)
     area, perimeter = measure_polygons(np.array([polygon]), proj)
     expected = geodesic(polygon, proj, side / 50)
-    # PROJ sums areas from the equator: about 0.1 m2 of noise an edge, 1e-8 of these areas.
+    # PROJ sums areas from the equator, with about 0.1 m2 of noise per edge: 1e-8 of these areas.
     assert area[0] == pytest.approx(expected[0], rel=1e-6)
     assert perimeter[0] == pytest.approx(expected[1], rel=1e-7)
 
 
 @pytest.mark.parametrize("side", [0.15, 0.6, 10.0])
-def test_a_pixel_keeps_its_digits(side: float) -> None:
+def test_precision_of_single_pixels(side: float) -> None:
     proj = pyproj.CRS("EPSG:32645")
     lon, lat = pyproj.Transformer.from_crs(proj, "EPSG:4326", always_xy=True).transform(
         334_000, 3_065_000
@@ -76,12 +76,12 @@ def test_a_pixel_keeps_its_digits(side: float) -> None:
     factors = pyproj.Proj(proj).get_factors(lon, lat)
     pixel = shapely.box(334_000, 3_065_000, 334_000 + side, 3_065_000 + side)
     area, perimeter = measure_polygons(np.array([pixel]), CRS.from_epsg(32645))
-    # The projection's scale changes by 1e-8 over 10 m; coordinates hold a nanometre.
+    # The scale of the projection changes by 1e-8 over 10 m; coordinates are exact to 1e-9 m.
     assert area[0] == pytest.approx(side**2 / factors.areal_scale, rel=1e-6)
     assert perimeter[0] == pytest.approx(4 * side / factors.meridional_scale, rel=1e-6)
 
 
-def test_a_whole_degree_has_the_tabulated_area() -> None:
+def test_area_of_a_degree() -> None:
     cell = np.array([shapely.box(10, 0, 11, 1)])
     # (a^2 (1 - e^2) / 2) (sin / (1 - e^2 sin^2) + artanh(e sin) / e) d_lon on WGS 84
     a, f = 6378137.0, 1 / 298.257223563
@@ -92,7 +92,7 @@ def test_a_whole_degree_has_the_tabulated_area() -> None:
     assert area[0] == pytest.approx(quadrangle * np.radians(1), rel=1e-10)
 
 
-def test_a_polygon_around_the_pole() -> None:
+def test_polygon_around_the_pole() -> None:
     around = np.array([shapely.box(-2e6, -2e6, 2e6, 2e6), shapely.box(-1e3, -1e3, 1e3, 1e3)])
     proj = pyproj.CRS("EPSG:3413")
     sizes = measure_polygons(around, proj)
@@ -102,11 +102,11 @@ def test_a_polygon_around_the_pole() -> None:
         assert sizes.perimeter_m[i] == pytest.approx(expected[1], rel=1e-6)
 
 
-def test_many_polygons_are_measured_as_one_by_one() -> None:
+def test_many_polygons_equal_single_polygons() -> None:
     rng = np.random.default_rng(1)
-    places = rng.uniform([334_000, 3_065_000], [339_000, 3_070_000], (50, 2))
+    origins = rng.uniform([334_000, 3_065_000], [339_000, 3_070_000], (50, 2))
     sides = rng.uniform(1, 900, 50)
-    polygons = np.array([triangle(s, x, y) for s, (x, y) in zip(sides, places, strict=True)])
+    polygons = np.array([triangle(s, x, y) for s, (x, y) in zip(sides, origins, strict=True)])
     polygons[7] = shapely.MultiPolygon([polygons[7], translate(polygons[7], 5000, 0)])
     crs = CRS.from_epsg(32645)
     together = measure_polygons(polygons, crs)
@@ -115,37 +115,37 @@ def test_many_polygons_are_measured_as_one_by_one() -> None:
     np.testing.assert_array_equal(together.perimeter_m, [sizes.perimeter_m[0] for sizes in alone])
 
 
-def test_without_crs_sizes_are_unknown() -> None:
+def test_sizes_are_unknown_without_crs() -> None:
     sizes = measure_polygons(np.array([shapely.box(0, 0, 5, 5)]), None)
     assert np.isnan(sizes).all()
 
 
-def test_an_engineering_crs_is_measured_in_its_plane() -> None:
+def test_engineering_crs_is_measured_in_the_plane() -> None:
     sizes = measure_polygons(np.array([shapely.box(0, 0, 10, 10)]), pyproj.CRS(ENGINEERING))
     foot = 0.304800609601219
     assert sizes.area_m2[0] == pytest.approx(100 * foot**2)
     assert sizes.perimeter_m[0] == pytest.approx(40 * foot)
 
 
-def test_a_crs_without_a_code_is_taken_as_it_is() -> None:
+def test_crs_without_a_code() -> None:
     crs = CRS.from_proj4("+proj=tmerc +lat_0=27 +lon_0=85.3 +k=1 +x_0=0 +y_0=0 +ellps=bessel")
     area = measure_polygons(np.array([shapely.box(0, 0, 100, 100)]), crs).area_m2
     assert area[0] == pytest.approx(10_000, rel=1e-8)
 
 
-def test_a_compound_crs_is_measured_on_the_ground() -> None:
+def test_compound_crs() -> None:
     box: NDArray[Any] = np.array([shapely.box(334_000, 3_065_000, 334_100, 3_065_100)])
     compound = measure_polygons(box, pyproj.CRS("EPSG:32645+5773"))
     assert compound == measure_polygons(box, pyproj.CRS("EPSG:32645"))
 
 
-def test_what_the_projection_cannot_place_is_unknown() -> None:
+def test_sizes_are_unknown_outside_the_domain_of_the_projection() -> None:
     outside = np.array([shapely.box(9e9, 9e9, 9.1e9, 9.1e9), shapely.box(0, 0, 1, 1)])
     sizes = measure_polygons(outside, pyproj.CRS("+proj=ortho +lat_0=0 +lon_0=0"))
     assert np.isnan(sizes.area_m2).tolist() == [True, False]
 
 
-def test_nothing_to_measure() -> None:
+def test_no_polygons() -> None:
     sizes = measure_polygons(np.empty(0, object), CRS.from_epsg(4326))
     assert isinstance(sizes, Sizes)
     assert len(sizes.area_m2) == len(sizes.perimeter_m) == 0

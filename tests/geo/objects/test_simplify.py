@@ -1,4 +1,4 @@
-"""Simplified outlines keep the topology of the objects they come from."""
+"""Simplified outlines keep the topology of the objects."""
 
 import numpy as np
 import pytest
@@ -40,9 +40,7 @@ MASKS = st.one_of(
 
 
 @given(MASKS, st.sampled_from([0.75, 1.0, 1.5, 3.0, 10.0]))
-def test_objects_stay_apart_whole_and_with_their_holes(
-    mask: NDArray[np.bool_], tolerance_px: float
-) -> None:
+def test_topology_is_kept(mask: NDArray[np.bool_], tolerance_px: float) -> None:
     outlines = outlines_of(mask)
     before = outlines.polygons()
     after = simplify_outlines(outlines, tolerance_px).polygons()
@@ -56,14 +54,14 @@ def test_objects_stay_apart_whole_and_with_their_holes(
     pairs = one < other
     overlap = shapely.relate_pattern(after[one[pairs]], after[other[pairs]], "T********")
     assert not overlap.any()
-    # Vertices are a choice of those there were, so no object leaves its bounding box.
-    inside = shapely.bounds(after)
-    box = shapely.bounds(before)
-    assert (inside[:, :2] >= box[:, :2]).all()
-    assert (inside[:, 2:] <= box[:, 2:]).all()
+    # Vertices are a subset of the original ones, so objects stay inside their bounding boxes.
+    new_bounds = shapely.bounds(after)
+    bounds = shapely.bounds(before)
+    assert (new_bounds[:, :2] >= bounds[:, :2]).all()
+    assert (new_bounds[:, 2:] <= bounds[:, 2:]).all()
 
 
-def test_a_disc_loses_most_vertices_and_little_area() -> None:
+def test_disc_loses_vertices_but_little_area() -> None:
     mask = np.hypot(*(np.mgrid[:120, :120] - 60)) < 50
     before = outlines_of(mask)
     after = simplify_outlines(before, 2.0)
@@ -71,7 +69,7 @@ def test_a_disc_loses_most_vertices_and_little_area() -> None:
     assert after.polygons()[0].area == pytest.approx(mask.sum(), rel=0.01)
 
 
-def test_a_staircase_becomes_a_line() -> None:
+def test_staircase_becomes_a_line() -> None:
     (polygon,) = simplify_outlines(outlines_of(np.tril(np.ones((30, 30), bool))), 1.0).polygons()
     assert shapely.get_num_coordinates(polygon) <= 6
 
@@ -91,17 +89,17 @@ def test_order_is_kept() -> None:
     assert (overlap > 0.3 * shapely.area(before.polygons())).all()
 
 
-def test_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_result_does_not_depend_on_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     outlines = outlines_of(discs(7))
     whole = simplify_outlines(outlines, 1.5)
-    monkeypatch.setattr(module, "BATCH", 3)
+    monkeypatch.setattr(module, "BATCH_SIZE", 3)
     parts = simplify_outlines(outlines, 1.5)
     assert [p.normalize().wkt for p in whole.polygons()] == [
         p.normalize().wkt for p in parts.polygons()
     ]
 
 
-def test_less_than_a_pixel_changes_nothing() -> None:
+def test_tolerance_below_a_pixel_has_no_effect() -> None:
     outlines = outlines_of(discs(1))
     assert simplify_outlines(outlines, 0.69) is outlines
     assert len(simplify_outlines(outlines_of(np.zeros((3, 3), bool)), 5.0)) == 0

@@ -1,4 +1,4 @@
-"""Bands and shards of a mask give the polygons of the whole mask, vertex for vertex."""
+"""Polygons do not depend on bands and shards, and equal those of GDAL."""
 
 from itertools import pairwise
 from typing import Any
@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 @st.composite
 def split_masks(draw: st.DrawFn) -> tuple[Mask, list[int]]:
-    """A mask and the rows at which it is cut, from 0 to its height."""
+    """A mask and the rows at which it is split, from 0 to its height."""
     height, width = draw(st.integers(1, 18)), draw(st.integers(1, 18))
     share = draw(st.sampled_from([0.1, 0.4, 0.6, 0.8, 1.0]))
     if draw(st.booleans()):
@@ -38,7 +38,7 @@ def probability_of(mask: Mask) -> NDArray[np.float32]:
     return np.random.default_rng(mask.size).random(mask.shape).astype(np.float32)
 
 
-def by_bands(mask: Mask, rows: list[int]) -> Objects:
+def vectorize_bands(mask: Mask, rows: list[int]) -> Objects:
     probability = probability_of(mask)
     vectorizer = BandVectorizer(mask.shape[1])
     parts = [
@@ -48,7 +48,7 @@ def by_bands(mask: Mask, rows: list[int]) -> Objects:
     return Objects.concat([*parts, close_strip(vectorizer.finish())])
 
 
-def by_shards(mask: Mask, rows: list[int], band_height: int) -> Objects:
+def vectorize_shards(mask: Mask, rows: list[int], band_height: int) -> Objects:
     probability = probability_of(mask)
     stored = []
     for start, stop in pairwise(rows):
@@ -65,7 +65,7 @@ def assert_same(one: Objects, other: Objects) -> None:
         np.testing.assert_array_equal(values, other.to_arrays()[name], err_msg=name)
 
 
-def normalised(polygons: Any) -> list[str]:
+def normalised_wkt(polygons: Any) -> list[str]:
     return sorted(polygon.normalize().wkt for polygon in polygons)
 
 
@@ -75,34 +75,34 @@ def gdal_polygons(mask: Mask) -> list[Any]:
 
 
 @given(split_masks())
-def test_bands_give_gdals_polygons_of_the_whole_mask(case: tuple[Mask, list[int]]) -> None:
+def test_bands_give_the_polygons_of_gdal(case: tuple[Mask, list[int]]) -> None:
     mask, rows = case
-    polygons = by_bands(mask, rows).polygons()
+    polygons = vectorize_bands(mask, rows).polygons()
     assert shapely.is_valid(polygons).all()
-    assert normalised(polygons) == normalised(gdal_polygons(mask))
+    assert normalised_wkt(polygons) == normalised_wkt(gdal_polygons(mask))
 
 
 @given(split_masks(), st.integers(1, 5))
 def test_any_split_gives_the_same_arrays(case: tuple[Mask, list[int]], band_height: int) -> None:
     mask, rows = case
     whole = vectorize(mask, probability_of(mask))
-    assert_same(whole, by_bands(mask, rows))
-    assert_same(whole, by_shards(mask, rows, band_height))
+    assert_same(whole, vectorize_bands(mask, rows))
+    assert_same(whole, vectorize_shards(mask, rows, band_height))
 
 
 @given(split_masks())
-def test_polygons_burnt_back_give_the_mask(case: tuple[Mask, list[int]]) -> None:
+def test_rasterized_polygons_give_the_mask(case: tuple[Mask, list[int]]) -> None:
     mask, rows = case
-    objects = by_bands(mask, rows)
-    burnt = np.zeros(mask.shape, np.int32)
+    objects = vectorize_bands(mask, rows)
+    labels = np.zeros(mask.shape, np.int32)
     if len(objects):
-        burnt = features.rasterize(
+        labels = features.rasterize(
             [(polygon, i + 1) for i, polygon in enumerate(objects.polygons())], mask.shape
         )
-    np.testing.assert_array_equal(burnt > 0, mask)
+    np.testing.assert_array_equal(labels > 0, mask)
     probability = probability_of(mask)
     for i in range(len(objects)):
-        pixels = burnt == i + 1
+        pixels = labels == i + 1
         assert objects.n_pixels[i] == pixels.sum()
         assert objects.probability_max[i] == probability[pixels].max()
         # Each pixel is rounded to half a step at most.
@@ -114,24 +114,24 @@ def test_polygons_burnt_back_give_the_mask(case: tuple[Mask, list[int]]) -> None
 
 
 @given(split_masks())
-def test_objects_come_in_the_order_of_their_last_pixels(case: tuple[Mask, list[int]]) -> None:
+def test_objects_are_sorted_by_last_pixel(case: tuple[Mask, list[int]]) -> None:
     mask, rows = case
-    last = by_bands(mask, rows).last_pixel
+    last = vectorize_bands(mask, rows).last_pixel
     assert last.tolist() == sorted(last.tolist())
 
 
 @settings(max_examples=5, deadline=None)
 @given(st.integers(0, 1000))
-def test_larger_labyrinths(seed: int) -> None:
+def test_large_complex_mask(seed: int) -> None:
     rng = np.random.default_rng(seed)
     mask = np.kron(rng.random((40, 50)) < 0.6, np.ones((3, 4), bool)) & (
         rng.random((120, 200)) < 0.97
     )
-    objects = by_bands(mask, [0, 1, 2, 50, 51, 119, 120])
-    assert normalised(objects.polygons()) == normalised(gdal_polygons(mask))
+    objects = vectorize_bands(mask, [0, 1, 2, 50, 51, 119, 120])
+    assert normalised_wkt(objects.polygons()) == normalised_wkt(gdal_polygons(mask))
 
 
-def test_a_ring_that_pinches_becomes_a_hole() -> None:
+def test_background_that_touches_itself_becomes_two_holes() -> None:
     mask = np.array([[1, 1, 1, 0], [1, 0, 1, 1], [1, 1, 0, 1], [0, 1, 1, 1]], bool)
     (polygon,) = vectorize(mask, probability_of(mask)).polygons()
     assert polygon.is_valid
@@ -145,7 +145,7 @@ def test_diagonal_neighbours_are_two_objects() -> None:
 
 
 @pytest.mark.parametrize("determinant_sign", [-1, 1])
-def test_the_whole_affine_is_applied_and_shells_run_counter_clockwise(
+def test_transform_and_orientation(
     determinant_sign: int,
 ) -> None:
     mask = np.ones((3, 5), bool)
@@ -160,7 +160,7 @@ def test_the_whole_affine_is_applied_and_shells_run_counter_clockwise(
     assert polygon.area == pytest.approx(14 * abs(transform.determinant))
 
 
-def test_a_band_without_objects_closes_what_is_open() -> None:
+def test_empty_band_closes_objects() -> None:
     vectorizer = BandVectorizer(4)
     first = np.array([[0, 1, 1, 0], [0, 1, 0, 0]], bool)
     assert len(vectorizer.add_band(0, first, probability_of(first))) == 0
@@ -170,22 +170,22 @@ def test_a_band_without_objects_closes_what_is_open() -> None:
     assert len(close_strip(vectorizer.finish())) == 0
 
 
-def test_nothing_at_all() -> None:
+def test_empty_mask() -> None:
     assert len(close_strip(BandVectorizer(7).finish())) == 0
     assert len(vectorize(np.zeros((5, 7), bool), np.zeros((5, 7), np.float32)).polygons()) == 0
     assert list(merge_shards([])) == []
 
 
-def test_take_keeps_polygons_with_their_numbers() -> None:
+def test_take() -> None:
     mask = np.random.default_rng(5).random((30, 30)) < 0.5
     objects = vectorize(mask, probability_of(mask))
     index = np.arange(len(objects))[::-2]
-    taken = objects.take(index)
-    assert [p.wkt for p in taken.polygons()] == [p.wkt for p in objects.polygons()[index]]
-    np.testing.assert_array_equal(shapely.area(taken.polygons()), taken.n_pixels)
+    subset = objects.take(index)
+    assert [p.wkt for p in subset.polygons()] == [p.wkt for p in objects.polygons()[index]]
+    np.testing.assert_array_equal(shapely.area(subset.polygons()), subset.n_pixels)
 
 
-def test_runs_found_in_slabs_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_result_does_not_depend_on_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
     mask = np.random.default_rng(3).random((40, 30)) < 0.5
     whole = vectorize(mask, probability_of(mask))
     monkeypatch.setattr("rrsis_geo.geo.objects.runs.SLAB_PIXELS", 100)
