@@ -5,7 +5,22 @@
 
     report = segment_scene("scene.tif", "the truck on the road", Outputs(Path("trucks.gpkg")))
 
-The public names load on first use, so that importing the package costs nothing.
+Public functions:
+
+- Segment: `segment_scene` (one scene), `segment_scenes` (many scenes), `segment_part` and
+  `merge_job` (one scene on many machines), `polygonize` (polygons from a probability raster).
+  Settings: `SegmentOptions` with `SceneOptions` (what decides the result), `RunOptions` (how it is
+  computed), `Outputs` (the files). Results: `SegmentReport` of `ExpressionResult`, `ScenesReport`
+  of `SceneResult`, `PartReport`, `PolygonReport`.
+- Models: `list_bundles`, `load_bundle`, `Bundle`, `Predictor`. Any object with the methods of
+  `WindowPredictor` can be used instead of a `Predictor`; it describes itself in `ModelFacts`.
+- Scenes: `open_scene`, `Scene`, `SceneInfo`.
+- Train: `load_train_config`, `TrainConfig`, `train_model`, `TrainProgress`.
+- Evaluate: `evaluate_bundle`, `EvaluateOptions`, `ScoreOutputs`, `EvaluationReport`, `Scores`.
+- Errors: all are an `RrsisError`; see `rrsis_geo.errors`.
+
+All other names are private and may change. Names are loaded on first use, so that importing the
+package is fast.
 """
 
 from importlib import import_module
@@ -31,57 +46,55 @@ if TYPE_CHECKING:
     from rrsis_geo.geo.scene.scene import Scene, SceneInfo, open_scene
     from rrsis_geo.metrics import Scores
     from rrsis_geo.model.bundle import Bundle, list_bundles, load_bundle
+    from rrsis_geo.model.facts import ModelFacts
     from rrsis_geo.model.predictor import Predictor
+    from rrsis_geo.segment.batch.job import SceneResult
     from rrsis_geo.segment.batch.report import ScenesReport
     from rrsis_geo.segment.batch.scenes import segment_scenes
     from rrsis_geo.segment.from_probability import PolygonReport, polygonize
     from rrsis_geo.segment.jobs.engines import RunOptions
     from rrsis_geo.segment.plan.options import SegmentOptions
     from rrsis_geo.segment.plan.outputs import Outputs
-    from rrsis_geo.segment.results.report import PartReport, SegmentReport
+    from rrsis_geo.segment.plan.predictor import WindowPredictor
+    from rrsis_geo.segment.results.report import ExpressionResult, PartReport, SegmentReport
     from rrsis_geo.segment.scene import merge_job, segment_part, segment_scene
     from rrsis_geo.train.config import TrainConfig, load_train_config
     from rrsis_geo.train.training import TrainProgress, train_model
 
-_PUBLIC = {
-    "Bundle": "model.bundle",
-    "list_bundles": "model.bundle",
-    "load_bundle": "model.bundle",
-    "ConfigError": "errors",
-    "DeviceError": "errors",
-    "IncompleteError": "errors",
-    "InputError": "errors",
-    "ModelError": "errors",
-    "OutputError": "errors",
-    "RrsisError": "errors",
-    "Stopped": "errors",
-    "Scene": "geo.scene.scene",
-    "SceneInfo": "geo.scene.scene",
-    "SceneOptions": "geo.scene.options",
-    "open_scene": "geo.scene.scene",
-    "SegmentOptions": "segment.plan.options",
-    "Outputs": "segment.plan.outputs",
-    "PartReport": "segment.results.report",
-    "PolygonReport": "segment.from_probability",
-    "polygonize": "segment.from_probability",
-    "SegmentReport": "segment.results.report",
-    "RunOptions": "segment.jobs.engines",
-    "merge_job": "segment.scene",
-    "segment_part": "segment.scene",
-    "segment_scene": "segment.scene",
-    "segment_scenes": "segment.batch.scenes",
-    "ScenesReport": "segment.batch.report",
-    "Predictor": "model.predictor",
-    "EvaluateOptions": "evaluate.options",
-    "EvaluationReport": "evaluate.evaluation",
-    "ScoreOutputs": "evaluate.score_files",
-    "Scores": "metrics",
-    "evaluate_bundle": "evaluate.evaluation",
-    "TrainConfig": "train.config",
-    "TrainProgress": "train.training",
-    "load_train_config": "train.config",
-    "train_model": "train.training",
+_NAMES_BY_MODULE = {
+    "errors": (
+        "ConfigError",
+        "DeviceError",
+        "IncompleteError",
+        "InputError",
+        "ModelError",
+        "OutputError",
+        "RrsisError",
+        "Stopped",
+    ),
+    "evaluate.evaluation": ("EvaluationReport", "evaluate_bundle"),
+    "evaluate.options": ("EvaluateOptions",),
+    "evaluate.score_files": ("ScoreOutputs",),
+    "geo.scene.options": ("SceneOptions",),
+    "geo.scene.scene": ("Scene", "SceneInfo", "open_scene"),
+    "metrics": ("Scores",),
+    "model.bundle": ("Bundle", "list_bundles", "load_bundle"),
+    "model.facts": ("ModelFacts",),
+    "model.predictor": ("Predictor",),
+    "segment.batch.job": ("SceneResult",),
+    "segment.batch.report": ("ScenesReport",),
+    "segment.batch.scenes": ("segment_scenes",),
+    "segment.from_probability": ("PolygonReport", "polygonize"),
+    "segment.jobs.engines": ("RunOptions",),
+    "segment.plan.options": ("SegmentOptions",),
+    "segment.plan.outputs": ("Outputs",),
+    "segment.plan.predictor": ("WindowPredictor",),
+    "segment.results.report": ("ExpressionResult", "PartReport", "SegmentReport"),
+    "segment.scene": ("merge_job", "segment_part", "segment_scene"),
+    "train.config": ("TrainConfig", "load_train_config"),
+    "train.training": ("TrainProgress", "train_model"),
 }
+_PUBLIC = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
 __all__ = [
     "Bundle",
@@ -89,9 +102,11 @@ __all__ = [
     "DeviceError",
     "EvaluateOptions",
     "EvaluationReport",
+    "ExpressionResult",
     "IncompleteError",
     "InputError",
     "ModelError",
+    "ModelFacts",
     "OutputError",
     "Outputs",
     "PartReport",
@@ -102,6 +117,7 @@ __all__ = [
     "Scene",
     "SceneInfo",
     "SceneOptions",
+    "SceneResult",
     "ScenesReport",
     "ScoreOutputs",
     "Scores",
@@ -110,6 +126,7 @@ __all__ = [
     "Stopped",
     "TrainConfig",
     "TrainProgress",
+    "WindowPredictor",
     "__version__",
     "evaluate_bundle",
     "list_bundles",

@@ -1,4 +1,4 @@
-"""What `from rrsis_geo import ...` gives, and what it costs."""
+"""The public names of the package, and that importing it loads nothing else."""
 
 import re
 import subprocess
@@ -32,11 +32,17 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 def test_import_loads_nothing_else() -> None:
     code = "import sys, rrsis_geo; print([m for m in sys.modules if m.startswith('rrsis_geo')])"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=True,
         cwd=Path(rrsis_geo.__file__).parents[1],
     )
-    assert done.stdout.strip() == "['rrsis_geo.version', 'rrsis_geo']"
+    assert process.stdout.strip() == "['rrsis_geo.version', 'rrsis_geo']"
+
+
+def test_every_public_name_is_in_the_docstring() -> None:
+    errors = {name for name in rrsis_geo.__all__ if rrsis_geo._PUBLIC.get(name) == "errors"}
+    names = set(rrsis_geo.__all__) - errors - {"__version__"}
+    assert {name for name in names if f"`{name}`" not in (rrsis_geo.__doc__ or "")} == set()
