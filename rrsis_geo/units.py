@@ -1,4 +1,4 @@
-"""Areas, lengths, durations and byte sizes as text, in the unit that suits the size.
+"""Areas, lengths, durations, byte sizes and counts as text.
 
 The terminal, the HTML page and the preview picture all use these functions.
 """
@@ -51,6 +51,11 @@ def format_bytes(n_bytes: float) -> str:
             return f"{n_bytes:.0f} {unit}" if n_bytes >= 10 else f"{n_bytes:.1f} {unit}"
         n_bytes /= 1024
     return f"{n_bytes:.1f} TiB"
+
+
+def format_count(n: int, noun: str) -> str:
+    """Format a number of things: ``1 object``, ``1,200 objects``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _three_digits(value: float) -> str:

@@ -93,6 +93,7 @@ TABLE = {
             "config",
             "console",
             "geo.scene",
+            "progress",
             "segment",
             "segment.plan",
             "segment.results",

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rrsis_geo.units import format_area, format_bytes, format_duration, format_length
+from rrsis_geo.units import format_area, format_bytes, format_count, format_duration, format_length
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,10 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_bytes(n_bytes: float, text: str) -> None:
     assert format_bytes(n_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("n", "text"), [(0, "0 windows"), (1, "1 window"), (2, "2 windows"), (12_000, "12,000 windows")]
+)
+def test_counts(n: int, text: str) -> None:
+    assert format_count(n, "window") == text

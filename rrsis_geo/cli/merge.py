@@ -1,4 +1,4 @@
-"""``rrsis-geo merge``: the shards of a job in, polygons and rasters out."""
+"""``rrsis-geo merge``: join the completed shards of a job into polygons and rasters."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,8 +7,14 @@ import typer
 
 from rrsis_geo import console
 from rrsis_geo.cli.app import app, command_line
-from rrsis_geo.cli.options import JsonOption, QuietOption, VerboseOption
-from rrsis_geo.cli.segment import KeepJobOption, print_report
+from rrsis_geo.cli.options import (
+    JsonOption,
+    KeepJobOption,
+    OutputOverwriteOption,
+    QuietOption,
+    VerboseOption,
+)
+from rrsis_geo.cli.segment_report import print_report
 from rrsis_geo.cli.signals import resumable
 
 
@@ -18,11 +24,9 @@ from rrsis_geo.cli.signals import resumable
 def merge(
     context: typer.Context,
     job: Annotated[
-        Path, typer.Argument(metavar="JOB", help="The folder NAME.job beside the output.")
+        Path, typer.Argument(metavar="JOB", help="Folder of the job: NAME.job beside the output.")
     ],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace existing output.", rich_help_panel="Result")
-    ] = False,
+    overwrite: OutputOverwriteOption = False,
     keep_job: KeepJobOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -34,14 +38,14 @@ def merge(
 
     with (
         resumable(context, job) as stop,
-        console.progress(quiet=quiet or as_json) as on_progress,
+        console.progress(quiet=quiet or as_json) as progress,
     ):
         report = merge_job(
             job,
             overwrite=overwrite,
             keep_job=keep_job,
             command=command_line(context),
-            progress=on_progress,
+            progress=progress,
             stop=stop,
         )
     print_report(report, as_json=as_json)

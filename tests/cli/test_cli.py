@@ -1,4 +1,4 @@
-"""Commands as users call them: results on stdout, one clear line on stderr, the right exit code."""
+"""Commands as users call them: results on stdout, errors as one line on stderr, exit codes."""
 
 import json
 import os
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 
 @pytest.fixture
 def bright(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> BrightPredictor:
-    """The stand-in in place of the model, and an empty folder to work in."""
+    """Replace the model with a stub, and make an empty folder the current one."""
     from rrsis_geo.segment import scene as segment
 
     predictor = BrightPredictor()
@@ -43,10 +43,10 @@ def bright(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> BrightPredictor:
     return predictor
 
 
-# --- the job
+# --- segment
 
 
-def test_segment_writes_into_the_current_folder(
+def test_segment_writes_to_the_current_folder(
     make_scene: MakeScene, bright: BrightPredictor
 ) -> None:
     scene = make_scene(200, 300)
@@ -59,16 +59,16 @@ def test_segment_writes_into_the_current_folder(
     assert run.err == ""
 
 
-def test_every_option_arrives(
+def test_every_option_reaches_segment_scene(
     make_scene: MakeScene, bright: BrightPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rrsis_geo.segment import scene as segment
 
-    seen: dict[str, Any] = {}
+    recorded: dict[str, Any] = {}
 
     def fake(*arguments: Any, **named: Any) -> Any:
-        seen["arguments"] = arguments
-        raise ConfigError("seen")
+        recorded["arguments"] = arguments
+        raise ConfigError("called")
 
     monkeypatch.setattr(segment, "segment_scene", fake)
     Run(
@@ -87,8 +87,8 @@ def test_every_option_arrives(
         *("--min-area", 5, "--simplify", 0.5, "--bbox", "-1,2,3e0,4,EPSG:4326", "--bands", "3,2,1"),
         *("--nodata", "nan", "--gsd", 0.3, "--mask", "m.tif", "--probability", "p.tif"),
         *("--preview", "p.png", "--overwrite", "--allow-no-crs", "--threads", 2),
-    ).failed(2, "seen")
-    scene, expression, outputs, options = seen["arguments"]
+    ).failed(2, "called")
+    scene, expression, outputs, options = recorded["arguments"]
     assert (scene, expression) == ("/vsicurl/https://host/s.tif", ["the bus"])
     assert outputs.files() == {
         "vector": Path("o.fgb"),
@@ -109,7 +109,7 @@ def test_every_option_arrives(
 
 
 def test_several_expressions(make_scene: MakeScene, bright: BrightPredictor) -> None:
-    lines = "\ufeff# what the town asked for\r\nthe roofs\r\n\r\n  the cars \r\nthe spots\r\n"
+    lines = "\ufeff# a comment\r\nthe roofs\r\n\r\n  the cars \r\nthe spots\r\n"
     Path("list.txt").write_bytes(lines.encode())
     scene = make_scene(200, 300)
     run = Run(
@@ -117,35 +117,35 @@ def test_several_expressions(make_scene: MakeScene, bright: BrightPredictor) -> 
     )
     assert run.code == 0, run.err
     assert '"the spots" is given more than once; it is looked for once' in run.err
-    (made,) = Path.cwd().glob("*.gpkg")
-    assert made.name == "scene-0_4_expressions.gpkg"
+    (layers,) = Path.cwd().glob("*.gpkg")
+    assert layers.name == "scene-0_4_expressions.gpkg"
     rows = run.out.splitlines()
-    assert rows[0].split() == ["expression", "objects", "area", "surest", "window"]
+    assert rows[0].split() == ["expression", "objects", "area", "highest", "presence"]
     expressions = ["the spots", "all trees", "the roofs", "the cars"]
     assert [row.split("  ")[0] for row in rows[1:5]] == expressions
     assert "for 4 expressions in " in rows[5]
     for name in ("the_spots", "all_trees", "the_roofs", "the_cars"):
-        assert len(gpd.read_file(made, layer=name)) > 0
+        assert len(gpd.read_file(layers, layer=name)) > 0
 
 
 def test_json_of_several_expressions(make_scene: MakeScene, bright: BrightPredictor) -> None:
     run = Run("segment", make_scene(200, 300), "a", "b", "-o", "o.fgb", "--json", "--overlap", 16)
-    told = json.loads(run.out)
-    assert "expression" not in told
-    assert told["outputs"] == {"vector:a": "o_a.fgb", "vector:b": "o_b.fgb"}
-    assert [result["expression"] for result in told["results"]] == ["a", "b"]
-    assert told["n_objects"] == sum(result["n_objects"] for result in told["results"])
+    record = json.loads(run.out)
+    assert "expression" not in record
+    assert record["outputs"] == {"vector:a": "o_a.fgb", "vector:b": "o_b.fgb"}
+    assert [result["expression"] for result in record["results"]] == ["a", "b"]
+    assert record["n_objects"] == sum(result["n_objects"] for result in record["results"])
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (None, "cannot be read"),
-        (b"# nothing\n\n", "holds no expression; write one a line"),
+        (b"# nothing\n\n", "has no expressions; write one per line"),
         ("caf\xe9".encode("latin-1"), "is not UTF-8 text"),
     ],
 )
-def test_bad_lists_of_expressions(
+def test_invalid_expression_files_are_errors(
     make_scene: MakeScene, bright: BrightPredictor, content: bytes | None, words: str
 ) -> None:
     if content is not None:
@@ -153,7 +153,7 @@ def test_bad_lists_of_expressions(
     Run("segment", make_scene(), "--expressions", "list.txt").failed(2, "list.txt", words)
 
 
-def test_json_is_all_of_stdout(make_scene: MakeScene, bright: BrightPredictor) -> None:
+def test_json_is_the_only_output(make_scene: MakeScene, bright: BrightPredictor) -> None:
     run = Run(
         *("segment", make_scene(), "the largest spot", "--json", "--overlap", 16, "-o", "o.gpkg"),
         *("--mask", "m.tif"),
@@ -164,20 +164,20 @@ def test_json_is_all_of_stdout(make_scene: MakeScene, bright: BrightPredictor) -
     assert run.err.startswith('warning: "the largest"')
 
 
-def test_quiet_says_nothing_but_the_result(make_scene: MakeScene, bright: BrightPredictor) -> None:
+def test_quiet_prints_only_the_result(make_scene: MakeScene, bright: BrightPredictor) -> None:
     run = Run("segment", make_scene(), "the largest spot", "--quiet", "--overlap", 16)
     assert run.code == 0
     assert run.err == ""
 
 
-def test_finding_nothing_is_no_error(make_scene: MakeScene, bright: BrightPredictor) -> None:
+def test_no_objects_is_not_an_error(make_scene: MakeScene, bright: BrightPredictor) -> None:
     scene = make_scene(content=lambda row, col, band: 0 * row + 50)
     run = Run("segment", scene, "spots", "--overlap", 16)
     assert run.code == 0
     assert run.out.startswith("0 objects")
 
 
-# --- every error, by exit code and words
+# --- errors: exit codes and messages
 
 
 def test_missing_scene(bright: BrightPredictor) -> None:
@@ -230,7 +230,9 @@ def test_damaged_bundle(make_scene: MakeScene, tmp_path: Path) -> None:
     Run("info", make_scene(), "--model", bundle).failed(4, "model.json")
 
 
-def test_area_outside(make_scene: MakeScene, bright: BrightPredictor, tmp_path: Path) -> None:
+def test_area_outside_the_scene(
+    make_scene: MakeScene, bright: BrightPredictor, tmp_path: Path
+) -> None:
     scene = make_scene()
     Run("segment", scene, "the bus", "--bbox", "0,0,1,1").failed(3, "lies outside the scene")
     far = gpd.GeoSeries.from_wkt(["POLYGON ((0 0, 0 1, 1 1, 0 0))"], crs="EPSG:4326")
@@ -248,16 +250,16 @@ def test_output_exists(make_scene: MakeScene, bright: BrightPredictor) -> None:
     assert Path("o.gpkg").stat().st_size > 0
 
 
-def test_output_over_the_scene(make_scene: MakeScene, bright: BrightPredictor) -> None:
+def test_the_scene_is_never_overwritten(make_scene: MakeScene, bright: BrightPredictor) -> None:
     scene = make_scene()
     before = scene.read_bytes()
     Run("segment", scene, "bus", "--mask", scene, "--overwrite").failed(5, "is an input")
     assert scene.read_bytes() == before
 
 
-def test_folder_not_writable(make_scene: MakeScene, bright: BrightPredictor) -> None:
+def test_output_folder_must_be_writable(make_scene: MakeScene, bright: BrightPredictor) -> None:
     Run("segment", make_scene(), "bus", "-o", "none/o.gpkg").failed(5, "none", "does not exist")
-    if Path("/proc").is_dir():  # not even root can write there
+    if Path("/proc").is_dir():  # even root cannot write there
         Run("segment", make_scene(), "bus", "-o", "/proc/o.gpkg").failed(5, "/proc")
 
 
@@ -276,7 +278,7 @@ def test_out_of_memory(make_scene: MakeScene, bright: BrightPredictor) -> None:
     def fail(images: Any, words: Any) -> Any:
         raise DeviceError("cuda: too little free memory for one window")
 
-    bright.logits = fail  # type: ignore[method-assign]
+    bright.predict = fail  # type: ignore[method-assign]
     Run("segment", make_scene(), "bus", "--overlap", 16).failed(6, "too little free memory")
     assert not list(Path.cwd().iterdir())
 
@@ -296,13 +298,13 @@ def test_out_of_memory(make_scene: MakeScene, bright: BrightPredictor) -> None:
         (["--min-area", -1], "min_area_m2 must be 0 or more"),
     ],
 )
-def test_options_that_make_no_sense(
+def test_invalid_options_are_errors(
     make_scene: MakeScene, bright: BrightPredictor, arguments: list[object], words: str
 ) -> None:
     Run("segment", make_scene(), "the bus", *arguments).failed(2, words)
 
 
-def test_segment_alone_says_what_it_wants() -> None:
+def test_segment_without_arguments_asks_for_them() -> None:
     Run("segment").failed(2, "give a SCENE and an EXPRESSION")
 
 
@@ -316,10 +318,10 @@ def test_usage_errors(arguments: list[str]) -> None:
     assert "Traceback" not in run.err
 
 
-# --- the boundary itself
+# --- the error boundary
 
 
-def boundary(error: BaseException) -> Any:
+def run_failing_command(error: BaseException) -> Any:
     app = typer.Typer(cls=cli.ErrorBoundary, pretty_exceptions_enable=False)
 
     @app.callback()
@@ -334,21 +336,21 @@ def boundary(error: BaseException) -> Any:
 
 
 @pytest.mark.parametrize("kind", RrsisError.__subclasses__())
-def test_our_errors_end_with_their_code(kind: type[RrsisError]) -> None:
-    result = boundary(kind("a [bold]file[/bold].tif: what, " + "long " * 60))
+def test_each_error_has_its_exit_code(kind: type[RrsisError]) -> None:
+    result = run_failing_command(kind("a [bold]file[/bold].tif: what, " + "long " * 60))
     assert result.exit_code == kind.exit_code
     assert result.stderr.startswith("error: a [bold]file[/bold].tif: what, long")
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_a_bug_shows_itself() -> None:
-    result = boundary(ZeroDivisionError("bug"))
+def test_other_exceptions_are_not_caught() -> None:
+    result = run_failing_command(ZeroDivisionError("bug"))
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)
 
 
-def test_interrupt_is_130() -> None:
-    result = boundary(KeyboardInterrupt())
+def test_interrupt_exits_with_130() -> None:
+    result = run_failing_command(KeyboardInterrupt())
     assert result.exit_code == 130
     assert "interrupted" in result.stderr
 
@@ -367,12 +369,12 @@ from rrsis_geo.segment import scene
 
 Slow = type("BrightPredictor", (BrightPredictor,), {})
 
-def slow(self, images, words):
-    print("at work", flush=True)
+def predict_slowly(self, images, words):
+    print("predicting", flush=True)
     time.sleep(0.2)
     return BrightPredictor.predict(self, images, words)
 
-Slow.predict = slow
+Slow.predict = predict_slowly
 scene.load_predictor = lambda options: Slow()
 cli.main()
 """
@@ -389,11 +391,11 @@ class SmallShards:
 
 
 class TestJobs(SmallShards):
-    """Runs that end before their time, or that are one of many."""
+    """Runs that are interrupted, and runs that compute a part of the shards."""
 
     @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_first_signal_ends_well_and_tells_how_to_go_on(
+    def test_first_signal_saves_the_work_and_prints_how_to_resume(
         self, make_scene: MakeScene, bright: BrightPredictor, number: signal.Signals
     ) -> None:
         scene = make_scene(1000, 100)
@@ -410,7 +412,7 @@ class TestJobs(SmallShards):
         )
         assert process.stdout is not None
         try:
-            assert process.stdout.readline() == "at work\n"
+            assert process.stdout.readline() == "predicting\n"
             process.send_signal(number)
             _, err = process.communicate(timeout=120)
         finally:
@@ -426,17 +428,17 @@ class TestJobs(SmallShards):
         assert done.code == 0, done.err
         assert [path.name for path in Path.cwd().iterdir()] == ["o.gpkg"]
 
-    def test_windows_that_fail_are_an_exit_code(
+    def test_failed_windows_exit_with_7(
         self, make_scene: MakeScene, bright: BrightPredictor
     ) -> None:
-        predict = bright.logits
+        predict = bright.predict
 
         def fail(images: Any, words: Any) -> Any:
             if (images == 255).any():
                 raise RuntimeError("cuDNN error")
             return predict(images, words)
 
-        bright.logits = fail  # type: ignore[method-assign]
+        bright.predict = fail  # type: ignore[method-assign]
 
         def content(row: Any, col: Any, band: int) -> Any:
             return np.where((row == 120) & (col == 120), 255, 100 + 90 * (col % 50 < 9))
@@ -445,25 +447,25 @@ class TestJobs(SmallShards):
         arguments = ("segment", scene, "spots", "--overlap", 16, "-o", "o.gpkg", "--mask", "m.tif")
         run = Run(*arguments)
         assert run.code == 7
-        assert "and 1 that failed" in run.out
-        assert "error: 1 window failed, without data" in run.err
+        assert ", 1 failed" in run.out
+        assert "error: 1 window failed and left no data" in run.err
         assert "cuDNN error" in run.err
         assert Path("o.gpkg").exists()
         assert Path("m.tif").exists()
         assert json.loads(Run(*arguments, "--resume", "--json").out)["failed"] != []
-        bright.logits = predict  # type: ignore[method-assign]
+        bright.predict = predict  # type: ignore[method-assign]
         assert Run(*arguments, "--resume").code == 0
         assert not Path("o.gpkg.job").exists()
 
-    def test_shards_one_by_one_and_merge(
+    def test_compute_shards_one_by_one_and_merge_them(
         self, make_scene: MakeScene, bright: BrightPredictor
     ) -> None:
         scene = make_scene(1000, 100)
         arguments = ("segment", scene, "spots", "--overlap", 16, "-o", "o.gpkg")
         first = Run(*arguments, "--shard", "1/2")
         assert first.code == 0, first.err
-        assert "shards 1-1 done in o.gpkg.job" in first.out
-        assert "1 are missing" in first.out
+        assert "completed shards 1-1 of o.gpkg.job" in first.out
+        assert re.search(r"missing +1 shard\n", first.out)
         Run("merge", "o.gpkg.job").failed(3, "shards 2 of 2 are missing")
         second = json.loads(Run(*arguments, "--shard", "2/2", "--json").out)
         assert (second["shards"], second["missing"]) == ([2, 2], 0)
@@ -477,14 +479,14 @@ class TestJobs(SmallShards):
         ("arguments", "words"),
         [
             (["--resume", "--restart"], "contradict each other"),
-            (["--shard", "1/2", "--restart"], "--shard goes on with the job"),
+            (["--shard", "1/2", "--restart"], "--shard continues an existing job"),
             (["--shard", "0/2"], "--shard takes K/N"),
             (["--shard", "3/2"], "--shard takes K/N"),
             (["--shard", "half"], "--shard takes K/N"),
             (["--workers", 2, "--scheduler", "tcp://a:1"], "give one of them"),
         ],
     )
-    def test_options_of_runs(
+    def test_contradicting_run_options_are_errors(
         self,
         make_scene: MakeScene,
         bright: BrightPredictor,
@@ -513,7 +515,7 @@ def test_second_signal_stops_at_once_in_a_shell(
     )
     assert process.stdout is not None
     try:
-        assert process.stdout.readline() == "at work\n"
+        assert process.stdout.readline() == "predicting\n"
         assert [path.is_dir() for path in folder.iterdir()] == [True]
         time.sleep(0.1)
         process.send_signal(number)
@@ -525,7 +527,7 @@ def test_second_signal_stops_at_once_in_a_shell(
         process.kill()
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert not list(folder.iterdir())  # nothing was finished
+    assert not list(folder.iterdir())  # no shard was completed
 
 
 # --- the other commands
@@ -536,8 +538,8 @@ def test_version() -> None:
     assert (run.code, run.out) == (0, f"rrsis-geo {__version__}\n")
 
 
-def bundle_of(folder: Path, **image: Any) -> Path:
-    """A bundle as far as `info` and `models` look into it."""
+def write_bundle(folder: Path, **image: Any) -> Path:
+    """Write a bundle without a network, enough for `info` and `models`."""
     folder.mkdir(parents=True)
     facts = {
         "format": 1,
@@ -553,7 +555,7 @@ def bundle_of(folder: Path, **image: Any) -> Path:
 
 
 def test_info(make_scene: MakeScene, tmp_path: Path) -> None:
-    bundle = bundle_of(tmp_path / "tiny", gsd_m=0.3, gsd_range_m=(0.2, 0.4))
+    bundle = write_bundle(tmp_path / "tiny", gsd_m=0.3, gsd_range_m=(0.2, 0.4))
     scene = make_scene(1000, 2000, nodata=0, dtype="uint16", scale=10.0)
     run = Run("info", scene, "--model", bundle)
     assert run.code == 0, run.err
@@ -570,8 +572,8 @@ def test_info(make_scene: MakeScene, tmp_path: Path) -> None:
     assert json.loads(no_resample.out)["model_width"] == 2000
 
 
-def test_info_of_every_error(make_scene: MakeScene, tmp_path: Path) -> None:
-    bundle = bundle_of(tmp_path / "tiny")
+def test_info_errors(make_scene: MakeScene, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "tiny")
     Run("info", "none.tif", "--model", bundle).failed(3, "none.tif: no such file")
     Run("info", make_scene(crs=None), "--model", bundle).failed(3, "no CRS")
     Run("info", make_scene(bands=2), "--model", bundle).failed(3, "two bands")
@@ -581,7 +583,7 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rrsis_geo.model import bundle
 
     monkeypatch.setattr(bundle, "bundle_folders", lambda: [tmp_path])
-    bundle_of(tmp_path / "tiny")
+    write_bundle(tmp_path / "tiny")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "model.json").write_text("{")
     run = Run("models")
@@ -593,7 +595,7 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is not JSON" in records["broken"]["problem"]
 
 
-def test_models_when_there_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_models_without_any_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from rrsis_geo.model import bundle
     from rrsis_geo.segment import info
 
@@ -606,7 +608,7 @@ def test_models_when_there_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_real_bundle_from_end_to_end(
     make_scene: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A network of torch, saved, loaded and run: only its training is missing."""
+    """Saves, loads and runs a small untrained network."""
     import tiny_net
 
     from rrsis_geo.model.bundle import save_bundle

@@ -77,7 +77,7 @@ def test_options_that_contradict_are_refused(
     code, _, err = run("from-vectors", make_scene(), labels, "-o", tmp_path / "made")
     assert code == 2
     assert "--category-column" in err
-    assert "neither is given" in err
+    assert "neither was given" in err
     code, _, err = run("from-coco", tmp_path / "none.json", "-o", tmp_path / "made")
     assert code == 3
     assert "none.json" in err

@@ -72,18 +72,18 @@ def test_everything_else_that_has_a_meaning(probability: Path) -> None:
 def test_what_needs_the_network_is_refused(probability: Path) -> None:
     done = run("--from-probability", probability, "--device", "cpu", "--bbox", "1,2,3,4")
     assert done.exit_code == 2
-    assert "--device, --bbox: of no use with --from-probability" in done.stderr
+    assert "--device, --bbox: has no effect with --from-probability" in done.stderr
     assert [path.name for path in Path.cwd().iterdir() if path.suffix == ".gpkg"] == []
 
 
 def test_several_expressions_are_refused(probability: Path) -> None:
     done = run("--from-probability", probability, "scene.tif", "a van", "a bus")
     assert done.exit_code == 2
-    assert "a probability shows one expression, 2 are given" in done.stderr
+    assert "a probability raster belongs to one expression, got 2" in done.stderr
     (Path.cwd() / "list.txt").write_text("a van")
     done = run("--from-probability", probability, "--expressions", "list.txt")
     assert done.exit_code == 2
-    assert "--expressions: of no use with --from-probability" in done.stderr
+    assert "--expressions: has no effect with --from-probability" in done.stderr
 
 
 def test_without_it_scene_and_expression_are_asked_for(probability: Path) -> None:

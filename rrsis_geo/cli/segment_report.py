@@ -1,0 +1,184 @@
+"""Prints the reports of `segment` and `merge`."""
+
+import shlex
+from typing import TYPE_CHECKING
+
+from rrsis_geo import console
+from rrsis_geo.errors import IncompleteError
+from rrsis_geo.units import format_area, format_count, format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rrsis_geo.segment.batch.job import SceneResult
+    from rrsis_geo.segment.batch.report import ScenesReport
+    from rrsis_geo.segment.from_probability import PolygonReport
+    from rrsis_geo.segment.results.report import ExpressionResult, PartReport, SegmentReport
+
+MAX_NAMED_SCENES = 5
+"""Failed scenes that the error message names."""
+
+
+def print_report(report: "SegmentReport", *, as_json: bool) -> None:
+    """Print the report of a run on one scene.
+
+    Raises:
+        IncompleteError: windows failed.
+    """
+    if as_json:
+        console.print_json(report.to_dict())
+    else:
+        _print_facts(report)
+    _check_windows(report)
+
+
+def print_part(report: "PartReport", *, as_json: bool) -> None:
+    """Print the report of one part of a scene.
+
+    Raises:
+        IncompleteError: windows failed.
+    """
+    if as_json:
+        console.print_json(report.to_dict())
+    else:
+        shards = "shards {}-{}".format(*report.shards) if report.shards else "no shards"
+        merge = shlex.join(["rrsis-geo", "merge", str(report.job)])
+        missing = format_count(report.missing, "shard") if report.missing else "none"
+        console.print_facts(
+            f"completed {shards} of {report.job}", [("missing", missing), ("finally run", merge)]
+        )
+    _check_windows(report)
+
+
+def print_scenes(report: "ScenesReport", *, as_json: bool) -> None:
+    """Print the report of a run on many scenes.
+
+    Raises:
+        IncompleteError: a scene failed, or windows of it did.
+    """
+    if as_json:
+        console.print_json(report.to_dict())
+    else:
+        _print_scene_table(report)
+    if report.failed:
+        n_more = len(report.failed) - MAX_NAMED_SCENES
+        more = f" and {n_more} more" if n_more > 0 else ""
+        names = ", ".join(_name(result) for result in report.failed[:MAX_NAMED_SCENES])
+        raise IncompleteError(
+            f"{len(report.failed)} of {len(report.scenes)} scenes failed or have failed windows: "
+            f"{names}{more}; run the command again with --resume to retry them"
+        )
+
+
+def print_polygons(report: "PolygonReport", *, as_json: bool) -> None:
+    """Print the report of polygons made from a probability raster."""
+    if as_json:
+        console.print_json(report.to_dict())
+        return
+    console.print_facts(
+        f"{format_count(report.n_objects, 'object')} above {report.threshold:g} for "
+        f'"{report.expression}" in {report.probability}',
+        [
+            ("area", format_area(report.area_m2)),
+            ("time", format_duration(report.seconds)),
+            *((kind, str(path)) for kind, path in report.outputs.items()),
+        ],
+    )
+
+
+def _check_windows(report: "SegmentReport | PartReport") -> None:
+    if report.failed:
+        first = report.failed[0]
+        raise IncompleteError(
+            f"{format_count(len(report.failed), 'window')} failed and left no data in the result, "
+            f"for example rows {first.row_start}-{first.row_stop}, columns "
+            f"{first.col_start}-{first.col_stop} ({first.reason}); run the command again with "
+            "--resume to retry"
+        )
+
+
+def _print_facts(report: "SegmentReport") -> None:
+    is_single = len(report.results) == 1
+    if not is_single:
+        console.print_table(
+            ("expression", "objects", "area", "highest presence"), _expression_rows(report.results)
+        )
+    title = f'"{report.expressions[0]}"' if is_single else f"{len(report.results)} expressions"
+    skipped = f", {report.skipped} skipped (no data)" if report.skipped else ""
+    failed = f", {len(report.failed)} failed" if report.failed else ""
+    console.print_facts(
+        f"{format_count(report.n_objects, 'object')} for {title} in {report.scene}",
+        [
+            *([("area", format_area(report.area_m2))] if is_single else []),
+            ("windows", f"{report.windows}{skipped}{failed}"),
+            (
+                "time",
+                f"{format_duration(report.seconds)} "
+                f"({format_duration(report.load_seconds)} loading the model, "
+                f"{format_duration(report.network_seconds)} in the network)",
+            ),
+            *((kind, str(path)) for kind, path in report.outputs.items()),
+        ],
+    )
+
+
+def _expression_rows(results: "Sequence[ExpressionResult]") -> list[tuple[str, ...]]:
+    """One row per expression: its objects, their area, and the highest presence in any window."""
+    return [
+        (
+            result.expression,
+            f"{result.n_objects}",
+            format_area(result.area_m2),
+            "unknown" if result.presence_max is None else f"{result.presence_max:.0%}",
+        )
+        for result in results
+    ]
+
+
+def _print_scene_table(report: "ScenesReport") -> None:
+    is_single = len(report.expressions) == 1
+    counts = ("objects", "area") if is_single else report.expressions
+    console.print_table(
+        ("scene", *counts, "time", "state"),
+        [_scene_row(result, len(report.expressions)) for result in report.scenes],
+    )
+    title = f'"{report.expressions[0]}"' if is_single else f"{len(report.expressions)} expressions"
+    n_done = sum(result.state == "done" for result in report.scenes)
+    n_outside = sum(result.state == "outside" for result in report.scenes)
+    console.print_facts(
+        f"{format_count(report.n_objects, 'object')} for {title} in "
+        f"{format_count(n_done + len(report.failed), 'scene')}",
+        [
+            *([("area", format_area(report.area_m2))] if is_single else []),
+            *([("outside the area", format_count(n_outside, "scene"))] if n_outside else []),
+            *([("failed", format_count(len(report.failed), "scene"))] if report.failed else []),
+            (
+                "time",
+                f"{format_duration(report.seconds)} "
+                f"({format_duration(report.load_seconds)} loading the model)",
+            ),
+            *((kind, str(path)) for kind, path in report.outputs.items()),
+        ],
+    )
+
+
+def _scene_row(result: "SceneResult", n_expressions: int) -> list[str]:
+    """Name, object counts, area (of a single expression: several may overlap), time and state."""
+    report, has_area = result.report, n_expressions == 1
+    if not report:
+        return [_name(result), *["-"] * (n_expressions + has_area + 1), _state(result)]
+    counts = [str(each["n_objects"]) for each in report["results"]]
+    area = [format_area(report["area_m2"])] if has_area else []
+    return [_name(result), *counts, *area, format_duration(report["seconds"]), _state(result)]
+
+
+def _state(result: "SceneResult") -> str:
+    if result.state == "failed":
+        return f"failed: {result.reason}"
+    if result.state == "gaps":
+        return f"{format_count(len(result.report['failed']), 'window')} failed"
+    return "outside the area" if result.state == "outside" else result.state
+
+
+def _name(result: "SceneResult") -> str:
+    return result.scene.replace("\\", "/").rstrip("/").rpartition("/")[2]

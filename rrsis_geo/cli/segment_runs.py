@@ -1,0 +1,200 @@
+"""The four kinds of runs that `segment` starts, and the option checks that they need."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from rrsis_geo import console
+from rrsis_geo.cli.app import command_line
+from rrsis_geo.cli.segment_report import print_part, print_polygons, print_report, print_scenes
+from rrsis_geo.cli.signals import resumable
+from rrsis_geo.errors import ConfigError
+from rrsis_geo.progress import Progress
+
+if TYPE_CHECKING:
+    from rrsis_geo.segment.jobs.engines import RunOptions
+    from rrsis_geo.segment.plan.options import SegmentOptions
+    from rrsis_geo.segment.plan.outputs import Outputs
+
+USED_WITHOUT_MODEL = frozenset(
+    {
+        *("scene", "expressions", "from_probability", "threshold", "min_area", "simplify"),
+        *("out", "mask", "preview", "report", "stac_item", "overwrite", "as_json"),
+        *("quiet", "verbose"),
+    }
+)
+"""Parameters of `segment` that have an effect with --from-probability."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentCall:
+    """One call of `segment`, with its options parsed.
+
+    Attributes:
+        context: context of the command.
+        expressions: what to find.
+        outputs: files to write.
+        options: options that decide the result.
+        run: options that do not change the result.
+        quiet: show only errors.
+        as_json: print the result as JSON.
+    """
+
+    context: typer.Context
+    expressions: Sequence[str]
+    outputs: "Outputs"
+    options: "SegmentOptions"
+    run: "RunOptions"
+    quiet: bool
+    as_json: bool
+
+
+def run_scene(call: SegmentCall, scene: str) -> None:
+    """Segment one scene and print the report."""
+    from rrsis_geo.segment.jobs.job import job_path
+    from rrsis_geo.segment.scene import segment_scene
+
+    with _resumable_run(call, job_path(call.outputs.vector)) as (stop, progress):
+        report = segment_scene(
+            scene,
+            call.expressions,
+            call.outputs,
+            call.options,
+            run=call.run,
+            progress=progress,
+            stop=stop,
+        )
+    print_report(report, as_json=call.as_json)
+
+
+def run_part(call: SegmentCall, scene: str, part: tuple[int, int]) -> None:
+    """Segment part K of N of one scene and print the report."""
+    from rrsis_geo.segment.jobs.job import job_path
+    from rrsis_geo.segment.scene import segment_part
+
+    job = job_path(call.outputs.vector)
+    with _resumable_run(call, job, flag=None) as (stop, progress):
+        report = segment_part(
+            scene,
+            call.expressions,
+            call.outputs,
+            part,
+            call.options,
+            run=call.run,
+            progress=progress,
+            stop=stop,
+        )
+    print_part(report, as_json=call.as_json)
+
+
+def run_scenes(call: SegmentCall, scenes: Sequence[str]) -> None:
+    """Segment many scenes and print the report."""
+    from rrsis_geo.segment.batch.scenes import segment_scenes
+    from rrsis_geo.segment.batch.tasks import ScenesOutputs
+
+    with _resumable_run(call, ScenesOutputs(call.outputs).job) as (stop, progress):
+        report = segment_scenes(
+            scenes,
+            call.expressions,
+            call.outputs,
+            call.options,
+            run=call.run,
+            progress=progress,
+            stop=stop,
+        )
+    print_scenes(report, as_json=call.as_json)
+
+
+def run_from_probability(call: SegmentCall, probability: str, scene: str | None) -> None:
+    """Make polygons from a probability raster and print the report.
+
+    Raises:
+        ConfigError: more than one expression.
+    """
+    from rrsis_geo.segment.from_probability import polygonize
+
+    if len(call.expressions) > 1:
+        raise ConfigError(
+            f"--from-probability: a probability raster belongs to one expression, got "
+            f"{len(call.expressions)}; give its EXPRESSION or none"
+        )
+    with console.progress(quiet=call.quiet or call.as_json) as progress:
+        report = polygonize(
+            probability,
+            call.outputs,
+            call.options,
+            expression=call.expressions[0] if call.expressions else None,
+            scene=scene,
+            command=command_line(call.context),
+            progress=progress,
+        )
+    print_polygons(report, as_json=call.as_json)
+
+
+def check_expressions(expressions: Sequence[str]) -> None:
+    """Refuse files in place of expressions: the shell expanded an unquoted pattern.
+
+    Raises:
+        ConfigError: an expression is the path of a file.
+    """
+    for expression in expressions:
+        with suppress(OSError):  # too long for a file name
+            if "." in expression and Path(expression).is_file():  # a file named "trucks" is fine
+                raise ConfigError(
+                    f"{expression}: is a file, but an expression is expected here; to give many "
+                    'scenes, use a folder or a quoted pattern: "tiles/*.tif"'
+                )
+
+
+def check_options_for_many_scenes(scenes: Sequence[str], values: dict[str, object]) -> None:
+    """Refuse options that work with one scene only.
+
+    Args:
+        scenes: the scenes.
+        values: option name -> value, None if the option is not given.
+
+    Raises:
+        ConfigError: an option is given.
+    """
+    given = [name for name, value in values.items() if value is not None]
+    if given:
+        raise ConfigError(
+            f"{' and '.join(given)}: works with one scene, got {len(scenes)}; segment the scenes "
+            "one by one, or use --workers, which distributes whole scenes"
+        )
+
+
+def check_options_without_model(context: typer.Context) -> None:
+    """Refuse options that have no effect with --from-probability.
+
+    Raises:
+        ConfigError: such options are given.
+    """
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name is not None
+        and parameter.name not in USED_WITHOUT_MODEL
+        and getattr(context.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)}: has no effect with --from-probability, which runs no model; "
+            "remove it"
+        )
+
+
+@contextmanager
+def _resumable_run(
+    call: SegmentCall, job: Path, *, flag: str | None = "--resume"
+) -> Iterator[tuple[Callable[[], bool], Progress | None]]:
+    """Yield the stop function and the progress callback of a run."""
+    with (
+        resumable(call.context, job, flag=flag) as stop,
+        console.progress(quiet=call.quiet or call.as_json) as progress,
+    ):
+        yield stop, progress
