@@ -18,34 +18,34 @@ from rrsis_geo.files import remove_leftovers
 from rrsis_geo.geo.scene.options import open_part
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.progress import Progress, no_progress
-from rrsis_geo.segment.jobs.engines import RunOptions, have_computed
+from rrsis_geo.segment.jobs.engines import RunOptions, run_missing_shards
 from rrsis_geo.segment.jobs.job import (
     Job,
-    clear,
+    clear_job,
+    format_shards,
     is_merging,
     job_path,
-    numbers,
-    outputs_of,
+    read_outputs,
     refuse_existing,
 )
-from rrsis_geo.segment.jobs.lock import locked
+from rrsis_geo.segment.jobs.lock import lock_shards
 from rrsis_geo.segment.jobs.prepare import (
-    Work,
-    checked,
+    PreparedRun,
+    clean_expressions,
+    load_for_planning,
     load_predictor,
-    load_to_plan,
-    plan_run,
-    reopened,
+    prepare_run,
+    reopen_run,
 )
-from rrsis_geo.segment.jobs.session import check_space, held, made
-from rrsis_geo.segment.plan.advice import before_run, given_again
+from rrsis_geo.segment.jobs.session import check_space, job_session, make_folder
+from rrsis_geo.segment.plan.advice import advise_before_run, advise_on_repeats
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.results.finish import RunContext, finish_run
 from rrsis_geo.segment.results.merge import Merger
 from rrsis_geo.segment.results.report import PartReport, SegmentReport, collect_warnings
-from rrsis_geo.segment.shards.failures import merged
+from rrsis_geo.segment.shards.failures import merge_failed
 from rrsis_geo.segment.shards.shard_files import ShardStats
 
 logger = logging.getLogger(__name__)
@@ -98,12 +98,14 @@ def segment_scene(
         outputs = _allow_replacing(outputs, folder)
     with (
         _open_run(scene, expression, outputs, options, run, predictor) as opened_run,
-        held(folder, opened_run.work, outputs, run) as job,
+        job_session(folder, opened_run.work, outputs, run) as job,
     ):
         work, plan = opened_run.work, opened_run.work.plan
         merger = Merger(plan, [job.files(shard) for shard in plan.shards], outputs)
-        _log_warnings([*given_again(expression), *before_run(plan, opened_run.predictor)])
-        have_computed(
+        _log_warnings(
+            [*advise_on_repeats(expression), *advise_before_run(plan, opened_run.predictor)]
+        )
+        run_missing_shards(
             job, work, plan.shards, options, run, opened_run.predictor, progress=progress, stop=stop
         )
         context = RunContext(
@@ -160,11 +162,13 @@ def segment_part(
         shards = plan.shards[indexes.start : indexes.stop]
         job = Job.begin(folder, plan, outputs)
         if shards:
-            with locked(folder, indexes):
+            with lock_shards(folder, indexes):
                 job.tidy(shards)
                 check_space(job, work, outputs, shards)
-                _log_warnings([*given_again(expression), *before_run(plan, opened_run.predictor)])
-                have_computed(
+                _log_warnings(
+                    [*advise_on_repeats(expression), *advise_before_run(plan, opened_run.predictor)]
+                )
+                run_missing_shards(
                     *(job, work, shards, options, run, opened_run.predictor),
                     progress=progress or no_progress,
                     stop=stop,
@@ -174,7 +178,7 @@ def segment_part(
         job=folder,
         shards=(indexes.start + 1, indexes.stop) if shards else (),
         missing=len(job.missing()),
-        failed=merged(window for each in stats for window in each.failed),
+        failed=merge_failed(window for each in stats for window in each.failed),
         warnings=tuple(opened_run.warnings),
     )
 
@@ -210,16 +214,16 @@ def merge_job(
     missing = job.missing()
     if missing:
         raise InputError(
-            f"{folder}: shards {numbers(missing)} of {len(job.shards)} are missing; "
+            f"{folder}: shards {format_shards(missing)} of {len(job.shards)} are missing; "
             "compute them first with --shard or --resume"
         )
-    outputs = outputs_of(job.record, overwrite=overwrite or is_merging(folder))
+    outputs = read_outputs(job.record, overwrite=overwrite or is_merging(folder))
     outputs.check([], job.record["expressions"])
     with (
         collect_warnings() as warnings,
-        made(folder),
-        reopened(job) as work,
-        locked(folder, range(len(job.shards))),
+        make_folder(folder),
+        reopen_run(job) as work,
+        lock_shards(folder, range(len(job.shards))),
     ):
         merger = Merger(work.plan, [job.files(shard) for shard in job.shards], outputs)
         context = RunContext(
@@ -227,12 +231,12 @@ def merge_job(
         )
         report = _finish(job, work, merger, context, progress=progress or no_progress, stop=stop)
         if not keep_job and not report.failed:
-            clear(folder)
+            clear_job(folder)
     return replace(report, seconds=context.seconds)
 
 
 class _OpenedRun(NamedTuple):
-    work: Work
+    work: PreparedRun
     predictor: WindowPredictor
     load_seconds: float
     warnings: list[str]  # grows during the run
@@ -248,17 +252,17 @@ def _open_run(
     predictor: WindowPredictor | None,
 ) -> Iterator[_OpenedRun]:
     """Check the inputs and outputs, open the scene, load the model and plan the run."""
-    expressions = checked(expression)
+    expressions = clean_expressions(expression)
     outputs.check([Path(scene), *options.scene.input_files()], expressions)
     with (
         collect_warnings() as warnings,
-        made(job_path(outputs.vector)),
+        make_folder(job_path(outputs.vector)),
         open_part(scene, options.scene) as (whole, part),
     ):
         before = time.perf_counter()
         predictor, model = _load_model(options, run, predictor)
         load_seconds = time.perf_counter() - before
-        work = plan_run(whole, part, expressions, model, options)
+        work = prepare_run(whole, part, expressions, model, options)
         yield _OpenedRun(work, predictor, load_seconds, warnings)
 
 
@@ -267,7 +271,7 @@ def _load_model(
 ) -> tuple[WindowPredictor, ModelFacts]:
     """The predictor of this process, and the facts of the model that computes."""
     if predictor is None and not run.is_alone:
-        return load_to_plan(options)
+        return load_for_planning(options)
     predictor = predictor or load_predictor(options)
     return predictor, predictor.facts
 
@@ -290,7 +294,7 @@ def _indexes_of_part(part: tuple[int, int], n_shards: int) -> range:
 
 def _finish(
     job: Job,
-    work: Work,
+    work: PreparedRun,
     merger: Merger,
     context: RunContext,
     *,
@@ -315,7 +319,7 @@ def _sum_stats(job: Job, n_expressions: int) -> list[ShardStats]:
         for total, each in zip(totals, shard_stats, strict=True):
             total.add(each)
     for total in totals:
-        total.failed = list(merged(total.failed))
+        total.failed = list(merge_failed(total.failed))
     return totals
 
 

@@ -30,13 +30,13 @@ from rrsis_geo.segment.jobs.job import (
     MANIFEST,
     MERGING,
     STOP,
-    check_same,
-    clear,
-    differences,
+    check_same_record,
+    clear_job,
+    find_differences,
     job_path,
-    software,
+    software_versions,
 )
-from rrsis_geo.segment.jobs.lock import locked
+from rrsis_geo.segment.jobs.lock import lock_shards
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 
@@ -104,7 +104,7 @@ class ScenesJob:
         text, found = _read(path), _parsed(path)
         if found.get("format") != FORMAT:
             raise InputError(f"{path}: of another release or kind; start over with --restart")
-        check_same(self.folder, found, json.loads(json.dumps(record)))
+        check_same_record(self.folder, found, json.loads(json.dumps(record)))
         return ScenesJob(self.folder, hashlib.sha256(text.encode()).hexdigest())
 
     def result(self, task: SceneTask) -> SceneResult | None:
@@ -115,7 +115,7 @@ class ScenesJob:
         record = self._record(task)
         if record is None or record["state"] != "done":
             return None
-        differ = differences(record["facts"], json.loads(json.dumps(task.facts())))
+        differ = find_differences(record["facts"], json.loads(json.dumps(task.facts())))
         if differ:
             logger.warning(
                 "%s: was changed after it was worked on, so that is done again: %s",
@@ -210,8 +210,8 @@ def remove_job(folder: Path) -> None:
         OutputError: a process works on it, or it holds what no job has put there.
     """
     if folder.exists():
-        with locked(folder, EVERYTHING):
-            clear(folder)
+        with lock_shards(folder, EVERYTHING):
+            clear_job(folder)
         folder.rmdir()
 
 
@@ -224,7 +224,7 @@ def manifest_of(
     """
     return {
         "format": FORMAT,
-        "software": software(),
+        "software": software_versions(),
         "expressions": list(expressions),
         "model": {"name": model.name, "sha256": model.sha256, "dtype": model.dtype},
         "options": options.to_manifest(),

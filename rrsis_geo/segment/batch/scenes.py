@@ -25,9 +25,9 @@ from rrsis_geo.segment.batch.tasks import ScenesOutputs, SceneTask, check_files,
 from rrsis_geo.segment.batch.workers import SceneRun, run_in_processes, run_scene
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.job import STOP, is_merging, job_path, refuse_existing
-from rrsis_geo.segment.jobs.lock import locked
-from rrsis_geo.segment.jobs.prepare import checked, load_predictor, load_to_plan
-from rrsis_geo.segment.jobs.session import made
+from rrsis_geo.segment.jobs.lock import lock_shards
+from rrsis_geo.segment.jobs.prepare import clean_expressions, load_for_planning, load_predictor
+from rrsis_geo.segment.jobs.session import make_folder
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs, default_output
 from rrsis_geo.segment.plan.plan import make_plan
@@ -86,7 +86,7 @@ def segment_scenes(
         raise ConfigError(
             "a scheduler computes one scene a call; segment the scenes one by one, or with workers"
         )
-    expressions = checked(expression)
+    expressions = clean_expressions(expression)
     found, where = _found(scenes), ScenesOutputs(outputs)
     where.check()
 
@@ -99,7 +99,7 @@ def segment_scenes(
     with one_warning_a_kind(), ExitStack() as stack:
         tasks = find_tasks(found, where, options, look)
         _make_folders(where, stack)
-        stack.enter_context(locked(where.job, range(1)))
+        stack.enter_context(lock_shards(where.job, range(1)))
         job = ScenesJob(where.job)
         _check_files(job, tasks, where, expressions, run)
         before = time.perf_counter()
@@ -175,7 +175,7 @@ def _make_folders(where: ScenesOutputs, stack: ExitStack) -> None:
     """Make the folders of the results; in the end those are removed that nothing lies in."""
     for folder in where.folders():
         if folder == where.job or not folder.exists():
-            stack.enter_context(made(folder))
+            stack.enter_context(make_folder(folder))
 
 
 def _check_files(
@@ -206,7 +206,7 @@ def _model(
     if predictor is not None or run.workers == 1:
         predictor = predictor or load_predictor(options)
         return predictor.facts, predictor
-    return load_to_plan(options)[1], None
+    return load_for_planning(options)[1], None
 
 
 def _n_windows(

@@ -18,8 +18,8 @@ from rrsis_geo.segment.jobs.prepare import check_same_model, load_predictor
 from rrsis_geo.segment.jobs.processes import (
     Worker,
     free_number,
-    heard_of,
     keep_to_parent,
+    ready_workers,
     start_worker,
 )
 from rrsis_geo.segment.jobs.workers import options_of_worker
@@ -130,7 +130,7 @@ def run_in_processes(
                 own = what._replace(options=options_of_worker(what.options, number, n_workers))
                 arguments = own, stop_file, predictor
                 workers.append(start_worker(number, _serve, arguments, next_task()))
-            for worker in heard_of(workers):
+            for worker in ready_workers(workers):
                 task, answer = worker.task, worker.answer()
                 if isinstance(answer, RrsisError):
                     raise answer

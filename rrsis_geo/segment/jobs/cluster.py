@@ -13,7 +13,7 @@ from typing import Any
 
 from rrsis_geo.errors import ConfigError, DeviceError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
-from rrsis_geo.segment.jobs.compute import computer, split
+from rrsis_geo.segment.jobs.compute import split, worker_context
 from rrsis_geo.segment.jobs.job import Job
 from rrsis_geo.segment.jobs.workers import RUNS_PER_WORKER
 from rrsis_geo.segment.plan.options import SegmentOptions
@@ -72,7 +72,7 @@ def run_on_cluster(
             logger.warning("%s: no worker has joined yet; waiting for some", address)
         waiting: set[Any] = {
             client.submit(
-                compute_there,
+                compute_on_cluster,
                 job.folder.absolute(),
                 stop_file.absolute(),
                 options,
@@ -109,7 +109,7 @@ def run_on_cluster(
                 stop_file.unlink(missing_ok=True)
 
 
-def compute_there(
+def compute_on_cluster(
     folder: Path,
     stop_file: Path,
     options: SegmentOptions,
@@ -118,5 +118,5 @@ def compute_there(
 ) -> None:
     """Compute a run of shards, on a worker of the cluster."""
     arguments = folder, stop_file, options, predictor
-    with _one_at_a_time, computer(*arguments) as run, suppress(Stopped):
+    with _one_at_a_time, worker_context(*arguments) as run, suppress(Stopped):
         run(indexes)

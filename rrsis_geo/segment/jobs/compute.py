@@ -7,13 +7,13 @@ from pathlib import Path
 
 from rrsis_geo.errors import Stopped
 from rrsis_geo.geo.grid.windows import Shard
-from rrsis_geo.segment.jobs.job import Job, outputs_of
+from rrsis_geo.segment.jobs.job import Job, read_outputs
 from rrsis_geo.segment.jobs.prepare import (
-    Eyes,
-    Work,
+    EncodedPredictor,
+    PreparedRun,
     check_same_model,
     load_predictor,
-    reopened,
+    reopen_run,
 )
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import Plan
@@ -30,8 +30,8 @@ Compute = Callable[[Sequence[int]], None]
 
 def compute(
     job: Job,
-    work: Work,
-    eyes: Eyes,
+    work: PreparedRun,
+    eyes: EncodedPredictor,
     shards: Sequence[Shard],
     *,
     batch_size: int | None = None,
@@ -52,8 +52,8 @@ def compute(
     Raises:
         Stopped: `stop` said so, and shards are missing or were, until now.
     """
-    rasters = outputs_of(job.record).rasters()
-    for run in consecutive(job.missing(shards)):
+    rasters = read_outputs(job.record).rasters()
+    for run in split_consecutive(job.missing(shards)):
         if stop():
             raise Stopped("stopped")
         finished = run_shards(
@@ -75,7 +75,7 @@ def compute(
 
 
 @contextmanager
-def computer(
+def worker_context(
     folder: Path, stop_file: Path, options: SegmentOptions, predictor: WindowPredictor | None = None
 ) -> Iterator[Compute]:
     """A process of its own, at work on a job of another: gives what computes runs of its shards.
@@ -92,10 +92,10 @@ def computer(
         InputError: the scene or the job is gone.
     """
     job = Job.open(folder)
-    with reopened(job) as work:
+    with reopen_run(job) as work:
         predictor = predictor or _loaded(options)
         check_same_model(work.plan.model, predictor, folder)
-        eyes = Eyes.of(predictor, work.plan)
+        eyes = EncodedPredictor.of(predictor, work.plan)
 
         def run(indexes: Sequence[int]) -> None:
             shards = [work.plan.shards[index] for index in indexes]
@@ -110,7 +110,7 @@ def _loaded(options: SegmentOptions) -> WindowPredictor:
     return load_predictor(options)
 
 
-def consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
+def split_consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
     """Shards in order, as runs without a gap."""
     runs: list[list[Shard]] = []
     for shard in shards:
@@ -126,7 +126,7 @@ def split(shards: Sequence[Shard], n_runs: int) -> list[list[int]]:
     longest = max(1, -(-len(shards) // n_runs))
     return [
         [shard.index for shard in run[first : first + longest]]
-        for run in consecutive(shards)
+        for run in split_consecutive(shards)
         for first in range(0, len(run), longest)
     ]
 

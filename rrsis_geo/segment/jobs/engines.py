@@ -12,7 +12,7 @@ from rrsis_geo.progress import Progress
 from rrsis_geo.segment.jobs.cluster import run_on_cluster
 from rrsis_geo.segment.jobs.compute import compute, n_windows
 from rrsis_geo.segment.jobs.job import Job
-from rrsis_geo.segment.jobs.prepare import Eyes, Work
+from rrsis_geo.segment.jobs.prepare import EncodedPredictor, PreparedRun
 from rrsis_geo.segment.jobs.workers import run_workers
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.predictor import WindowPredictor
@@ -49,9 +49,9 @@ class RunOptions:
         return self.workers == 1 and self.scheduler is None
 
 
-def have_computed(
+def run_missing_shards(
     job: Job,
-    work: Work,
+    work: PreparedRun,
     shards: Sequence[Shard],
     options: SegmentOptions,
     run: RunOptions,
@@ -77,7 +77,7 @@ def have_computed(
     if not missing:
         return
     if run.is_alone:
-        eyes = Eyes.of(predictor, work.plan)
+        eyes = EncodedPredictor.of(predictor, work.plan)
         compute(
             *(job, work, eyes, missing),
             batch_size=options.batch_size,

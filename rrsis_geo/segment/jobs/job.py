@@ -104,7 +104,7 @@ class Job:
         Raises:
             ConfigError: it is not; says what differs.
         """
-        check_same(self.folder, self.record, manifest_of(plan, outputs))
+        check_same_record(self.folder, self.record, manifest_of(plan, outputs))
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -213,7 +213,7 @@ def is_merging(folder: Path) -> bool:
     return (folder / MERGING).exists()
 
 
-def clear(folder: Path) -> None:
+def clear_job(folder: Path) -> None:
     """Remove all that jobs keep in their folder, but for locks.
 
     What says that outputs may be replaced goes last, so that this too can be cut short.
@@ -244,7 +244,7 @@ def manifest_of(plan: Plan, outputs: Outputs) -> dict[str, Any]:
     """What a manifest says of a plan, as it comes back from JSON: all that decides the result."""
     record = {
         "format": FORMAT,
-        "software": software(),
+        "software": software_versions(),
         **plan.to_dict(),
         "outputs": {name: str(path.absolute()) for name, path in outputs.files().items()},
         "windows_layer": outputs.windows_layer,
@@ -253,7 +253,7 @@ def manifest_of(plan: Plan, outputs: Outputs) -> dict[str, Any]:
     return value
 
 
-def software() -> dict[str, str]:
+def software_versions() -> dict[str, str]:
     """What a result may depend on in its last bits, by name, with its release."""
     return {
         "rrsis-geo": __version__,
@@ -262,7 +262,7 @@ def software() -> dict[str, str]:
     }
 
 
-def outputs_of(record: Mapping[str, Any], *, overwrite: bool = False) -> Outputs:
+def read_outputs(record: Mapping[str, Any], *, overwrite: bool = False) -> Outputs:
     """The outputs that a manifest names."""
     paths = {name: Path(path) for name, path in record["outputs"].items()}
     return Outputs(
@@ -270,13 +270,13 @@ def outputs_of(record: Mapping[str, Any], *, overwrite: bool = False) -> Outputs
     )
 
 
-def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def check_same_record(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """See that the manifest of a job and a new one say the same.
 
     Raises:
         ConfigError: they do not; says what differs.
     """
-    found = differences(old, new)
+    found = find_differences(old, new)
     if found:
         raise ConfigError(
             f"{folder}: was begun with something else: {'; '.join(found)}. "
@@ -284,7 +284,7 @@ def check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> 
         )
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What two manifests say differently, in words; the shards only if nothing else explains it."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
@@ -303,7 +303,7 @@ def _leaves(record: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, s
             yield above + name, json.dumps(value)
 
 
-def numbers(shards: Iterable[Shard]) -> str:
+def format_shards(shards: Iterable[Shard]) -> str:
     """The numbers of shards, from 1, as people write them: "3, 5-7"."""
     indexes = [shard.index + 1 for shard in shards]
     firsts = [i for i in indexes if i - 1 not in indexes]

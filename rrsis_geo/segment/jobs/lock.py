@@ -17,7 +17,7 @@ from rrsis_geo.errors import OutputError
 
 
 @contextmanager
-def locked(folder: Path, shards: range) -> Iterator[None]:
+def lock_shards(folder: Path, shards: range) -> Iterator[None]:
     """Hold the lock on some shards of a job.
 
     A lock whose process is gone from this machine is taken over. Of a process of another machine

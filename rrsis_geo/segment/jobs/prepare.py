@@ -14,30 +14,30 @@ from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.model.predictor import Predictor, choose_device, choose_dtype, dtype_name
-from rrsis_geo.segment.jobs.job import Job, outputs_of
+from rrsis_geo.segment.jobs.job import Job, read_outputs
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import Plan, make_plan
 from rrsis_geo.segment.plan.predictor import WindowPredictor
 
 
-class Work(NamedTuple):
+class PreparedRun(NamedTuple):
     """What shards are computed from."""
 
     scene: Scene  # the part that is worked on
     plan: Plan
 
 
-class Eyes(NamedTuple):
+class EncodedPredictor(NamedTuple):
     """What windows are looked at with."""
 
     predictor: WindowPredictor
     words: tuple[Any, ...]  # of each expression, as the predictor encoded them
 
     @staticmethod
-    def of(predictor: WindowPredictor, plan: Plan) -> "Eyes":
+    def of(predictor: WindowPredictor, plan: Plan) -> "EncodedPredictor":
         """A predictor, and all that the plan looks for."""
         words = (predictor.encode(expression) for expression in plan.expressions)
-        return Eyes(predictor, tuple(words))
+        return EncodedPredictor(predictor, tuple(words))
 
 
 def load_predictor(options: SegmentOptions) -> WindowPredictor:
@@ -52,7 +52,7 @@ def load_predictor(options: SegmentOptions) -> WindowPredictor:
     return Predictor(bundle, options.device, options.dtype, threads=options.threads)
 
 
-def load_to_plan(options: SegmentOptions) -> tuple[WindowPredictor, ModelFacts]:
+def load_for_planning(options: SegmentOptions) -> tuple[WindowPredictor, ModelFacts]:
     """Load the chosen bundle on the CPU, to plan a run that other processes compute.
 
     Returns:
@@ -83,7 +83,7 @@ def check_same_model(expected: ModelFacts, predictor: WindowPredictor, job: Path
         )
 
 
-def checked(expressions: str | Sequence[str]) -> tuple[str, ...]:
+def clean_expressions(expressions: str | Sequence[str]) -> tuple[str, ...]:
     """One expression or several, with single blanks, each once.
 
     Raises:
@@ -95,13 +95,13 @@ def checked(expressions: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(" ".join(expression.split()) for expression in given))
 
 
-def plan_run(
+def prepare_run(
     whole: Scene,
     part: Scene,
     expressions: Sequence[str],
     model: ModelFacts,
     options: SegmentOptions,
-) -> Work:
+) -> PreparedRun:
     """Plan a run, measuring the stretch.
 
     Raises:
@@ -109,11 +109,11 @@ def plan_run(
         InputError: the scene cannot be read.
     """
     plan = make_plan(part.info, expressions, model, options, measure_stretch(whole))
-    return Work(part, plan)
+    return PreparedRun(part, plan)
 
 
 @contextmanager
-def reopened(job: Job) -> Iterator[Work]:
+def reopen_run(job: Job) -> Iterator[PreparedRun]:
     """What a job was begun with, from its manifest.
 
     Raises:
@@ -132,5 +132,5 @@ def reopened(job: Job) -> Iterator[Work]:
     with open_part(record["scene"]["path"], options.scene) as (_, part):
         plan = make_plan(part.info, record["expressions"], model, options, stretch)
         plan = replace(plan, shards=job.shards)
-        job.check(plan, outputs_of(record))
-        yield Work(part, plan)
+        job.check(plan, read_outputs(record))
+        yield PreparedRun(part, plan)

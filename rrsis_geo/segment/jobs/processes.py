@@ -90,7 +90,7 @@ def free_number(workers: Sequence[Worker], n_workers: int) -> int:
     return min(set(range(n_workers)) - {worker.number for worker in workers})
 
 
-def heard_of(workers: Sequence[Worker]) -> list[Worker]:
+def ready_workers(workers: Sequence[Worker]) -> list[Worker]:
     """Those that have something to say, or have died; waits for a moment where none has."""
     ready = wait([worker.line for worker in workers], timeout=POLL_S)
     return [worker for worker in workers if worker.line in ready]

@@ -7,14 +7,14 @@ from pathlib import Path
 from rrsis_geo.errors import OutputError, RrsisError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.segment.jobs.engines import RunOptions
-from rrsis_geo.segment.jobs.job import Job, clear
-from rrsis_geo.segment.jobs.lock import locked
-from rrsis_geo.segment.jobs.prepare import Work
+from rrsis_geo.segment.jobs.job import Job, clear_job
+from rrsis_geo.segment.jobs.lock import lock_shards
+from rrsis_geo.segment.jobs.prepare import PreparedRun
 from rrsis_geo.segment.plan.outputs import Outputs
 
 
 @contextmanager
-def made(folder: Path) -> Iterator[None]:
+def make_folder(folder: Path) -> Iterator[None]:
     """A folder, which is removed again if it is empty in the end."""
     try:
         folder.mkdir(exist_ok=True)
@@ -28,12 +28,14 @@ def made(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held(folder: Path, work: Work, outputs: Outputs, run: RunOptions) -> Iterator[Job]:
+def job_session(
+    folder: Path, work: PreparedRun, outputs: Outputs, run: RunOptions
+) -> Iterator[Job]:
     """The job of a whole run, begun or gone on with; removed when it has served."""
     everything = range(len(work.plan.shards))
-    with locked(folder, everything):
+    with lock_shards(folder, everything):
         if run.existing == "restart":
-            clear(folder)
+            clear_job(folder)
         job = Job.begin(folder, work.plan, outputs)
         try:
             job.tidy(job.shards)
@@ -43,7 +45,7 @@ def held(folder: Path, work: Work, outputs: Outputs, run: RunOptions) -> Iterato
             done = len(job.done())
             if not done:
                 with suppress(OutputError):  # the other error is the one to tell
-                    clear(folder)
+                    clear_job(folder)
                 raise
             if isinstance(err, RrsisError):
                 hint = "" if isinstance(err, Stopped) else ", to go on with by --resume"
@@ -53,10 +55,10 @@ def held(folder: Path, work: Work, outputs: Outputs, run: RunOptions) -> Iterato
             raise
         failed = [each.failed for stats in job.done().values() for each in stats]
         if not run.keep_job and not any(failed):
-            clear(folder)
+            clear_job(folder)
 
 
-def check_space(job: Job, work: Work, outputs: Outputs, shards: Sequence[Shard]) -> None:
+def check_space(job: Job, work: PreparedRun, outputs: Outputs, shards: Sequence[Shard]) -> None:
     info = work.plan.scene
     n_missing = info.width * sum(shard.n_rows for shard in job.missing(shards))
     outputs.check_space(

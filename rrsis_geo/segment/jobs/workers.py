@@ -14,13 +14,13 @@ import torch
 from rrsis_geo.errors import DeviceError, RrsisError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.model.predictor import choose_device
-from rrsis_geo.segment.jobs.compute import computer, split
+from rrsis_geo.segment.jobs.compute import split, worker_context
 from rrsis_geo.segment.jobs.job import Job
 from rrsis_geo.segment.jobs.processes import (
     Worker,
     free_number,
-    heard_of,
     keep_to_parent,
+    ready_workers,
     start_worker,
 )
 from rrsis_geo.segment.plan.options import SegmentOptions
@@ -72,7 +72,7 @@ def run_workers(
                 own = options_of_worker(options, number, n_workers)
                 arguments = job.folder, stop_file, own, predictor
                 workers.append(start_worker(number, _serve, arguments, waiting.popleft()))
-            for worker in heard_of(workers):
+            for worker in ready_workers(workers):
                 answer = worker.answer()
                 if isinstance(answer, RrsisError):
                     raise answer
@@ -135,7 +135,7 @@ def _serve(line: Connection, arguments: Arguments) -> None:
     """What a worker does all its life."""
     keep_to_parent()
     try:
-        with computer(*arguments) as run:
+        with worker_context(*arguments) as run:
             while (indexes := line.recv()) is not None:
                 with suppress(Stopped):
                     run(indexes)

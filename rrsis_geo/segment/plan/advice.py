@@ -15,7 +15,7 @@ DOUBT = 0.5
 """A presence below this in every window casts doubt on the whole result."""
 
 
-def before_run(plan: Plan, predictor: WindowPredictor) -> Iterator[str]:
+def advise_before_run(plan: Plan, predictor: WindowPredictor) -> Iterator[str]:
     """What speaks against a good result, as far as the expression and the scene tell."""
     for expression in plan.expressions:
         of_which = f'"{expression}": ' if len(plan.expressions) > 1 else ""
@@ -24,7 +24,7 @@ def before_run(plan: Plan, predictor: WindowPredictor) -> Iterator[str]:
     yield from _pixel_advice(plan)
 
 
-def given_again(given: str | Sequence[str]) -> Iterator[str]:
+def advise_on_repeats(given: str | Sequence[str]) -> Iterator[str]:
     """Which expressions were given more than once."""
     tidied = [given] if isinstance(given, str) else [" ".join(text.split()) for text in given]
     for expression in dict.fromkeys(tidied):
@@ -32,7 +32,7 @@ def given_again(given: str | Sequence[str]) -> Iterator[str]:
             yield f'"{expression}" is given more than once; it is looked for once'
 
 
-def after_run(plan: Plan, presences_max: Sequence[float | None]) -> Iterator[str]:
+def advise_after_run(plan: Plan, presences_max: Sequence[float | None]) -> Iterator[str]:
     """What the run itself brought to light.
 
     Args:
@@ -68,7 +68,7 @@ def _expression_advice(plan: Plan, expression: str, predictor: WindowPredictor) 
                 f"{words}: answered within each window of {side} by itself, not over the whole "
                 "scene, so there may be an answer in every window"
             )
-    unknown = unknown_things(expression, plan.model)
+    unknown = find_untrained_things(expression, plan.model)
     if unknown:
         yield (
             f"{plan.model.name} was not trained on {' or '.join(unknown)}; "
@@ -76,7 +76,7 @@ def _expression_advice(plan: Plan, expression: str, predictor: WindowPredictor) 
         )
 
 
-def unknown_things(expression: str, model: ModelFacts) -> list[str]:
+def find_untrained_things(expression: str, model: ModelFacts) -> list[str]:
     """What the expression speaks of and the model's card does not list; [] where it lists nothing.
 
     Categories go by their usual name; a target of none of them by its own words, unless these are

@@ -12,7 +12,7 @@ from rrsis_geo.geo.scene.acquisition_time import acquisition_time
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.log_odds import to_probability
 from rrsis_geo.progress import Progress
-from rrsis_geo.segment.plan.advice import after_run
+from rrsis_geo.segment.plan.advice import advise_after_run
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.results.facts import ResultFacts
@@ -21,7 +21,7 @@ from rrsis_geo.segment.results.merge import Merger
 from rrsis_geo.segment.results.page import write_page
 from rrsis_geo.segment.results.report import SegmentReport
 from rrsis_geo.segment.results.stac_item import ItemTimes, write_item
-from rrsis_geo.segment.shards.failures import count_of, merged
+from rrsis_geo.segment.shards.failures import format_window_count, merge_failed
 from rrsis_geo.segment.shards.shard_files import ShardStats
 from rrsis_geo.units import format_duration, format_length
 
@@ -78,7 +78,7 @@ def finish_run(
     plan = merger.plan
     merger.write(scene, stats, progress=progress, stop=stop)
     _warn_of_failures(stats)
-    for text in after_run(plan, [each.presence_max for each in stats]):
+    for text in advise_after_run(plan, [each.presence_max for each in stats]):
         logger.warning(text)
     report = _make_report(merger, stats, context)
     facts = ResultFacts(
@@ -128,12 +128,12 @@ def write_page_and_item(
 
 
 def _warn_of_failures(stats: Sequence[ShardStats]) -> None:
-    failed = merged(window for each in stats for window in each.failed)
+    failed = merge_failed(window for each in stats for window in each.failed)
     if failed:
         logger.warning(
             "%s failed, such as that at row %d, column %d (%s): their pixels are no data (255) in "
             "the rasters, and objects there are missing",
-            count_of(failed),
+            format_window_count(failed),
             failed[0].row_start,
             failed[0].col_start,
             failed[0].reason,

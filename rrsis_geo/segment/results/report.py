@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rrsis_geo.segment.shards.failures import FailedWindow, merged
+from rrsis_geo.segment.shards.failures import FailedWindow, merge_failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class SegmentReport:
     @property
     def failed(self) -> tuple[FailedWindow, ...]:
         """Windows without a result for at least one expression, each once."""
-        return merged(window for result in self.results for window in result.failed)
+        return merge_failed(window for result in self.results for window in result.failed)
 
     @property
     def presence_max(self) -> float | None:

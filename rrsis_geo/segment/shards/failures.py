@@ -53,12 +53,12 @@ class FailedWindow:
         return FailedWindow(**record)
 
 
-def count_of(failed: Sequence[FailedWindow]) -> str:
+def format_window_count(failed: Sequence[FailedWindow]) -> str:
     """How many, as people say it."""
     return f"{len(failed)} window{'' if len(failed) == 1 else 's'}"
 
 
-def merged(failed: Iterable[FailedWindow]) -> tuple[FailedWindow, ...]:
+def merge_failed(failed: Iterable[FailedWindow]) -> tuple[FailedWindow, ...]:
     """Each window once, in reading order: two shards may tell of the same one."""
     found = {(window.window_row, window.window_col): window for window in failed}
     return tuple(found[place] for place in sorted(found))

@@ -32,7 +32,7 @@ from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.plan.predictor import WindowOutput, WindowPredictor
 from rrsis_geo.segment.shards.failures import Failures, Patience, unreadable
 from rrsis_geo.segment.shards.shard_files import FinishedShard, ShardFiles, ShardSink, ShardStats
-from rrsis_geo.segment.shards.threads import done_behind, read_ahead
+from rrsis_geo.segment.shards.threads import read_ahead, run_in_background
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def run_shards(
                 if is_counted:
                     on_window_row()
 
-        for finished in stack.enter_context(closing(done_behind(tasks()))):
+        for finished in stack.enter_context(closing(run_in_background(tasks()))):
             yield from finished
 
 

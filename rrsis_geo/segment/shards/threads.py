@@ -66,7 +66,7 @@ def read_ahead(items: Iterator[T], depth: int = READ_AHEAD) -> Iterator[Iterator
         thread.join()
 
 
-def done_behind(
+def run_in_background(
     tasks: Iterable[Callable[[], T]], depth: int = DONE_BEHIND
 ) -> Generator[T, None, None]:
     """Do tasks in a thread, one after the other, while the next ones are made here.
@@ -93,7 +93,7 @@ def done_behind(
             failed.set()
             raise
 
-    with ThreadPoolExecutor(1, "done-behind") as thread:
+    with ThreadPoolExecutor(1, "run-in-background") as thread:
         try:
             for task in _with_its_end(tasks):
                 waiting.append(thread.submit(do, task))

@@ -18,7 +18,7 @@ from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.jobs.engines import RunOptions
-from rrsis_geo.segment.jobs.job import Job, differences, numbers
+from rrsis_geo.segment.jobs.job import Job, find_differences, format_shards
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.results.report import SegmentReport
 from rrsis_geo.segment.scene import merge_job, segment_scene
@@ -203,15 +203,15 @@ def test_manifest_of_another_release(scene: Path, tmp_path: Path) -> None:
 
 def test_differences() -> None:
     nan = float("nan")
-    assert differences({"a": {"b": nan}}, {"a": {"b": nan}}) == []
-    assert differences({"a": {"b": 1}}, {"a": {}}) == ["a.b was 1, is none"]
-    assert differences({"shards": [1]}, {"shards": [2]}) == ["the shards are cut otherwise"]
-    assert differences({"a": 1, "shards": [1]}, {"a": 2, "shards": [2]}) == ["a was 1, is 2"]
+    assert find_differences({"a": {"b": nan}}, {"a": {"b": nan}}) == []
+    assert find_differences({"a": {"b": 1}}, {"a": {}}) == ["a.b was 1, is none"]
+    assert find_differences({"shards": [1]}, {"shards": [2]}) == ["the shards are cut otherwise"]
+    assert find_differences({"a": 1, "shards": [1]}, {"a": 2, "shards": [2]}) == ["a was 1, is 2"]
 
 
 def test_numbers() -> None:
     shards = [Shard(index, 0, 1, 0, 1) for index in (2, 4, 5, 6, 9)]
-    assert numbers(shards) == "3, 5-7, 10"
+    assert format_shards(shards) == "3, 5-7, 10"
 
 
 # --- one job, many processes

@@ -12,7 +12,7 @@ import pytest
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.segment.jobs import lock
-from rrsis_geo.segment.jobs.lock import locked
+from rrsis_geo.segment.jobs.lock import lock_shards
 
 
 def write_lock(folder: Path, first: int, last: int, **owner: Any) -> Path:
@@ -36,11 +36,11 @@ def dead_process() -> Iterator[int]:
 
 
 def test_held_and_released(tmp_path: Path) -> None:
-    with locked(tmp_path, range(4)):
+    with lock_shards(tmp_path, range(4)):
         (held,) = tmp_path.iterdir()
         assert json.loads(held.read_text())["pid"] == os.getpid()
         with pytest.raises(OutputError, match=f"process {os.getpid()} on .* works on this job"):
-            locked(tmp_path, range(4)).__enter__()
+            lock_shards(tmp_path, range(4)).__enter__()
         assert held.exists()
     assert not list(tmp_path.iterdir())
 
@@ -54,11 +54,11 @@ def test_only_shards_in_common_stand_in_the_way(
 ) -> None:
     other = write_lock(tmp_path, 4, 6, **living(os.getppid()))
     if is_free:
-        with locked(tmp_path, shards):
+        with lock_shards(tmp_path, shards):
             pass
     else:
         with pytest.raises(OutputError, match=r"works on this job; if it does not, remove .*lock-"):
-            locked(tmp_path, shards).__enter__()
+            lock_shards(tmp_path, shards).__enter__()
     assert list(tmp_path.iterdir()) == [other]
 
 
@@ -67,24 +67,24 @@ def test_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     with dead_process() as pid:
         write_lock(tmp_path, 0, 4, pid=pid)
         write_lock(tmp_path, 2, 3, pid=pid)
-    with locked(tmp_path, range(4)):
+    with lock_shards(tmp_path, range(4)):
         assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell")
 def test_number_of_a_process_may_be_taken_again(tmp_path: Path) -> None:
     write_lock(tmp_path, 0, 4, pid=os.getppid(), began="another boot 123")
-    with locked(tmp_path, range(4)):
+    with lock_shards(tmp_path, range(4)):
         pass
 
 
 def test_lock_of_another_machine_holds(tmp_path: Path) -> None:
     write_lock(tmp_path, 0, 4, host="node-17", pid=1)
     with pytest.raises(OutputError, match="process 1 on node-17 works on this job"):
-        locked(tmp_path, range(4)).__enter__()
+        lock_shards(tmp_path, range(4)).__enter__()
 
 
 def test_lock_that_nobody_can_read_holds(tmp_path: Path) -> None:
     (tmp_path / "lock-00000-00004.json").write_text("")
     with pytest.raises(OutputError, match="on some machine works on this job"):
-        locked(tmp_path, range(4)).__enter__()
+        lock_shards(tmp_path, range(4)).__enter__()

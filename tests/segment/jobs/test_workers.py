@@ -21,7 +21,7 @@ from predictor_stubs import RedPredictor, blobs
 from rrsis_geo.errors import DeviceError, InputError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.segment.jobs import workers
-from rrsis_geo.segment.jobs.compute import consecutive, split
+from rrsis_geo.segment.jobs.compute import split, split_consecutive
 from rrsis_geo.segment.jobs.job import Job
 from rrsis_geo.segment.jobs.workers import options_of_worker, run_workers
 from rrsis_geo.segment.plan.options import SegmentOptions
@@ -39,8 +39,8 @@ def shards(*indexes: int) -> list[Shard]:
 
 
 def test_runs_have_no_gap() -> None:
-    assert consecutive([]) == []
-    found = [[shard.index for shard in run] for run in consecutive(shards(0, 1, 4, 5, 6, 9))]
+    assert split_consecutive([]) == []
+    found = [[shard.index for shard in run] for run in split_consecutive(shards(0, 1, 4, 5, 6, 9))]
     assert found == [[0, 1], [4, 5, 6], [9]]
 
 

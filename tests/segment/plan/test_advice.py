@@ -12,7 +12,7 @@ from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.facts import ModelFacts
-from rrsis_geo.segment.plan.advice import after_run, before_run
+from rrsis_geo.segment.plan.advice import advise_after_run, advise_before_run
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import make_plan
 
@@ -35,7 +35,7 @@ def told(
     model = ModelFacts(name="m", image=image or ImageSpec(), about=about or {})
     scene = replace(info, gsd_m=gsd_m, gsd_row_m=gsd_m, gsd_col_m=gsd_m)
     plan = make_plan(scene, (expression,), model, make_options(**options), Stretch("identity"))
-    return list(before_run(plan, RedPredictor()))
+    return list(advise_before_run(plan, RedPredictor()))
 
 
 def test_nothing_to_say(info: SceneInfo) -> None:
@@ -111,14 +111,14 @@ def test_words_that_are_not_read(info: SceneInfo, monkeypatch: pytest.MonkeyPatc
     plan = make_plan(info, ("the bus",), model, SegmentOptions(), Stretch("identity"))
     predictor = RedPredictor()
     monkeypatch.setattr(predictor, "cut_words", lambda expression: " by the old road")
-    (text,) = before_run(plan, predictor)
+    (text,) = advise_before_run(plan, predictor)
     assert 'its end "by the old road" is not read' in text
 
 
 def test_doubt(info: SceneInfo) -> None:
     model = ModelFacts(name="m", image=ImageSpec())
     plan = make_plan(info, ("the bus",), model, SegmentOptions(), Stretch("identity"))
-    assert list(after_run(plan, [None])) == []
-    assert list(after_run(plan, [0.1])) == []
-    (text,) = after_run(plan, [-3.0])
+    assert list(advise_after_run(plan, [None])) == []
+    assert list(advise_after_run(plan, [0.1])) == []
+    (text,) = advise_after_run(plan, [-3.0])
     assert "in no window is it more than 5% sure" in text

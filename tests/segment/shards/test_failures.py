@@ -21,7 +21,7 @@ from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
 from rrsis_geo.segment.jobs import prepare
 from rrsis_geo.segment.results.report import SegmentReport
-from rrsis_geo.segment.shards.failures import FailedWindow, merged
+from rrsis_geo.segment.shards.failures import FailedWindow, merge_failed
 
 MakeScene = Callable[..., Path]
 PLACE = 300, 120
@@ -232,7 +232,7 @@ def test_each_window_is_told_once() -> None:
             reason="",
         )
 
-    assert merged([window(2, 1), window(1, 5), window(2, 1)]) == (window(1, 5), window(2, 1))
+    assert merge_failed([window(2, 1), window(1, 5), window(2, 1)]) == (window(1, 5), window(2, 1))
 
 
 def test_unreadable_pixels_of_a_part_count_only_where_they_are_wanted(

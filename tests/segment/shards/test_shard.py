@@ -24,7 +24,7 @@ from rrsis_geo.segment.plan.plan import make_plan
 from rrsis_geo.segment.shards import shard_files
 from rrsis_geo.segment.shards.shard import run_shards
 from rrsis_geo.segment.shards.shard_files import ShardFiles, ShardStats, load_objects
-from rrsis_geo.segment.shards.threads import done_behind, read_ahead
+from rrsis_geo.segment.shards.threads import read_ahead, run_in_background
 
 MakeScene = Callable[..., Path]
 
@@ -226,7 +226,7 @@ def test_read_ahead_ends_its_thread_when_the_work_fails() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
 
 
-def test_done_behind_keeps_order_and_runs_beside() -> None:
+def test_run_in_background_keeps_order_and_runs_beside() -> None:
     here = threading.current_thread()
     made: list[int] = []
     done: list[int] = []
@@ -244,10 +244,10 @@ def test_done_behind_keeps_order_and_runs_beside() -> None:
             made.append(number)
             yield functools.partial(task, number)
 
-    assert list(done_behind(tasks(), depth=2)) == list(range(20)) == done
+    assert list(run_in_background(tasks(), depth=2)) == list(range(20)) == done
 
 
-def test_done_behind_raises_in_order_and_begins_nothing_more() -> None:
+def test_run_in_background_raises_in_order_and_begins_nothing_more() -> None:
     done: list[int] = []
 
     def task(number: int) -> int:
@@ -256,26 +256,26 @@ def test_done_behind_raises_in_order_and_begins_nothing_more() -> None:
         done.append(number)
         return number
 
-    results = done_behind((functools.partial(task, number) for number in range(9)), depth=1)
+    results = run_in_background((functools.partial(task, number) for number in range(9)), depth=1)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(OSError, match="disk full"):
         next(results)
     assert done == [0, 1, 2]
-    assert not [one for one in threading.enumerate() if one.name.startswith("done-behind")]
+    assert not [one for one in threading.enumerate() if one.name.startswith("run-in-background")]
 
 
-def test_done_behind_gives_what_was_done_before_the_making_of_a_task_failed() -> None:
+def test_run_in_background_gives_what_was_done_before_the_making_of_a_task_failed() -> None:
     def tasks() -> Iterator[Callable[[], int]]:
         yield from (functools.partial(int, number) for number in range(3))
         raise ValueError("truncated")
 
-    results = done_behind(tasks(), depth=5)
+    results = run_in_background(tasks(), depth=5)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="truncated"):
         next(results)
 
 
-def test_done_behind_that_is_closed_leaves_no_task_at_work() -> None:
+def test_run_in_background_that_is_closed_leaves_no_task_at_work() -> None:
     begun, ended = [], []
 
     def task() -> None:
@@ -283,7 +283,7 @@ def test_done_behind_that_is_closed_leaves_no_task_at_work() -> None:
         time.sleep(0.05)
         ended.append(1)
 
-    results = done_behind(itertools.repeat(task), depth=2)
+    results = run_in_background(itertools.repeat(task), depth=2)
     next(results)
     results.close()
     assert len(begun) == len(ended)
