@@ -1,1 +1,1 @@
-"""Vector files in every format, read back, and pictures of them."""
+"""Write and read vector layers, and draw preview pictures."""

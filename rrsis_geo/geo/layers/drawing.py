@@ -1,8 +1,10 @@
-"""Shapes and letters drawn into pictures: NumPy for what is many, Pillow for what is few."""
+"""Draw outlines of many polygons with NumPy, and text with Pillow."""
 
 import unicodedata
+from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -14,16 +16,25 @@ TEXT = (238, 240, 243)
 Float64 = NDArray[np.float64]
 
 
-def toggle_inside(toggles: NDArray[np.uint8], starts: Float64, stops: Float64) -> None:
-    """Count, along each row, where the edges of closed rings cross the pixels' middles.
+def ring_edges(polygons: NDArray[Any]) -> tuple[Float64, Float64]:
+    """Both ends of each edge of all rings of polygons, (x, y), [E, 2] each."""
+    rings = shapely.get_rings(polygons)
+    xy = shapely.get_coordinates(rings)
+    is_last = np.zeros(len(xy), bool)
+    is_last[np.cumsum(shapely.get_num_coordinates(rings)) - 1] = True
+    return xy[~is_last], xy[1:][~is_last[:-1]]
 
-    A pixel lies inside of the rings if the counts up to it sum to an odd number. So holes are
-    holes, and rings may come in any order and in any number of calls.
+
+def toggle_inside(toggles: NDArray[np.uint8], starts: Float64, stops: Float64) -> None:
+    """Count the edges of closed rings that cross each row, at the centres of pixels.
+
+    A pixel is inside the rings if the sum of the counts up to it is odd. So holes are left out, and
+    rings can be added in any order and in several calls.
 
     Args:
-        toggles: uint8 [H, W + 1], counted up in place, modulo 256.
-        starts: (x, y) of the edges' first ends, in pixels, [E, 2].
-        stops: of their other ends.
+        toggles: uint8 [H, W + 1], incremented in place, modulo 256.
+        starts: first end of each edge, (x, y) in pixels, [E, 2].
+        stops: other end of each edge, [E, 2].
     """
     height, width = toggles.shape[0], toggles.shape[1] - 1
     (x0, y0), (x1, y1) = starts.T, stops.T
@@ -38,20 +49,20 @@ def toggle_inside(toggles: NDArray[np.uint8], starts: Float64, stops: Float64) -
 
 
 def draw_edges(lines: NDArray[np.bool_], starts: Float64, stops: Float64) -> None:
-    """Set the pixels [H, W] that edges pass, in place; arguments as for `toggle_inside`."""
+    """Set the pixels [H, W] along edges to True, in place; see `toggle_inside` for the edges."""
     height, width = lines.shape
     n_steps = np.ceil(np.abs(stops - starts).max(axis=1, initial=0)).astype(np.int64) + 1
     edge = np.repeat(np.arange(len(starts)), n_steps)
     share = concat_ranges(np.zeros(len(starts), np.int64), n_steps) / n_steps[edge]
     points = starts[edge] + share[:, None] * (stops - starts)[edge]
     column, row = np.floor(points).astype(np.int64).T
-    seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    lines[row[seen], column[seen]] = True
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    lines[row[inside], column[inside]] = True
 
 
-def thickened(lines: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Lines of one pixel made four pixels wide: edges between pixels get two on either side."""
-    for _ in range(2):  # along the columns, then, turned, along the rows
+def thicken(lines: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Widen lines of one pixel to four pixels: two on either side of an edge between pixels."""
+    for _ in range(2):  # along the columns, then, transposed, along the rows
         wide = lines.copy()
         wide[:-1] |= lines[1:]
         wide[:-2] |= lines[2:]
@@ -60,21 +71,21 @@ def thickened(lines: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return lines
 
 
-def shrunk(mask: NDArray[np.bool_], factor: int) -> Image.Image:
-    """A mask drawn larger by `factor` as gray values with smooth edges."""
+def downsample(mask: NDArray[np.bool_], factor: int) -> Image.Image:
+    """Convert a mask that was drawn larger by `factor` to gray values with smooth edges."""
     height, width = (side // factor for side in mask.shape)
     share = mask.reshape(height, factor, width, factor).mean(axis=(1, 3))
     return Image.fromarray((255 * share).astype(np.uint8))
 
 
 class Lettering:
-    """Writes text of one size. Pillow's own font is used, which is always there.
+    """Write text of one size in the built-in font of Pillow.
 
-    That font holds ASCII only: accents are left out, other letters are question marks, and a
-    superscript two is a small raised one.
+    The font has ASCII letters only. Accents are left out, other letters become question marks, and
+    a superscript two is drawn as a small raised 2.
 
     Args:
-        picture: to write on.
+        picture: picture to write on.
         font_px: size of the letters.
     """
 
@@ -85,13 +96,19 @@ class Lettering:
         self._small = ImageFont.load_default(size=round(0.65 * font_px))
 
     def size(self, text: str) -> tuple[float, float]:
-        """Width and height of a line of text."""
+        """Width and height of a line of text in pixels."""
         width = sum(self.draw.textlength(part, font=font) for part, font, _ in self._parts(text))
         return width, float(self.font_px)
 
-    def write(self, place: tuple[float, float], text: str, *, stroke: int = 0) -> None:
-        """Write a line, from the left end of its middle; `stroke` pixels of dark rim around it."""
-        x, y = place
+    def write(self, position: tuple[float, float], text: str, *, stroke: int = 0) -> None:
+        """Write a line of text.
+
+        Args:
+            position: (x, y) of the left end of the line, at half its height.
+            text: the text.
+            stroke: width of a dark outline in pixels.
+        """
+        x, y = position
         for part, font, rise in self._parts(text):
             self.draw.text(
                 (x, y - rise),
@@ -104,18 +121,18 @@ class Lettering:
             )
             x += self.draw.textlength(part, font=font)
 
-    def shortened(self, text: str, most_px: float) -> str:
-        """The beginning of a text that finds room."""
-        if self.size(text)[0] <= most_px:
+    def shorten(self, text: str, max_px: float) -> str:
+        """The text, cut to at most `max_px` with "..." at the end."""
+        if self.size(text)[0] <= max_px:
             return text
-        while text and self.size(text + "...")[0] > most_px:
+        while text and self.size(text + "...")[0] > max_px:
             text = text[:-1]
         return text.rstrip() + "..."
 
     def _parts(
         self, text: str
     ) -> list[tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont, float]]:
-        """Pieces of text, each with its font and by how much it is raised."""
+        """Pieces of the text, each with its font and its height above the line."""
         parts = []
         for i, piece in enumerate(text.split("\N{SUPERSCRIPT TWO}")):
             if i:

@@ -1,4 +1,4 @@
-"""What a GeoPackage holds beside its layer: where the layer comes from, and how to show it."""
+"""Add the provenance and the default style of a layer to a GeoPackage."""
 
 import json
 import sqlite3
@@ -10,7 +10,7 @@ from typing import Any
 PROVENANCE_URI = "urn:rrsis-geo:provenance:1"
 STYLE_NAME = "rrsis-geo"
 
-# Tables of the GeoPackage metadata extension, as its specification writes them (F.8).
+# Tables of the GeoPackage metadata extension, from the specification (F.8).
 _METADATA_TABLES = """
 CREATE TABLE IF NOT EXISTS gpkg_metadata (
   id INTEGER CONSTRAINT m_pk PRIMARY KEY ASC NOT NULL,
@@ -45,8 +45,8 @@ INSERT INTO gpkg_extensions VALUES
    'http://www.geopackage.org/spec121/#extension_metadata', 'read-write');
 """
 
-# The table that QGIS makes itself when it saves a style in a GeoPackage. It is registered as a
-# table of attributes, so that nobody takes it for a layer with geometry.
+# The table that QGIS creates when it saves a style in a GeoPackage. It is registered as an
+# attributes table, so that it is not listed as a layer with geometry.
 _STYLE_TABLE = """
 CREATE TABLE layer_styles (
   id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
@@ -71,23 +71,23 @@ INSERT INTO gpkg_contents (table_name, data_type, identifier, description)
 def add_extras(
     path: Path, layer: str, geometry: str, qml: str, provenance: Mapping[str, Any]
 ) -> None:
-    """Add a default style and the provenance of a layer, once each, to a closed GeoPackage.
+    """Add the default style and the provenance of a layer to a closed GeoPackage.
 
     Args:
-        path: of the GeoPackage.
-        layer: name of its layer.
-        geometry: name of the layer's geometry column.
+        path: path of the GeoPackage.
+        layer: name of the layer.
+        geometry: name of the geometry column.
         qml: the style.
-        provenance: ready for JSON.
+        provenance: JSON values.
 
     Raises:
         sqlite3.Error: the file cannot be written.
     """
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA synchronous = OFF")  # the whole file is synced in the end
+        connection.execute("PRAGMA synchronous = OFF")  # the file is synced at the end
         if not connection.execute(
             "SELECT 1 FROM sqlite_schema WHERE name = 'layer_styles'"
-        ).fetchone():  # of the first layer
+        ).fetchone():  # no layer was added before
             connection.executescript(_METADATA_TABLES + _STYLE_TABLE)
         row = connection.execute(
             "INSERT INTO gpkg_metadata (md_scope, md_standard_uri, mime_type, metadata)"

@@ -1,4 +1,4 @@
-"""GeoParquet 1.1, written row group by row group."""
+"""Write GeoParquet 1.1, row group by row group."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -22,31 +22,31 @@ def write_geoparquet(
     crs: ProjCRS | None,
     provenance: Mapping[str, Any],
 ) -> None:
-    """Write batches as they come, small ones together; a row group is all that is held.
+    """Write batches of features. Small batches are combined into row groups.
 
     Args:
-        path: of the file.
-        batches: features, and the same as Arrow columns.
-        schema: of the columns.
-        geometry: name of the column that holds WKB.
-        crs: null in the file where it is None.
-        provenance: ready for JSON; kept in the file's metadata under "rrsis_geo".
+        path: path of the file.
+        batches: features and the same features as Arrow columns.
+        schema: schema of the columns.
+        geometry: name of the geometry column, which holds WKB.
+        crs: CRS of the polygons; null in the file if None.
+        provenance: JSON values, stored in the metadata of the file under "rrsis_geo".
 
     Raises:
         OSError, pyarrow.ArrowException: the file cannot be written.
     """
     low, high = np.full(2, np.inf), np.full(2, -np.inf)
-    waiting: list[pa.RecordBatch] = []
+    pending: list[pa.RecordBatch] = []
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for features, batch in batches:
-            waiting.append(batch)
-            if sum(map(len, waiting)) >= BATCH_SIZE:
-                writer.write_table(pa.Table.from_batches(waiting))
-                waiting.clear()
+            pending.append(batch)
+            if sum(map(len, pending)) >= BATCH_SIZE:
+                writer.write_table(pa.Table.from_batches(pending))
+                pending.clear()
             bounds = shapely.total_bounds(features.polygons)
             low, high = np.fmin(low, bounds[:2]), np.fmax(high, bounds[2:])
-        if waiting:
-            writer.write_table(pa.Table.from_batches(waiting))
+        if pending:
+            writer.write_table(pa.Table.from_batches(pending))
         column: dict[str, Any] = {
             "encoding": "WKB",
             "geometry_types": ["Polygon"],

@@ -1,4 +1,4 @@
-"""Our own layers, read back as a stream of the features that were written."""
+"""Read layers written by rrsis-geo as a stream of features."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +16,13 @@ from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
 
 
 def read_layer(path: str | Path, layer: str) -> Iterator[Features]:
-    """The features of a layer in a GeoPackage that `write_layer` has made, in their order.
+    """Read the features of a layer in a GeoPackage written by `write_layers`, in order.
 
-    Coordinates and values are those that were written, to the last bit. A batch is all that is
-    held.
+    Coordinates and values are bit-identical to those that were written. One batch is in memory at a
+    time.
 
     Raises:
-        InputError: there is no such layer, or it cannot be read.
+        InputError: the layer does not exist or cannot be read.
     """
     try:
         with pyogrio.open_arrow(path, layer=layer, batch_size=BATCH_SIZE) as (_, reader):
@@ -36,7 +36,7 @@ def read_layer(path: str | Path, layer: str) -> Iterator[Features]:
 def _features(batch: pa.RecordBatch) -> Features:
     def number(name: str) -> NDArray[np.float64]:
         values: NDArray[np.float64] = batch.column(name).to_numpy(zero_copy_only=False)
-        return values  # null is NaN
+        return values  # null becomes NaN
 
     return Features(
         polygons=shapely.from_wkb(batch.column(GEOMETRY).to_numpy(zero_copy_only=False)),

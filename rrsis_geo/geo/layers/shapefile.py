@@ -1,4 +1,4 @@
-"""What a Shapefile cannot hold, and what becomes of it."""
+"""Adapt features to the limits of the Shapefile format."""
 
 import logging
 from dataclasses import replace
@@ -13,32 +13,32 @@ from rrsis_geo.geo.objects.features import Features
 logger = logging.getLogger(__name__)
 
 FIELD_NAMES = {"perimeter_m": "perim_m"}
-"""Our names of more than ten characters, and what they are called in a Shapefile."""
+"""Field names of more than ten characters, and their names in a Shapefile."""
 
 TEXT_BYTES = 254
-LARGEST_BYTES = 2**31 - 1
-"""Of its .shp and of its .dbf; larger ones are not read by all programs."""
+MAX_BYTES = 2**31 - 1
+"""Maximum size of the .shp and of the .dbf; some programs cannot read larger files."""
 
 DERIVED = (".qix", ".sbn", ".sbx", ".qpj", ".shp.xml")
-"""Files that other programs make from a Shapefile; those of an old one would not fit a new one."""
+"""Files that other programs derive from a Shapefile. They are outdated when it is replaced."""
 
-_NUMBER_BYTES = 4 * 24 + 2 * 18  # as GDAL lays out our four floats and two integers
+_NUMBER_BYTES = 4 * 24 + 2 * 18  # widths of four floats and two integers in GDAL's layout
 
 
 class ShapefileFitter:
-    """Bends features to the format, says so once, and stops before a file grows too large.
+    """Adapt features to the format, warn once, and stop before a file becomes too large.
 
     Args:
-        path: of the .shp, for messages.
+        path: path of the .shp, for messages.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._has_spoken = False
+        self._has_warned = False
         self._bytes = {".shp": 100, ".dbf": 1000}
 
     def fit(self, features: Features) -> Features:
-        """Features that the format can hold.
+        """Adapt a batch of features.
 
         Raises:
             OutputError: the .shp or the .dbf would exceed 2 GB.
@@ -47,19 +47,19 @@ class ShapefileFitter:
         scene = None if features.scene is None else _cut(features.scene)
         fitted = replace(features, expression=expression, model=model, scene=scene)
         texts = (features.expression, features.model, features.scene)
-        is_cut = (expression, model, scene) != texts
-        if not self._has_spoken:
-            self._has_spoken = True
-            self._speak(is_cut)
+        is_text_cut = (expression, model, scene) != texts
+        if not self._has_warned:
+            self._has_warned = True
+            self._warn(is_text_cut=is_text_cut)
         self._count(fitted)
         return fitted
 
-    def _speak(self, is_cut: bool) -> None:
-        changes = [f"{name} is called {short}" for name, short in FIELD_NAMES.items()]
-        if is_cut:
+    def _warn(self, *, is_text_cut: bool) -> None:
+        changes = [f"{name} is renamed {short}" for name, short in FIELD_NAMES.items()]
+        if is_text_cut:
             changes.append(f"text is cut to {TEXT_BYTES} bytes")
         logger.warning(
-            "%s: the Shapefile format has its limits: %s; GeoPackage (.gpkg) has no such limits",
+            "%s: limits of the Shapefile format: %s; GeoPackage (.gpkg) has no such limits",
             self._path,
             ", ".join(changes),
         )
@@ -71,19 +71,19 @@ class ShapefileFitter:
         n_texts = 2 if features.scene is None else 3
         self._bytes[".dbf"] += len(features) * (1 + _NUMBER_BYTES + n_texts * TEXT_BYTES)
         for suffix, n_bytes in self._bytes.items():
-            if n_bytes > LARGEST_BYTES:
+            if n_bytes > MAX_BYTES:
                 raise OutputError(
-                    f"{self._path}: its {suffix} would exceed 2 GB, more than a Shapefile may "
-                    "hold; write a GeoPackage (.gpkg) instead"
+                    f"{self._path}: its {suffix} would exceed 2 GB, the limit of the Shapefile "
+                    "format; write a GeoPackage (.gpkg) instead"
                 )
 
 
 def remove_derived(path: Path) -> None:
-    """Remove what other programs derived from a Shapefile that has been replaced."""
+    """Remove files that other programs derived from the replaced Shapefile."""
     for suffix in DERIVED:
         path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def _cut(text: str) -> str:
-    """At most TEXT_BYTES bytes of UTF-8, whole characters."""
+    """Cut a text to at most TEXT_BYTES bytes of UTF-8, at a whole character."""
     return text.encode()[:TEXT_BYTES].decode(errors="ignore")

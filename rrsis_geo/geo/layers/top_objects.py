@@ -1,5 +1,6 @@
-"""The largest objects of a layer, with their places in degrees: what a table of it shows."""
+"""The largest objects of a layer, with positions in degrees, for a table."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,16 +15,16 @@ from rrsis_geo.geo.objects.features import Features
 
 
 class TopObject(NamedTuple):
-    """One object.
+    """A row of the table.
 
     Attributes:
-        id: as in the layer.
-        lonlat: of its centroid, in degrees (WGS 84); None where that is unknown.
-        xy: the same in the coordinates of the layer.
-        area_m2: on the ground; NaN where unknown.
-        n_pixels: of the scene.
+        id: id in the layer.
+        lonlat: longitude and latitude of the centroid in degrees (WGS 84); None if unknown.
+        xy: centroid in the coordinates of the layer.
+        area_m2: area on the ground; NaN if unknown.
+        n_pixels: number of pixels of the scene.
         score: mean probability.
-        score_max: highest probability.
+        score_max: maximum probability.
     """
 
     id: int
@@ -36,56 +37,58 @@ class TopObject(NamedTuple):
 
 
 class TopObjects:
-    """Keeps the largest objects of a stream: by area, and by pixels where the area is unknown.
+    """Keep the largest objects of a stream, by area, or by pixels if the area is unknown.
 
     Args:
-        most: how many to keep.
-        crs: of the layer; None leaves longitudes and latitudes unknown.
+        count: number of objects to keep.
+        crs: CRS of the layer; if None, longitudes and latitudes are unknown.
     """
 
-    def __init__(self, most: int, crs: CRS | None) -> None:
-        self._most = most
+    def __init__(self, count: int, crs: CRS | None) -> None:
+        self._count = count
         self._crs = crs
-        self._kept: list[TopObject] = []
+        self._rows: list[TopObject] = []
 
     def add(self, features: Features) -> None:
-        """Look at some more objects."""
-        unknown = np.isnan(features.area_m2)
-        # Objects of unknown area come after all others, by pixels.
-        order = np.lexsort((features.id, -features.n_pixels, -features.area_m2, unknown))
-        chosen = order[: self._most]
-        xy = shapely.get_coordinates(shapely.centroid(features.polygons[chosen]))
-        for i, place, lonlat in zip(chosen.tolist(), xy.tolist(), self._lonlat(xy), strict=True):
-            self._kept.append(
+        """Add a batch of objects."""
+        is_unknown = np.isnan(features.area_m2)
+        # Objects of unknown area come last, sorted by pixels.
+        order = np.lexsort((features.id, -features.n_pixels, -features.area_m2, is_unknown))
+        largest = order[: self._count]
+        xy = shapely.get_coordinates(shapely.centroid(features.polygons[largest]))
+        for i, centroid, lonlat in zip(
+            largest.tolist(), xy.tolist(), self._lonlat(xy), strict=True
+        ):
+            self._rows.append(
                 TopObject(
                     id=int(features.id[i]),
                     lonlat=lonlat,
-                    xy=(place[0], place[1]),
+                    xy=(centroid[0], centroid[1]),
                     area_m2=float(features.area_m2[i]),
                     n_pixels=int(features.n_pixels[i]),
                     score=float(features.score[i]),
                     score_max=float(features.score_max[i]),
                 )
             )
-        self._kept = self.rows()
+        self._rows = self.rows()
 
     def rows(self) -> list[TopObject]:
-        """Those that were kept, the largest first."""
+        """The largest objects, largest first."""
 
         def rank(row: TopObject) -> tuple[float, ...]:
-            unknown = row.area_m2 != row.area_m2
-            return unknown, 0.0 if unknown else -row.area_m2, -row.n_pixels, row.id
+            is_unknown = math.isnan(row.area_m2)
+            return is_unknown, 0.0 if is_unknown else -row.area_m2, -row.n_pixels, row.id
 
-        return sorted(self._kept, key=rank)[: self._most]
+        return sorted(self._rows, key=rank)[: self._count]
 
     def _lonlat(self, xy: NDArray[np.float64]) -> list[tuple[float, float] | None]:
         if self._crs is None or not len(xy):
             return [None] * len(xy)
         try:
-            move = Transformer.from_crs(as_proj(self._crs), "EPSG:4326", always_xy=True)
-            lonlat = np.column_stack(move.transform(xy[:, 0], xy[:, 1]))
-        except ProjError:  # a local grid that nothing ties to the globe
+            transformer = Transformer.from_crs(as_proj(self._crs), "EPSG:4326", always_xy=True)
+            lonlat = np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
+        except ProjError:  # a local CRS that is not tied to the Earth
             return [None] * len(xy)
-        known = np.isfinite(lonlat).all(axis=1)
-        pairs = zip(lonlat.tolist(), known.tolist(), strict=True)
-        return [(lon, lat) if is_known else None for (lon, lat), is_known in pairs]
+        is_known = np.isfinite(lonlat).all(axis=1)
+        pairs = zip(lonlat.tolist(), is_known.tolist(), strict=True)
+        return [(lon, lat) if known else None for (lon, lat), known in pairs]

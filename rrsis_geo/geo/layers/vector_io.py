@@ -1,8 +1,8 @@
-"""Layers of objects, written as a stream: GeoPackage, Shapefile, GeoJSON, FlatGeobuf, GeoParquet.
+"""Write layers of objects: GeoPackage, Shapefile, GeoJSON, FlatGeobuf and GeoParquet.
 
-Features pass to GDAL batch by batch in one go, so memory is that of a batch and of what a format
-needs for its spatial index (FlatGeobuf: 40 bytes an object). A layer is made in a hidden folder
-beside its place and moved there when it is whole.
+Features are streamed to GDAL in batches, so memory is that of a batch and of the spatial index of
+the format (FlatGeobuf: 40 bytes per object). Files are written in a hidden folder next to the
+target and moved at the end.
 """
 
 import logging
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyogrio
@@ -49,55 +49,55 @@ SCHEMA = pa.schema(
         ("model", pa.string()),
     ]
 )
-"""Columns of a layer; see `Features`. What is unknown is null."""
+"""Columns of a layer; see `Features`. Unknown values are null."""
 
 SCENES_SCHEMA = SCHEMA.insert(1, pa.field("scene", pa.string()))
 """Columns of a layer of several scenes."""
 
 SUFFIXES = tuple(VECTOR_FORMATS)
 
-_FOREIGN_ERRORS = (
+_WRITE_ERRORS = (
     CRSError,
     DataLayerError,
     DataSourceError,
     FeatureError,
     OSError,
-    RuntimeError,  # pyogrio, for what goes wrong in a batch
+    RuntimeError,  # pyogrio, for errors in a batch
     pa.ArrowException,
     sqlite3.Error,
 )
 
 
 def check_layer_path(path: str | Path, *, overwrite: bool = False) -> Path:
-    """Refuse a place for a layer before any work is done for it.
+    """Check that a layer can be written, before any work is done for it.
 
     Raises:
-        OutputError: unknown suffix, its folder is missing or not writable, it exists already, or
-            another program holds the GeoPackage that would be replaced.
+        OutputError: the suffix is unknown, the folder is missing or not writable, the file exists,
+            or another program has the GeoPackage open that would be replaced.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(
-            f"{path}: unknown suffix {path.suffix!r}; a layer is written as "
+            f"{path}: unknown suffix {path.suffix!r}; a layer can be written as "
             + ", ".join(SUFFIXES[:-1])
             + f" or {SUFFIXES[-1]}"
         )
     check_writable(path, overwrite=overwrite)
-    # SQLite would take the changes that lie in these files for those of the new GeoPackage.
-    for held in (f"{path.name}-wal", f"{path.name}-journal"):
-        if path.suffix.lower() == ".gpkg" and path.with_name(held).exists():
+    # SQLite would apply the changes in these files to the new GeoPackage.
+    for name in (f"{path.name}-wal", f"{path.name}-journal"):
+        if path.suffix.lower() == ".gpkg" and path.with_name(name).exists():
             raise OutputError(
-                f"{path}: another program, such as QGIS, has it open ({held} lies beside it); "
-                "remove it from the project there, or write to another name"
+                f"{path}: another program, such as QGIS, has it open ({name} exists); remove it "
+                "from the project there, or write to another file"
             )
     return path
 
 
 def layer_name(expression: str) -> str:
-    """An expression as the name of a layer: ASCII letters, digits and underscores, 60 at most."""
+    """Make a layer name of an expression: at most 60 ASCII letters, digits and underscores."""
     text = unicodedata.normalize("NFKD", expression).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60].rstrip("_")
-    # GeoPackage and SQLite keep these for themselves, and one is our layer of windows.
+    # Names reserved by GeoPackage and SQLite, and the name of the layer of windows.
     return (
         f"objects_{slug}"
         if re.match(r"(gpkg|sqlite|rtree|layer_styles|windows$)", slug)
@@ -107,39 +107,19 @@ def layer_name(expression: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A layer to be written.
+    """A layer to write.
 
     Attributes:
-        features: its rows; drawn one batch at a time, whatever they raise is passed on.
-        expression: what was looked for; describes the layer.
-        name: of the layer, "" for one that is made of the expression; see `layer_name`.
-        provenance: ready for JSON; kept in GeoPackage and GeoParquet.
+        features: batches of features, consumed one at a time. Errors they raise are passed on.
+        expression: expression that the objects match; the description of the layer.
+        name: name of the layer; if empty, it is made of the expression, see `layer_name`.
+        provenance: JSON values, stored in GeoPackage and GeoParquet.
     """
 
     features: Iterable[Features]
     expression: str
     name: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-
-
-def write_layer(
-    path: str | Path,
-    features: Iterable[Features],
-    *,
-    crs: CRS | ProjCRS | None,
-    expression: str,
-    provenance: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-    extend: Callable[[Path], None] | None = None,
-    schema: pa.Schema = SCHEMA,
-) -> int:
-    """Write a file of one layer; see `write_layers`.
-
-    Returns:
-        How many features were written.
-    """
-    layer = Layer(features=features, expression=expression, provenance=provenance or {})
-    return write_layers(path, [layer], crs=crs, overwrite=overwrite, extend=extend, schema=schema)
 
 
 def write_layers(
@@ -151,21 +131,21 @@ def write_layers(
     extend: Callable[[Path], None] | None = None,
     schema: pa.Schema = SCHEMA,
 ) -> int:
-    """Write layers of polygons, in the format that the suffix of `path` names.
+    """Write layers of polygons. The suffix of `path` selects the format.
 
-    A layer without a single feature is a valid one with its CRS and fields. GeoJSON is written in
-    EPSG:4326, as RFC 7946 has it; all other formats keep the CRS as it is.
+    A layer without features is valid, with CRS and fields. GeoJSON is written in EPSG:4326 as
+    required by RFC 7946; all other formats keep the CRS.
 
     Args:
-        path: where the file is to be.
-        layers: at least one; more in a GeoPackage only. They are written one after the other.
-        crs: of the polygons; None writes layers without one.
-        overwrite: replace the whole file if there is one.
-        extend: adds to the file what else it is to hold, before it is put in place.
-        schema: columns; `SCENES_SCHEMA` where the features name their scenes.
+        path: path of the file.
+        layers: one layer, or several for a GeoPackage.
+        crs: CRS of the polygons; None writes layers without a CRS.
+        overwrite: replace an existing file.
+        extend: function that adds further content to the file before it is moved to `path`.
+        schema: columns; `SCENES_SCHEMA` if the features have scene names.
 
     Returns:
-        How many features were written.
+        Number of features written.
 
     Raises:
         OutputError: see `check_layer_path`; the disk is full; or a Shapefile would exceed 2 GB.
@@ -173,11 +153,11 @@ def write_layers(
     path = check_layer_path(path, overwrite=overwrite)
     suffix, count = path.suffix.lower(), 0
     if len(layers) != 1 and suffix != ".gpkg":
-        raise ValueError(f"{path}: holds one layer, not {len(layers)}")
+        raise ValueError(f"{path}: the format supports one layer, got {len(layers)}")
     with atomic_file(path, overwrite=overwrite) as part:
         for number, layer in enumerate(layers):
             rows = _Rows(layer.features, schema)
-            told = _Layer(
+            target = _Target(
                 path=path,
                 number=number,
                 name=layer.name or layer_name(layer.expression),
@@ -185,11 +165,11 @@ def write_layers(
                 crs=None if crs is None else as_proj(crs),
                 provenance=layer.provenance,
             )
-            with _told_of(path, rows):
-                _WRITERS[suffix](part, rows, told)
+            with _convert_errors(path, rows):
+                _WRITERS[suffix](part, rows, target)
             count += rows.count
         if extend is not None:
-            with _told_of(path):
+            with _convert_errors(path):
                 extend(part)
     if suffix == ".shp":
         shapefile.remove_derived(path)
@@ -197,18 +177,20 @@ def write_layers(
 
 
 @contextmanager
-def _told_of(path: Path, rows: "_Rows | None" = None) -> Iterator[None]:
-    """Tell of what went wrong in writing a file, or raise what its rows raised."""
+def _convert_errors(path: Path, rows: "_Rows | None" = None) -> Iterator[None]:
+    """Convert errors of writing to OutputError, and raise errors of the rows unchanged."""
     try:
         yield
-    except _FOREIGN_ERRORS as err:
+    except _WRITE_ERRORS as err:
         if rows is not None and rows.error is not None:
             raise rows.error from None
         raise OutputError(f"{path}: cannot be written ({err})") from err
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class _Target:
+    """Properties of the layer for the writers."""
+
     path: Path
     number: int
     name: str
@@ -218,7 +200,10 @@ class _Layer:
 
 
 class _Rows:
-    """Features as Arrow batches. Keeps what they raise, which does not get through GDAL."""
+    """Features as Arrow batches.
+
+    Keeps the error that the features raised, because GDAL does not pass it on.
+    """
 
     def __init__(self, features: Iterable[Features], schema: pa.Schema) -> None:
         self._features = features
@@ -229,7 +214,7 @@ class _Rows:
     def pairs(
         self, fit: Callable[[Features], Features] | None = None
     ) -> Iterator[tuple[Features, pa.RecordBatch]]:
-        """Each batch, and the same as Arrow columns; `fit` bends it to a format."""
+        """Each batch of features, and the same as Arrow columns; `fit` adapts it to a format."""
         try:
             for features in self._features:
                 if len(features):
@@ -245,7 +230,7 @@ class _Rows:
         schema: pa.Schema | None = None,
         fit: Callable[[Features], Features] | None = None,
     ) -> pa.RecordBatchReader:
-        """The same for GDAL; with the names of `schema`, if they are to be other ones."""
+        """The batches for GDAL, with the column names of `schema`."""
         schema = self.schema if schema is None else schema
         batches = (batch.rename_columns(schema.names) for _, batch in self.pairs(fit))
         return pa.RecordBatchReader.from_batches(schema, batches)
@@ -271,99 +256,98 @@ def _as_columns(features: Features, schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
+class _GdalOptions(NamedTuple):
+    """Options of GDAL for a format; see `pyogrio.write_arrow`."""
+
+    driver: str
+    layer: str | None = None
+    append: bool = False
+    dataset_options: Mapping[str, str] | None = None
+    layer_options: Mapping[str, str] | None = None
+    encoding: str | None = None
+
+
 def _write_with_gdal(
-    part: Path,
-    stream: pa.RecordBatchReader,
-    crs: ProjCRS | None,
-    driver: str,
-    name: str | None = None,
-    *,
-    append: bool = False,
-    dataset_options: Mapping[str, str] | None = None,
-    layer_options: Mapping[str, str] | None = None,
-    encoding: str | None = None,
+    part: Path, stream: pa.RecordBatchReader, crs: ProjCRS | None, options: _GdalOptions
 ) -> None:
-    # `atomic_file` syncs each file once; SQLite need not do so at every step.
+    # `atomic_file` syncs the file at the end; SQLite need not sync at every step.
     pyogrio.set_gdal_config_options({"OGR_SQLITE_SYNCHRONOUS": "OFF"})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
         pyogrio.write_arrow(
             stream,
             part,
-            layer=name,
-            driver=driver,
-            append=append,
+            layer=options.layer,
+            driver=options.driver,
+            append=options.append,
             geometry_name=GEOMETRY,
             geometry_type="Polygon",
             crs=None if crs is None else crs.to_wkt("WKT2_2019"),
-            encoding=encoding,
-            dataset_options=dataset_options,
-            layer_options=layer_options,
+            encoding=options.encoding,
+            dataset_options=options.dataset_options,
+            layer_options=options.layer_options,
         )
 
 
-def _write_geopackage(part: Path, rows: _Rows, layer: _Layer) -> None:
-    _write_with_gdal(
-        part,
-        rows.stream(),
-        layer.crs,
-        "GPKG",
-        layer.name,
-        append=layer.number > 0,
-        # what GDAL before 3.7 knows without a warning
-        dataset_options=None if layer.number else {"VERSION": "1.2"},
+def _write_geopackage(part: Path, rows: _Rows, target: _Target) -> None:
+    options = _GdalOptions(
+        driver="GPKG",
+        layer=target.name,
+        append=target.number > 0,
+        # supported by GDAL before 3.7 without a warning
+        dataset_options=None if target.number else {"VERSION": "1.2"},
         layer_options={
             "GEOMETRY_NAME": GEOMETRY,
             "SPATIAL_INDEX": "YES",
-            "DESCRIPTION": layer.description,
+            "DESCRIPTION": target.description,
         },
     )
-    geopackage.add_extras(part, layer.name, GEOMETRY, polygon_qml(layer.number), layer.provenance)
+    _write_with_gdal(part, rows.stream(), target.crs, options)
+    style = polygon_qml(target.number)
+    geopackage.add_extras(part, target.name, GEOMETRY, style, target.provenance)
 
 
-def _write_shapefile(part: Path, rows: _Rows, layer: _Layer) -> None:
+def _write_shapefile(part: Path, rows: _Rows, target: _Target) -> None:
     names = [shapefile.FIELD_NAMES.get(name, name) for name in rows.schema.names]
     schema = pa.schema([field.with_name(n) for field, n in zip(rows.schema, names, strict=True)])
-    fitter = shapefile.ShapefileFitter(layer.path)
-    _write_with_gdal(
-        part, rows.stream(schema, fitter.fit), layer.crs, "ESRI Shapefile", encoding="UTF-8"
-    )
+    fitter = shapefile.ShapefileFitter(target.path)
+    options = _GdalOptions(driver="ESRI Shapefile", encoding="UTF-8")
+    _write_with_gdal(part, rows.stream(schema, fitter.fit), target.crs, options)
 
 
-def _write_geojson(part: Path, rows: _Rows, layer: _Layer) -> None:
-    options = {"DESCRIPTION": layer.description, "COORDINATE_PRECISION": "8"}
-    if layer.crs is None:
-        logger.warning("%s: without a CRS this is no RFC 7946 GeoJSON", layer.path)
+def _write_geojson(part: Path, rows: _Rows, target: _Target) -> None:
+    layer_options = {"DESCRIPTION": target.description, "COORDINATE_PRECISION": "8"}
+    if target.crs is None:
+        logger.warning("%s: GeoJSON without a CRS does not conform to RFC 7946", target.path)
     else:
-        options["RFC7946"] = "YES"
-        if layer.crs.to_authority() not in {("EPSG", "4326"), ("OGC", "CRS84")}:
+        layer_options["RFC7946"] = "YES"
+        if target.crs.to_authority() not in {("EPSG", "4326"), ("OGC", "CRS84")}:
             logger.info(
-                "%s: GeoJSON is in EPSG:4326 (RFC 7946); reprojected from %s",
-                layer.path,
-                layer.crs.name,
+                "%s: reprojected from %s to EPSG:4326, as required by RFC 7946",
+                target.path,
+                target.crs.name,
             )
-    _write_with_gdal(part, rows.stream(), layer.crs, "GeoJSON", layer.name, layer_options=options)
+    options = _GdalOptions(driver="GeoJSON", layer=target.name, layer_options=layer_options)
+    _write_with_gdal(part, rows.stream(), target.crs, options)
 
 
-def _write_flatgeobuf(part: Path, rows: _Rows, layer: _Layer) -> None:
-    _write_with_gdal(
-        part,
-        rows.stream(),
-        layer.crs,
-        "FlatGeobuf",
-        layer.name,
-        layer_options={"SPATIAL_INDEX": "YES", "DESCRIPTION": layer.description},
+def _write_flatgeobuf(part: Path, rows: _Rows, target: _Target) -> None:
+    options = _GdalOptions(
+        driver="FlatGeobuf",
+        layer=target.name,
+        layer_options={"SPATIAL_INDEX": "YES", "DESCRIPTION": target.description},
     )
+    _write_with_gdal(part, rows.stream(), target.crs, options)
 
 
-def _write_parquet(part: Path, rows: _Rows, layer: _Layer) -> None:
-    write_geoparquet(part, rows.pairs(), rows.schema, GEOMETRY, layer.crs, layer.provenance)
+def _write_geoparquet(part: Path, rows: _Rows, target: _Target) -> None:
+    write_geoparquet(part, rows.pairs(), rows.schema, GEOMETRY, target.crs, target.provenance)
 
 
-_WRITERS: Mapping[str, Callable[[Path, _Rows, _Layer], None]] = {
+_WRITERS: Mapping[str, Callable[[Path, _Rows, _Target], None]] = {
     ".gpkg": _write_geopackage,
     ".shp": _write_shapefile,
     ".geojson": _write_geojson,
     ".fgb": _write_flatgeobuf,
-    ".parquet": _write_parquet,
+    ".parquet": _write_geoparquet,
 }

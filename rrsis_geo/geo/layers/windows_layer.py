@@ -1,4 +1,4 @@
-"""The windows of a run as a layer: where each lies, and what the network said of it."""
+"""Write the windows of a run as a layer: position and result of each window."""
 
 import warnings
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ LAYER = "windows"
 
 
 class WindowScore(NamedTuple):
-    """One window.
+    """The result of a window.
 
     Attributes:
-        window_row: number of its row of windows, from 0.
-        window_col: number of its column.
-        footprint: on the scene, in whole pixels, inside of it.
-        state: "seen" by the network, "skipped" for want of data, or "failed".
-        presence: probability that the target is in it; None where unknown.
-        probability_max: highest probability of its pixels; None where unknown.
+        window_row: number of the window row, from 0.
+        window_col: number of the window in its row, from 0.
+        footprint: extent in whole pixels, clipped to the scene.
+        state: "seen" by the network, "skipped" because it has no data, or "failed".
+        presence: probability that the target is in the window; None if unknown.
+        probability_max: maximum probability of its pixels; None if unknown.
         reason: why it failed.
     """
 
@@ -45,20 +45,20 @@ def append_windows(
     crs: ProjCRS | None,
     *,
     layer: str = LAYER,
-    description: str = "What was said of each window",
+    description: str = "Result of each window",
 ) -> None:
-    """Add the layer to a GeoPackage that is being made.
+    """Append a layer of windows to a closed GeoPackage.
 
     Args:
-        path: of the GeoPackage, closed.
-        scores: of all windows.
+        path: path of the GeoPackage.
+        scores: results of all windows.
         transform: pixel to world.
-        crs: of the world.
-        layer: its name.
-        description: of the layer.
+        crs: CRS of the world coordinates.
+        layer: name of the layer.
+        description: description of the layer.
 
     Raises:
-        DataSourceError: of pyogrio, where it cannot be written; so are its others.
+        pyogrio.errors.DataSourceError: the file cannot be written.
     """
     spans = [
         (w.col_off, w.row_off, w.col_off + w.width, w.row_off + w.height)
@@ -66,10 +66,10 @@ def append_windows(
     ]
     corners = np.array([[(c0, r0), (c1, r0), (c1, r1), (c0, r1)] for c0, r0, c1, r1 in spans])
     a, b, c, d, e, f = transform[:6]
-    placed = corners @ np.array([[a, d], [b, e]]) + np.array([c, f])
+    world = corners @ np.array([[a, d], [b, e]]) + np.array([c, f])
     names = ("window_row", "window_col", "state", "presence", "probability_max", "reason")
     columns = {name: [getattr(score, name) for score in scores] for name in names}
-    outlines = shapely.orient_polygons(shapely.polygons(placed))  # rows may run down or up
+    outlines = shapely.orient_polygons(shapely.polygons(world))  # the y axis may point up or down
     frame = gpd.GeoDataFrame(columns, geometry=outlines, crs=crs)
     for name in ("presence", "probability_max"):
         frame[name] = frame[name].astype(float).round(6)

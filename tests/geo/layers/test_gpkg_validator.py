@@ -1,6 +1,7 @@
-"""GeoPackages before validators: GDAL's, which holds the tests of OGC's specification, and PDOK's.
+"""Validate GeoPackages with GDAL's validator, which has the tests of the OGC, and with PDOK's.
 
-GDAL's comes with its Python programs (Debian: python3-gdal); PDOK's is pdok-geopackage-validator.
+GDAL's validator is part of its Python utilities (Debian: python3-gdal). PDOK's is
+pdok-geopackage-validator.
 """
 
 import json
@@ -17,6 +18,7 @@ import numpy as np
 import pyogrio
 import pytest
 from affine import Affine
+from layer_files import write_layer
 from numpy.typing import NDArray
 from predictor_stubs import StubOutput, StubPredictor
 from rasterio.crs import CRS
@@ -24,7 +26,6 @@ from rasterio.windows import Window
 from scene_files import LOCAL_WKT, write_scene
 
 from rrsis_geo.geo.crs import as_proj
-from rrsis_geo.geo.layers.vector_io import write_layer
 from rrsis_geo.geo.layers.windows_layer import WindowScore, append_windows
 from rrsis_geo.geo.objects.features import FeatureOptions, make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
@@ -32,29 +33,29 @@ from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.scene import segment_scene
 
-SYSTEM_PYTHON = "/usr/bin/python3"  # the one that Debian's python3-gdal belongs to
+SYSTEM_PYTHON = "/usr/bin/python3"  # the Python of Debian's python3-gdal
 OGC = "osgeo_utils.samples.validate_gpkg"
 UTM = CRS.from_epsg(32645)
 NOT_OGC = {"RQ22"}
-"""PDOK's own: "only the following EPSG spatial reference systems are allowed" in its services."""
+"""Rules of PDOK only: "only the following EPSG spatial reference systems are allowed"."""
 
 
 @pytest.fixture(scope="module")
 def ogc() -> None:
-    """Skips where GDAL's validator is not installed."""
+    """Skip if GDAL's validator is not installed."""
     if not Path(SYSTEM_PYTHON).exists():
         pytest.skip("python3-gdal is not installed")
     if subprocess.run([SYSTEM_PYTHON, "-c", f"import {OGC}"], capture_output=True).returncode:
         pytest.skip("python3-gdal is not installed")
 
 
-def complaints(path: Path) -> str:
-    """What GDAL's validator says, with its tests beyond the specification; "" where all is well."""
+def validate(path: Path) -> str:
+    """Output of GDAL's validator with its extra tests; empty if the file is valid."""
     command = [SYSTEM_PYTHON, "-m", OGC, "-k", "--extra", "--warning-as-error", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    said = done.stdout + done.stderr
-    assert bool(done.returncode) == bool(said.strip()), said
-    return said
+    output = done.stdout + done.stderr
+    assert bool(done.returncode) == bool(output.strip()), output
+    return output
 
 
 def write(
@@ -95,41 +96,41 @@ def write(
 @pytest.mark.parametrize(
     "crs",
     [UTM, CRS.from_epsg(4326), CRS.from_wkt(LOCAL_WKT), None],
-    ids=["UTM", "degrees", "of no authority", "none"],
+    ids=["UTM", "degrees", "without authority", "none"],
 )
-def test_a_layer_in_any_crs_is_valid(tmp_path: Path, crs: CRS | None, windows: bool) -> None:
-    assert complaints(write(tmp_path / "found.gpkg", crs, windows=windows)) == ""
+def test_layer_in_any_crs(tmp_path: Path, crs: CRS | None, windows: bool) -> None:
+    assert validate(write(tmp_path / "found.gpkg", crs, windows=windows)) == ""
 
 
 @pytest.mark.usefixtures("ogc")
 @pytest.mark.parametrize("expression", ['the "red" car\'s roof', "größtes Gebäude", "gpkg_", "树"])
-def test_a_layer_of_any_expression_is_valid(tmp_path: Path, expression: str) -> None:
+def test_layer_of_any_expression(tmp_path: Path, expression: str) -> None:
     path = write(tmp_path / "found.gpkg", expression=expression)
-    assert complaints(path) == ""
+    assert validate(path) == ""
 
 
 @pytest.mark.usefixtures("ogc")
-def test_an_empty_layer_is_valid(tmp_path: Path) -> None:
-    assert complaints(write(tmp_path / "none.gpkg", n_objects=0)) == ""
+def test_empty_layer(tmp_path: Path) -> None:
+    assert validate(write(tmp_path / "none.gpkg", n_objects=0)) == ""
 
 
 @pytest.mark.usefixtures("ogc")
-def test_the_validator_finds_what_is_wrong(tmp_path: Path) -> None:
+def test_validator_finds_errors(tmp_path: Path) -> None:
     path = write(tmp_path / "found.gpkg")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE gpkg_geometry_columns SET srs_id = 4711")
         connection.commit()
-    assert "4711" in complaints(path)
+    assert "4711" in validate(path)
 
 
 class Bright(StubPredictor):
-    """Stands in for a model: bright pixels are the target."""
+    """Stub of a model: bright pixels are the target."""
 
     def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
         return StubOutput(images[..., 0].astype(np.float32) - 150, None)
 
 
-def segmented(folder: Path, expressions: str | Sequence[str], **scene: Any) -> Path:
+def segment(folder: Path, expressions: str | Sequence[str], **scene: Any) -> Path:
     path = folder / "found.gpkg"
     segment_scene(
         write_scene(folder / "scene.tif", 150, 200, **scene),
@@ -143,18 +144,18 @@ def segmented(folder: Path, expressions: str | Sequence[str], **scene: Any) -> P
 
 @pytest.mark.usefixtures("ogc")
 @pytest.mark.parametrize("expressions", ["what is bright", ("what is bright", "every roof")])
-def test_what_segment_writes_is_valid(tmp_path: Path, expressions: str | Sequence[str]) -> None:
-    path = segmented(tmp_path, expressions)
+def test_output_of_segment(tmp_path: Path, expressions: str | Sequence[str]) -> None:
+    path = segment(tmp_path, expressions)
     assert pyogrio.read_info(path, layer="what_is_bright")["features"] > 0
-    assert complaints(path) == ""
+    assert validate(path) == ""
 
 
 @pytest.mark.slow
-def test_pdok_has_nothing_against_what_segment_writes(tmp_path: Path) -> None:
+def test_output_of_segment_with_pdok(tmp_path: Path) -> None:
     program = shutil.which("geopackage-validator")
     if program is None:
         pytest.skip("pdok-geopackage-validator is not installed")
-    path = segmented(tmp_path, ("what is bright", "every roof"), crs="EPSG:3857")
+    path = segment(tmp_path, ("what is bright", "every roof"), crs="EPSG:3857")
     done = subprocess.run(
         [program, "validate", "--gpkg-path", str(path)], capture_output=True, text=True, timeout=60
     )

@@ -1,4 +1,4 @@
-"""A preview shows objects where they are, and says how many and how large."""
+"""Previews show the objects at their positions, their number and their area."""
 
 from pathlib import Path
 
@@ -13,9 +13,16 @@ from rasterio.crs import CRS
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.layers import preview as module
-from rrsis_geo.geo.layers.drawing import Lettering, draw_edges, shrunk, thickened, toggle_inside
+from rrsis_geo.geo.layers.drawing import (
+    Lettering,
+    downsample,
+    draw_edges,
+    ring_edges,
+    thicken,
+    toggle_inside,
+)
 from rrsis_geo.geo.layers.preview import PreviewPainter, round_length
-from rrsis_geo.geo.objects.features import make_features
+from rrsis_geo.geo.objects.features import FeatureOptions, make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.geo.styles import OUTLINE_RGB
 
@@ -24,23 +31,24 @@ NORTH_UP = Affine(0.5, 0, 334_000, 0, -0.5, 3_065_000)
 GRAY = 160
 
 
-def painted(
+def paint(
     mask: NDArray[np.bool_],
     tmp_path: Path,
     *,
     transform: Affine = NORTH_UP,
     crs: CRS | None = UTM,
-    shrink: int = 1,
+    factor: int = 1,
 ) -> NDArray[np.int64]:
-    """A preview of a gray scene, int [H, W, 3], frame and all."""
-    shape = mask.shape[0] // shrink, mask.shape[1] // shrink
+    """A preview of a gray scene with its frame, int [H, W, 3]."""
+    shape = mask.shape[0] // factor, mask.shape[1] // factor
     image = np.full((*shape, 3), GRAY, np.uint8)
     painter = PreviewPainter(
-        image, transform @ Affine.scale(shrink), m_per_px=0.5 * shrink if crs else None
+        image, transform @ Affine.scale(factor), m_per_px=0.5 * factor if crs else None
     )
     objects = vectorize(mask, np.full(mask.shape, 0.8, np.float32))
     parts = [objects.take(part) for part in np.array_split(np.arange(len(objects)), 3)]
-    for batch in make_features(parts, transform=transform, crs=crs, expression="x", model="m"):
+    options = FeatureOptions(transform=transform, crs=crs, expression="x", model="m")
+    for batch in make_features(parts, options):
         painter.add(batch)
     painter.save(tmp_path / "preview.png", "the roof", overwrite=True)
     return np.asarray(Image.open(tmp_path / "preview.png").convert("RGB")).astype(int)
@@ -59,12 +67,12 @@ def without_frame(picture: NDArray[np.int64], height: int) -> NDArray[np.int64]:
         pytest.param(Affine(0.3, 0.4, 334_000, 0.4, -0.3, 3_065_000), id="rotated"),
     ],
 )
-def test_objects_are_bright_and_all_else_is_dim(tmp_path: Path, transform: Affine) -> None:
+def test_objects_are_bright_on_the_dimmed_scene(tmp_path: Path, transform: Affine) -> None:
     mask = np.zeros((900, 1000), bool)
     mask[100:400, 200:700] = True
     mask[200:300, 300:500] = False  # a hole
-    mask[230:270, 350:450] = True  # and an island in it
-    picture = without_frame(painted(mask, tmp_path, transform=transform), 900)
+    mask[230:270, 350:450] = True  # an island in the hole
+    picture = without_frame(paint(mask, tmp_path, transform=transform), 900)
     assert (picture[150, 600] == GRAY).all()
     assert (picture[260, 360] == GRAY).all()
     for row, column in ((500, 500), (215, 320), (50, 50)):
@@ -73,10 +81,10 @@ def test_objects_are_bright_and_all_else_is_dim(tmp_path: Path, transform: Affin
         assert (np.abs(picture[row, column] - OUTLINE_RGB) < 60).all()
 
 
-def test_a_smaller_picture_shows_the_same_places(tmp_path: Path) -> None:
+def test_downsampled_scene(tmp_path: Path) -> None:
     mask = np.zeros((3600, 4000), bool)
     mask[400:1600, 800:2800] = True
-    picture = without_frame(painted(mask, tmp_path, shrink=4), 900)
+    picture = without_frame(paint(mask, tmp_path, factor=4), 900)
     assert (picture[350, 300] == GRAY).all()
     assert picture[420, 300].max() < 0.6 * GRAY
 
@@ -84,70 +92,72 @@ def test_a_smaller_picture_shows_the_same_places(tmp_path: Path) -> None:
 def test_small_scenes_are_enlarged(tmp_path: Path) -> None:
     mask = np.zeros((90, 100), bool)
     mask[20:70, 20:80] = True
-    picture = painted(mask, tmp_path)
+    picture = paint(mask, tmp_path)
     assert picture.shape[1] == 900
     assert (without_frame(picture, 810)[600, 300] == GRAY).all()
 
 
-def test_a_scene_without_objects_is_shown_as_it_is(tmp_path: Path) -> None:
-    picture = without_frame(painted(np.zeros((900, 1000), bool), tmp_path), 900)
+def test_scene_without_objects_is_not_dimmed(tmp_path: Path) -> None:
+    picture = without_frame(paint(np.zeros((900, 1000), bool), tmp_path), 900)
     assert (picture == GRAY).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (700, 40)])
 def test_odd_shapes(tmp_path: Path, shape: tuple[int, int]) -> None:
-    picture = painted(np.ones(shape, bool), tmp_path)
+    picture = paint(np.ones(shape, bool), tmp_path)
     assert picture.shape[0] > shape[0]
 
 
-def test_without_crs_there_is_neither_scale_nor_area(
+def test_no_scale_bar_and_no_area_without_crs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written: list[str] = []
+    texts: list[str] = []
     monkeypatch.setattr(
-        Lettering, "write", lambda self, place, text, *, stroke=0: written.append(text)
+        Lettering, "write", lambda self, position, text, *, stroke=0: texts.append(text)
     )
     mask = np.zeros((90, 100), bool)
     mask[20:70, 20:80] = True
-    painted(mask, tmp_path, crs=None)
-    assert written == ["1", "the roof", "1 object"]
-    written.clear()
-    painted(mask, tmp_path)
-    # 3000 pixels of 0.25 m2, 1.0001 times that on the ground here
-    assert written == ["1", "the roof", "1 object, 750 m²", "10 m"]
+    paint(mask, tmp_path, crs=None)
+    assert texts == ["1", "the roof", "1 object"]
+    texts.clear()
+    paint(mask, tmp_path)
+    # 3000 pixels of 0.25 m2; the ground area is larger by a factor of 1.0001
+    assert texts == ["1", "the roof", "1 object, 750 m²", "10 m"]
 
 
-def test_only_the_largest_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_NUMBERS", 2)
-    written: list[str] = []
+def test_only_the_largest_objects_are_numbered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_LABELS", 2)
+    texts: list[str] = []
     monkeypatch.setattr(
-        Lettering, "write", lambda self, place, text, *, stroke=0: written.append(text)
+        Lettering, "write", lambda self, position, text, *, stroke=0: texts.append(text)
     )
     mask = np.zeros((900, 900), bool)
     for i, side in enumerate((20, 90, 50, 120)):
         mask[200 * i : 200 * i + side, 300 : 300 + side] = True
-    painted(mask, tmp_path)
-    assert written[:3] == ["4", "2", "the roof"]
+    paint(mask, tmp_path)
+    assert texts[:3] == ["4", "2", "the roof"]
 
 
-def test_numbers_do_not_cover_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boxes: list[shapely.Geometry] = []
     write = Lettering.write
 
-    def spy(self: Lettering, place: tuple[float, float], text: str, *, stroke: int = 0) -> None:
+    def spy(self: Lettering, position: tuple[float, float], text: str, *, stroke: int = 0) -> None:
         if stroke:
             width, height = self.size(text)
-            x, y = place
+            x, y = position
             boxes.append(shapely.box(x, y - height / 2, x + width, y + height / 2))
-        write(self, place, text, stroke=stroke)
+        write(self, position, text, stroke=stroke)
 
     monkeypatch.setattr(Lettering, "write", spy)
-    painted(np.random.default_rng(0).random((900, 900)) < 0.002, tmp_path)
+    paint(np.random.default_rng(0).random((900, 900)) < 0.002, tmp_path)
     assert len(boxes) > 20
     assert shapely.STRtree(boxes).query(boxes, predicate="overlaps").size == 0
 
 
-def test_a_preview_is_not_written_over_another(tmp_path: Path) -> None:
+def test_existing_preview_is_not_replaced(tmp_path: Path) -> None:
     painter = PreviewPainter(np.zeros((9, 9, 3), np.uint8), Affine.identity())
     painter.save(tmp_path / "preview.png", "x")
     with pytest.raises(OutputError, match="exists already"):
@@ -155,38 +165,39 @@ def test_a_preview_is_not_written_over_another(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["preview.png"]
 
 
-def test_even_odd_filling_is_that_of_gdal() -> None:
+def test_filling_equals_gdal() -> None:
     rng = np.random.default_rng(2)
     mask = np.kron(rng.random((12, 15)) < 0.6, np.ones((5, 5), bool)).astype(bool)
     polygons = vectorize(mask, mask.astype(np.float32)).polygons(Affine(1.7, 0.4, 3, -0.5, 1.9, 20))
     toggles = np.zeros((140, 171), np.uint8)
-    for polygon in polygons:  # in any order, holes and islands too
-        starts, stops = module._edges(np.array([polygon]))
+    for polygon in polygons:  # holes and islands in any order
+        starts, stops = ring_edges(np.array([polygon]))
         toggle_inside(toggles, starts, stops)
     inside = (np.cumsum(toggles[:, :-1], axis=1) & 1).astype(bool)
     expected = rasterio_features.rasterize([(polygon, 1) for polygon in polygons], (140, 170))
-    assert (inside != expected).mean() < 1e-3  # a middle may lie on an edge
+    assert (inside != expected).mean() < 1e-3  # a pixel centre may lie on an edge
 
 
-def test_edges_outside_the_picture_are_left_out() -> None:
+def test_draw_edges_thicken_and_downsample() -> None:
     lines = np.zeros((5, 5), bool)
     draw_edges(lines, np.array([[-10.0, 2.5]]), np.array([[10.0, 2.5]]))
     assert lines.sum(axis=1).tolist() == [0, 0, 5, 0, 0]
-    assert thickened(lines).sum(axis=1).tolist() == [5, 5, 5, 5, 0]
-    np.testing.assert_array_equal(thickened(lines.T), thickened(lines).T)
-    assert np.asarray(shrunk(np.eye(4, dtype=bool), 2)).tolist() == [[127, 0], [0, 127]]
+    assert thicken(lines).sum(axis=1).tolist() == [5, 5, 5, 5, 0]
+    np.testing.assert_array_equal(thicken(lines.T), thicken(lines).T)
+    assert np.asarray(downsample(np.eye(4, dtype=bool), 2)).tolist() == [[127, 0], [0, 127]]
 
 
 @pytest.mark.parametrize(
-    ("most", "length"), [(1.0, 1), (1.9, 1), (2.1, 2), (4.99, 2), (70, 50), (999, 500), (0.3, 0.2)]
+    ("maximum", "length"),
+    [(1.0, 1), (1.9, 1), (2.1, 2), (4.99, 2), (70, 50), (999, 500), (0.3, 0.2)],
 )
-def test_scale_bars_have_round_lengths(most: float, length: float) -> None:
-    assert round_length(most) == pytest.approx(length)
+def test_round_length(maximum: float, length: float) -> None:
+    assert round_length(maximum) == pytest.approx(length)
 
 
-def test_text_that_the_font_lacks_is_spelled_otherwise() -> None:
+def test_text_with_characters_that_the_font_lacks() -> None:
     lettering = Lettering(Image.new("RGB", (50, 20)), 16)
     assert [part for part, _, _ in lettering._parts("café 5 m² 船")] == ["cafe 5 m", "2", " ?"]
-    short = lettering.shortened("a rather long expression", 80)
+    short = lettering.shorten("a rather long expression", 80)
     assert short.endswith("...")
     assert lettering.size(short)[0] <= 80

@@ -1,4 +1,4 @@
-"""A layer is read back as it was written, and joined with others of other scenes."""
+"""Layers that are read equal those that were written."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +8,12 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
+from layer_files import write_layer
 from rasterio.crs import CRS
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.layers.read import read_layer
-from rrsis_geo.geo.layers.vector_io import SCENES_SCHEMA, SUFFIXES, layer_name, write_layer
+from rrsis_geo.geo.layers.vector_io import SCENES_SCHEMA, SUFFIXES, layer_name
 from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
 
 EXPRESSION = "the red truck"
@@ -20,11 +21,11 @@ UTM = CRS.from_epsg(32645)
 ARRAYS = ("id", "score", "score_max", "area_m2", "perimeter_m", "n_pixels")
 
 
-def features(n: int, *, known: bool = True) -> Features:
-    """Squares at places that no decimal number is equal to; of unknown size if so wanted."""
+def features(n: int, *, has_size: bool = True) -> Features:
+    """Squares with coordinates that no short decimal represents, of known or unknown size."""
     random = np.random.default_rng(n)
     x, y, side = random.random(n) / 3 + 334_000, random.random(n) / 7, random.random(n) + 1 / 3
-    size = side**2 if known else np.full(n, np.nan)
+    size = side**2 if has_size else np.full(n, np.nan)
     return Features(
         polygons=shapely.box(x, y, x + side, y + side),
         id=np.arange(1, n + 1),
@@ -38,19 +39,19 @@ def features(n: int, *, known: bool = True) -> Features:
     )
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_every_bit_comes_back(tmp_path: Path, known: bool) -> None:
-    written = features(50, known=known)
+@pytest.mark.parametrize("has_size", [True, False])
+def test_round_trip_is_exact(tmp_path: Path, has_size: bool) -> None:
+    expected = features(50, has_size=has_size)
     path = tmp_path / "trucks.gpkg"
-    write_layer(path, [written], crs=UTM if known else None, expression=EXPRESSION)
-    (back,) = read_layer(path, layer_name(EXPRESSION))
+    write_layer(path, [expected], crs=UTM if has_size else None, expression=EXPRESSION)
+    (batch,) = read_layer(path, layer_name(EXPRESSION))
     for name in ARRAYS:
-        np.testing.assert_array_equal(getattr(back, name), getattr(written, name))
-    assert (shapely.to_wkb(back.polygons) == shapely.to_wkb(written.polygons)).all()
-    assert (back.expression, back.model, back.scene) == (EXPRESSION, "lite", None)
+        np.testing.assert_array_equal(getattr(batch, name), getattr(expected, name))
+    assert (shapely.to_wkb(batch.polygons) == shapely.to_wkb(expected.polygons)).all()
+    assert (batch.expression, batch.model, batch.scene) == (EXPRESSION, "lite", None)
 
 
-def test_many_come_in_batches(tmp_path: Path) -> None:
+def test_batches(tmp_path: Path) -> None:
     path = tmp_path / "trucks.gpkg"
     write_layer(path, [features(BATCH_SIZE + 5)], crs=UTM, expression=EXPRESSION)
     batches = list(read_layer(path, layer_name(EXPRESSION)))
@@ -60,25 +61,25 @@ def test_many_come_in_batches(tmp_path: Path) -> None:
     )
 
 
-def test_nothing_found_is_no_batch(tmp_path: Path) -> None:
+def test_empty_layer_has_no_batches(tmp_path: Path) -> None:
     path = tmp_path / "none.gpkg"
     write_layer(path, [], crs=UTM, expression=EXPRESSION)
     assert list(read_layer(path, layer_name(EXPRESSION))) == []
 
 
-@pytest.mark.parametrize("what", ["missing", "damaged", "other layer"])
-def test_what_cannot_be_read_is_named(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("problem", ["missing", "damaged", "other layer"])
+def test_unreadable_layer(tmp_path: Path, problem: str) -> None:
     path = tmp_path / "trucks.gpkg"
-    if what == "damaged":
-        path.write_text("no database")
-    elif what == "other layer":
+    if problem == "damaged":
+        path.write_text("not a database")
+    elif problem == "other layer":
         write_layer(path, [features(2)], crs=UTM, expression="the blue car")
     with pytest.raises(InputError, match=r"trucks\.gpkg: layer the_red_truck cannot be read"):
         list(read_layer(path, layer_name(EXPRESSION)))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_rows_that_name_their_scene_name_it_first(tmp_path: Path, suffix: str) -> None:
+def test_scene_is_the_first_column(tmp_path: Path, suffix: str) -> None:
     rows = [
         replace(features(n), scene=f"tile é {n}.tif", id=np.arange(10 * n, 11 * n)) for n in (2, 3)
     ]
@@ -92,7 +93,7 @@ def test_rows_that_name_their_scene_name_it_first(tmp_path: Path, suffix: str) -
         assert pyogrio.read_info(path, layer=layer)["fields"][0] == "scene"
 
 
-def test_no_row_at_all_has_the_column_too(tmp_path: Path) -> None:
+def test_empty_layer_has_the_scene_column(tmp_path: Path) -> None:
     path = tmp_path / "all.gpkg"
     write_layer(path, [], crs=UTM, expression=EXPRESSION, schema=SCENES_SCHEMA)
     info = pyogrio.read_info(path, layer=layer_name(EXPRESSION))

@@ -22,7 +22,7 @@ def squares(area_m2: list[float], first_id: int = 1) -> Features:
     )
 
 
-def test_batches_change_nothing() -> None:
+def test_result_does_not_depend_on_batches() -> None:
     areas = np.random.default_rng(0).permutation(100).astype(float)
     whole, parts = TopObjects(7, None), TopObjects(7, None)
     whole.add(squares(areas.tolist()))
@@ -32,23 +32,23 @@ def test_batches_change_nothing() -> None:
     assert [row.id for row in parts.rows()] == [row.id for row in whole.rows()]
 
 
-def test_unknown_areas_come_last_by_pixels() -> None:
-    largest = TopObjects(3, None)
-    largest.add(squares([np.nan, 5, np.nan, np.nan]))
-    assert [row.id for row in largest.rows()] == [2, 4, 3]
+def test_unknown_areas_come_last() -> None:
+    top = TopObjects(3, None)
+    top.add(squares([np.nan, 5, np.nan, np.nan]))
+    assert [row.id for row in top.rows()] == [2, 4, 3]
 
 
-def test_places_are_centroids_in_degrees() -> None:
-    largest = TopObjects(1, CRS.from_epsg(32632))
-    largest.add(squares([4.0]))
-    (row,) = largest.rows()
+def test_positions_are_centroids_in_degrees() -> None:
+    top = TopObjects(1, CRS.from_epsg(32632))
+    top.add(squares([4.0]))
+    (row,) = top.rows()
     assert row.xy == (500_001, 1)
     assert row.lonlat == pytest.approx((9, 0), abs=1e-4)
 
 
-def test_no_crs_no_degrees_and_no_objects_no_rows() -> None:
-    largest = TopObjects(5, None)
-    largest.add(squares([]))
-    assert largest.rows() == []
-    largest.add(squares([1.0]))
-    assert largest.rows()[0].lonlat is None
+def test_without_crs_and_without_objects() -> None:
+    top = TopObjects(5, None)
+    top.add(squares([]))
+    assert top.rows() == []
+    top.add(squares([1.0]))
+    assert top.rows()[0].lonlat is None

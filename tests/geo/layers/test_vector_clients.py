@@ -1,4 +1,4 @@
-"""Programs that users open results with: ogrinfo of GDAL, and QGIS without a screen."""
+"""Open results in programs of users: ogrinfo of GDAL, and QGIS without a screen."""
 
 import json
 import os
@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
+from layer_files import write_layer
 from PIL import Image
 from rasterio.crs import CRS
 
-from rrsis_geo.geo.layers.vector_io import SUFFIXES, write_layer
+from rrsis_geo.geo.layers.vector_io import SUFFIXES
 from rrsis_geo.geo.objects.features import FeatureOptions, make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.geo.styles import OUTLINE_RGB
 
 EXPRESSION = "the truck on the road"
 LAYER = "the_truck_on_the_road"
-SYSTEM_PYTHON = "/usr/bin/python3"  # the one that Debian's python3-qgis belongs to
-QGIS_SUFFIXES = (".gpkg", ".shp", ".geojson", ".fgb")  # QGIS 3.22's GDAL reads no Parquet
+SYSTEM_PYTHON = "/usr/bin/python3"  # the Python of Debian's python3-qgis
+QGIS_SUFFIXES = (".gpkg", ".shp", ".geojson", ".fgb")  # GDAL of QGIS 3.22 cannot read Parquet
 
 QGIS_SCRIPT = """
 import json, sys
@@ -70,16 +71,16 @@ QgisFacts = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def qgis(tmp_path_factory: pytest.TempPathFactory) -> QgisFacts:
-    """What one QGIS says of each file, by name; "folder" holds the files and their maps."""
+    """Properties of each file in QGIS, by name; "folder" is the folder of files and maps."""
     if not Path(SYSTEM_PYTHON).exists():
         pytest.skip("python3-qgis is not installed")
-    found = subprocess.run([SYSTEM_PYTHON, "-c", "import qgis.core"], capture_output=True)
-    if found.returncode != 0:
+    check = subprocess.run([SYSTEM_PYTHON, "-c", "import qgis.core"], capture_output=True)
+    if check.returncode != 0:
         pytest.skip("python3-qgis is not installed")
     folder = tmp_path_factory.mktemp("qgis")
     paths = [write(folder / f"found{suffix}") for suffix in QGIS_SUFFIXES]
     paths.append(write(folder / "none.gpkg", n_objects=0))
-    answer = subprocess.run(
+    done = subprocess.run(
         [SYSTEM_PYTHON, "-c", QGIS_SCRIPT, *map(str, paths)],
         env={"PATH": os.environ["PATH"], "HOME": str(folder), "QT_QPA_PLATFORM": "offscreen"},
         capture_output=True,
@@ -87,7 +88,7 @@ def qgis(tmp_path_factory: pytest.TempPathFactory) -> QgisFacts:
         timeout=120,
         check=True,
     )
-    facts = json.loads(answer.stdout.splitlines()[-1])
+    facts = json.loads(done.stdout.splitlines()[-1])
     return {path.name: fact for path, fact in zip(paths, facts, strict=True)} | {
         "folder": {"path": folder}
     }
@@ -121,7 +122,7 @@ def test_qgis_opens_every_format(qgis: QgisFacts, suffix: str) -> None:
     assert facts["crs"] == ("EPSG:4326" if suffix == ".geojson" else "EPSG:32645")
     assert facts["count"] == 2
     assert sorted(facts["ids"]) == [1, 2]
-    assert facts["geometry"] == (6 if suffix == ".shp" else 3)  # a Shapefile's are all multi
+    assert facts["geometry"] == (6 if suffix == ".shp" else 3)  # MultiPolygon
     perimeter = "perim_m" if suffix == ".shp" else "perimeter_m"
     expected = ["id", "expression", "score", "score_max", "area_m2", perimeter, "n_pixels", "model"]
     assert [name for name in facts["fields"] if name != "fid"] == expected
@@ -129,16 +130,16 @@ def test_qgis_opens_every_format(qgis: QgisFacts, suffix: str) -> None:
 
 
 @pytest.mark.slow
-def test_qgis_shows_a_geopackage_in_its_own_style(qgis: QgisFacts) -> None:
+def test_qgis_applies_the_style_of_a_geopackage(qgis: QgisFacts) -> None:
     facts = qgis["found.gpkg"]
     assert tuple(facts["outline"]) == OUTLINE_RGB
     assert facts["labels"] == "id"
     assert facts["index"] == 2  # QgsFeatureSource.SpatialIndexPresent
-    assert facts["layers"] == [LAYER], "no other table is taken for a layer"
+    assert facts["layers"] == [LAYER], "no other table is listed as a layer"
     picture = Image.open(qgis["folder"]["path"] / "found.gpkg.png").convert("RGB")
     pixels = np.asarray(picture).astype(int)
     is_outline = (np.abs(pixels - OUTLINE_RGB) < 30).all(axis=2)
-    is_label = (pixels < 60).all(axis=2)  # the dark rim around the numbers
+    is_label = (pixels < 60).all(axis=2)  # dark outlines of the numbers
     assert is_outline.sum() > 500
     assert is_label.sum() > 20
 
@@ -170,11 +171,11 @@ def test_ogrinfo_reads_every_format(tmp_path: Path, suffix: str, n_objects: int)
     if not (suffix == ".geojson" and n_objects == 0):
         assert "Geometry: Polygon" in summary
         assert "score_max: Real" in summary
-    if not (suffix == ".fgb" and n_objects == 0):  # an empty one does not store its count
+    if not (suffix == ".fgb" and n_objects == 0):  # an empty file does not store its count
         assert f"Feature Count: {n_objects}" in summary
     assert ('ID["EPSG",4326]' if suffix == ".geojson" else 'ID["EPSG",32645]') in summary
 
 
 def test_ogrinfo_lists_one_layer_with_geometry(tmp_path: Path) -> None:
-    listed = ogrinfo("-q", str(write(tmp_path / "found.gpkg"))).splitlines()
-    assert listed == [f"1: {LAYER} (Polygon)", "2: layer_styles (None)"]
+    lines = ogrinfo("-q", str(write(tmp_path / "found.gpkg"))).splitlines()
+    assert lines == [f"1: {LAYER} (Polygon)", "2: layer_styles (None)"]

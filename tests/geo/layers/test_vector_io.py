@@ -1,4 +1,4 @@
-"""What is written is read back by others as it was, and nothing half written is ever left."""
+"""Layers of all formats are read correctly by other libraries, and are written atomically."""
 
 import json
 import logging
@@ -15,12 +15,13 @@ import pyogrio
 import pytest
 import shapely
 from affine import Affine
+from layer_files import write_layer
 from pyproj import CRS as ProjCRS
 from rasterio.crs import CRS
 
 from rrsis_geo.errors import InputError, OutputError
-from rrsis_geo.geo.layers.vector_io import SUFFIXES, check_layer_path, layer_name, write_layer
-from rrsis_geo.geo.objects.features import Features, make_features
+from rrsis_geo.geo.layers.vector_io import SUFFIXES, check_layer_path, layer_name
+from rrsis_geo.geo.objects.features import FeatureOptions, Features, make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
 
 UTM = CRS.from_epsg(32645)
@@ -40,9 +41,8 @@ def some_features(
     mask[12:16, 20:24] = True
     objects = vectorize(mask, np.where(mask, np.float32(0.75), np.float32(0)))
     batches = [objects.take(np.array([0])), objects.take(np.array([1, 2]))]
-    return list(
-        make_features(batches, transform=transform, crs=crs, expression=expression, model="lite")
-    )
+    options = FeatureOptions(transform=transform, crs=crs, expression=expression, model="lite")
+    return list(make_features(batches, options))
 
 
 def write(path: Path, features: Iterable[Features], crs: CRS | None = UTM, **options: Any) -> int:
@@ -59,7 +59,7 @@ def read(path: Path) -> gpd.GeoDataFrame:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_every_format_gives_back_what_was_written(tmp_path: Path, suffix: str) -> None:
+def test_round_trip(tmp_path: Path, suffix: str) -> None:
     features = some_features()
     path = tmp_path / f"trucks{suffix}"
     assert write(path, features) == 3
@@ -77,7 +77,7 @@ def test_every_format_gives_back_what_was_written(tmp_path: Path, suffix: str) -
     expected = np.concatenate([batch.polygons for batch in features])
     if suffix == ".geojson":
         assert frame.crs.to_epsg() == 4326
-        # Eight decimals of a degree are a millimetre.
+        # Eight decimals of a degree are about a millimetre.
         back = frame.to_crs(32645).geometry
         assert shapely.hausdorff_distance(back.to_numpy(), expected).max() < 2e-3
     else:
@@ -87,7 +87,7 @@ def test_every_format_gives_back_what_was_written(tmp_path: Path, suffix: str) -
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_nothing_found_is_a_valid_empty_layer(tmp_path: Path, suffix: str) -> None:
+def test_empty_layer(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"none{suffix}"
     assert write(path, []) == 0
     if suffix == ".parquet":
@@ -96,7 +96,7 @@ def test_nothing_found_is_a_valid_empty_layer(tmp_path: Path, suffix: str) -> No
     else:
         frame = read_any(path)
         info = pyogrio.read_info(path, layer=pyogrio.list_layers(path)[0, 0])
-        if suffix != ".geojson":  # whose fields are those of its features
+        if suffix != ".geojson":  # an empty GeoJSON has no fields
             assert info["geometry_type"] == "Polygon"
             assert len(info["fields"]) == len(FIELDS)
     assert len(frame) == 0
@@ -110,7 +110,7 @@ def read_any(path: Path) -> gpd.GeoDataFrame:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_without_crs_sizes_are_null(
+def test_sizes_are_null_without_crs(
     tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / f"pixels{suffix}"
@@ -118,8 +118,8 @@ def test_without_crs_sizes_are_null(
         warnings.simplefilter("error")
         write(path, some_features(crs=None, transform=Affine.identity()), crs=None)
     frame = read(path)
-    if suffix == ".geojson":  # its readers take any coordinates for degrees
-        assert "no RFC 7946" in caplog.text
+    if suffix == ".geojson":  # readers assume degrees
+        assert "does not conform to RFC 7946" in caplog.text
     else:
         assert frame.crs is None
     perimeter = "perim_m" if suffix == ".shp" else "perimeter_m"
@@ -132,14 +132,16 @@ def test_without_crs_sizes_are_null(
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".parquet"])
-def test_a_crs_without_a_code_is_kept(tmp_path: Path, suffix: str) -> None:
+def test_crs_without_a_code(tmp_path: Path, suffix: str) -> None:
     local = "+proj=tmerc +lat_0=27.5 +lon_0=85.3 +k=0.99995 +x_0=1000 +y_0=5000 +ellps=bessel"
     crs = CRS.from_proj4(local)
     path = tmp_path / f"local{suffix}"
     write(path, some_features(crs=crs), crs=crs)
-    kept = read(path).crs
-    assert kept.to_epsg() is None
-    assert kept.equals(ProjCRS.from_wkt(crs.to_wkt(version="WKT2_2019")), ignore_axis_order=True)
+    crs_read = read(path).crs
+    assert crs_read.to_epsg() is None
+    assert crs_read.equals(
+        ProjCRS.from_wkt(crs.to_wkt(version="WKT2_2019")), ignore_axis_order=True
+    )
 
 
 class TestGeoPackage:
@@ -190,34 +192,32 @@ class TestGeoPackage:
         assert (table, column, default) == ("the_red_truck_on_the_road", "geom", 1)
         assert 'fieldName="id"' in qml
 
-    def test_the_database_is_whole(self, path: Path) -> None:
+    def test_integrity(self, path: Path) -> None:
         assert self.rows(path, "PRAGMA integrity_check") == [("ok",)]
         assert self.rows(path, "PRAGMA foreign_key_check") == []
 
-    @pytest.mark.parametrize("held", ["trucks.gpkg-wal", "trucks.gpkg-journal"])
-    def test_one_that_is_open_elsewhere_is_left_alone(self, path: Path, held: str) -> None:
+    @pytest.mark.parametrize("name", ["trucks.gpkg-wal", "trucks.gpkg-journal"])
+    def test_file_open_in_another_program_is_not_replaced(self, path: Path, name: str) -> None:
         before = path.read_bytes()
-        path.with_name(held).touch()
+        path.with_name(name).touch()
         with pytest.raises(OutputError, match="another program"):
             write(path, some_features(), overwrite=True)
         assert path.read_bytes() == before
 
 
 class TestShapefile:
-    def test_its_limits_are_said_once(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_limits_are_one_warning(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         write(tmp_path / "trucks.shp", some_features())
         (record,) = caplog.records
         assert record.levelno == logging.WARNING
-        assert "perimeter_m is called perim_m" in record.getMessage()
+        assert "perimeter_m is renamed perim_m" in record.getMessage()
         assert str(tmp_path / "trucks.shp") in record.getMessage()
         assert sorted(file.name for file in tmp_path.iterdir()) == [
             f"trucks.{part}" for part in ("cpg", "dbf", "prj", "shp", "shx")
         ]
         assert (tmp_path / "trucks.cpg").read_text() == "UTF-8"
 
-    def test_long_text_is_cut_between_letters(
+    def test_long_text_is_cut_at_a_whole_character(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         expression = "é" * 200
@@ -225,10 +225,8 @@ class TestShapefile:
         assert set(read(tmp_path / "long.shp")["expression"]) == {"é" * 127}
         assert "text is cut to 254 bytes" in caplog.text
 
-    def test_too_much_is_refused_before_it_is_written(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("rrsis_geo.geo.layers.shapefile.LARGEST_BYTES", 2000)
+    def test_size_limit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("rrsis_geo.geo.layers.shapefile.MAX_BYTES", 2000)
         with pytest.raises(OutputError, match=r"2 GB.*\.gpkg"):
             write(tmp_path / "big.shp", some_features() * 10)
         assert list(tmp_path.iterdir()) == []
@@ -238,16 +236,16 @@ class TestShapefile:
     ) -> None:
         from rrsis_geo.geo.layers.shapefile import ShapefileFitter
 
-        kept: list[ShapefileFitter] = []
-        speak = ShapefileFitter._speak
+        fitters: list[ShapefileFitter] = []
+        fit = ShapefileFitter.fit
         monkeypatch.setattr(
-            ShapefileFitter, "_speak", lambda self, cut: (kept.append(self), speak(self, cut))
+            ShapefileFitter, "fit", lambda self, batch: (fitters.append(self), fit(self, batch))[1]
         )
         write(tmp_path / "size.shp", some_features() * 30)
-        assert kept[0]._bytes[".shp"] == (tmp_path / "size.shp").stat().st_size
-        assert kept[0]._bytes[".dbf"] >= (tmp_path / "size.dbf").stat().st_size
+        assert fitters[0]._bytes[".shp"] == (tmp_path / "size.shp").stat().st_size
+        assert fitters[0]._bytes[".dbf"] >= (tmp_path / "size.dbf").stat().st_size
 
-    def test_what_others_derived_from_the_old_one_goes(self, tmp_path: Path) -> None:
+    def test_files_derived_from_a_replaced_shapefile_are_removed(self, tmp_path: Path) -> None:
         path = tmp_path / "trucks.shp"
         write(path, some_features())
         path.with_suffix(".qix").touch()
@@ -259,7 +257,7 @@ class TestShapefile:
 
 
 class TestGeoJson:
-    def test_what_crosses_180_degrees_is_cut(self, tmp_path: Path) -> None:
+    def test_polygons_are_split_at_180_degrees(self, tmp_path: Path) -> None:
         # x of the 180th meridian in zone 60, at 17.4 degrees south
         crs, transform = CRS.from_epsg(32760), Affine(3, 0, 818_520, 0, -3, 8_074_000)
         path = tmp_path / "fiji.geojson"
@@ -273,7 +271,7 @@ class TestGeoJson:
         areas = parts.to_crs(32760).area.groupby(level=0).sum()
         np.testing.assert_allclose(areas, [45 * 9, 9 * 9, 16 * 9], rtol=1e-3)
 
-    def test_reprojection_is_told(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_reprojection_is_logged(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         write(tmp_path / "trucks.geojson", some_features())
         assert caplog.text.count("EPSG:4326") == 1
@@ -302,7 +300,7 @@ class TestGeoParquet:
         features = some_features()
         write(path, features, provenance={"threshold": 0.5})
         file = pq.ParquetFile(path)
-        assert file.num_row_groups == 1  # though they came in two batches
+        assert file.num_row_groups == 1  # from two batches
         metadata = file.schema_arrow.metadata or file.metadata.metadata
         geo = json.loads(metadata[b"geo"])
         column = geo["columns"][geo["primary_column"]]
@@ -314,32 +312,30 @@ class TestGeoParquet:
 
 class TestAtomicity:
     @pytest.mark.parametrize("suffix", SUFFIXES)
-    def test_a_failure_leaves_what_was_there(self, tmp_path: Path, suffix: str) -> None:
+    def test_error_keeps_the_existing_file(self, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"trucks{suffix}"
         write(path, some_features())
         before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
-        def failing() -> Iterator[Features]:
+        def fail() -> Iterator[Features]:
             yield from some_features()
             raise InputError("scene.tif: cannot be read")
 
         with pytest.raises(InputError, match=r"^scene\.tif: cannot be read$"):
-            write(path, failing(), overwrite=True)
+            write(path, fail(), overwrite=True)
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
     @pytest.mark.parametrize("suffix", SUFFIXES)
-    def test_an_interrupt_leaves_nothing(self, tmp_path: Path, suffix: str) -> None:
-        def interrupted() -> Iterator[Features]:
+    def test_interrupt_leaves_no_files(self, tmp_path: Path, suffix: str) -> None:
+        def interrupt() -> Iterator[Features]:
             yield some_features()[0]
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            write(tmp_path / f"trucks{suffix}", interrupted())
+            write(tmp_path / f"trucks{suffix}", interrupt())
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_full_disk_is_an_output_error(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(*args: Any, **kwargs: Any) -> None:
             raise sqlite3.OperationalError("database or disk is full")
 
@@ -349,7 +345,7 @@ class TestAtomicity:
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("suffix", SUFFIXES)
-    def test_overwriting_replaces_the_whole_file(self, tmp_path: Path, suffix: str) -> None:
+    def test_overwrite_replaces_the_file(self, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"trucks{suffix}"
         write(path, some_features())
         with pytest.raises(OutputError, match="exists already"):
@@ -358,19 +354,19 @@ class TestAtomicity:
         assert len(read(path)) == 1
 
 
-def refused_folder(tmp_path: Path) -> Path:
+def bad_missing_folder(tmp_path: Path) -> Path:
     return tmp_path / "missing" / "out.gpkg"
 
 
-def refused_suffix(tmp_path: Path) -> Path:
+def bad_suffix(tmp_path: Path) -> Path:
     return tmp_path / "out.kml"
 
 
-def refused_no_suffix(tmp_path: Path) -> Path:
+def bad_missing_suffix(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def refused_is_folder(tmp_path: Path) -> Path:
+def bad_existing_folder(tmp_path: Path) -> Path:
     (tmp_path / "folder.gpkg").mkdir()
     return tmp_path / "folder.gpkg"
 
@@ -378,21 +374,19 @@ def refused_is_folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (refused_folder, "does not exist"),
-        (refused_suffix, r"unknown suffix '\.kml'; .*\.gpkg, \.shp, \.geojson, \.fgb or \.parquet"),
-        (refused_no_suffix, "unknown suffix"),
-        (refused_is_folder, "is a folder"),
+        (bad_missing_folder, "does not exist"),
+        (bad_suffix, r"unknown suffix '\.kml'; .*\.gpkg, \.shp, \.geojson, \.fgb or \.parquet"),
+        (bad_missing_suffix, "unknown suffix"),
+        (bad_existing_folder, "is a folder"),
     ],
 )
-def test_places_that_are_refused(
-    tmp_path: Path, make: Callable[[Path], Path], message: str
-) -> None:
+def test_invalid_paths(tmp_path: Path, make: Callable[[Path], Path], message: str) -> None:
     with pytest.raises(OutputError, match=message):
         check_layer_path(make(tmp_path))
 
 
-def test_a_folder_that_is_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.access", lambda *args: False)  # as root everything is writable
+def test_folder_is_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda *args: False)  # root can write everywhere
     with pytest.raises(OutputError, match="not writable"):
         check_layer_path(tmp_path / "out.gpkg")
 
@@ -409,11 +403,11 @@ def test_a_folder_that_is_not_writable(tmp_path: Path, monkeypatch: pytest.Monke
         ("x" * 200, "x" * 60),
     ],
 )
-def test_layer_names(expression: str, name: str) -> None:
+def test_layer_name(expression: str, name: str) -> None:
     assert layer_name(expression) == name
 
 
-def test_an_upper_case_suffix_is_the_same_format(tmp_path: Path) -> None:
+def test_upper_case_suffix(tmp_path: Path) -> None:
     path = tmp_path / "TRUCKS.GPKG"
     assert write(path, some_features()) == 3
     assert len(gpd.read_file(path, layer=layer_name(EXPRESSION))) == 3

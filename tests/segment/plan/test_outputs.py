@@ -34,7 +34,7 @@ def test_valid_outputs_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"vector": "a.xyz"}, r"a\.xyz: unknown suffix '\.xyz'; a layer is written as \.gpkg"),
+        ({"vector": "a.xyz"}, r"a\.xyz: unknown suffix '\.xyz'; a layer can be written as \.gpkg"),
         ({"vector": "a"}, "unknown suffix ''"),
         ({"vector": "a.gpkg", "mask": "m.png"}, r"m\.png: unknown suffix"),
         ({"vector": "a.gpkg", "preview": "m.jpg"}, r"m\.jpg: unknown suffix"),
