@@ -120,7 +120,7 @@ def segment(
     scene, or a file (-o all.gpkg) for all polygons, with a "scene" column.
     """
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.segment.batch.scenes import find_several
+    from rrsis_geo.segment.batch.scenes import list_scenes
     from rrsis_geo.segment.jobs.engines import RunOptions
     from rrsis_geo.segment.plan.options import SegmentOptions
     from rrsis_geo.segment.plan.outputs import Outputs
@@ -140,7 +140,7 @@ def segment(
             "--shard continues an existing job and keeps it, on this machine; "
             "remove --restart, --keep-job and --scheduler"
         )
-    scenes = None if scene is None else find_several(scene)
+    scenes = None if scene is None else list_scenes(scene)
     if scenes is not None:
         check_options_for_many_scenes(
             scenes,
@@ -213,11 +213,11 @@ def _default_out(
     from_probability: str | None,
 ) -> Path:
     """The vector file if --out is not given: in the current folder, named after the input."""
-    from rrsis_geo.segment.batch.scenes import default_place
+    from rrsis_geo.segment.batch.scenes import default_joined_output
     from rrsis_geo.segment.plan.outputs import default_output
 
     if from_probability is not None:
         return Path(f"{Path(from_probability).stem}.gpkg")
     if scenes is not None:
-        return default_place(str(scene), expressions)
+        return default_joined_output(str(scene), expressions)
     return default_output(str(scene), expressions)

@@ -94,9 +94,9 @@ def run_part(call: SegmentCall, scene: str, part: tuple[int, int]) -> None:
 def run_scenes(call: SegmentCall, scenes: Sequence[str]) -> None:
     """Segment many scenes and print the report."""
     from rrsis_geo.segment.batch.scenes import segment_scenes
-    from rrsis_geo.segment.batch.tasks import ScenesOutputs
+    from rrsis_geo.segment.batch.tasks import BatchOutputs
 
-    with _resumable_run(call, ScenesOutputs(call.outputs).job) as (stop, progress):
+    with _resumable_run(call, BatchOutputs(call.outputs).job_folder) as (stop, progress):
         report = segment_scenes(
             scenes,
             call.expressions,

@@ -176,7 +176,7 @@ def test_ctrl_c_prints_how_to_go_on(here: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "of 2 scenes are done, kept in results/scenes.job" in err
+    assert "of 2 scenes are done and saved in results/scenes.job" in err
     assert "rrsis-geo segment tiles 'bright spots' -o results --overlap 16 --resume" in err
     process = call(0, "--resume")
     out, err = process.communicate(timeout=120)

@@ -1,16 +1,15 @@
-"""What is done of several scenes: kept in a folder until all of them are.
+"""The job folder of a batch: the state of every scene, saved until all scenes are done.
 
 ::
 
     scenes.job/                 in the folder of the results; all.gpkg.job/ beside a joined layer
-      manifest.json               what decides the results of every scene
-      scene-tile_01.json          how far a scene is, and what was found in it
-      layers/tile_01.gpkg         its polygons, where they are to be joined
-      merging                     the joined layer is being put in place
+      manifest.json               everything that determines the results of every scene
+      scene-tile_01.json          state and result of a scene
+      layers/tile_01.gpkg         its polygons, if the layers will be joined
+      merging                     exists while the joined layer is written
 
-A scene that is being worked on has a job of its own beside its polygons, see
-`segment/jobs/job.py`. Its files count as ours, to be replaced, from the moment at which it says
-here that it was begun.
+While a scene is segmented, it has a job of its own beside its polygons, see `segment/jobs/job.py`.
+Once ``scene-*.json`` exists, the files of that scene belong to this job and may be replaced.
 """
 
 import hashlib
@@ -20,7 +19,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from rrsis_geo.errors import InputError, OutputError
 from rrsis_geo.files import write_json
@@ -43,23 +42,22 @@ from rrsis_geo.segment.plan.outputs import Outputs
 logger = logging.getLogger(__name__)
 
 FORMAT = "scenes-1"
-EVERYTHING = range(10**5)
-"""Shards of any job."""
+ALL_SHARDS = range(10**5)
 
-State = Literal["begun", "done", "gaps", "failed", "outside"]
-"""How far a scene is: "gaps" has windows without a result, "failed" has no result at all, and
-"outside" lies beside the area of interest."""
+State = Literal["started", "done", "gaps", "failed", "outside"]
+"""State of a scene: "gaps" means that some windows have no result, "failed" that the scene has no
+result, and "outside" that it does not overlap the area of interest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneResult:
-    """What became of one of several scenes.
+    """Result of one scene of a batch.
 
     Attributes:
-        scene: path, as given.
-        state: how far it is.
-        reason: why it failed, "" where it did not.
-        report: `SegmentReport.to_dict` of its run; {} where there was none.
+        scene: path as given.
+        state: "done"; "gaps" if windows failed; "failed"; or "outside" the area of interest.
+        reason: why the scene failed, "" otherwise.
+        report: `SegmentReport.to_dict` of the run; {} without a result.
     """
 
     scene: str
@@ -68,59 +66,78 @@ class SceneResult:
     report: Mapping[str, Any]
 
     @property
-    def is_whole(self) -> bool:
-        """Whether nothing is missing in it."""
+    def is_complete(self) -> bool:
+        """Whether no result is missing."""
         return self.state in ("done", "outside")
 
     def to_dict(self) -> dict[str, Any]:
-        """What became of it, ready for JSON."""
-        told = {"reason": self.reason} if self.reason else {}
-        return {"scene": self.scene, "state": self.state, **told, **self.report}
+        """The result, ready for JSON."""
+        reason = {"reason": self.reason} if self.reason else {}
+        return {"scene": self.scene, "state": self.state, **reason, **self.report}
+
+
+class TaskResult(NamedTuple):
+    """A scene and its result."""
+
+    task: SceneTask
+    result: SceneResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSettings:
+    """What is the same for all scenes of a batch."""
+
+    expressions: tuple[str, ...]
+    model: ModelFacts
+    options: SegmentOptions
 
 
 @dataclass(frozen=True, slots=True)
-class ScenesJob:
-    """The folder of a call on several scenes.
+class BatchJob:
+    """The job folder of a batch.
 
     Attributes:
-        folder: it.
-        key: sha256 of the manifest; results that bear another one do not count.
+        folder: the folder.
+        key: sha256 of the manifest. Results with another key are ignored.
     """
 
     folder: Path
     key: str = ""
 
-    def begin(self, record: Mapping[str, Any]) -> "ScenesJob":
-        """The same with its manifest, made now or seen to say the same.
+    def begin(self, record: Mapping[str, Any]) -> "BatchJob":
+        """Write the manifest, or check that the existing one is the same.
 
         Raises:
-            ConfigError: it was begun with something else; says what differs.
-            InputError: it is damaged, or no job of several scenes.
-            OutputError: it cannot be written.
+            ConfigError: the job was started with other settings; the message names them.
+            InputError: the manifest is damaged, or of another release or kind of job.
+            OutputError: the manifest cannot be written.
         """
         path = self.folder / MANIFEST
         if not path.exists():
             write_json(path, record)
-        text, found = _read(path), _parsed(path)
-        if found.get("format") != FORMAT:
-            raise InputError(f"{path}: of another release or kind; start over with --restart")
-        check_same_record(self.folder, found, json.loads(json.dumps(record)))
-        return ScenesJob(self.folder, hashlib.sha256(text.encode()).hexdigest())
+        text, existing = _read_text(path), _read_record(path)
+        if existing.get("format") != FORMAT:
+            raise InputError(
+                f"{path}: was written by another release or is no job of many scenes; start over "
+                "with --restart"
+            )
+        check_same_record(self.folder, existing, json.loads(json.dumps(record)))
+        return BatchJob(self.folder, hashlib.sha256(text.encode()).hexdigest())
 
-    def result(self, task: SceneTask) -> SceneResult | None:
-        """What was found in a scene, None where it is to be worked on.
+    def load_result(self, task: SceneTask) -> SceneResult | None:
+        """The saved result of a scene.
 
-        That is where it is not done, where something is missing in it, or where it was changed.
+        None if the scene is not done, has gaps, or changed after it was segmented.
         """
-        record = self._record(task)
+        record = self._read_state(task)
         if record is None or record["state"] != "done":
             return None
-        differ = find_differences(record["facts"], json.loads(json.dumps(task.facts())))
-        if differ:
+        changes = find_differences(record["file"], json.loads(json.dumps(task.file_facts())))
+        if changes:
             logger.warning(
-                "%s: was changed after it was worked on, so that is done again: %s",
+                "%s: changed after it was segmented, so it is segmented again: %s",
                 task.scene.path,
-                "; ".join(differ),
+                "; ".join(changes),
             )
             return None
         return SceneResult(
@@ -130,47 +147,52 @@ class ScenesJob:
             report=record["report"],
         )
 
+    def save_result(self, task: SceneTask, result: SceneResult) -> None:
+        """Save the result of a scene.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        record = {
+            "job": self.key,
+            "file": task.file_facts(),
+            "state": result.state,
+            "reason": result.reason,
+            "report": dict(result.report),
+        }
+        write_json(self._state_path(task), record)
+
+    def mark_started(self, task: SceneTask) -> None:
+        """Save that a scene is started, so that its files belong to this job.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self.save_result(task, SceneResult(scene=task.scene.path, state="started", report={}))
+
+    def is_started(self, task: SceneTask) -> bool:
+        """Whether the files of a scene belong to this job."""
+        return self._state_path(task).exists()
+
     def is_done(self, task: SceneTask) -> bool:
-        """Whether a scene is done, and nothing is missing in it."""
-        record = self._record(task)
+        """Whether a scene is done without gaps."""
+        record = self._read_state(task)
         return record is not None and record["state"] == "done"
 
-    def is_begun(self, task: SceneTask) -> bool:
-        """Whether the files of a scene are this job's."""
-        return self._path(task).exists()
-
-    def mark(self, task: SceneTask, result: SceneResult) -> None:
-        """Keep what became of a scene.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        record = {"job": self.key, "facts": task.facts(), "state": result.state}
-        rest = {"reason": result.reason, "report": dict(result.report)}
-        write_json(self._path(task), {**record, **rest})
-
-    def mark_begun(self, task: SceneTask) -> None:
-        """Note that files of a scene are this job's from now on.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        self.mark(task, SceneResult(scene=task.scene.path, state="begun", report={}))
-
     def restart(self, tasks: Iterable[SceneTask]) -> None:
-        """Forget what is done; the files that were made stay ours.
+        """Remove all results. The files of started scenes still belong to this job.
 
         Raises:
-            OutputError: something cannot be removed, or a process works on a scene.
+            OutputError: something cannot be removed, or a process is working on a scene.
         """
         for task in tasks:
-            if self.is_begun(task):
-                self.mark_begun(task)
-            remove_job(job_path(task.outputs.vector))
+            if self.is_started(task):
+                self.mark_started(task)
+            _remove_scene_job(job_path(task.outputs.vector))
         (self.folder / MANIFEST).unlink(missing_ok=True)
 
     def begin_merge(self) -> None:
-        """From now on the joined layer that exists is this job's.
+        """Save that an existing joined layer belongs to this job from now on.
 
         Raises:
             OutputError: the marker cannot be written.
@@ -178,73 +200,68 @@ class ScenesJob:
         write_json(self.folder / MERGING, {})
 
     def clear(self) -> None:
-        """Remove all that a job keeps, what says that files may be replaced last.
+        """Remove all files of the job; the marker that allows to replace the joined layer last.
 
         Raises:
-            OutputError: it cannot be removed.
+            OutputError: a file cannot be removed.
         """
         try:
             layers = self.folder / LAYERS
             if layers.exists():
                 shutil.rmtree(layers)
             for name in (STOP, MANIFEST, "scene-*.json", MERGING):
-                for path in self.folder.glob(f"{name}*"):  # also what a killed process left of it
+                for path in self.folder.glob(f"{name}*"):  # and what a killed process left
                     path.unlink(missing_ok=True)
         except OSError as err:
             raise OutputError(f"{self.folder}: cannot be removed ({err.strerror or err})") from err
 
-    def _record(self, task: SceneTask) -> dict[str, Any] | None:
-        if not self.is_begun(task):
+    def _read_state(self, task: SceneTask) -> dict[str, Any] | None:
+        if not self.is_started(task):
             return None
-        record = _parsed(self._path(task))
+        record = _read_record(self._state_path(task))
         return record if record["job"] == self.key else None
 
-    def _path(self, task: SceneTask) -> Path:
+    def _state_path(self, task: SceneTask) -> Path:
         return self.folder / f"scene-{task.scene.name}.json"
 
 
-def remove_job(folder: Path) -> None:
-    """Remove the job of a single scene, if there is one.
+def make_manifest(settings: BatchSettings, outputs: Outputs) -> dict[str, Any]:
+    """Everything that determines the results of every scene, ready for JSON.
 
-    Raises:
-        OutputError: a process works on it, or it holds what no job has put there.
+    The list of scenes is not part of it, because scenes may be added to a job.
     """
-    if folder.exists():
-        with lock_shards(folder, EVERYTHING):
-            clear_job(folder)
-        folder.rmdir()
-
-
-def manifest_of(
-    expressions: Iterable[str], model: ModelFacts, options: SegmentOptions, outputs: Outputs
-) -> dict[str, Any]:
-    """What decides the results of every scene, ready for JSON.
-
-    The scenes are not in it: more of them change nothing in what is done.
-    """
+    model = settings.model
     return {
         "format": FORMAT,
         "software": software_versions(),
-        "expressions": list(expressions),
+        "expressions": list(settings.expressions),
         "model": {"name": model.name, "sha256": model.sha256, "dtype": model.dtype},
-        "options": options.to_manifest(),
+        "options": settings.options.to_manifest(),
         "outputs": {kind: str(path.absolute()) for kind, path in outputs.files().items()},
         "windows_layer": outputs.windows_layer,
     }
 
 
-def _read(path: Path) -> str:
+def _remove_scene_job(folder: Path) -> None:
+    """Remove the job of a single scene, if there is one."""
+    if folder.exists():
+        with lock_shards(folder, ALL_SHARDS):
+            clear_job(folder)
+        folder.rmdir()
+
+
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as err:
         raise InputError(f"{path}: cannot be read ({err.strerror or err})") from err
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(_read(path))
+        record = json.loads(_read_text(path))
     except ValueError as err:
         raise InputError(f"{path}: cannot be read ({err}); start over with --restart") from err
     if not isinstance(record, dict):
-        raise InputError(f"{path}: holds no record; start over with --restart")
+        raise InputError(f"{path}: is damaged; start over with --restart")
     return record

@@ -1,4 +1,4 @@
-"""What a run on several scenes tells of itself."""
+"""The report of a batch, and its warnings."""
 
 import logging
 import re
@@ -14,15 +14,15 @@ from rrsis_geo.segment.results.report import paths_to_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenesReport:
-    """What became of several scenes.
+    """Report of a run on several scenes.
 
     Attributes:
-        expressions: as looked for.
+        expressions: as given, each once.
         model: name of the bundle, or of the predictor's class.
-        outputs: the folders of the results by kind; and the files that all scenes share.
-        scenes: each, in the order given.
-        seconds: of the whole run.
-        load_seconds: of it to load the model.
+        outputs: the folders of the results by kind, and the files that all scenes share.
+        scenes: result of each scene, in the order given.
+        seconds: duration of the whole run.
+        load_seconds: part of it spent loading the model.
     """
 
     expressions: tuple[str, ...]
@@ -34,22 +34,22 @@ class ScenesReport:
 
     @property
     def failed(self) -> tuple[SceneResult, ...]:
-        """Scenes without a result, or with gaps in it."""
-        return tuple(result for result in self.scenes if not result.is_whole)
+        """Scenes without a result, or whose result has gaps."""
+        return tuple(result for result in self.scenes if not result.is_complete)
 
     @property
     def n_objects(self) -> int:
-        """Polygons of all scenes and expressions."""
+        """Number of polygons of all scenes and expressions."""
         return sum(result.report.get("n_objects", 0) for result in self.scenes)
 
     @property
     def area_m2(self) -> float | None:
-        """Of all of them on the ground; None where one of the areas is unknown."""
+        """Total area on the ground; None if the area of a scene is unknown."""
         areas = [result.report["area_m2"] for result in self.scenes if result.report]
         return None if None in areas else sum(areas)
 
     def to_dict(self) -> dict[str, Any]:
-        """What was done, ready for JSON: the sums, and each scene as a run of its own tells it."""
+        """The totals, and the report of each scene, ready for JSON."""
         return {
             "expressions": list(self.expressions),
             "model": self.model,
@@ -64,10 +64,11 @@ class ScenesReport:
 
 
 @contextmanager
-def one_warning_a_kind() -> Iterator[None]:
-    """Of warnings that differ by numbers and paths only, who listens now hears but the first.
+def hide_repeated_warnings() -> Iterator[None]:
+    """Show only the first of several warnings that differ by numbers and paths only.
 
-    Ten thousand scenes would say the same ten thousand times. The report of each scene has its own.
+    Otherwise the same warning would be shown for each of ten thousand scenes. The report of each
+    scene still contains all of its warnings.
     """
     seen: set[str] = set()
 

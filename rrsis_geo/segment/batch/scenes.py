@@ -1,7 +1,7 @@
-"""Several scenes in one call: the model is loaded once, and each scene is a job of its own.
+"""Segment many scenes in one call: the model is loaded once, and each scene is a job of its own.
 
-What is wrong with any scene is told before the first is worked on. A scene that fails later does
-not keep the others from being done. A call that is stopped, or killed, can be gone on with.
+All scenes are checked before the first is segmented. A scene that fails does not stop the others.
+A run that was stopped or killed can be resumed.
 """
 
 import logging
@@ -11,17 +11,23 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from glob import has_magic
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rrsis_geo.errors import ConfigError, InputError, RrsisError, Stopped
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene_list import NamedScene, find_scenes, name_scenes
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.progress import Progress, no_progress
-from rrsis_geo.segment.batch.job import SceneResult, ScenesJob, manifest_of
-from rrsis_geo.segment.batch.join_layers import write_joined
-from rrsis_geo.segment.batch.report import ScenesReport, one_warning_a_kind
-from rrsis_geo.segment.batch.tasks import ScenesOutputs, SceneTask, check_files, find_tasks
+from rrsis_geo.segment.batch.job import (
+    BatchJob,
+    BatchSettings,
+    SceneResult,
+    TaskResult,
+    make_manifest,
+)
+from rrsis_geo.segment.batch.join_layers import join_layers
+from rrsis_geo.segment.batch.report import ScenesReport, hide_repeated_warnings
+from rrsis_geo.segment.batch.tasks import BatchOutputs, SceneTask, check_files, make_tasks
 from rrsis_geo.segment.batch.workers import SceneRun, run_in_processes, run_scene
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.job import STOP, is_merging, job_path, refuse_existing
@@ -49,90 +55,62 @@ def segment_scenes(
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> ScenesReport:
-    """Find what expressions say in several scenes.
+    """Find the objects that expressions refer to in many scenes.
 
-    Each scene gets files of its own in the folders that `outputs` names, or, where its vector is a
-    file, all share that one: a layer an expression, whose rows name their scene.
+    Each scene gets its own files in the folders of `outputs`. If the vector path is a file, the
+    polygons of all scenes go into it: one layer per expression, with the scene's name in each row.
 
-    What is done is kept until all is, in a folder ``scenes.job`` among the results or beside the
-    joined file; `RunOptions.existing` says what the next call does about it.
+    Completed scenes are saved in the folder ``scenes.job`` among the results, or beside the joined
+    file, until all are done. `RunOptions.existing` selects what the next run does with them.
 
     Args:
-        scenes: a folder, a pattern or a list in a text file, see
-            `rrsis_geo.geo.scene.scene_list.find_scenes`; or paths.
-        expression: what to look for, in English: one, or several in a sequence.
-        outputs: folders, or a file for the polygons of all.
+        scenes: a folder, a pattern or a text file of paths, see
+            `rrsis_geo.geo.scene.scene_list.find_scenes`; or a sequence of paths.
+        expression: what to find, in English: one expression or a sequence of them.
+        outputs: folders; or a file for the polygons of all scenes.
         options: of every scene; None takes all defaults.
-        run: None takes all defaults; its workers take whole scenes.
-        predictor: what looks, in place of the bundle that the options name.
-        progress: told how far the run is.
-        stop: asked now and then; True ends the run after the shard in hand.
+        run: None takes all defaults. Each worker process segments whole scenes.
+        predictor: used instead of the bundle that the options name.
+        progress: called with progress.
+        stop: polled between shards. Return True to stop after the current shard.
 
     Raises:
-        ConfigError: options that do not make sense, or not for these scenes or the job there.
-        InputError: a scene, the area of interest or the expression cannot be used; or all failed.
+        ConfigError: an option is invalid, or does not fit the scenes or the existing job.
+        InputError: a scene, the area of interest or an expression cannot be used; or all scenes
+            failed.
         ModelError: the bundle is missing or damaged.
-        OutputError: a result cannot be written, or a job lies there.
-        DeviceError: the device cannot do the work.
-        Stopped: `stop` said so.
+        OutputError: an output cannot be written, or an unfinished job exists.
+        DeviceError: the device cannot run the model.
+        Stopped: `stop` returned True.
     """
     started = time.perf_counter()
-    options, run, progress = (
-        options or SegmentOptions(),
-        run or RunOptions(),
-        progress or no_progress,
-    )
+    options, run = options or SegmentOptions(), run or RunOptions()
     if run.scheduler is not None:
         raise ConfigError(
-            "a scheduler computes one scene a call; segment the scenes one by one, or with workers"
+            "a scheduler computes one scene per run; segment the scenes one by one, or use workers"
         )
-    expressions = clean_expressions(expression)
-    found, where = _found(scenes), ScenesOutputs(outputs)
-    where.check()
-
-    def look(done: int) -> None:
-        _stop_if(stop)
-        progress("scenes looked at", done, len(found))
-
+    batch = _Batch(
+        clean_expressions(expression), BatchOutputs(outputs), options, run, progress or no_progress, stop
+    )
+    named_scenes = _name_scenes(scenes)
+    batch.outputs.check_folders()
     if run.existing == "refuse":
-        refuse_existing(where.job)
-    with one_warning_a_kind(), ExitStack() as stack:
-        tasks = find_tasks(found, where, options, look)
-        _make_folders(where, stack)
-        stack.enter_context(lock_shards(where.job, range(1)))
-        job = ScenesJob(where.job)
-        _check_files(job, tasks, where, expressions, run)
+        refuse_existing(batch.outputs.job_folder)
+    with hide_repeated_warnings(), ExitStack() as stack:
+        tasks = _open_tasks(batch, named_scenes)
+        _create_folders(batch.outputs, stack)
+        stack.enter_context(lock_shards(batch.outputs.job_folder, range(1)))
+        job = BatchJob(batch.outputs.job_folder)
+        _check_files(batch, job, tasks)
         before = time.perf_counter()
-        facts, predictor = _model(options, run, predictor)
+        model, predictor = _load_model(options, run, predictor)
         load_seconds = time.perf_counter() - before
-        n_windows = _n_windows(tasks, expressions, facts, options)
-        if run.existing == "restart":
-            job.restart(tasks)
-        job = job.begin(manifest_of(expressions, facts, options, outputs))
-        with _kept(job, tasks):
-            results = _done(job, tasks, expressions)
-            todo = [task for task in tasks if task.scene.name not in results]
-            _check_space(todo, len(expressions))
-            what = SceneRun(expressions, options, facts, run.keep_job, run.command)
-            counter = _Counter(progress, n_windows, results)
-            steps = _worked_on(todo, job, what, run, predictor, counter=counter, stop=stop)
-            with closing(steps):
-                for task, result in steps:
-                    result = _without_layers(result) if where.joined else result
-                    job.mark(task, result)
-                    results[task.scene.name] = result
-                    counter.finish(task)
-            ordered = [(task, results[task.scene.name]) for task in tasks]
-            _refuse_if_all_failed(ordered)
-            if where.joined:
-                _stop_if(stop)
-                job.begin_merge()
-                write_joined(ordered, where, expressions, facts, options)
+        results = _run_job(batch, job, tasks, model, predictor)
         report = ScenesReport(
-            expressions=expressions,
-            model=facts.name,
-            outputs=where.all_files(expressions),
-            scenes=tuple(result for _, result in ordered),
+            expressions=batch.expressions,
+            model=model.name,
+            outputs=batch.outputs.all_files(batch.expressions),
+            scenes=tuple(result for _, result in results),
             seconds=time.perf_counter() - started,
             load_seconds=load_seconds,
         )
@@ -141,220 +119,268 @@ def segment_scenes(
     return report
 
 
-def find_several(scene: str) -> list[str] | None:
-    """The paths of the scenes that a folder, a pattern or a list names; None of a single scene.
+def list_scenes(scene: str) -> list[str] | None:
+    """Paths of the scenes of a folder, a pattern or a list; None for a single scene.
 
     Raises:
         InputError: see `rrsis_geo.geo.scene.scene_list.find_scenes`.
     """
-    found = find_scenes(scene)
-    return None if found is None else [each.path for each in found]
+    scenes = find_scenes(scene)
+    return None if scenes is None else [each.path for each in scenes]
 
 
-def default_place(scene: str, expressions: Sequence[str]) -> Path:
-    """Where polygons of several scenes go if nobody says: all into one file in this folder."""
-    fixed = []
+def default_joined_output(scene: str, expressions: Sequence[str]) -> Path:
+    """The default vector file of many scenes: one file for all, in the current folder.
+
+    It is named after the folder or the list of the scenes.
+    """
+    fixed_parts = []
     for part in Path(scene).parts:
         if has_magic(part):
             break
-        fixed.append(part)
-    place = Path(*fixed).resolve()
+        fixed_parts.append(part)
+    place = Path(*fixed_parts).resolve()
     name = place.name if place.is_dir() else place.stem
-    return default_output(f"{name or 'scenes'}.txt", expressions)  # which cuts a suffix
+    return default_output(f"{name or 'scenes'}.txt", expressions)  # which removes the suffix
 
 
-def _found(scenes: str | Path | Sequence[str | Path]) -> tuple[NamedScene, ...]:
+class _Batch(NamedTuple):
+    """The arguments of a call, which all of its steps use."""
+
+    expressions: tuple[str, ...]
+    outputs: BatchOutputs
+    options: SegmentOptions
+    run: RunOptions
+    progress: Progress
+    stop: Callable[[], bool]
+
+
+def _name_scenes(scenes: str | Path | Sequence[str | Path]) -> tuple[NamedScene, ...]:
     if not isinstance(scenes, str | Path):
         if not scenes:
-            raise InputError("no scene is given")
+            raise InputError("the list of scenes is empty")
         return name_scenes(scenes)
     return find_scenes(str(scenes)) or name_scenes([scenes])
 
 
-def _make_folders(where: ScenesOutputs, stack: ExitStack) -> None:
-    """Make the folders of the results; in the end those are removed that nothing lies in."""
-    for folder in where.folders():
-        if folder == where.job or not folder.exists():
+def _open_tasks(batch: _Batch, scenes: Sequence[NamedScene]) -> list[SceneTask]:
+    def on_scene(n_done: int) -> None:
+        _raise_if_stopped(batch.stop)
+        batch.progress("scenes checked", n_done, len(scenes))
+
+    return make_tasks(scenes, batch.outputs, batch.options.scene, on_scene)
+
+
+def _create_folders(outputs: BatchOutputs, stack: ExitStack) -> None:
+    """Create the folders of the results. Those that stay empty are removed at the end."""
+    for folder in outputs.folders():
+        if folder == outputs.job_folder or not folder.exists():
             stack.enter_context(make_folder(folder))
 
 
-def _check_files(
-    job: ScenesJob,
-    tasks: Sequence[SceneTask],
-    where: ScenesOutputs,
-    expressions: Sequence[str],
-    run: RunOptions,
-) -> None:
-    """Refuse files and jobs that lie where ours are to be."""
-    is_new = run.existing == "refuse"
+def _check_files(batch: _Batch, job: BatchJob, tasks: Sequence[SceneTask]) -> None:
+    """Refuse files and jobs of others."""
+    is_new = batch.run.existing == "refuse"
     check_files(
         tasks,
-        where,
-        expressions,
-        (lambda task: False) if is_new else job.is_begun,
-        may_replace=not is_new and is_merging(job.folder),
+        batch.outputs,
+        batch.expressions,
+        (lambda task: False) if is_new else job.is_started,
+        may_replace_joined=not is_new and is_merging(job.folder),
     )
     if is_new:
         for task in tasks:
             refuse_existing(job_path(task.outputs.vector))
 
 
-def _model(
+def _load_model(
     options: SegmentOptions, run: RunOptions, predictor: WindowPredictor | None
 ) -> tuple[ModelFacts, WindowPredictor | None]:
-    """What is known of the model, and the model itself; None where each worker loads its own."""
+    """The facts of the model, and the predictor; None if each worker loads its own."""
     if predictor is not None or run.workers == 1:
         predictor = predictor or load_predictor(options)
         return predictor.facts, predictor
     return load_for_planning(options)[1], None
 
 
-def _n_windows(
+def _run_job(
+    batch: _Batch,
+    job: BatchJob,
     tasks: Sequence[SceneTask],
-    expressions: Sequence[str],
     model: ModelFacts,
-    options: SegmentOptions,
-) -> dict[str, int]:
-    """Windows of each scene by its name, and the error of one that is too large to be planned."""
-    return {
-        task.scene.name: make_plan(
-            task.info, expressions, model, options, _ANY_STRETCH
-        ).grid.n_windows
-        for task in tasks
-        if not task.is_outside
-    }
+    predictor: WindowPredictor | None,
+) -> list[TaskResult]:
+    """Segment all scenes that are not done yet, and join their layers."""
+    settings = BatchSettings(expressions=batch.expressions, model=model, options=batch.options)
+    n_windows = _count_windows(tasks, settings)
+    if batch.run.existing == "restart":
+        job.restart(tasks)
+    job = job.begin(make_manifest(settings, batch.outputs.paths))
+    with _keep_completed(job, tasks):
+        by_name = _load_results(job, tasks, batch.expressions)
+        missing = [task for task in tasks if task.scene.name not in by_name]
+        _check_space(missing, len(batch.expressions))
+        progress = _BatchProgress(batch.progress, n_windows, by_name)
+        with closing(_segment(batch, job, missing, settings, predictor, progress)) as steps:
+            for task, result in steps:
+                if batch.outputs.joins_layers:
+                    result = _without_vector(result)
+                job.save_result(task, result)
+                by_name[task.scene.name] = result
+                progress.finish(task)
+        results = [TaskResult(task, by_name[task.scene.name]) for task in tasks]
+        _raise_if_all_failed(results)
+        if batch.outputs.joins_layers:
+            _raise_if_stopped(batch.stop)
+            job.begin_merge()
+            join_layers(results, batch.outputs.paths, settings)
+    return results
 
 
-def _done(
-    job: ScenesJob, tasks: Sequence[SceneTask], expressions: Sequence[str]
+def _count_windows(tasks: Sequence[SceneTask], settings: BatchSettings) -> dict[str, int]:
+    """Number of windows of each scene by its name; refuses scenes that are too large."""
+    counts = {}
+    for task in tasks:
+        if not task.is_outside:
+            plan = make_plan(
+                task.info, settings.expressions, settings.model, settings.options, _ANY_STRETCH
+            )
+            counts[task.scene.name] = plan.grid.n_windows
+    return counts
+
+
+def _load_results(
+    job: BatchJob, tasks: Sequence[SceneTask], expressions: Sequence[str]
 ) -> dict[str, SceneResult]:
-    """What needs not be worked on, by the name of the scene."""
-    done = {}
+    """Results of scenes that need not be segmented, by the name of the scene."""
+    results = {}
     for task in tasks:
         if task.is_outside:
             outside = SceneResult(scene=task.scene.path, state="outside", report={})
-            done[task.scene.name] = outside
+            results[task.scene.name] = outside
             continue
-        result = job.result(task)
+        result = job.load_result(task)
         files = task.outputs.all_files(expressions).values()
         if result is not None and all(path.exists() for path in files):
-            done[task.scene.name] = result
-    return done
+            results[task.scene.name] = result
+    return results
 
 
 def _check_space(tasks: Sequence[SceneTask], n_expressions: int) -> None:
-    """Refuse what would not fit: all results, and what one scene needs while it is worked on."""
-    sizes = [task.info.width * task.info.height for task in tasks]
-    if sizes:
-        total, largest = sum(sizes), max(sizes)
+    """Check the disk space for all results and for the job of one scene."""
+    sizes_px = [task.info.width * task.info.height for task in tasks]
+    if sizes_px:
+        total_px, largest_px = sum(sizes_px), max(sizes_px)
         tasks[0].outputs.check_space(
-            (total + largest) // 2, n_missing=largest, n_expressions=n_expressions
+            (total_px + largest_px) // 2, n_missing=largest_px, n_expressions=n_expressions
         )
 
 
-def _worked_on(
+def _segment(
+    batch: _Batch,
+    job: BatchJob,
     tasks: Sequence[SceneTask],
-    job: ScenesJob,
-    what: SceneRun,
-    run: RunOptions,
+    settings: BatchSettings,
     predictor: WindowPredictor | None,
-    *,
-    counter: "_Counter",
-    stop: Callable[[], bool],
-) -> Generator[tuple[SceneTask, SceneResult]]:
-    """Each scene with what became of it, in the order in which they are done."""
-    if run.workers > 1:
-        own = None if predictor is None or predictor.facts.has_bundle else predictor
-        stop_file = job.folder / STOP
+    progress: "_BatchProgress",
+) -> Generator[TaskResult]:
+    """Segment scenes; yield each with its result, in the order in which they are done."""
+    run = SceneRun(settings, batch.run.keep_job, batch.run.command)
+    if batch.run.workers > 1:
         for task, result in run_in_processes(
-            *(tasks, what, run.workers, stop_file),
-            predictor=own,
-            on_begin=job.mark_begun,
-            stop=stop,
+            tasks,
+            run,
+            batch.run.workers,
+            job.folder / STOP,
+            predictor=None if predictor is None or predictor.facts.has_bundle else predictor,
+            on_begin=job.mark_started,
+            stop=batch.stop,
         ):
-            for text in result.report.get("warnings", ()):  # nobody listens over there
+            for text in result.report.get("warnings", ()):  # logged in the worker process only
                 logger.warning(text)
-            yield task, result
+            yield TaskResult(task, result)
         return
     assert predictor is not None
     for task in tasks:
-        _stop_if(stop)
-        job.mark_begun(task)
-        yield task, run_scene(task, what, predictor, progress=counter.within(task), stop=stop)
+        _raise_if_stopped(batch.stop)
+        job.mark_started(task)
+        on_progress = progress.of_scene(task)
+        result = run_scene(task, run, predictor, progress=on_progress, stop=batch.stop)
+        yield TaskResult(task, result)
 
 
-def _without_layers(result: SceneResult) -> SceneResult:
-    """The same but for the polygons' file, which is gone when all are joined."""
+def _without_vector(result: SceneResult) -> SceneResult:
+    """The same result without its vector file, which is removed after the layers are joined."""
 
-    def others(record: Mapping[str, Any]) -> dict[str, Any]:
+    def drop_vector(record: Mapping[str, Any]) -> dict[str, Any]:
         outputs = record["outputs"].items()
         return {**record, "outputs": {k: v for k, v in outputs if k.split(":")[0] != "vector"}}
 
     if not result.report:
         return result
-    results = [others(each) for each in result.report["results"]]
-    return replace(result, report={**others(result.report), "results": results})
+    results = [drop_vector(each) for each in result.report["results"]]
+    return replace(result, report={**drop_vector(result.report), "results": results})
 
 
 @contextmanager
-def _kept(job: ScenesJob, tasks: Sequence[SceneTask]) -> Iterator[None]:
-    """Within it, what is done is kept if the run ends before its time, and the error says so."""
+def _keep_completed(job: BatchJob, tasks: Sequence[SceneTask]) -> Iterator[None]:
+    """If the block raises, keep completed scenes and say so in the error."""
     try:
         yield
     except BaseException as err:
-        done = sum(job.is_done(task) for task in tasks)
-        begun = [task for task in tasks if job.is_begun(task)]
-        vectors = [task.outputs.vector for task in begun]
-        if not done and not any(path.exists() or job_path(path).exists() for path in vectors):
+        n_done = sum(job.is_done(task) for task in tasks)
+        vectors = [task.outputs.vector for task in tasks if job.is_started(task)]
+        if not n_done and not any(path.exists() or job_path(path).exists() for path in vectors):
             job.clear()
             raise
         if isinstance(err, RrsisError):
-            hint = "" if isinstance(err, Stopped) else ", to go on with by --resume"
+            hint = "" if isinstance(err, Stopped) else "; run again with --resume to continue"
             raise type(err)(
-                f"{err}; {done} of {len(tasks)} scenes are done, kept in {job.folder}{hint}"
+                f"{err}; {n_done} of {len(tasks)} scenes are done and saved in {job.folder}{hint}"
             ) from err
         raise
 
 
-def _refuse_if_all_failed(ordered: Sequence[tuple[SceneTask, SceneResult]]) -> None:
-    failed = [result for _, result in ordered if result.state == "failed"]
-    if len(failed) == sum(result.state != "outside" for _, result in ordered):
+def _raise_if_all_failed(results: Sequence[TaskResult]) -> None:
+    failed = [result for _, result in results if result.state == "failed"]
+    if len(failed) == sum(result.state != "outside" for _, result in results):
         raise InputError(f"all {len(failed)} scenes failed, such as {failed[0].reason}")
 
 
-class _Counter:
-    """Tells how far a run is: in windows of all scenes, and in scenes."""
+class _BatchProgress:
+    """Reports progress in windows of all scenes, and in scenes."""
 
     def __init__(
-        self, progress: Progress, n_windows: dict[str, int], done: dict[str, SceneResult]
+        self, progress: Progress, n_windows: dict[str, int], results: dict[str, SceneResult]
     ) -> None:
         self._progress, self._n_windows = progress, n_windows
         self._total = sum(n_windows.values())
-        self._finished = {name for name in done if name in n_windows}
-        self._windows = sum(n_windows[name] for name in self._finished)
-        self._tell()
+        self._finished = {name for name in results if name in n_windows}
+        self._windows_done = sum(n_windows[name] for name in self._finished)
+        self._report()
 
-    def within(self, task: SceneTask) -> Progress:
-        """What one scene tells how far it is."""
-        own = self._n_windows[task.scene.name]
+    def of_scene(self, task: SceneTask) -> Progress:
+        """The progress callback of one scene."""
+        n_windows = self._n_windows[task.scene.name]
 
         def progress(stage: str, done: int, total: int) -> None:
             if stage == "windows" and total:
-                self._progress("windows", self._windows + own * done // total, self._total)
+                windows_done = self._windows_done + n_windows * done // total
+                self._progress("windows", windows_done, self._total)
 
         return progress
 
     def finish(self, task: SceneTask) -> None:
-        """Count a scene."""
+        """Count a scene as finished."""
         self._finished.add(task.scene.name)
-        self._windows += self._n_windows[task.scene.name]
-        self._tell()
+        self._windows_done += self._n_windows[task.scene.name]
+        self._report()
 
-    def _tell(self) -> None:
-        self._progress("windows", self._windows, self._total)
+    def _report(self) -> None:
+        self._progress("windows", self._windows_done, self._total)
         self._progress("scenes", len(self._finished), len(self._n_windows))
 
 
-def _stop_if(stop: Callable[[], bool]) -> None:
+def _raise_if_stopped(stop: Callable[[], bool]) -> None:
     if stop():
         raise Stopped("stopped")

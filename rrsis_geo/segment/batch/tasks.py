@@ -1,7 +1,7 @@
-"""The scenes of one call: all are looked at, and refused, before the first is worked on."""
+"""The scenes of a batch and their outputs, all checked before the first scene is segmented."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,30 +11,27 @@ from rasterio.crs import CRS
 from rrsis_geo.errors import ConfigError, InputError, OutputError, OutsideError, RrsisError
 from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.layers.vector_io import check_layer_path
-from rrsis_geo.geo.scene.options import crop_scene, open_whole
+from rrsis_geo.geo.scene.options import SceneOptions, crop_scene, open_whole
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.geo.scene.scene_list import NamedScene
 from rrsis_geo.segment.jobs.job import job_path
-from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.segment.plan.outputs import Outputs
 
-TOLD = 5
-"""Scenes that an error names, at most."""
+MAX_ERRORS_SHOWN = 5
 JOB = "scenes.job"
 LAYERS = "layers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneTask:
-    """One of several scenes, found fit to be worked on.
+    """One scene of a batch, checked.
 
     Attributes:
-        scene: its names.
-        info: of the part that is worked on.
-        is_outside: the area of interest lies beside it, so that there is no such part; the info is
-            then that of the whole scene.
-        outputs: its own files.
+        scene: its path and names.
+        info: of the part inside the area of interest; of the whole scene if `is_outside`.
+        is_outside: the scene does not overlap the area of interest.
+        outputs: the files of this scene.
     """
 
     scene: NamedScene
@@ -42,8 +39,8 @@ class SceneTask:
     is_outside: bool
     outputs: Outputs
 
-    def facts(self) -> dict[str, Any]:
-        """By what the scene is known again; ready for JSON."""
+    def file_facts(self) -> dict[str, Any]:
+        """Facts by which a change of the scene is noticed, ready for JSON."""
         return {
             "path": absolute_path(self.scene.path),
             "size_bytes": self.info.size_bytes,
@@ -51,41 +48,41 @@ class SceneTask:
         }
 
 
-class ScenesOutputs:
-    """Where the results of several scenes go.
+class BatchOutputs:
+    """The outputs of a batch.
 
-    Polygons go to a file each in a folder, or, where a file is named, into one that all share. All
-    other results have a file a scene, in folders.
+    The vector path is a folder (one file per scene) or a file (one layer for all scenes). All other
+    paths are folders with one file per scene.
 
     Attributes:
-        given: as the user named them.
-        joined: whether all polygons go into one file.
-        job: folder that keeps what is done until all is.
+        paths: as given.
+        joins_layers: the polygons of all scenes go into one file.
+        job_folder: where the state of the batch is saved until it is done.
     """
 
-    def __init__(self, given: Outputs) -> None:
-        """For what was named.
+    def __init__(self, paths: Outputs) -> None:
+        """Check which paths are folders.
 
         Raises:
-            OutputError: a file where a folder is needed, or the other way round.
+            OutputError: a path is a file but must be a folder, or an output needs one vector file
+                per scene.
         """
-        self.given = given
-        self.joined = not _is_folder(given.vector)
-        vector = given.vector
-        self.job = job_path(vector) if self.joined else vector / JOB
-        for kind, path in given.files().items():
+        self.paths = paths
+        self.joins_layers = not _is_folder(paths.vector)
+        self.job_folder = job_path(paths.vector) if self.joins_layers else paths.vector / JOB
+        for kind, path in paths.files().items():
             if kind != "vector" and not _is_folder(path):
                 raise OutputError(
-                    f"{path}: each of several scenes has a {kind} of its own; name a folder for "
-                    f"them, such as {path.with_suffix('')}"
+                    f"{path}: there is one {kind} per scene; give a folder for them, such as "
+                    f"{path.with_suffix('')}"
                 )
-        if self.joined:
+        if self.joins_layers:
             self._refuse_kinds_of_one_scene()
 
     def _refuse_kinds_of_one_scene(self) -> None:
-        vector = self.given.vector
-        kinds = [kind for kind in self.given.files() if OUTPUT_KINDS[kind].needs_vector_per_scene]
-        if self.given.windows_layer:
+        vector = self.paths.vector
+        kinds = [kind for kind in self.paths.files() if OUTPUT_KINDS[kind].needs_vector_per_scene]
+        if self.paths.windows_layer:
             kinds.insert(0, "windows layer")
         if kinds:
             raise OutputError(
@@ -93,169 +90,169 @@ class ScenesOutputs:
                 f"the results, such as {vector.with_suffix('')}"
             )
 
-    def of(self, scene: NamedScene) -> Outputs:
+    def for_scene(self, scene: NamedScene) -> Outputs:
         """The files of one scene."""
-        folders = self.given.files()
-        if self.joined:
-            folders["vector"] = self.job / LAYERS
-        paths: dict[str, Any] = {
+        folders = self.paths.files()
+        if self.joins_layers:
+            folders["vector"] = self.job_folder / LAYERS
+        files: dict[str, Any] = {
             kind: folder / f"{scene.name}{OUTPUT_KINDS[kind].scene_ending}"
             for kind, folder in folders.items()
         }
-        return replace(self.given, **paths)
+        return replace(self.paths, **files)
 
     def folders(self) -> list[Path]:
-        """Folders that are to be made where they do not exist, each above what it holds."""
-        files = self.given.files()
-        vector = files.pop("vector")
-        own = [self.job, self.job / LAYERS] if self.joined else [vector, self.job]
-        return [*own, *files.values()]
+        """All folders of the batch, parents before their children."""
+        others = self.paths.files()
+        vector = others.pop("vector")
+        job = self.job_folder
+        return [*([job, job / LAYERS] if self.joins_layers else [vector, job]), *others.values()]
 
     def all_files(self, expressions: Sequence[str]) -> dict[str, Path]:
-        """The folders of the results by kind; and the files that all scenes share."""
-        folders = self.given.files()
-        if not self.joined:
-            return folders
-        own = Outputs(folders.pop("vector"))
-        return {**own.all_files(expressions), **folders}
+        """The folders of the results by kind, and the files that all scenes share."""
+        others = self.paths.files()
+        if not self.joins_layers:
+            return others
+        joined = Outputs(others.pop("vector"))
+        return {**joined.all_files(expressions), **others}
 
-    def check(self) -> None:
-        """Refuse places that nothing could be written to.
+    def check_folders(self) -> None:
+        """Check that all folders exist or can be created.
 
         Raises:
-            OutputError: the folder above is missing or not writable, or a file is in the way.
+            OutputError: a parent folder is missing or not writable, or a path is a file.
         """
-        for kind, path in self.given.files().items():
-            if kind == "vector" and self.joined:
+        for kind, path in self.paths.files().items():
+            if kind == "vector" and self.joins_layers:
                 continue
             parent = path if path.is_dir() else path.parent
             if path.exists() and not path.is_dir():
-                raise OutputError(f"{path}: a file lies where a folder is to be")
+                raise OutputError(f"{path}: is a file, but the results need a folder")
             if not parent.is_dir():
                 raise OutputError(f"{path}: the folder {parent} does not exist; create it first")
             if not os.access(parent, os.W_OK | os.X_OK):
                 raise OutputError(f"{path}: the folder {parent} is not writable")
 
 
-def find_tasks(
+def make_tasks(
     scenes: Sequence[NamedScene],
-    outputs: ScenesOutputs,
-    options: SegmentOptions,
-    on_scene: Callable[[int], None] = lambda done: None,
+    outputs: BatchOutputs,
+    options: SceneOptions,
+    on_scene: Callable[[int], None] = lambda n_done: None,
 ) -> list[SceneTask]:
-    """Open every scene, and see that all can be worked on.
+    """Open every scene and check that it can be segmented.
 
     Args:
-        scenes: with their names.
-        outputs: of all.
-        options: of the run.
-        on_scene: called with the number of scenes that were looked at.
+        scenes: of the batch.
+        outputs: of the batch.
+        options: of every scene.
+        on_scene: called with the number of scenes checked so far.
 
     Raises:
-        ConfigError: options that do not fit a scene.
-        InputError: a scene cannot be used, the area of interest lies beside all of them, or they
-            are in several CRSs where they must not be.
+        ConfigError: the options do not fit any scene.
+        InputError: a scene cannot be used, the area of interest overlaps none of them, or they
+            are in several CRSs and must not be.
     """
-    tasks, troubles = [], []
+    tasks, errors = [], []
     for number, scene in enumerate(scenes):
         on_scene(number)
         try:
-            tasks.append(_looked_at(scene, outputs.of(scene), options))
+            tasks.append(_make_task(scene, outputs.for_scene(scene), options))
         except (InputError, ConfigError) as err:
-            troubles.append(err)
+            errors.append(err)
     on_scene(len(scenes))
-    if troubles:
-        raise _of_all(troubles, len(scenes))
+    if errors:
+        raise _combine_errors(errors, len(scenes))
     _check_crs(tasks, outputs, options)
     if all(task.is_outside for task in tasks):
-        area = "bbox" if options.scene.aoi is None else str(options.scene.aoi)
+        area = "bbox" if options.aoi is None else str(options.aoi)
         raise OutsideError(f"{area}: lies outside all of the {len(scenes)} scenes")
     return tasks
 
 
 def check_files(
-    tasks: Iterable[SceneTask],
-    outputs: ScenesOutputs,
+    tasks: Sequence[SceneTask],
+    outputs: BatchOutputs,
     expressions: Sequence[str],
-    is_ours: Callable[[SceneTask], bool],
+    may_replace: Callable[[SceneTask], bool],
     *,
-    may_replace: bool,
+    may_replace_joined: bool,
 ) -> None:
-    """Refuse what could not be written in the end.
+    """Check that all files of a batch can be written.
 
     Args:
         tasks: all scenes.
-        outputs: of all.
-        expressions: of the run.
-        is_ours: whether the files of a scene may be replaced, because this job has made them.
-        may_replace: the same, of the file that all share.
+        outputs: of the batch.
+        expressions: of the batch.
+        may_replace: whether the files of a scene may be replaced because this batch wrote them.
+        may_replace_joined: the same for the file that all scenes share.
 
     Raises:
-        OutputError: see `Outputs.check`; or two results would be one file.
+        OutputError: see `Outputs.check`; or two scenes have the same output.
     """
-    tasks = list(tasks)
-    sources = {Path(task.scene.path).resolve(): task for task in tasks}
-    taken: dict[Path, str] = {}
+    sources = {Path(task.scene.path).resolve() for task in tasks}
+    scene_by_path: dict[Path, str] = {}
     for task in tasks:
-        own = task.outputs
-        own = replace(own, overwrite=own.overwrite or is_ours(task))
+        own = replace(task.outputs, overwrite=task.outputs.overwrite or may_replace(task))
         own.check([], expressions)
         for path in own.all_files(expressions).values():
-            place = path.resolve()
-            if place in sources:
-                raise OutputError(f"{path}: is an input of this run; give another name")
-            if place in taken:
+            absolute = path.resolve()
+            if absolute in sources:
+                raise OutputError(f"{path}: is an input of this run; choose another name")
+            if absolute in scene_by_path:
                 raise OutputError(
-                    f"{path}: is to hold results of both {taken[place]} and {task.scene.file_name}"
+                    f"{path}: would hold the results of both {scene_by_path[absolute]} and "
+                    f"{task.scene.file_name}; rename one of the scenes"
                 )
-            taken[place] = task.scene.file_name
-    if outputs.joined:
-        for own in outputs.given.per_expression(expressions):
-            overwrite = own.overwrite or may_replace
-            if check_layer_path(own.vector, overwrite=overwrite).resolve() in sources:
-                raise OutputError(f"{own.vector}: is an input of this run; give another name")
+            scene_by_path[absolute] = task.scene.file_name
+    if outputs.joins_layers:
+        for joined in outputs.paths.per_expression(expressions):
+            overwrite = joined.overwrite or may_replace_joined
+            if check_layer_path(joined.vector, overwrite=overwrite).resolve() in sources:
+                raise OutputError(f"{joined.vector}: is an input of this run; choose another name")
 
 
-def _looked_at(scene: NamedScene, outputs: Outputs, options: SegmentOptions) -> SceneTask:
-    with open_whole(scene.path, options.scene) as whole:
+def _make_task(scene: NamedScene, outputs: Outputs, options: SceneOptions) -> SceneTask:
+    with open_whole(scene.path, options) as whole:
         info, is_outside = whole.info, False
         try:
-            info = crop_scene(whole, options.scene).info
+            info = crop_scene(whole, options).info
         except OutsideError:
             is_outside = True
     return SceneTask(scene=scene, info=info, is_outside=is_outside, outputs=outputs)
 
 
-def _of_all(troubles: Sequence[RrsisError], n_scenes: int) -> RrsisError:
-    """One error for all that is wrong."""
-    if len(troubles) == n_scenes == 1:
-        return troubles[0]
-    kind = ConfigError if all(isinstance(err, ConfigError) for err in troubles) else InputError
-    more = f"; and {len(troubles) - TOLD} more" if len(troubles) > TOLD else ""
-    told = "; ".join(str(err) for err in troubles[:TOLD])
-    return kind(f"{len(troubles)} of {n_scenes} scenes cannot be used: {told}{more}")
+def _combine_errors(errors: Sequence[RrsisError], n_scenes: int) -> RrsisError:
+    """One error for all scenes that cannot be used."""
+    if len(errors) == n_scenes == 1:
+        return errors[0]
+    kind = ConfigError if all(isinstance(err, ConfigError) for err in errors) else InputError
+    shown = "; ".join(str(err) for err in errors[:MAX_ERRORS_SHOWN])
+    n_more = len(errors) - MAX_ERRORS_SHOWN
+    more = f"; and {n_more} more" if n_more > 0 else ""
+    return kind(f"{len(errors)} of {n_scenes} scenes cannot be used: {shown}{more}")
 
 
-def _check_crs(tasks: Sequence[SceneTask], outputs: ScenesOutputs, options: SegmentOptions) -> None:
-    """Refuse scenes of several CRSs where one number must mean one place."""
-    told = _several_crs(tasks)
-    if told and options.scene.bbox is not None and options.scene.bbox_crs is None:
+def _check_crs(tasks: Sequence[SceneTask], outputs: BatchOutputs, options: SceneOptions) -> None:
+    """Refuse scenes in several CRSs where the bbox or the joined layer needs one CRS."""
+    groups = _describe_crs(tasks)
+    if groups and options.bbox is not None and options.bbox_crs is None:
         raise ConfigError(
-            "the bbox does not say which CRS it is in, and the scenes are in several; append it, "
-            f"as in L,B,R,T,EPSG:4326. They are in {told}"
+            f"the scenes are in several CRSs: {groups}. Append the CRS of the bbox to it, as in "
+            "L,B,R,T,EPSG:4326"
         )
-    told = _several_crs([task for task in tasks if not task.is_outside])
-    if told and outputs.joined:
-        vector = outputs.given.vector
+    groups = _describe_crs([task for task in tasks if not task.is_outside])
+    if groups and outputs.joins_layers:
+        vector = outputs.paths.vector
         raise InputError(
-            f"{vector}: a layer has one CRS, and the scenes are in {told}. Name a folder, such as "
-            f"{vector.with_suffix('')}, for a layer of each scene, or bring the scenes into one "
-            "CRS with gdalwarp -t_srs"
+            f"{vector}: a layer has one CRS, but the scenes are in {groups}. Give a folder, such "
+            f"as {vector.with_suffix('')}, to write one layer per scene, or reproject the scenes "
+            "to one CRS with gdalwarp -t_srs"
         )
 
 
-def _several_crs(tasks: Sequence[SceneTask]) -> str:
-    """In which CRSs scenes are, with an example of each; "" where it is one."""
+def _describe_crs(tasks: Sequence[SceneTask]) -> str:
+    """The CRSs of several scenes, with an example of each; "" if all have the same."""
     groups: list[tuple[CRS | None, list[str]]] = []
     for task in tasks:
         for crs, names in groups:
@@ -267,16 +264,16 @@ def _several_crs(tasks: Sequence[SceneTask]) -> str:
     if len(groups) < 2:
         return ""
     return ", ".join(
-        f"{_name(crs)} ({names[0]}{f' and {len(names) - 1} more' if names[1:] else ''})"
+        f"{_crs_name(crs)} ({names[0]}{f' and {len(names) - 1} more' if names[1:] else ''})"
         for crs, names in groups
     )
 
 
-def _name(crs: CRS | None) -> str:
+def _crs_name(crs: CRS | None) -> str:
     if crs is None:
         return "no CRS"
     authority = crs.to_authority()
-    return ":".join(authority) if authority else str(crs.to_dict().get("proj", "an unnamed one"))
+    return ":".join(authority) if authority else str(crs.to_dict().get("proj", "an unnamed CRS"))
 
 
 def _is_folder(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Scenes worked on one by one: in this process, or in several, each of which takes whole scenes."""
+"""Segment scenes one by one in this process, or in several processes at the same time."""
 
 import logging
 from collections import deque
@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rrsis_geo.errors import ConfigError, InputError, RrsisError, Stopped
-from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.progress import Progress
-from rrsis_geo.segment.batch.job import SceneResult
+from rrsis_geo.segment.batch.job import BatchSettings, SceneResult, TaskResult
 from rrsis_geo.segment.batch.tasks import SceneTask
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.prepare import check_same_model, load_predictor
@@ -23,7 +22,6 @@ from rrsis_geo.segment.jobs.processes import (
     start_worker,
 )
 from rrsis_geo.segment.jobs.workers import options_of_worker
-from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.scene import segment_scene
 
@@ -31,44 +29,42 @@ logger = logging.getLogger(__name__)
 
 
 class SceneRun(NamedTuple):
-    """What is done with every scene."""
+    """How every scene of a batch is segmented."""
 
-    expressions: tuple[str, ...]
-    options: SegmentOptions
-    model: ModelFacts
+    settings: BatchSettings
     keep_job: bool
     command: str
 
 
 def run_scene(
     task: SceneTask,
-    what: SceneRun,
+    run: SceneRun,
     predictor: WindowPredictor,
     *,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> SceneResult:
-    """Work on one scene, or go on with it; trouble with it is its own, and no other's.
+    """Segment one scene, or resume it. An error of the scene becomes a failed result.
 
     Args:
-        task: whose files may be replaced.
-        what: to do.
-        predictor: loaded.
-        progress: told how far the scene is.
-        stop: asked now and then.
+        task: the scene. Its files may be replaced.
+        run: settings of the batch.
+        predictor: of the batch.
+        progress: called with the progress of the scene.
+        stop: polled between shards. Return True to stop after the current shard.
 
     Raises:
-        DeviceError: the device cannot do the work.
-        OutputError: a result cannot be written.
-        Stopped: `stop` said so.
+        DeviceError: the device cannot run the model.
+        OutputError: an output cannot be written.
+        Stopped: `stop` returned True.
     """
     try:
         report = segment_scene(
             task.scene.path,
-            what.expressions,
+            run.settings.expressions,
             replace(task.outputs, overwrite=True),
-            what.options,
-            run=RunOptions(existing="resume", keep_job=what.keep_job, command=what.command),
+            run.settings.options,
+            run=RunOptions(existing="resume", keep_job=run.keep_job, command=run.command),
             predictor=predictor,
             progress=progress,
             stop=stop,
@@ -88,30 +84,31 @@ def _failed(task: SceneTask, reason: str) -> SceneResult:
 
 def run_in_processes(
     tasks: Sequence[SceneTask],
-    what: SceneRun,
+    run: SceneRun,
     n_workers: int,
     stop_file: Path,
     *,
     predictor: WindowPredictor | None = None,
     on_begin: Callable[[SceneTask], None] = lambda task: None,
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[tuple[SceneTask, SceneResult]]:
-    """Work on scenes in processes of this machine; gives each as it is done, in any order.
+) -> Iterator[TaskResult]:
+    """Segment scenes in several processes; yield each with its result, in any order.
 
-    A scene in which a process dies is tried once more, and has failed if the next one dies too.
+    If a process dies, its scene is tried once more in another one. If that dies too, the scene has
+    failed.
 
     Args:
-        tasks: scenes.
-        what: to do with each.
-        n_workers: processes, at most.
-        stop_file: if it exists, they are to end after the shard in hand.
-        predictor: in place of the bundle that the options name; each process gets a copy.
-        on_begin: called with a scene before it is handed out.
-        stop: asked now and then.
+        tasks: the scenes.
+        run: settings of the batch.
+        n_workers: maximum number of processes.
+        stop_file: while it exists, the processes stop after the current shard.
+        predictor: used instead of the bundle that the options name. Each process gets a copy.
+        on_begin: called with each scene before it is sent to a process.
+        stop: polled between scenes. Return True to stop after the current shards.
 
     Raises:
-        Stopped: `stop` said so.
-        RrsisError: what one of the processes raised.
+        Stopped: `stop` returned True.
+        RrsisError: an error of one of the processes.
     """
     waiting = deque(tasks)
     died: set[str] = set()
@@ -127,8 +124,7 @@ def run_in_processes(
         while waiting or workers:
             while waiting and len(workers) < n_workers:
                 number = free_number(workers, n_workers)
-                own = what._replace(options=options_of_worker(what.options, number, n_workers))
-                arguments = own, stop_file, predictor
+                arguments = _run_of_worker(run, number, n_workers), stop_file, predictor
                 workers.append(start_worker(number, _serve, arguments, next_task()))
             for worker in ready_workers(workers):
                 task, answer = worker.task, worker.answer()
@@ -139,14 +135,14 @@ def run_in_processes(
                     told = f"{worker.death()} in {task.scene.path}"
                     if task.scene.path in died:
                         reason = f"{told}, {worker.death_again()}"
-                        yield task, _failed(task, reason)
+                        yield TaskResult(task, _failed(task, reason))
                     else:
                         died.add(task.scene.path)
                         logger.warning("%s; the scene is tried once more", told)
                         waiting.appendleft(task)
                     continue
-                if answer.state != "begun":
-                    yield task, answer
+                if answer.state != "started":
+                    yield TaskResult(task, answer)
                 if waiting:
                     worker.hand(next_task())
                 else:
@@ -163,20 +159,25 @@ def run_in_processes(
         stop_file.unlink(missing_ok=True)
 
 
+def _run_of_worker(run: SceneRun, number: int, n_workers: int) -> SceneRun:
+    options = options_of_worker(run.settings.options, number, n_workers)
+    return run._replace(settings=replace(run.settings, options=options))
+
+
 def _serve(line: Connection, arguments: tuple[SceneRun, Path, WindowPredictor | None]) -> None:
-    """What a worker does all its life."""
-    what, stop_file, predictor = arguments
+    """Main function of a worker process."""
+    run, stop_file, predictor = arguments
     keep_to_parent()
     try:
-        predictor = predictor or load_predictor(what.options)
-        check_same_model(what.model, predictor, stop_file.parent)
+        predictor = predictor or load_predictor(run.settings.options)
+        check_same_model(run.settings.model, predictor, stop_file.parent)
         while (task := line.recv()) is not None:
             try:
-                result = run_scene(task, what, predictor, stop=stop_file.exists)
+                result = run_scene(task, run, predictor, stop=stop_file.exists)
             except Stopped:
-                result = SceneResult(scene=task.scene.path, state="begun", report={})
+                result = SceneResult(scene=task.scene.path, state="started", report={})
             line.send(result)
     except RrsisError as err:
         line.send(err)
     except EOFError:
-        pass  # the first process is gone
+        pass  # the main process has ended

@@ -1,4 +1,4 @@
-"""Several scenes in one call: what each gives alone, whatever happens to the others."""
+"""Many scenes in one call: each gets the same result as alone, whatever happens to the others."""
 
 import json
 import logging
@@ -26,6 +26,7 @@ from rrsis_geo.errors import ConfigError, InputError, OutputError, OutsideError,
 from rrsis_geo.geo.layers.vector_io import SUFFIXES
 from rrsis_geo.segment.batch import scenes as module
 from rrsis_geo.segment.batch import workers as workers_module
+from rrsis_geo.segment.batch.job import BatchSettings
 from rrsis_geo.segment.batch.report import ScenesReport
 from rrsis_geo.segment.batch.scenes import segment_scenes
 from rrsis_geo.segment.batch.workers import SceneRun
@@ -41,7 +42,7 @@ SIZES = (100, 130), (90, 150), (120, 110)
 
 
 class CountingPredictor(RedPredictor):
-    """Takes any number of expressions in turn."""
+    """Accepts any number of expressions, one after the other."""
 
     def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
         self.expressions.append(words)
@@ -52,7 +53,7 @@ CountingPredictor.__name__ = RedPredictor.__name__
 
 
 def tile(path: Path, number: int, **options: Any) -> Path:
-    """One of some scenes that lie side by side, none like another."""
+    """Write one of several different scenes side by side."""
     height, width = SIZES[number]
     transform = Affine(0.5, 0, 500_000 + 100 * number, 0, -0.5, 5_200_000)
     content = blobs(period=31 + 2 * number)
@@ -63,7 +64,7 @@ def tile(path: Path, number: int, **options: Any) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A folder of three scenes, and a place for results."""
+    """A folder with three scenes, and folders for results."""
 
     folder: Path
 
@@ -103,7 +104,7 @@ class Batch:
         )
 
     def alone(self, scene: Path, expression: Any = EXPRESSION) -> Path:
-        """The folder of what the scene gives in a call of its own."""
+        """The folder with the results of a scene in a run of its own."""
         folder = self.folder / f"alone-{scene.stem}"
         if not folder.exists():
             folder.mkdir()
@@ -113,7 +114,7 @@ class Batch:
         return folder
 
     def expected(self, layer: str = LAYER, expression: Any = EXPRESSION) -> gpd.GeoDataFrame:
-        """What one layer of all scenes should hold."""
+        """The expected layer of all scenes."""
         frames = []
         for scene in self.scenes:
             frame = gpd.read_file(self.alone(scene, expression) / "o.gpkg", layer=layer)
@@ -123,43 +124,43 @@ class Batch:
         joined["id"] = np.arange(1, len(joined) + 1)
         return joined
 
-    def written(self, folder: str = "results") -> list[str]:
+    def files_in(self, folder: str = "results") -> list[str]:
         place = self.folder / folder
         return sorted(str(path.relative_to(place)) for path in place.rglob("*"))
 
     def has(self, name: str) -> Callable[[], bool]:
-        """Says whether a file was written."""
+        """A function that returns whether a file exists."""
         return lambda: any(path.is_file() for path in self.folder.glob(f"**/{name}"))
 
-    def left(self) -> list[str]:
-        """All but the scenes."""
+    def other_files(self) -> list[str]:
+        """All files and folders except the scenes."""
         return sorted(path.name for path in self.folder.iterdir() if path != self.tiles)
 
 
 @pytest.fixture
 def batch(tmp_path: Path) -> Batch:
-    made = Batch(tmp_path / "batch")
-    made.tiles.mkdir(parents=True)
+    batch = Batch(tmp_path / "batch")
+    batch.tiles.mkdir(parents=True)
     for number in range(3):
-        tile(made.tiles / f"tile_{number}.tif", number)
-    return made
+        tile(batch.tiles / f"tile_{number}.tif", number)
+    return batch
 
 
-def provenance(path: Path) -> dict[str, Any]:
+def read_provenance(path: Path) -> dict[str, Any]:
     with closing(sqlite3.connect(path)) as connection:
         (text,) = connection.execute("SELECT metadata FROM gpkg_metadata").fetchone()
     record: dict[str, Any] = json.loads(text)
     return record
 
 
-# --- what comes out
+# --- results
 
 
-def test_each_scene_gets_what_it_gets_alone(batch: Batch) -> None:
+def test_each_scene_gets_the_same_result_as_alone(batch: Batch) -> None:
     report = batch.run(mask="results", probability="probabilities")
     names = [f"tile_{k}{end}" for k in range(3) for end in (".gpkg", "_mask.qml", "_mask.tif")]
-    assert batch.written() == sorted(names)
-    assert batch.written("probabilities") == sorted(
+    assert batch.files_in() == sorted(names)
+    assert batch.files_in("probabilities") == sorted(
         f"tile_{k}_probability.{end}" for k in range(3) for end in ("qml", "tif")
     )
     for scene, result in zip(batch.scenes, report.scenes, strict=True):
@@ -179,9 +180,9 @@ def test_each_scene_gets_what_it_gets_alone(batch: Batch) -> None:
     assert not report.failed
 
 
-def test_one_layer_of_all(batch: Batch) -> None:
+def test_one_layer_for_all_scenes(batch: Batch) -> None:
     report = batch.run("all.gpkg", mask="masks")
-    assert batch.left() == ["all.gpkg", "masks"]
+    assert batch.other_files() == ["all.gpkg", "masks"]
     layer = gpd.read_file(batch.folder / "all.gpkg", layer=LAYER)
     assert layer.equals(batch.expected())
     fields = pyogrio.read_info(batch.folder / "all.gpkg", layer=LAYER)["fields"]
@@ -189,9 +190,9 @@ def test_one_layer_of_all(batch: Batch) -> None:
     assert layer["id"].is_unique
     assert report.outputs == {"vector": batch.folder / "all.gpkg", "mask": batch.folder / "masks"}
     assert all("vector" not in result.report["outputs"] for result in report.scenes)
-    told = provenance(batch.folder / "all.gpkg")
-    assert [scene["state"] for scene in told["scenes"]] == ["done"] * 3
-    assert told["expression"] == EXPRESSION
+    record = read_provenance(batch.folder / "all.gpkg")
+    assert [scene["state"] for scene in record["scenes"]] == ["done"] * 3
+    assert record["expression"] == EXPRESSION
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -205,7 +206,7 @@ def test_one_layer_in_every_format(batch: Batch, suffix: str) -> None:
     assert frame.sort_values("id")["n_pixels"].tolist() == expected["n_pixels"].tolist()
 
 
-def test_one_layer_an_expression(batch: Batch) -> None:
+def test_one_layer_per_expression(batch: Batch) -> None:
     expressions = ["red discs", "the blue car"]
     report = batch.run("all.gpkg", expression=expressions)
     layers = pyogrio.list_layers(batch.folder / "all.gpkg")[:, 0]
@@ -216,13 +217,13 @@ def test_one_layer_an_expression(batch: Batch) -> None:
     assert report.n_objects == 2 * len(layer)
 
 
-def test_each_expression_gets_a_file_where_a_format_holds_one(batch: Batch) -> None:
+def test_each_expression_gets_a_file_if_the_format_holds_one_layer(batch: Batch) -> None:
     report = batch.run("all.fgb", expression=["red discs", "the blue car"])
     assert sorted(report.outputs) == ["vector:red_discs", "vector:the_blue_car"]
-    assert batch.left() == ["all_red_discs.fgb", "all_the_blue_car.fgb"]
+    assert batch.other_files() == ["all_red_discs.fgb", "all_the_blue_car.fgb"]
 
 
-def test_nothing_found_is_an_empty_layer(batch: Batch) -> None:
+def test_no_objects_give_an_empty_layer(batch: Batch) -> None:
     for number, scene in enumerate(batch.scenes):
         tile(scene, number, content=lambda row, col, band: 0 * row + 50)
     report = batch.run("all.gpkg")
@@ -230,7 +231,7 @@ def test_nothing_found_is_an_empty_layer(batch: Batch) -> None:
     assert len(gpd.read_file(batch.folder / "all.gpkg", layer=LAYER)) == 0
 
 
-def test_scenes_without_crs_share_a_layer_of_pixels(batch: Batch) -> None:
+def test_scenes_without_crs_share_a_layer_in_pixel_coordinates(batch: Batch) -> None:
     for number, scene in enumerate(batch.scenes):
         tile(scene, number, crs=None, transform=Affine.identity())
     options = make_options(overlap_px=16, allow_no_crs=True)
@@ -239,10 +240,10 @@ def test_scenes_without_crs_share_a_layer_of_pixels(batch: Batch) -> None:
     assert gpd.read_file(batch.folder / "all.gpkg", layer=LAYER).crs is None
 
 
-def test_paths_may_be_given_one_by_one(batch: Batch) -> None:
+def test_a_sequence_of_paths(batch: Batch) -> None:
     report = batch.run(scenes=batch.scenes[1:])
     assert [Path(result.scene).stem for result in report.scenes] == ["tile_1", "tile_2"]
-    with pytest.raises(InputError, match="no scene is given"):
+    with pytest.raises(InputError, match="the list of scenes is empty"):
         segment_scenes([], EXPRESSION, Outputs(batch.folder / "o"))
 
 
@@ -254,16 +255,16 @@ def test_report_is_ready_for_json(batch: Batch) -> None:
 
 
 def test_progress_counts_windows_of_all_scenes(batch: Batch) -> None:
-    told: list[tuple[str, int, int]] = []
-    report = batch.run(progress=lambda *step: told.append(step))
-    windows = [done for stage, done, _ in told if stage == "windows"]
-    totals = {total for stage, _, total in told if stage == "windows"}
+    calls: list[tuple[str, int, int]] = []
+    report = batch.run(progress=lambda *call: calls.append(call))
+    windows = [done for stage, done, _ in calls if stage == "windows"]
+    totals = {total for stage, _, total in calls if stage == "windows"}
     assert windows == sorted(windows)
     assert totals == {windows[-1]} == {sum(scene.report["windows"] for scene in report.scenes)}
-    assert [step[1:] for step in told if step[0] == "scenes"] == [(k, 3) for k in range(4)]
+    assert [call[1:] for call in calls if call[0] == "scenes"] == [(k, 3) for k in range(4)]
 
 
-def test_a_warning_of_all_scenes_is_told_once(
+def test_a_warning_of_all_scenes_is_shown_once(
     batch: Batch, caplog: pytest.LogCaptureFixture
 ) -> None:
     package = logging.getLogger("rrsis_geo")
@@ -274,108 +275,110 @@ def test_a_warning_of_all_scenes_is_told_once(
         package.removeHandler(caplog.handler)
     texts = [text for scene in report.scenes for text in scene.report["warnings"]]
     assert len([text for text in texts if "the largest" in text]) == 3
-    heard = {record.getMessage() for record in caplog.records if "largest" in record.getMessage()}
-    assert len(heard) == 1
+    shown = {record.getMessage() for record in caplog.records if "largest" in record.getMessage()}
+    assert len(shown) == 1
 
 
-# --- what is refused, before any scene is worked on
+# --- checks before the first scene is segmented
 
 
-def refused(batch: Batch, error: type[Exception], match: str, out: str = "o", **how: Any) -> None:
+def check_refused(
+    batch: Batch, error: type[Exception], match: str, out: str = "o", **how: Any
+) -> None:
     predictor = RedPredictor()
     with pytest.raises(error, match=match):
         batch.run(out, predictor=predictor, **how)
     assert predictor.batches == []
-    assert [name for name in batch.left() if name == out or ".job" in name] == []
+    assert [name for name in batch.other_files() if name == out or ".job" in name] == []
 
 
-def test_all_that_is_wrong_is_told_at_once(batch: Batch) -> None:
+def test_all_bad_scenes_are_reported_at_once(batch: Batch) -> None:
     tile(batch.scenes[0], 0, crs=None)
     batch.scenes[2].write_text("no raster")
-    words = r"2 of 3 scenes cannot be used: .*tile_0\.tif: no CRS.*; .*tile_2\.tif: not a raster"
-    refused(batch, InputError, words)
+    message = r"2 of 3 scenes cannot be used: .*tile_0\.tif: no CRS.*; .*tile_2\.tif: not a raster"
+    check_refused(batch, InputError, message)
 
 
-def test_options_that_fit_no_scene_are_a_matter_of_options(batch: Batch) -> None:
+def test_options_that_fit_no_scene_are_a_config_error(batch: Batch) -> None:
     options = make_options(bands=(9, 2, 1))
-    refused(batch, ConfigError, "3 of 3 scenes", options=options)
+    check_refused(batch, ConfigError, "3 of 3 scenes", options=options)
 
 
-def test_several_crs_need_a_layer_each(batch: Batch) -> None:
+def test_several_crs_need_a_layer_per_scene(batch: Batch) -> None:
     tile(batch.scenes[1], 1, crs="EPSG:32633")
-    words = r"EPSG:32632 \(tile_0\.tif and 1 more\), EPSG:32633 \(tile_1\.tif\).*all, .*gdalwarp"
-    refused(batch, InputError, words, "all.gpkg")
+    message = r"EPSG:32632 \(tile_0\.tif and 1 more\), EPSG:32633 \(tile_1\.tif\).*all, .*gdalwarp"
+    check_refused(batch, InputError, message, "all.gpkg")
     assert len(batch.run().scenes) == 3
 
 
-def test_a_bbox_of_several_crs_says_which(batch: Batch) -> None:
+def test_a_bbox_over_several_crs_needs_a_crs(batch: Batch) -> None:
     tile(batch.scenes[1], 1, crs="EPSG:32633")
     options = make_options(bbox=(500_000.0, 5_199_950.0, 500_010.0, 5_200_000.0))
-    refused(batch, ConfigError, "L,B,R,T,EPSG:4326", options=options)
+    check_refused(batch, ConfigError, "L,B,R,T,EPSG:4326", options=options)
 
 
-def test_scenes_beside_the_area_are_left_out(batch: Batch) -> None:
+def test_scenes_outside_the_area_are_left_out(batch: Batch) -> None:
     box = (500_000.0, 5_199_950.0, 500_060.0, 5_200_000.0)
     report = batch.run(options=make_options(overlap_px=16, bbox=box))
     assert [result.state for result in report.scenes] == ["done", "outside", "outside"]
-    assert batch.written() == ["tile_0.gpkg"]
+    assert batch.files_in() == ["tile_0.gpkg"]
     assert not report.failed
 
 
-def test_an_area_beside_all_scenes_is_refused(batch: Batch) -> None:
+def test_an_area_outside_all_scenes_is_refused(batch: Batch) -> None:
     options = make_options(bbox=(1.0, 1.0, 2.0, 2.0))
-    refused(batch, OutsideError, "bbox: lies outside all of the 3 scenes", options=options)
+    check_refused(batch, OutsideError, "bbox: lies outside all of the 3 scenes", options=options)
 
 
 @pytest.mark.parametrize("out", ["o", "o.gpkg"])
 @pytest.mark.parametrize("kind", ["mask", "probability", "preview", "report", "stac_item"])
-def test_a_file_for_the_rasters_of_all_is_refused(batch: Batch, kind: str, out: str) -> None:
-    refused(batch, OutputError, rf"m\.tif: .* {kind} .*folder .*m$", out, **{kind: "m.tif"})
+def test_a_file_for_outputs_per_scene_is_refused(batch: Batch, kind: str, out: str) -> None:
+    check_refused(batch, OutputError, rf"m\.tif: .* {kind} .*folder .*m$", out, **{kind: "m.tif"})
 
 
-def test_what_is_said_of_one_scene_needs_a_file_of_its_own(batch: Batch) -> None:
-    refused(batch, OutputError, r"name a folder .*o$", "o.gpkg", windows_layer=True)
+def test_outputs_about_one_scene_need_a_vector_file_per_scene(batch: Batch) -> None:
+    check_refused(batch, OutputError, r"give a folder .*o$", "o.gpkg", windows_layer=True)
     for kind in ("stac_item", "report"):
-        refused(batch, OutputError, r"name a folder .*o$", "o.gpkg", **{kind: "items"})
+        check_refused(batch, OutputError, r"give a folder .*o$", "o.gpkg", **{kind: "items"})
     batch.run(windows_layer=True, stac_item="results", report="results")
     assert "tile_0.gpkg" in (batch.folder / "results/tile_0.html").read_text()
     assert (batch.folder / "results/tile_0.json").exists()
     assert "windows" in pyogrio.list_layers(batch.folder / "results/tile_0.gpkg")[:, 0]
 
 
-def test_results_that_exist_are_not_replaced_unasked(batch: Batch) -> None:
+def test_existing_results_are_not_replaced_by_default(batch: Batch) -> None:
     (batch.folder / "results").mkdir()
-    (batch.folder / "results/tile_1.gpkg").write_text("somebody's")
-    (batch.folder / "all.gpkg").write_text("somebody's")
+    (batch.folder / "results/tile_1.gpkg").write_text("another file")
+    (batch.folder / "all.gpkg").write_text("another file")
     for out, name in (("results", "tile_1"), ("all.gpkg", "all")):
         with pytest.raises(OutputError, match=rf"{name}\.gpkg: exists already"):
             batch.run(out)
-    assert batch.written() == ["tile_1.gpkg"]
+    assert batch.files_in() == ["tile_1.gpkg"]
     batch.run(overwrite=True)
     batch.run("all.gpkg", overwrite=True)
     assert len(gpd.read_file(batch.folder / "all.gpkg", layer=LAYER)) > 20
 
 
-def test_a_scene_is_never_a_result(batch: Batch) -> None:
+def test_a_scene_is_never_overwritten(batch: Batch) -> None:
     tile(batch.tiles / "tile_0_mask.tif", 0)
     with pytest.raises(OutputError, match=r"tile_0_mask\.tif: is an input of this run"):
         batch.run(mask="tiles", overwrite=True)
 
 
-def test_results_of_two_scenes_are_two_files(batch: Batch) -> None:
+def test_results_of_two_scenes_must_be_two_files(batch: Batch) -> None:
     tile(batch.tiles / "tile_0_mask_red_discs.tif", 1)
     tile(batch.tiles / "tile_0_mask.tif", 1)
     with pytest.raises(OutputError, match=r"is an input|results of both"):
         batch.run(mask="tiles", expression=["red discs", "x"], overwrite=True)
 
 
-def test_results_among_the_scenes_are_no_scenes(batch: Batch) -> None:
+def test_results_in_the_folder_of_the_scenes_are_not_scenes(batch: Batch) -> None:
     batch.run("tiles", mask="tiles")
     assert len(batch.run("again", scenes=str(batch.tiles)).scenes) == 3
 
 
 def test_a_scheduler_is_refused(batch: Batch) -> None:
-    with pytest.raises(ConfigError, match="scheduler computes one scene a call"):
+    with pytest.raises(ConfigError, match="scheduler computes one scene per run"):
         segment_scenes(
             str(batch.tiles),
             EXPRESSION,
@@ -384,37 +387,37 @@ def test_a_scheduler_is_refused(batch: Batch) -> None:
         )
 
 
-def test_what_cannot_fit_is_refused(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_space_is_refused(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2**20))
-    refused(batch, OutputError, "MiB are needed", mask="masks")
+    check_refused(batch, OutputError, "MiB are needed", mask="masks")
 
 
-def test_a_folder_that_cannot_be_made(batch: Batch) -> None:
-    refused(batch, OutputError, r"the folder .*none does not exist", "none/o")
+def test_a_folder_that_cannot_be_created(batch: Batch) -> None:
+    check_refused(batch, OutputError, r"the folder .*none does not exist", "none/o")
 
 
-# --- stopped, killed, gone on with
+# --- stopped, killed, resumed
 
 
 @pytest.mark.parametrize("out", ["results", "all.gpkg"])
 @pytest.mark.parametrize("n_calls", [1, 3, 6, 13])
-def test_stopped_anywhere_and_gone_on_with(batch: Batch, out: str, n_calls: int) -> None:
+def test_stopped_anywhere_and_resumed(batch: Batch, out: str, n_calls: int) -> None:
     first = CountingPredictor(restless=True)
     try:
         batch.run(out, predictor=first, stop=after(n_calls))
     except Stopped as err:
-        if "scenes are done, kept in" not in str(err):
-            assert batch.left() == []
+        if "scenes are done and saved in" not in str(err):
+            assert batch.other_files() == []
     rest = CountingPredictor(restless=True)
     job = batch.folder / ("results/scenes.job" if out == "results" else "all.gpkg.job")
-    was_left = job.exists()
-    if was_left:
+    is_kept = job.exists()
+    if is_kept:
         with pytest.raises(OutputError, match=r"\(--resume\), .*\(--restart\)"):
             batch.run(out)
-    if was_left or not batch.left():
+    if is_kept or not batch.other_files():
         report = batch.run(out, "resume", rest)
         windows = sum(result.report["windows"] for result in report.scenes)
         assert sum(first.batches) + sum(rest.batches) == windows
@@ -422,23 +425,23 @@ def test_stopped_anywhere_and_gone_on_with(batch: Batch, out: str, n_calls: int)
     if out == "all.gpkg":
         layer = gpd.read_file(batch.folder / out, layer=LAYER)
         assert layer.equals(batch.expected())
-        assert sorted(name for name in batch.left() if "alone" not in name) == ["all.gpkg"]
+        assert sorted(name for name in batch.other_files() if "alone" not in name) == ["all.gpkg"]
     else:
-        assert batch.written() == [f"tile_{k}.gpkg" for k in range(3)]
+        assert batch.files_in() == [f"tile_{k}.gpkg" for k in range(3)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("out", ["results", "all.gpkg"])
-def test_killed_anywhere_and_gone_on_with(
+def test_killed_anywhere_and_resumed(
     batch: Batch, out: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each file that is put in place: the process ends without a word, before or after it."""
+    """The process exits before or after each file that it moves into place."""
     import os
 
     expected = batch.expected()
     replace, at, n_deaths = os.replace, 0, 0
 
-    def dying(source: Any, target: Any) -> None:
+    def replace_and_die(source: Any, target: Any) -> None:
         nonlocal at
         at -= 1
         if at == 0:
@@ -447,16 +450,16 @@ def test_killed_anywhere_and_gone_on_with(
         if at == -1:
             os._exit(9)
 
-    def work(existing: str) -> Callable[[], object]:
+    def make_child(existing: str) -> Callable[[], object]:
         def child() -> None:
-            monkeypatch.setattr(os, "replace", dying)
-            monkeypatch.setattr(Path, "replace", lambda self, to: dying(self, to))
+            monkeypatch.setattr(os, "replace", replace_and_die)
+            monkeypatch.setattr(Path, "replace", lambda self, to: replace_and_die(self, to))
             batch.run(out, existing)
 
         return child
 
     at = 2
-    while ended(in_child(work("resume"))) == 9:
+    while ended(in_child(make_child("resume"))) == 9:
         n_deaths += 1
         assert n_deaths < 60
         at = 2 + n_deaths % 3
@@ -464,54 +467,58 @@ def test_killed_anywhere_and_gone_on_with(
     if out == "all.gpkg":
         assert gpd.read_file(batch.folder / out, layer=LAYER).equals(expected)
     names = [f"tile_{k}.gpkg" for k in range(3)] if out == "results" else [out]
-    found = batch.written() if out == "results" else [n for n in batch.left() if "alone" not in n]
+    found = (
+        batch.files_in()
+        if out == "results"
+        else [n for n in batch.other_files() if "alone" not in n]
+    )
     assert found == names
 
 
-def test_restart_does_everything_again(batch: Batch) -> None:
+def test_restart_segments_all_scenes_again(batch: Batch) -> None:
     with pytest.raises(Stopped, match="1 of 3 scenes are done"):
         batch.run(stop=batch.has("tile_0.gpkg"))
     again = CountingPredictor(restless=True)
     report = batch.run(existing="restart", predictor=again)
     assert sum(again.batches) == sum(result.report["windows"] for result in report.scenes)
-    assert batch.written() == [f"tile_{k}.gpkg" for k in range(3)]
+    assert batch.files_in() == [f"tile_{k}.gpkg" for k in range(3)]
 
 
-def test_going_on_with_something_else_is_refused(batch: Batch) -> None:
+def test_resuming_with_other_settings_is_refused(batch: Batch) -> None:
     with pytest.raises(Stopped):
         batch.run(stop=batch.has("tile_0.gpkg"))
     with pytest.raises(ConfigError, match=r"options.threshold was 0.5, is 0.4"):
         batch.run(existing="resume", options=SegmentOptions(overlap_px=16, threshold=0.4))
     with pytest.raises(ConfigError, match="expressions was"):
         batch.run(existing="resume", expression="blue discs")
-    assert "scenes.job" in batch.written()
+    assert "scenes.job" in batch.files_in()
 
 
 @pytest.mark.parametrize("out", ["results", "all.gpkg"])
-def test_a_scene_that_was_changed_is_worked_on_again(
+def test_a_scene_that_changed_is_segmented_again(
     batch: Batch, out: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(Stopped, match="1 of 3 scenes are done"):
         batch.run(out, stop=batch.has("tile_0.gpkg"))
     tile(batch.scenes[0], 0, content=blobs(period=50))
     assert not batch.run(out, "resume").failed
-    assert re.search(r"tile_0\.tif: was changed after .*size_bytes", caplog.text)
-    made = batch.folder / ("results/tile_0.gpkg" if out == "results" else out)
+    assert re.search(r"tile_0\.tif: changed after .*size_bytes", caplog.text)
+    path = batch.folder / ("results/tile_0.gpkg" if out == "results" else out)
     expected = batch.expected()
     expected = expected[expected["scene"] == "tile_0.tif"].drop(columns="scene")
-    found = gpd.read_file(made, layer=LAYER).drop(columns="scene", errors="ignore")
+    found = gpd.read_file(path, layer=LAYER).drop(columns="scene", errors="ignore")
     assert found.iloc[: len(expected)].equals(expected)
 
 
-def test_what_a_killed_run_with_workers_leaves_is_removed_too(batch: Batch) -> None:
+def test_leftovers_of_a_killed_run_with_workers_are_removed(batch: Batch) -> None:
     with pytest.raises(Stopped):
         batch.run(stop=batch.has("tile_0.gpkg"))
     (batch.folder / "results/scenes.job/stop").touch()
     batch.run(existing="resume")
-    assert batch.written() == [f"tile_{k}.gpkg" for k in range(3)]
+    assert batch.files_in() == [f"tile_{k}.gpkg" for k in range(3)]
 
 
-def test_scenes_may_be_added_before_going_on(batch: Batch) -> None:
+def test_scenes_may_be_added_before_resuming(batch: Batch) -> None:
     with pytest.raises(Stopped):
         batch.run("all.gpkg", stop=batch.has("tile_0.gpkg"))
     write_scene(batch.tiles / "tile_9.tif", 60, 60, content=blobs())
@@ -520,7 +527,7 @@ def test_scenes_may_be_added_before_going_on(batch: Batch) -> None:
     assert gpd.read_file(batch.folder / "all.gpkg", layer=LAYER).equals(batch.expected())
 
 
-def test_a_result_that_was_removed_is_made_again(batch: Batch) -> None:
+def test_a_result_that_was_removed_is_written_again(batch: Batch) -> None:
     batch.run(keep_job=True)
     (batch.folder / "results/tile_1.gpkg").unlink()
     again = CountingPredictor(restless=True)
@@ -532,22 +539,22 @@ def test_a_result_that_was_removed_is_made_again(batch: Batch) -> None:
 # --- scenes that fail
 
 
-def damaged(path: Path, number: int) -> None:
-    """Every pixel in the lower half of the file cannot be read."""
+def write_damaged(path: Path, number: int) -> None:
+    """Write a scene whose lower part cannot be read."""
     tile(path, number, compress=None, blocks=None)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
 
 
 @pytest.mark.parametrize("out", ["results", "all.gpkg"])
 def test_a_scene_that_fails_does_not_stop_the_others(batch: Batch, out: str) -> None:
-    damaged(batch.scenes[1], 1)
+    write_damaged(batch.scenes[1], 1)
     report = batch.run(out)
     assert [result.state for result in report.scenes] == ["done", "failed", "done"]
     (failed,) = report.failed
     assert "tile_1.tif" in failed.reason
     assert report.to_dict()["scenes"][1]["reason"] == failed.reason
     if out == "results":
-        assert batch.written() == [
+        assert batch.files_in() == [
             *("scenes.job", "scenes.job/manifest.json"),
             *(f"scenes.job/scene-tile_{k}.json" for k in range(3)),
             *("tile_0.gpkg", "tile_2.gpkg"),
@@ -555,8 +562,8 @@ def test_a_scene_that_fails_does_not_stop_the_others(batch: Batch, out: str) -> 
     else:
         layer = gpd.read_file(batch.folder / out, layer=LAYER)
         assert set(layer["scene"]) == {"tile_0.tif", "tile_2.tif"}
-        told = provenance(batch.folder / out)["scenes"][1]
-        assert (told["scene"], told["state"]) == ("tile_1.tif", "failed")
+        record = read_provenance(batch.folder / out)["scenes"][1]
+        assert (record["scene"], record["state"]) == ("tile_1.tif", "failed")
     tile(batch.scenes[1], 1)  # repaired
     rest = CountingPredictor(restless=True)
     report = batch.run(out, "resume", rest)
@@ -567,38 +574,40 @@ def test_a_scene_that_fails_does_not_stop_the_others(batch: Batch, out: str) -> 
     assert not list(batch.folder.rglob("*.job"))
 
 
-def test_failed_windows_are_gaps_and_are_tried_again(batch: Batch) -> None:
+def test_failed_windows_are_gaps_and_are_retried(batch: Batch) -> None:
     tile(batch.scenes[1], 1, content=marked(blobs(), (20, 20)))
     report = batch.run("all.gpkg", predictor=StubbornPredictor())
     assert [result.state for result in report.scenes] == ["done", "gaps", "done"]
     assert len(report.scenes[1].report["failed"]) > 0
-    told = provenance(batch.folder / "all.gpkg")["scenes"][1]
-    assert told["failed_windows"] == report.scenes[1].report["failed"]
+    record = read_provenance(batch.folder / "all.gpkg")["scenes"][1]
+    assert record["failed_windows"] == report.scenes[1].report["failed"]
     report = batch.run("all.gpkg", "resume", StubbornPredictor(times=0))
     assert not report.failed
     assert gpd.read_file(batch.folder / "all.gpkg", layer=LAYER).equals(batch.expected())
 
 
-def test_where_all_fail_that_is_the_error(batch: Batch) -> None:
+def test_an_error_if_all_scenes_fail(batch: Batch) -> None:
     for number, scene in enumerate(batch.scenes):
-        damaged(scene, number)
+        write_damaged(scene, number)
     with pytest.raises(InputError, match=r"all 3 scenes failed, such as .*tile_0\.tif"):
         batch.run("all.gpkg")
-    assert batch.left() == []
+    assert batch.other_files() == []
 
 
-def test_a_disk_that_fills_ends_the_run_and_leaves_it_to_go_on_with(
+def test_a_full_disk_stops_the_run_which_can_be_resumed(
     batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = module.run_scene
+    run_scene = module.run_scene
 
-    def full(task: Any, *rest: Any, **how: Any) -> Any:
+    def fail_on_tile_1(task: Any, *rest: Any, **how: Any) -> Any:
         if task.scene.name == "tile_1":
             raise OutputError("no space left")
-        return work(task, *rest, **how)
+        return run_scene(task, *rest, **how)
 
-    monkeypatch.setattr(module, "run_scene", full)
-    with pytest.raises(OutputError, match=r"no space left; 1 of 3 scenes are done, .*--resume"):
+    monkeypatch.setattr(module, "run_scene", fail_on_tile_1)
+    with pytest.raises(
+        OutputError, match=r"no space left; 1 of 3 scenes are done and saved in .*--resume"
+    ):
         batch.run()
     monkeypatch.undo()
     assert not batch.run(existing="resume").failed
@@ -608,9 +617,9 @@ def test_a_disk_that_fills_ends_the_run_and_leaves_it_to_go_on_with(
 
 
 @pytest.mark.slow
-def test_workers_take_whole_scenes(batch: Batch) -> None:
+def test_workers_segment_whole_scenes(batch: Batch) -> None:
     report = batch.run("all.gpkg", workers=2)
-    assert batch.left() == ["all.gpkg"]
+    assert batch.other_files() == ["all.gpkg"]
     assert not report.failed
     assert [Path(result.scene) for result in report.scenes] == batch.scenes
     assert gpd.read_file(batch.folder / "all.gpkg", layer=LAYER).equals(batch.expected())
@@ -634,15 +643,16 @@ def test_a_worker_with_another_model_is_refused(
     monkeypatch.setattr(workers_module, "keep_to_parent", lambda: None)
     ours, theirs = Pipe()
     facts = replace(RedPredictor().facts, sha256="of another")
-    what = SceneRun((EXPRESSION,), OPTIONS, facts, keep_job=False, command="")
-    workers_module._serve(theirs, (what, tmp_path / "stop", RedPredictor()))
+    settings = BatchSettings(expressions=(EXPRESSION,), model=facts, options=OPTIONS)
+    run = SceneRun(settings, keep_job=False, command="")
+    workers_module._serve(theirs, (run, tmp_path / "stop", RedPredictor()))
     answer = ours.recv()
     assert isinstance(answer, ConfigError)
     assert "was started with the model RedPredictor (of another)" in str(answer)
 
 
 @pytest.mark.slow
-def test_workers_are_stopped_and_gone_on_with(batch: Batch) -> None:
+def test_workers_are_stopped_and_resumed(batch: Batch) -> None:
     with pytest.raises(Stopped):
         batch.run("all.gpkg", workers=2, stop=after(2))
     batch.run("all.gpkg", "resume", workers=2)
