@@ -90,7 +90,12 @@ def segment_scenes(
             "a scheduler computes one scene per run; segment the scenes one by one, or use workers"
         )
     batch = _Batch(
-        clean_expressions(expression), BatchOutputs(outputs), options, run, progress or no_progress, stop
+        clean_expressions(expression),
+        BatchOutputs(outputs),
+        options,
+        run,
+        progress or no_progress,
+        stop,
     )
     named_scenes = _name_scenes(scenes)
     batch.outputs.check_folders()
