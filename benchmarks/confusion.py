@@ -16,7 +16,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from rrsis_geo.data.expressions.candidates import Candidates
@@ -25,9 +24,8 @@ from rrsis_geo.data.instances.referring import ValidationSamples, to_sample
 from rrsis_geo.data.sample import LabelledImage
 from rrsis_geo.evaluate.data import INSTANCES_SEED
 from rrsis_geo.model.bundle import load_bundle
-from rrsis_geo.model.predictor import DTYPES, choose_device, choose_dtype
+from rrsis_geo.model.predictor import DTYPES, Predictor
 from rrsis_geo.text.vocabulary import kinds_of
-from rrsis_geo.train.loop import find_masks
 from rrsis_geo.train.pictures import draw_sheet
 
 PICTURES = 7
@@ -43,10 +41,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="get a PNG for each kind")
     parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto")
     args = parser.parse_args()
-    bundle = load_bundle(args.model)
-    device = choose_device("auto")
-    dtype = choose_dtype(args.dtype, device)
-    net = bundle.net.eval().to(device).to(memory_format=torch.channels_last)
+    predictor = Predictor(load_bundle(args.model), "auto", args.dtype)
     samples = ValidationSamples(InstanceSource(args.instances), INSTANCES_SEED, args.size)
     by_kind = defaultdict(list)
     marked_on = defaultdict(lambda: defaultdict(int))
@@ -54,7 +49,7 @@ def main() -> None:
     for index in range(args.samples):
         crop, written = samples.draw(index)
         sample = to_sample(crop, written)
-        found = find_masks(net, [sample], bundle.tokenizer, bundle.image, dtype=dtype)[0]
+        found = predictor.predict_pairs(sample.image[None], [sample.expression]).logits[0] > 0
         alike = Candidates(crop, written.category).union()
         if written.kind != "absent":
             by_kind[written.kind].append(shares(found, written.mask, alike))

@@ -21,8 +21,14 @@ from rrsis_geo.images import ImageSpec, to_input
 from rrsis_geo.model.predictor import DTYPES, choose_device, choose_dtype
 from rrsis_geo.nets import PRESETS, build_preset
 from rrsis_geo.text.batch import TextBatch
-from rrsis_geo.train.loop import WithLoss, autocast, float32_depthwise, train_step
 from rrsis_geo.train.optim import OptimConfig, make_optimizer
+from rrsis_geo.train.step import (
+    NetWithLoss,
+    StepSettings,
+    autocast,
+    float32_depthwise,
+    train_step,
+)
 
 TOKENS = 20
 SPEC = ImageSpec()
@@ -46,15 +52,21 @@ def main() -> None:
     batch = made_up_batch(args.batch, args.size)
     images = to_input(batch.images, SPEC, device)
     tokens = batch.tokens.to(device)
-    optimizer = make_optimizer(net, OptimConfig())
-    model, scaler = WithLoss(net), GradScaler(device.type, enabled=dtype == torch.float16)
+    model = NetWithLoss(net)
+    settings = StepSettings(
+        optimizer=make_optimizer(net, OptimConfig()),
+        scaler=GradScaler(device.type, enabled=dtype == torch.float16),
+        image=SPEC,
+        clip_norm=1.0,
+        dtype=dtype,
+    )
 
     def answer() -> None:
         with torch.inference_mode(), autocast(device, dtype):
             net(images, tokens)
 
     def learn() -> None:
-        train_step(model, [batch], optimizer, scaler, SPEC, clip_norm=1.0, dtype=dtype)
+        train_step(model, [batch], settings)
 
     ceiling = matrix_ceiling(device, dtype)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "processor"

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from rrsis_geo.data.expressions.rewording import reword_expression, write_foreign_expression
 from rrsis_geo.data.instances.coco import InstanceSource
@@ -25,8 +24,8 @@ from rrsis_geo.data.sample import Sample
 from rrsis_geo.evaluate.data import INSTANCES_SEED
 from rrsis_geo.metrics import Scores
 from rrsis_geo.model.bundle import load_bundle
-from rrsis_geo.model.predictor import DTYPES, choose_device, choose_dtype
-from rrsis_geo.train.loop import score_net
+from rrsis_geo.model.predictor import DTYPES, Predictor
+from rrsis_geo.scoring import score_samples
 
 
 def main() -> None:
@@ -55,15 +54,9 @@ def scored(
     model: str, sets: Mapping[str, Sequence[Sample]], dtype: str = "auto"
 ) -> Iterator[tuple[str, Scores]]:
     """The scores of a bundle on each set, set by set."""
-    bundle = load_bundle(model)
-    device = choose_device("auto")
-    kind = choose_dtype(dtype, device)
-    net = bundle.net.eval().to(device).to(memory_format=torch.channels_last)
+    predictor = Predictor(load_bundle(model), "auto", dtype)
     for name, samples in sets.items():
-        yield (
-            name,
-            score_net(net, samples, bundle.tokenizer, bundle.image, dtype=kind, batch_size=4),
-        )
+        yield name, score_samples(predictor, samples, batch_size=4)
 
 
 def validation_sets(

@@ -1,4 +1,4 @@
-"""Every configuration that ships loads, and what it describes can be built."""
+"""The configurations in ``configs/`` load, and their networks can be built."""
 
 import subprocess
 import sys
@@ -17,19 +17,19 @@ from rrsis_geo.train.training import TrainConfig
 
 FILES = sorted((ROOT / "configs").glob("*.toml"))
 PAPER = {"btdnet_refsegrs": "refsegrs", "btdnet_rrsisd": "rrsisd", "btdnet_risbench": "risbench"}
-"""The paper's configurations, and the layouts they read."""
+"""Configurations of the paper, and the layouts they read."""
 
 
 def settings_of(config: TrainConfig) -> dict[str, object]:
     return {key: value for key, value in config.net.items() if key != "name"}
 
 
-def test_there_are_the_configurations_that_the_documents_speak_of():
+def test_the_documented_configurations_exist():
     assert {path.stem for path in FILES} == {*PAPER, "btdnet_lite", "finetune", "smoke"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_loads_and_its_network_builds_and_its_frozen_parts_exist(path):
+def test_a_configuration_loads_and_describes_a_network(path):
     config = load(path, TrainConfig)
     if config.init.bundle is not None:
         find_bundle(config.init.bundle)
@@ -47,7 +47,7 @@ def test_it_loads_and_its_network_builds_and_its_frozen_parts_exist(path):
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_the_papers_recipe_is_the_papers(name):
+def test_the_paper_configurations_follow_the_paper(name):
     config = load(ROOT / "configs" / f"{name}.toml", TrainConfig)
     assert build(NETS["btdnet"].config_class, settings_of(config)) == PRESETS["btdnet"]
     assert (config.epochs, config.step_samples, config.max_tokens) == (50, 8, 20)
@@ -61,13 +61,13 @@ def test_the_papers_recipe_is_the_papers(name):
     assert len(plan.validate_at) == 50
 
 
-def test_the_shipped_models_recipe_is_the_presets():
+def test_the_configuration_of_the_shipped_model_is_its_preset():
     config = load(ROOT / "configs" / "btdnet_lite.toml", TrainConfig)
     assert build(NETS["btdnet"].config_class, settings_of(config)) == PRESETS["btdnet-lite"]
 
 
 @pytest.mark.slow
-def test_the_smoke_configuration_trains_on_what_its_script_writes(tmp_path):
+def test_the_smoke_configuration_trains_on_its_dataset(tmp_path):
     root = tmp_path / "smoke"
     make = [sys.executable, str(ROOT / "benchmarks" / "make_smoke.py"), str(root)]
     subprocess.run(make, check=True, cwd=ROOT)

@@ -1,4 +1,4 @@
-"""The network can learn: benchmarks/overfit.py does what it says."""
+"""benchmarks/overfit.py shows that the network can learn."""
 
 import re
 import subprocess
@@ -9,9 +9,9 @@ from repository import ROOT
 
 
 @pytest.mark.slow
-def test_btdnet_learns_sixteen_painted_samples_by_heart(tmp_path):
+def test_btdnet_overfits_sixteen_painted_samples(tmp_path):
     command = [sys.executable, str(ROOT / "benchmarks" / "overfit.py"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-    found = re.search(r"train mIoU ([\d.]+)", done.stdout)
-    assert found is not None
-    assert float(found[1]) > 0.9
+    match = re.search(r"train mIoU ([\d.]+)", done.stdout)
+    assert match is not None
+    assert float(match[1]) > 0.9

@@ -45,7 +45,7 @@ class ReferringNet(nn.Module, ABC):
     """Prefixes of the state-dict keys that inference does not need. Bundles leave them out."""
     checkpoint_layers: ClassVar[tuple[str, ...]] = ()
     """Names of the module lists whose layers take most of the memory. Training may recompute their
-    activations in the backward pass (``train/checkpointing.py``)."""
+    activations in the backward pass (``train/recomputation.py``)."""
 
     config: Any
 

@@ -1,1 +1,1 @@
-"""From a configuration to a model bundle."""
+"""Train a network from a configuration file and save it as a bundle."""

@@ -1,12 +1,17 @@
-"""The card of a trained bundle: what it learned from, how well it does, how to use it."""
+"""The card of a trained bundle: its data, its scores, and how to use it."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
+from rrsis_geo.config import to_dict
+from rrsis_geo.images import ImageSpec
 from rrsis_geo.metrics import Scores
+from rrsis_geo.nets.base import ReferringNet
+from rrsis_geo.train.config import TrainConfig
+from rrsis_geo.train.samples import RunData
 from rrsis_geo.version import __version__
 
 LIBRARIES = ("torch", "timm", "transformers")
@@ -21,7 +26,7 @@ tags:
 - geospatial
 ---
 """
-"""What the Hugging Face Hub reads; elsewhere it does no harm."""
+"""Metadata for the Hugging Face Hub."""
 
 USE = """## Use
 
@@ -37,39 +42,40 @@ outputs = Outputs(Path("trucks.gpkg"))
 segment_scene("scene.tif", "the truck on the road", outputs, SegmentOptions(model="FOLDER"))
 ```
 
-FOLDER is where this file lies, or `hf://owner/name` if that is on the Hugging Face Hub."""
+FOLDER is the folder of this file, or `hf://owner/name` if the bundle is on the Hugging Face Hub."""
 
 LICENCE = """## Licence
 
-None is stated. The weights come of the data and of the starting weights named above, and the terms
-of both bear on what may be done with them: read those before you pass the model on, then write here
-what you found."""
+No licence is stated. The weights depend on the data and on the initial weights named above, and the
+terms of both limit how the model may be used. Read these terms before you publish the model, and
+write the licence here."""
 
-READING = """Shares from 0 to 1; papers print them times 100. mIoU, oIoU and Pr@t count every
-sample, absent targets as 0, as the published tables do; gIoU counts an absent target as 1 where the
-answer was nothing, and N-acc is the share of them answered so. These samples chose the step, so
-scores on others, such as a test split (`rrsis-geo evaluate`), may be lower."""
+METRICS = """Scores are from 0 to 1; papers print them times 100. mIoU, oIoU and Pr@t count every
+sample, absent targets as 0, as published tables do. gIoU counts an absent target as 1 if the
+predicted mask is empty; N-acc is the share of absent targets with an empty mask. The step was
+chosen on these samples, so scores on others, such as a test split (`rrsis-geo evaluate`), may be
+lower."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardFacts:
-    """What a card tells.
+    """Contents of a card.
 
     Attributes:
         title: name of the model.
-        summary: one line about it, "" for none.
+        summary: one line about the model, "" for none.
         net: name of the network.
-        parameters: how many it has.
-        image: size and ground pixel of what it sees, in words.
-        data: what it was trained and validated on: words -> words, such as "training" ->
-            "rrsisd train, 12181 samples".
-        start: the weights it started from: words -> words; empty if from nothing.
-        categories: that it was taught, [] where unknown.
-        step: after which the weights were taken.
-        steps: of the whole run.
-        seed: of the run.
+        parameters: number of parameters.
+        image: size and ground sample distance of the images, in words.
+        data: training and validation data in words, for example "training" -> "rrsisd train, 12181
+            samples".
+        start: initial weights in words; empty if the network started from random numbers.
+        categories: categories of the training targets, () if unknown.
+        step: step after which the weights were saved.
+        steps: steps of the whole run.
+        seed: random seed of the run.
         scores: on the validation samples, after ``step``.
-        config: every setting of the run, JSON-able.
+        config: all settings of the run, JSON-able.
     """
 
     title: str
@@ -87,20 +93,89 @@ class CardFacts:
     config: Mapping[str, Any]
 
 
+class TrainedModel(NamedTuple):
+    """Weights of a run after a step.
+
+    Attributes:
+        net: the network.
+        image: image settings of the network.
+        step: the step.
+        steps: steps of the whole run.
+        scores: on the validation samples.
+    """
+
+    net: ReferringNet
+    image: ImageSpec
+    step: int
+    steps: int
+    scores: Scores
+
+
+def collect_facts(config: TrainConfig, data: RunData, model: TrainedModel) -> CardFacts:
+    """Facts about a model, its run and its data."""
+    init = {name: str(value) for name, value in to_dict(config.init).items() if value is not None}
+    return CardFacts(
+        title=config.name,
+        summary=config.summary,
+        net=model.net.name,
+        parameters=sum(value.numel() for value in model.net.parameters()),
+        image=_describe_image(model.image),
+        data=_describe_data(config, data, model.scores),
+        start=init,
+        categories=tuple(sorted(data.categories)),
+        step=model.step,
+        steps=model.steps,
+        seed=config.seed,
+        scores=model.scores,
+        config=to_dict(config),
+    )
+
+
+def _describe_image(image: ImageSpec) -> str:
+    size = f"{image.size_px} px"
+    if image.gsd_range_m is not None:
+        finest, coarsest = image.gsd_range_m
+        return f"{size}, {finest:g} to {coarsest:g} m per pixel"
+    return size if image.gsd_m is None else f"{size}, {image.gsd_m:g} m per pixel"
+
+
+def _describe_data(config: TrainConfig, data: RunData, scores: Scores) -> dict[str, str]:
+    absent = f", {scores.n_absent} of them with an absent target" if scores.n_absent else ""
+    n_val = f"{scores.n} samples{absent}"
+    if config.benchmark is not None:
+        benchmark = config.benchmark
+        augmented = ", augmented" if benchmark.augment else ""
+        return {
+            "dataset": f"{benchmark.root} ({benchmark.layout})",
+            "training": f'split "{benchmark.train_split}", {data.epoch_samples} samples{augmented}',
+            "validation": f'split "{benchmark.val_split}", {n_val}',
+        }
+    assert config.data is not None
+    stream = config.data
+    has_real = stream.instances is not None
+    painted_share = stream.painted_share if has_real else 1.0
+    real_val = "" if stream.val_instances is None else f", real ones from {stream.val_instances}"
+    return {
+        "real images": f"{stream.instances}, random crops" if has_real else "none",
+        "painted scenes": f"{100 * painted_share:.0f} % of the samples",
+        "validation": n_val + real_val,
+    }
+
+
 def library_versions() -> dict[str, str]:
     """Versions of rrsis-geo and of the libraries that a trained network depends on."""
-    found = {"rrsis-geo": __version__}
+    versions = {"rrsis-geo": __version__}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def trained_card(facts: CardFacts) -> str:
-    """The Markdown of a trained bundle's README.md."""
-    start = facts.start or {"weights": "none: random numbers"}
+def render_card(facts: CardFacts) -> str:
+    """The README.md of a trained bundle, as Markdown."""
+    start = facts.start or {"weights": "random numbers"}
     network = {
         "network": f"{facts.net}, {facts.parameters / 1e6:.1f} M parameters",
         "image": facts.image,
@@ -113,52 +188,54 @@ def trained_card(facts: CardFacts) -> str:
     parts = [
         FRONT + f"# {facts.title}",
         facts.summary,
-        _pairs(network),
+        _render_pairs(network),
         USE,
         "## Data",
-        _pairs(facts.data),
+        _render_pairs(facts.data),
         f"Categories: {', '.join(facts.categories)}." if facts.categories else "",
-        "## Start",
-        _pairs(start),
+        "## Initial weights",
+        _render_pairs(start),
         "## Scores on the validation samples",
-        READING,
-        _score_table("kind", facts.scores, facts.scores.by_kind),
-        _score_table("category", None, facts.scores.by_category),
+        METRICS,
+        _render_scores("kind", facts.scores, facts.scores.by_kind),
+        _render_scores("category", None, facts.scores.by_category),
         "## Run",
-        _pairs(run),
-        "Every setting:",
+        _render_pairs(run),
+        "All settings:",
         f"```json\n{json.dumps(facts.config, indent=2, ensure_ascii=False)}\n```",
         LICENCE,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _score_table(title: str, everything: Scores | None, groups: Mapping[str, Scores]) -> str:
-    """Scores, a row a group; "" where there is nothing to list."""
-    rows = {} if everything is None else {"all": everything}
+def _render_scores(title: str, total: Scores | None, groups: Mapping[str, Scores]) -> str:
+    """A table with a row per group; "" if there are no rows."""
+    rows = {} if total is None else {"all": total}
     rows |= groups
     if not rows:
         return ""
-    lines = [_row((title, *COLUMNS)), "|" + "---|" * (1 + len(COLUMNS))]
-    return "\n".join(lines + [_row((name, *_cells(scores))) for name, scores in rows.items()])
+    lines = [_render_row((title, *COLUMNS)), "|" + "---|" * (1 + len(COLUMNS))]
+    return "\n".join(
+        lines + [_render_row((name, *_score_cells(scores))) for name, scores in rows.items()]
+    )
 
 
-def _cells(scores: Scores) -> tuple[str, ...]:
-    """The columns of a row; where every target is absent only the last two say anything."""
-    present = scores.n > scores.n_absent
+def _score_cells(scores: Scores) -> tuple[str, ...]:
+    """Cells of a row. If all targets are absent, only gIoU and N-acc are shown."""
+    has_present = scores.n > scores.n_absent
     shares = (
-        scores.miou if present else None,
-        scores.oiou if present else None,
-        *(scores.precision[at] if present else None for at in (0.5, 0.7, 0.9)),
+        scores.miou if has_present else None,
+        scores.oiou if has_present else None,
+        *(scores.precision[at] if has_present else None for at in (0.5, 0.7, 0.9)),
         scores.giou,
         scores.n_acc,
     )
     return (str(scores.n), *("" if share is None else f"{share:.3f}" for share in shares))
 
 
-def _pairs(facts: Mapping[str, str]) -> str:
-    return "\n".join(["| | |", "|---|---|", *(_row(pair) for pair in facts.items())])
+def _render_pairs(facts: Mapping[str, str]) -> str:
+    return "\n".join(["| | |", "|---|---|", *(_render_row(pair) for pair in facts.items())])
 
 
-def _row(cells: tuple[str, ...]) -> str:
+def _render_row(cells: tuple[str, ...]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

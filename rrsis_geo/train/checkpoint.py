@@ -1,4 +1,4 @@
-"""Training state on disk, for resuming; what users load is a bundle."""
+"""Save and load the state of a training run, to resume it. The model itself is a bundle."""
 
 import logging
 import pickle
@@ -15,14 +15,16 @@ from rrsis_geo.metrics import Scores
 
 logger = logging.getLogger(__name__)
 
-KEPT = 2
-_NAME = re.compile(r"step-(\d{8})\.pt")
+KEEP = 2
+"""Number of checkpoints to keep."""
+_FILE_NAME = re.compile(r"step-(\d{8})\.pt")
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write ``folder/step-NNNNNNNN.pt`` whole or not at all; the last two are kept.
+    """Write ``folder/step-NNNNNNNN.pt`` completely or not at all, and delete old checkpoints.
 
-    Checkpoints of later steps go too: they were damaged, or the run would not have come here again.
+    Checkpoints of later steps are deleted too. They exist only if they are damaged and the run was
+    resumed from an earlier one.
 
     Raises:
         OutputError: the file cannot be written.
@@ -32,45 +34,45 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with open_atomic(path) as file:
             torch.save(state, file)
-        found = checkpoints(folder)
-        last = found.index(path)
-        for old in [*found[: last + 1][:-KEPT], *found[last + 1 :]]:
+        paths = list_checkpoints(folder)
+        position = paths.index(path)
+        for old in [*paths[: position + 1][:-KEEP], *paths[position + 1 :]]:
             old.unlink()
-    except (OSError, RuntimeError) as err:  # torch says "PytorchStreamWriter failed" of a full disk
+    except (OSError, RuntimeError) as err:  # torch raises RuntimeError if the disk is full
         raise OutputError(f"{path}: the checkpoint cannot be written: {err}") from err
     return path
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, oldest first."""
-    return sorted(path for path in folder.glob("step-*.pt") if _NAME.fullmatch(path.name))
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    return sorted(path for path in folder.glob("step-*.pt") if _FILE_NAME.fullmatch(path.name))
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any]:
-    """The newest checkpoint of a folder that can be read, on the CPU.
+    """Load the newest readable checkpoint of a folder to the CPU.
 
-    A damaged one is passed over with a warning.
+    Damaged checkpoints are skipped with a warning.
 
     Raises:
-        InputError: there is none, or none can be read.
+        InputError: there is no checkpoint, or all are damaged.
     """
-    found = checkpoints(folder)
-    if not found:
-        raise InputError(f"{folder}: no checkpoint to resume from; leave out --resume to begin")
-    for path in reversed(found):
+    paths = list_checkpoints(folder)
+    if not paths:
+        raise InputError(f"{folder}: no checkpoint to resume from; omit --resume to start a run")
+    for path in reversed(paths):
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.PickleError) as err:
-            logger.warning("%s: a damaged checkpoint is passed over (%s)", path, _first_line(err))
+            logger.warning("%s: skipped a damaged checkpoint (%s)", path, _first_line(err))
         else:
             return state
-    raise InputError(f"{folder}: every checkpoint is damaged; start again in another folder")
+    raise InputError(f"{folder}: all checkpoints are damaged; start again in another folder")
 
 
-def scores_from(values: Mapping[str, Any]) -> Scores:
+def scores_from_dict(values: Mapping[str, Any]) -> Scores:
     """The scores that ``Scores.to_dict`` wrote."""
     groups = {
-        name: {group: scores_from(own) for group, own in values[name].items()}
+        name: {group: scores_from_dict(scores) for group, scores in values[name].items()}
         for name in ("by_kind", "by_category")
     }
     precision = {float(at): share for at, share in values["precision"].items()}

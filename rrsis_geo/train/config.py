@@ -1,4 +1,4 @@
-"""What a training run is: its settings, its length, and which settings may change on the way."""
+"""Settings of a training run, its length, and the settings that a resumed run may change."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,129 +13,127 @@ from rrsis_geo.images import ImageSpec
 from rrsis_geo.train.optim import OptimConfig
 from rrsis_geo.train.samples import BenchmarkConfig
 
-HARMLESS: Final = frozenset(
-    {
-        "workers",
-        "device",
-        "checkpointing",
-        "checkpoint_minutes",
-        "tensorboard",
-        "precision",
-    }
+CHANGEABLE_SETTINGS: Final = frozenset(
+    {"workers", "device", "checkpointing", "checkpoint_minutes", "tensorboard", "precision"}
 )
-"""Settings that a resumed run may change: its numbers stay the same, but for rounding."""
-REMOVED: Final = frozenset({"compile"})
-"""Settings of earlier versions that changed no result; checkpoints may still contain them."""
+"""Settings that a resumed run may change. Results stay the same, except for rounding."""
+REMOVED_SETTINGS: Final[Mapping[str, tuple[object, ...]]] = {
+    "compile": (False, True),
+    "data.pasted_share": (0.0,),
+}
+"""Settings of earlier versions, with the values that a run can still be resumed with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitConfig:
-    """Weights to start from; what is left out starts from nothing."""
+    """Weights to start from. Parts without weights start from random numbers."""
 
     bundle: str | None = None
-    """Name or folder of a bundle: the whole network, its tokenizer too."""
+    """Name or folder of a bundle: the whole network and its tokenizer."""
     trunk: str | None = None
-    """"timm", or a file of trunk weights."""
+    """"timm", or a file with trunk weights."""
     text: str | None = None
     """Hugging Face name or local folder of a BERT."""
     vocabulary: Path | None = None
-    """Folder that holds the text encoder's vocab.txt; needed without a bundle."""
+    """Folder with the vocab.txt of the text encoder; required without a bundle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """One training run, on a benchmark or on the stream."""
+    """A training run, on a benchmark or on the sample stream."""
 
     name: str
     summary: str = ""
-    """One line about the model, for those who choose one."""
+    """One line about the model, for users who choose a model."""
     seed: int = 0
     net: dict[str, Any] = field(default_factory=dict)
-    """The network's name and its settings; empty takes those of ``init.bundle``."""
+    """Name and settings of the network; empty uses those of ``init.bundle``."""
     image: ImageSpec | None = None
-    """None takes that of ``init.bundle``, or the defaults."""
+    """None uses the image settings of ``init.bundle``, or the defaults."""
     max_tokens: int = 20
     init: InitConfig = field(default_factory=InitConfig)
     data: StreamConfig | None = None
-    """The numbered stream of real crops and painted scenes; it has no epochs."""
+    """The endless stream of real crops and painted scenes."""
     benchmark: BenchmarkConfig | None = None
-    """A data set with splits, in place of the stream."""
+    """A dataset with splits, instead of the stream."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     epochs: int | None = None
     """Passes over the training split."""
     steps: int | None = None
-    """Steps of the optimizer, in place of ``epochs``."""
+    """Optimizer steps, instead of ``epochs``."""
     batch_size: int = 8
-    """Samples that are in memory at once, over all GPUs together."""
+    """Samples in memory at once, over all GPUs together."""
     accumulate: int = 1
-    """Batches of which a step sums the gradients."""
+    """Batches per optimizer step; their gradients are summed."""
     workers: int = 1
-    """Processes that read samples ahead, for each GPU."""
+    """Processes per GPU that read samples ahead."""
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     ema_decay: float = 0.0
-    """Of the running average of the weights, which is then scored and saved; 0 takes none."""
+    """Decay of the moving average of the weights. The average is validated and saved; 0 uses the
+    weights themselves."""
     val_every: int | None = None
-    """Steps between two validations; None validates after each epoch, and after the last step."""
+    """Steps between validations; None validates after each epoch and after the last step."""
     checkpoint_minutes: float = 5.0
     checkpointing: bool = False
-    """Compute activations again in the backward pass: less memory, more time."""
+    """Recompute activations in the backward pass: less memory, more time."""
     precision: Literal["int8", "fp16", "fp32"] = "int8"
-    """Of the bundle's weights. What starts from a bundle of int8 and learns slowly needs "fp16":
-    each small change would be rounded away, back to the value it began with."""
+    """Of the weights in the saved bundle. A run that starts from an int8 bundle with a low learning
+    rate needs "fp16": int8 would round its small changes back to the initial values."""
     tensorboard: bool | None = None
-    """Write TensorBoard's events too; None does where it is installed."""
+    """Write TensorBoard events; None writes them if TensorBoard is installed."""
 
     def __post_init__(self) -> None:
         if (self.data is None) == (self.benchmark is None):
-            raise ConfigError("set one of [data], the stream, and [benchmark], a data set")
+            raise ConfigError("set either [data] (the stream) or [benchmark] (a dataset)")
         if (self.epochs is None) == (self.steps is None):
             both = "both are" if self.steps is not None else "neither is"
             raise ConfigError(f"set either epochs or steps: {both} set")
         if self.data is not None and self.epochs is not None:
-            raise ConfigError(
-                "epochs need a [benchmark]: the stream of [data] never ends; set steps"
-            )
-        least = {"epochs": 1, "steps": 1, "batch_size": 1, "accumulate": 1, "val_every": 1}
-        for name, lowest in {**least, "workers": 0}.items():
+            raise ConfigError("the stream of [data] is endless and has no epochs; set steps")
+        minimum = {"epochs": 1, "steps": 1, "batch_size": 1, "accumulate": 1, "val_every": 1}
+        for name, lowest in {**minimum, "workers": 0}.items():
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise ConfigError(f"{name} must be at least {lowest}, got {value}")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
         if self.init.bundle is None and self.init.vocabulary is None:
-            raise ConfigError("init.vocabulary (or init.bundle) must name where vocab.txt lies")
+            raise ConfigError("set init.vocabulary (the folder of vocab.txt) or init.bundle")
         if "name" not in self.net and (self.net or self.init.bundle is None):
             raise ConfigError("net.name must be set")
 
     @property
     def step_samples(self) -> int:
-        """Samples of a step."""
+        """Samples per optimizer step."""
         return self.batch_size * self.accumulate
 
 
 def load_train_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """A run's settings from a file, with ``"a.b=c"`` set over it.
+    """Read the settings of a run from a TOML file.
 
-    ``steps`` and ``epochs`` say the same in two ways: to set one takes the file's other away.
+    Args:
+        path: the file.
+        overrides: ``"table.key=value"`` each, applied over the file. An override of ``steps`` also
+            removes ``epochs`` of the file, and the other way round.
 
     Raises:
         ConfigError: as for :func:`rrsis_geo.config.load`.
     """
-    given = {item.partition("=")[0].strip() for item in overrides}
+    overridden = {item.partition("=")[0].strip() for item in overrides}
     lengths = {"steps", "epochs"}
-    replaced = [f"{name}=none" for name in lengths - given] if lengths & given else []
-    return load(path, TrainConfig, [*replaced, *overrides])
+    removed = [f"{name}=none" for name in lengths - overridden] if lengths & overridden else []
+    return load(path, TrainConfig, [*removed, *overrides])
 
 
 class TrainingPlan(NamedTuple):
-    """How long a run is.
+    """Length of a run.
 
     Attributes:
-        steps: of the optimizer.
-        epoch_samples: samples of one pass, None on an endless stream.
-        step_samples: samples of one step.
-        validate_at: the steps after which the network is scored.
+        steps: number of optimizer steps.
+        epoch_samples: samples per epoch, None for an endless stream.
+        step_samples: samples per step.
+        validate_at: steps after which the network is validated.
     """
 
     steps: int
@@ -143,14 +141,16 @@ class TrainingPlan(NamedTuple):
     step_samples: int
     validate_at: frozenset[int]
 
-    def epochs_begun(self, step: int) -> int:
-        """Passes that have begun when a step is done, from 1; 0 on an endless stream."""
+    def current_epoch(self, step: int) -> int:
+        """The epoch of a step, from 1; 0 for an endless stream."""
         return math.ceil(step * self.step_samples / self.epoch_samples) if self.epoch_samples else 0
 
 
 def plan_training(config: TrainConfig, epoch_samples: int | None) -> TrainingPlan:
-    """Steps of a run and its validations; passes follow each other without a pause, so that a step
-    may take the last samples of one and the first of the next.
+    """Plan the steps and validations of a run.
+
+    Epochs follow each other without a break: one step may contain the last samples of an epoch and
+    the first of the next.
     """
     per_step = config.step_samples
     steps = config.steps
@@ -158,57 +158,58 @@ def plan_training(config: TrainConfig, epoch_samples: int | None) -> TrainingPla
         assert config.epochs is not None
         assert epoch_samples is not None
         steps = max(1, config.epochs * epoch_samples // per_step)
-    at = {steps}
+    validate_at = {steps}
     if config.val_every is not None:
-        at.update(range(config.val_every, steps, config.val_every))
+        validate_at.update(range(config.val_every, steps, config.val_every))
     elif epoch_samples is not None:
-        passes = steps * per_step // epoch_samples
-        at.update(max(1, n * epoch_samples // per_step) for n in range(1, passes + 1))
-    return TrainingPlan(steps, epoch_samples, per_step, frozenset(at))
+        epochs = steps * per_step // epoch_samples
+        validate_at.update(max(1, n * epoch_samples // per_step) for n in range(1, epochs + 1))
+    return TrainingPlan(steps, epoch_samples, per_step, frozenset(validate_at))
 
 
-def check_resumable(was: Mapping[str, Any], is_: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to resume a run with other settings than it began with.
+def check_resumable(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """Check that a run is resumed with the settings it started with.
 
     Args:
-        was: the settings in the checkpoint.
-        is_: those given now.
-        folder: of the checkpoints, for the message.
+        before: settings in the checkpoint, from ``config.to_dict``.
+        now: current settings, from ``config.to_dict``.
+        folder: folder of the checkpoints, for the message.
 
     Raises:
-        ConfigError: they differ in more than :data:`HARMLESS` ones; the message names them.
+        ConfigError: settings other than :data:`CHANGEABLE_SETTINGS` differ; the message lists them.
     """
-    before, now = _flat(was), _flat(is_)
-    before = {name: value for name, value in before.items() if name not in REMOVED}
-    changed = [
-        f"{name} was {before.get(name, 'unset')!r} and is {now.get(name, 'unset')!r}"
-        for name in sorted({**before, **now})
-        if before.get(name) != now.get(name) and name not in HARMLESS
+    old, new = _flatten(before), _flatten(now)
+    changes = [
+        f"{name} was {old.get(name, 'unset')!r} and is {new.get(name, 'unset')!r}"
+        for name in sorted({**old, **new})
+        if old.get(name) != new.get(name)
+        and name not in CHANGEABLE_SETTINGS
+        and old.get(name) not in REMOVED_SETTINGS.get(name, ())
     ]
-    if changed:
+    if changes:
         raise ConfigError(
-            f"{folder}: a run goes on with the settings it began with, but {'; '.join(changed)}. "
-            "Set them back, or train in another folder; init.bundle starts from this run's model"
+            f"{folder}: cannot resume, settings have changed: {'; '.join(changes)}. Restore them, "
+            "or train in another folder; init.bundle can start from the model of this run"
         )
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= _flatten(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
     return flat
 
 
-def memory_advice(config: TrainConfig, device: str, step: int) -> str:
-    """What to say where a device's memory was too small for a step."""
-    half, twice = max(1, config.batch_size // 2), 2 * config.accumulate
+def out_of_memory_message(config: TrainConfig, device: str, step: int) -> str:
+    """Error message for a step that needs too much memory, with the settings that would help."""
+    half, double = max(1, config.batch_size // 2), 2 * config.accumulate
     size = "benchmark.size_px" if config.benchmark is not None else "data.size_px"
-    advice = [f"batch_size = {half} with accumulate = {twice}, which is the same step"]
-    if config.batch_size == 1:
-        advice = []
+    advice = []
+    if config.batch_size > 1:
+        advice.append(f"batch_size = {half} with accumulate = {double} (the same step)")
     if not config.checkpointing:
         advice.append("checkpointing = true")
     if config.dtype == "fp32":

@@ -1,4 +1,4 @@
-"""Several processes that train one network, a GPU each, as torchrun starts them."""
+"""Train one network in several processes, one per GPU, started by torchrun."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,17 +10,17 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-PATIENCE = timedelta(hours=12)
-"""How long processes wait for the first, which alone validates, before they take it for lost."""
+TIMEOUT = timedelta(hours=12)
+"""How long processes wait for each other. Rank 0 validates alone while the others wait."""
 
 
 class World(NamedTuple):
-    """Which of how many processes this is.
+    """The rank of this process, and the number of processes.
 
     Attributes:
-        rank: from 0; the first one writes and validates.
-        size: processes in all.
-        local_rank: among those of this machine, which have a GPU each.
+        rank: from 0; rank 0 validates and writes files.
+        size: number of processes.
+        local_rank: rank among the processes of this machine, which is the index of its GPU.
     """
 
     rank: int = 0
@@ -29,30 +29,29 @@ class World(NamedTuple):
 
 
 @contextmanager
-def joined(kind: str) -> Iterator[World]:
-    """The processes of this run; a process of its own where torchrun started none.
+def init_processes(device_type: str) -> Iterator[World]:
+    """Connect the processes that torchrun started; without torchrun there is one process.
 
     Args:
-        kind: "cuda" for GPUs (NCCL), else the CPU (Gloo).
+        device_type: "cuda" uses NCCL, all others use Gloo.
     """
     if not dist.is_available() or not dist.is_torchelastic_launched():
         yield World()
         return
     local_rank = dist.get_node_local_rank()
-    if kind == "cuda":
+    if device_type == "cuda":
         torch.cuda.set_device(local_rank)
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=PATIENCE)
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield World(dist.get_rank(), dist.get_world_size(), local_rank)
     finally:
         dist.destroy_process_group()
 
 
-def shared(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model with its gradients averaged over the processes, where there are several.
+def average_gradients(model: nn.Module, device: torch.device) -> nn.Module:
+    """Wrap a model so that its gradients are averaged over the processes, if there are several.
 
-    Every parameter that learns takes part in every loss (``tests/nets/test_contract.py``), so no
-    unused ones are looked for.
+    Every trained parameter must take part in every loss; ``tests/nets/test_contract.py`` checks it.
     """
     if not dist.is_initialized():
         return model
@@ -63,10 +62,10 @@ def shared(model: nn.Module, device: torch.device) -> nn.Module:
     )
 
 
-def mean_over_processes(values: Tensor) -> Tensor:
-    """The mean of each process's values, of any shape."""
+def average_over_processes(values: Tensor) -> Tensor:
+    """Mean of the values of all processes, of any shape."""
     if not dist.is_initialized():
         return values
     total = values.clone()
-    dist.all_reduce(total)  # Gloo sums only
+    dist.all_reduce(total)  # sum, because Gloo has no mean
     return total / dist.get_world_size()

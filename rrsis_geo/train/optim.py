@@ -1,4 +1,4 @@
-"""Optimizer, its parameter groups, and the learning-rate schedule."""
+"""The optimizer, its parameter groups, and the learning-rate schedule."""
 
 from dataclasses import dataclass
 
@@ -15,20 +15,20 @@ NO_DECAY = ("embeddings", "learned", "level", "mix")
 class OptimConfig:
     """AdamW with a polynomial schedule; the defaults are BTDNet's recipe (arXiv 2502.08486, IV-B).
 
-    Weight decay, warm-up and clipping are not in the paper; they are those of CARIS, on which its
-    decoder is built.
+    The paper does not give weight decay, warm-up and clipping. They are taken from CARIS, on which
+    the decoder of BTDNet is built.
     """
 
     lr: float = 1e-4
-    """Of everything that starts from nothing."""
+    """Learning rate of all parts that are not pre-trained."""
     encoder_lr: float = 1e-5
-    """Of the image trunk and the text encoder: both are pre-trained."""
+    """Learning rate of the image trunk and the text encoder, which are pre-trained."""
     weight_decay: float = 1e-2
     warmup_steps: int = 1500
     power: float = 0.9
     clip_norm: float = 1.0
     frozen: tuple[str, ...] = ()
-    """Parameters that do not learn, by how their names begin: "trunk.stages.0"."""
+    """Name prefixes of the parameters that are not trained, for example "trunk.stages.0"."""
 
     def __post_init__(self) -> None:
         if min(self.lr, self.encoder_lr, self.clip_norm) <= 0:
@@ -38,36 +38,36 @@ class OptimConfig:
 
 
 def make_optimizer(net: nn.Module, config: OptimConfig) -> AdamW:
-    """AdamW over four groups: encoders or the rest, with weight decay or without.
+    """AdamW with four parameter groups: encoders or the rest, with or without weight decay.
 
-    Norms, biases, embeddings, and learned tokens and scalars do not decay. What ``config.frozen``
-    names needs no gradient from here on and is in no group.
+    Norms, biases, embeddings, learned tokens and scalars have no weight decay. Frozen parameters
+    are in no group, and their ``requires_grad`` is set to False.
 
     Raises:
-        ConfigError: no parameter's name begins as an entry of ``config.frozen`` says.
+        ConfigError: an entry of ``config.frozen`` is not a prefix of any parameter name.
     """
     names = [name for name, _ in net.named_parameters()]
-    for start in config.frozen:
-        if not any(name.startswith(start) for name in names):
-            raise ConfigError(f"optim.frozen: no parameter's name begins with {start!r}")
+    for prefix in config.frozen:
+        if not any(name.startswith(prefix) for name in names):
+            raise ConfigError(f"optim.frozen: no parameter name starts with {prefix!r}")
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
         if name.startswith(config.frozen):
             parameter.requires_grad_(False)
             continue
         parts = name.split(".")
-        encoder = parts[0] in ("trunk", "text")
-        decays = parameter.ndim > 1 and not any(part in NO_DECAY for part in parts)
-        groups.setdefault((encoder, decays), []).append(parameter)
+        is_encoder = parts[0] in ("trunk", "text")
+        has_decay = parameter.ndim > 1 and not any(part in NO_DECAY for part in parts)
+        groups.setdefault((is_encoder, has_decay), []).append(parameter)
     return AdamW(
         [
             {
-                "name": "encoder" if encoder else "rest",
+                "name": "encoder" if is_encoder else "rest",
                 "params": parameters,
-                "lr": config.encoder_lr if encoder else config.lr,
-                "weight_decay": config.weight_decay if decays else 0.0,
+                "lr": config.encoder_lr if is_encoder else config.lr,
+                "weight_decay": config.weight_decay if has_decay else 0.0,
             }
-            for (encoder, decays), parameters in groups.items()
+            for (is_encoder, has_decay), parameters in groups.items()
         ],
         fused=True,
     )
@@ -76,12 +76,12 @@ def make_optimizer(net: nn.Module, config: OptimConfig) -> AdamW:
 def set_rates(
     optimizer: torch.optim.Optimizer, config: OptimConfig, step: int, steps: int
 ) -> dict[str, float]:
-    """Set the learning rates of a step, from 1 to ``steps``, and give them back by group.
+    """Set the learning rates of a step (1 to ``steps``), and return them by group.
 
-    Linear warm-up, then (1 - t)^power, which reaches zero after the last step.
+    Linear warm-up times (1 - t)^power, which is zero after the last step.
     """
-    warm = min(1.0, step / (config.warmup_steps + 1))
-    factor = warm * (1 - (step - 1) / steps) ** config.power
+    warmup = min(1.0, step / (config.warmup_steps + 1))
+    factor = warmup * (1 - (step - 1) / steps) ** config.power
     rates = {"encoder": config.encoder_lr * factor, "rest": config.lr * factor}
     for group in optimizer.param_groups:
         group["lr"] = rates[group["name"]]

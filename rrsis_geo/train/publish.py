@@ -1,4 +1,4 @@
-"""Bundles onto the Hugging Face Hub."""
+"""Push trained bundles to the Hugging Face Hub."""
 
 from pathlib import Path
 
@@ -8,20 +8,22 @@ from rrsis_geo.model.names import BUNDLE_FILES
 
 
 def reserve_repository(repository: str) -> str:
-    """Make sure, before the work of training, that its result can be pushed; give the page's URL.
+    """Check before training that the bundle can be pushed, and return the URL of its page.
+
+    The repository is created if it does not exist.
 
     Raises:
-        ConfigError: that is no ``owner/name``.
-        OutputError: nobody is logged in, may write there, or the Hub cannot be reached.
+        ConfigError: the name is not ``owner/name``.
+        OutputError: no user is logged in, the user has no write access, or the Hub is unreachable.
     """
     return hub.reserve(repository)
 
 
 def push_bundle(folder: Path, repository: str) -> None:
-    """Upload the files of a bundle, in one commit.
+    """Upload the files of a bundle in one commit.
 
     Raises:
-        ModelError: the folder is no bundle.
-        OutputError: it did not work; the message says how to do it later.
+        ModelError: the folder is not a bundle.
+        OutputError: the upload failed; the message says how to repeat it later.
     """
     hub.push(find_bundle(folder), repository, BUNDLE_FILES, f"Bundle {folder.name} of rrsis-geo")

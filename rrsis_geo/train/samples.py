@@ -1,4 +1,7 @@
-"""The samples of a run: number i is a pure function of the seed and i, however they are fetched."""
+"""The samples of a run.
+
+Sample i of a run depends only on the seed and i, not on the number of workers or processes.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,61 +28,66 @@ from rrsis_geo.text.vocabulary import category_from_label
 from rrsis_geo.train.distributed import World
 
 VALIDATION_SEED = 10_000_019
-SHOWN = 8
-"""Validation samples whose masks are drawn as the run goes on."""
+PREVIEW_SAMPLES = 8
+"""Number of validation samples whose predictions are drawn during the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkConfig:
-    """A data set in one of the layouts of ``data/benchmarks/layouts.py``."""
+    """A dataset in one of the layouts of ``data/benchmarks/layouts.py``."""
 
     layout: str
     root: Path
     train_split: str = "train"
     val_split: str = "val"
     size_px: int = 512
-    """Side to which images and masks are squashed, as the published protocol does."""
+    """Side of the squares that images and masks are resized to, as in the published protocol."""
     augment: bool = False
-    """Mirror, turn, crop and relight training samples so that their expressions stay true."""
+    """Mirror, rotate, crop and relight training samples, so that their expressions stay true."""
 
     def __post_init__(self) -> None:
         if self.size_px < 64 or self.size_px % 32:
             raise ConfigError(
-                f"benchmark.size_px must be a multiple of 32 from 64 on, got {self.size_px}"
+                f"benchmark.size_px must be a multiple of 32 and at least 64, got {self.size_px}"
             )
 
 
 class RunData(NamedTuple):
-    """What a run trains on and is judged by.
+    """Training and validation samples of a run.
 
     Attributes:
-        train: sample i of the run.
-        epoch_samples: samples of one pass, None where they never end.
-        val: in their order, again each time they are gone through.
-        shown: a few of them, for pictures.
-        categories: that training samples may speak of.
+        train: item i is sample i of the run.
+        epoch_samples: samples per epoch, None for an endless stream.
+        val: validation samples; can be iterated several times, always in the same order.
+        preview: a few validation samples; their predictions are drawn during the run.
+        categories: categories of the training targets.
     """
 
     train: Dataset[Sample]
     epoch_samples: int | None
     val: Iterable[Sample]
-    shown: Sequence[Sample]
+    preview: Sequence[Sample]
     categories: frozenset[str]
 
 
-def stream_data(config: StreamConfig, *, seed: int, length: int) -> RunData:
-    """The endless stream: real crops and painted scenes, validated on held-back ones of both.
+def load_stream_data(config: StreamConfig, *, seed: int, length: int) -> RunData:
+    """The endless stream of real crops and painted scenes, and validation samples of both kinds.
+
+    Args:
+        config: of the stream.
+        seed: random seed of the training samples.
+        length: number of training samples.
 
     Raises:
         InputError: a file of instances is missing or damaged.
     """
     stream = SampleStream(config, seed=seed, length=length)
-    val = _stream_validation(config)
-    return RunData(stream, None, val, _spread(val), stream.categories)
+    val = _make_stream_validation(config)
+    return RunData(stream, None, val, _pick_evenly(val), stream.categories)
 
 
-def _stream_validation(config: StreamConfig) -> list[Sample]:
-    """Real samples where there are any, and painted ones in the share that training has."""
+def _make_stream_validation(config: StreamConfig) -> list[Sample]:
+    """Real samples if there are any, and the same share of painted ones as in training."""
     n_painted = config.val_samples
     samples: list[Sample] = []
     if config.val_instances is not None:
@@ -98,12 +106,17 @@ def _stream_validation(config: StreamConfig) -> list[Sample]:
     ]
 
 
-def benchmark_data(config: BenchmarkConfig, *, seed: int, workers: int) -> RunData:
-    """A data set in passes over its training split, validated on all of its validation split.
+def load_benchmark_data(config: BenchmarkConfig, *, seed: int, workers: int) -> RunData:
+    """Epochs over the training split of a dataset, and its whole validation split.
+
+    Args:
+        config: of the dataset.
+        seed: random seed of the order and the augmentation.
+        workers: processes that read validation samples.
 
     Raises:
-        ConfigError: no such layout or split.
-        InputError: a split is empty, or a file of it is missing.
+        ConfigError: unknown layout or split.
+        InputError: a split is empty, or one of its files is missing.
     """
     train, val = (
         load_split(config.layout, config.root, split)
@@ -113,36 +126,35 @@ def benchmark_data(config: BenchmarkConfig, *, seed: int, workers: int) -> RunDa
         if not len(records):
             raise InputError(f"{config.root}: the split {records.name} has no samples")
         records.check_files()
-    squashed = SquashedRecords(val, config.size_px)
+    resized_val = ResizedRecords(val, config.size_px)
     labels = frozenset(record.category for record in train.records if record.category)
-    if not labels:  # then the words tell
-        named = {_target_of(record.expression) for record in train.records}
-        labels = frozenset(named - {""})
+    if not labels:
+        labels = frozenset(find_category(record.expression) for record in train.records) - {""}
     return RunData(
         train=EpochSamples(train, config.size_px, seed=seed, augment=config.augment),
         epoch_samples=len(train),
         val=DataLoader(
-            squashed,
+            resized_val,
             batch_size=None,
             num_workers=workers,
-            collate_fn=_unchanged,
+            collate_fn=_identity,
             generator=torch.Generator(),
         ),
-        shown=_spread(squashed),
+        preview=_pick_evenly(resized_val),
         categories=labels,
     )
 
 
-def _target_of(expression: str) -> str:
-    """The category that an expression is about, or the words for what it is about, or ""."""
+def find_category(expression: str) -> str:
+    """The category of the target of an expression; else the words for the target; else ""."""
     words = subject_span(expression)
     if (category := category_of(expression)) or words is None:
         return category
     return category_from_label(expression[words.start : words.stop])
 
 
-class SquashedRecords(Dataset[Sample]):
-    """A split at the protocol's size."""
+class ResizedRecords(Dataset[Sample]):
+    """A split resized by the published protocol."""
 
     def __init__(self, records: Records, size_px: int) -> None:
         self._records, self._size_px = records, size_px
@@ -155,15 +167,16 @@ class SquashedRecords(Dataset[Sample]):
 
 
 class EpochSamples(Dataset[Sample]):
-    """Endless passes over a split, each in an order of its own, at the protocol's size."""
+    """Endless epochs over a split, each in a different order, resized by the published protocol."""
 
     def __init__(self, records: Records, size_px: int, *, seed: int, augment: bool) -> None:
         self._records, self._size_px = records, size_px
         self._seed, self._augment = seed, augment
 
     def __getitem__(self, index: int) -> Sample:
-        epoch, place = divmod(index, len(self._records))
-        sample = self._records[int(_order(len(self._records), self._seed, epoch)[place])]
+        epoch, position = divmod(index, len(self._records))
+        order = _epoch_order(len(self._records), self._seed, epoch)
+        sample = self._records[int(order[position])]
         if self._augment:
             if sample.mask.shape != sample.image.shape[:2]:
                 sample = resized(sample, self._size_px)
@@ -172,33 +185,33 @@ class EpochSamples(Dataset[Sample]):
 
 
 @lru_cache(maxsize=2)
-def _order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order of a pass; its chance is another than that of the samples' augmentation."""
+def _epoch_order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of an epoch. Its random numbers are independent of the augmentation's."""
     return np.random.default_rng([seed, epoch, 1]).permutation(n)
 
 
 class RankBatches(Sampler[list[int]]):
-    """The numbers of the samples that a process takes, batch by batch.
+    """Indices of the samples of one process, batch by batch.
 
-    A batch of all processes is a run of ``batch_size`` numbers, of which each process takes a run
-    in the order of their ranks: how many processes there are does not change the data, and
-    neighbours (which may share a scene) stay together.
+    A global batch is ``batch_size`` consecutive indices, and each process takes consecutive indices
+    of it by rank. So the number of processes does not change the data, and neighbours, which may
+    share a scene, stay together.
 
     Args:
-        first: number of the first batch.
-        stop: number of the batch after the last.
-        batch_size: samples of a batch of all processes together.
-        world: which process this is.
+        first: index of the first batch.
+        stop: index after the last batch.
+        batch_size: samples per batch over all processes.
+        world: rank of this process and number of processes.
 
     Raises:
-        ConfigError: the batch cannot be shared out evenly.
+        ConfigError: ``batch_size`` is not a multiple of the number of processes.
     """
 
     def __init__(self, first: int, stop: int, *, batch_size: int, world: World) -> None:
         if batch_size % world.size:
             raise ConfigError(
-                f"batch_size {batch_size} cannot be shared out over {world.size} processes; it "
-                "counts the samples of all of them"
+                f"batch_size {batch_size} cannot be divided among {world.size} processes; it "
+                "counts the samples of all processes together"
             )
         self._first, self._stop, self._batch_size, self._world = first, stop, batch_size, world
 
@@ -214,44 +227,44 @@ class RankBatches(Sampler[list[int]]):
 
 def load_batches(
     samples: Dataset[Sample],
-    numbers: RankBatches,
+    indices: RankBatches,
     tokenizer: Tokenizer,
     *,
     workers: int,
     pinned: bool,
 ) -> Iterator[Batch]:
-    """The batches of some numbers, read ahead by ``workers`` processes (0: none) for the whole run.
+    """Load batches of samples, read ahead by other processes.
 
     Args:
-        samples: sample i of the run.
-        numbers: which of them.
-        tokenizer: for their expressions.
-        workers: processes that read ahead.
-        pinned: in memory that a GPU can fetch from by itself.
+        samples: item i is sample i of the run.
+        indices: indices of the samples of each batch.
+        tokenizer: of the network.
+        workers: processes that read ahead; 0 reads in this process.
+        pinned: use pinned memory, for asynchronous copies to a GPU.
 
     Raises:
         InputError: a sample's file is missing or damaged.
     """
     loader = DataLoader(
         samples,
-        batch_sampler=numbers,
+        batch_sampler=indices,
         num_workers=workers,
         collate_fn=partial(collate, tokenizer=tokenizer),
         prefetch_factor=4 if workers else None,
         pin_memory=pinned,
-        generator=torch.Generator(),  # leaves the global one alone
+        generator=torch.Generator(),  # leaves the global generator unchanged
     )
     try:
         yield from loader
-    except InputError as err:  # from a worker it comes with the worker's traceback as its text
+    except InputError as err:  # a worker adds its traceback to the message
         raise InputError(str(err).rpartition("InputError: ")[2].strip()) from err
 
 
-def _unchanged(sample: Any) -> Any:
+def _identity(sample: Any) -> Any:
     return sample
 
 
-def _spread(samples: Sequence[Sample] | SquashedRecords) -> list[Sample]:
-    """A few of the samples, spread over all."""
-    places = np.linspace(0, len(samples) - 1, min(SHOWN, len(samples)))
-    return [samples[int(place)] for place in places]
+def _pick_evenly(samples: Sequence[Sample] | ResizedRecords) -> list[Sample]:
+    """A few samples at even distances."""
+    positions = np.linspace(0, len(samples) - 1, min(PREVIEW_SAMPLES, len(samples)))
+    return [samples[int(position)] for position in positions]

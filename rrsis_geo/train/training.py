@@ -1,4 +1,4 @@
-"""From a configuration to a model bundle."""
+"""Train a network: the front door of ``train``."""
 
 import json
 import logging
@@ -16,63 +16,72 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rrsis_geo.config import to_dict
 from rrsis_geo.data.sample import Batch
-from rrsis_geo.errors import ConfigError, DeviceError, InputError, OutputError
-from rrsis_geo.images import ImageSpec
+from rrsis_geo.errors import DeviceError, InputError, OutputError
 from rrsis_geo.metrics import Scores
-from rrsis_geo.model.bundle import load_bundle, save_bundle
-from rrsis_geo.model.malloc import keep_freed_memory
-from rrsis_geo.model.predictor import choose_device, choose_dtype, is_out_of_memory
-from rrsis_geo.nets import build_net
+from rrsis_geo.model.bundle import Bundle, save_bundle
+from rrsis_geo.model.predictor import Predictor, choose_device, is_out_of_memory
 from rrsis_geo.nets.base import ReferringNet
-from rrsis_geo.text.tokenizer import Tokenizer
-from rrsis_geo.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint, scores_from
-from rrsis_geo.train.checkpointing import recompute_activations
-from rrsis_geo.train.config import TrainConfig, check_resumable, memory_advice, plan_training
-from rrsis_geo.train.distributed import World, joined, shared
-from rrsis_geo.train.journal import Journal, tensorboard_installed
-from rrsis_geo.train.loop import (
-    LossError,
-    WithLoss,
-    find_masks,
-    float32_depthwise,
-    score_net,
-    train_step,
+from rrsis_geo.scoring import predict_batches, score_samples
+from rrsis_geo.train.card import TrainedModel, collect_facts, render_card
+from rrsis_geo.train.checkpoint import (
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    scores_from_dict,
 )
+from rrsis_geo.train.config import (
+    TrainConfig,
+    check_resumable,
+    out_of_memory_message,
+    plan_training,
+)
+from rrsis_geo.train.distributed import World, average_gradients, init_processes
+from rrsis_geo.train.initial_net import load_initial_net
+from rrsis_geo.train.journal import Journal, tensorboard_installed
 from rrsis_geo.train.optim import make_optimizer, set_rates
-from rrsis_geo.train.run_card import run_card
+from rrsis_geo.train.recomputation import recompute_activations
 from rrsis_geo.train.samples import (
     RankBatches,
     RunData,
-    benchmark_data,
     load_batches,
-    stream_data,
+    load_benchmark_data,
+    load_stream_data,
+)
+from rrsis_geo.train.step import (
+    LossError,
+    NetWithLoss,
+    StepSettings,
+    float32_depthwise,
+    train_step,
 )
 from rrsis_geo.version import __version__
 
-__all__ = ["Scores", "TrainConfig", "TrainProgress", "start_net", "train_model"]
+__all__ = ["Scores", "TrainConfig", "TrainProgress", "train_model"]
 
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE: Final = "config.json"
+MODEL_FOLDER: Final = "model"
+CHECKPOINT_FOLDER: Final = "checkpoints"
 LOG_EVERY: Final = 20
-"""Steps between two reports of the losses."""
+"""Steps between reports of the loss."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainProgress:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes:
-        step: steps of the optimizer that are done.
-        steps: steps in all.
-        epoch: passes over the training samples that have begun, from 1; 0 on an endless stream.
-        epochs: passes in all; 0 on an endless stream.
+        step: completed optimizer steps.
+        steps: total number of steps.
+        epoch: current epoch, from 1; 0 for an endless stream.
+        epochs: total number of epochs; 0 for an endless stream.
         losses: parts of the loss of the last step, and their sum, "total".
-        rates: learning rates: "encoder", "rest".
-        images_per_second: since the report before.
-        seconds_left: at the present speed, validation not counted.
-        scores: of the newest validation, None before the first.
-        best: scores of the best validation so far, those before a resumption counted.
+        rates: learning rates of "encoder" and "rest".
+        images_per_second: speed of the last steps.
+        seconds_left: estimate for the remaining steps, without validation.
+        scores: of the last validation, None before the first.
+        best: of the best validation so far, also before the run was resumed.
     """
 
     step: int
@@ -94,190 +103,197 @@ def train_model(
     resume: bool = False,
     progress: Callable[[TrainProgress], None] | None = None,
 ) -> Scores | None:
-    """Train a network, and keep the best of it as the bundle ``run_dir/model``.
+    """Train a network, and save the weights with the best validation scores as a bundle.
 
-    Sample number i of a run and the chance of step j are pure functions of the seed, so a resumed
-    run ends as the uninterrupted one would have. Where torchrun started several processes, each
-    takes its share of every batch; the first alone validates and writes.
+    Sample i of a run and the random numbers of step j depend only on the seed, so a resumed run
+    ends with the same weights as an uninterrupted one. If torchrun started several processes, each
+    takes its share of every batch; rank 0 validates and writes files.
 
     Args:
-        config: everything about the run.
-        run_dir: gets ``config.json``, ``metrics.jsonl``, ``tensorboard/``, ``pictures/``,
-            ``checkpoints/`` and ``model/``.
-        resume: go on from the newest checkpoint of ``run_dir``.
-        progress: told where the run stands, every few steps and after each validation.
+        config: settings of the run.
+        run_dir: folder for ``config.json``, ``metrics.jsonl``, ``tensorboard/``, ``pictures/``,
+            ``checkpoints/`` and the bundle, ``model/``.
+        resume: continue from the newest checkpoint in ``run_dir``.
+        progress: called every few steps and after each validation.
 
     Returns:
-        the best validation scores; None in every process but the first.
+        the best validation scores; None in all processes except rank 0.
 
     Raises:
-        ConfigError: the settings do not make sense, or are not those of the run to resume.
-        InputError: data is missing or damaged, there is no checkpoint to resume, or the loss is no
-            number.
-        ModelError: weights to start from are missing or do not fit.
-        OutputError: ``run_dir`` holds another run, or cannot be written.
-        DeviceError: there is no such device, or too little memory in it.
+        ConfigError: the settings are invalid, or differ from those of the run to resume.
+        InputError: data is missing or damaged, there is no checkpoint to resume from, or the loss
+            is not finite.
+        ModelError: initial weights are missing or do not fit.
+        OutputError: ``run_dir`` contains another run, or cannot be written.
+        DeviceError: the device does not exist or has too little memory.
     """
-    with joined(choose_device(config.device).type) as world:
+    with init_processes(choose_device(config.device).type) as world:
         run = _Run(config, run_dir, world)
         try:
             if resume:
                 run.restore()
-            elif checkpoints(run.checkpoints):
+            elif list_checkpoints(run.checkpoint_dir):
                 raise OutputError(
-                    f"{run_dir}: holds a run already; go on with it by --resume, or choose another "
+                    f"{run_dir}: contains a run; continue it with --resume, or choose another "
                     "folder"
                 )
             return run.train(progress)
         except LossError as err:
-            last = checkpoints(run.checkpoints)
-            where = f"the last good checkpoint is {last[-1]}" if last else "there is no checkpoint"
-            raise InputError(f"step {run.step + 1}: {err}; {where}") from err
+            checkpoints = list_checkpoints(run.checkpoint_dir)
+            last = f"the last checkpoint is {checkpoints[-1]}" if checkpoints else "no checkpoint"
+            raise InputError(f"step {run.step + 1}: {err}; {last}") from err
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
-            raise DeviceError(memory_advice(config, str(run.device), run.step + 1)) from err
+            message = out_of_memory_message(config, str(run.device), run.step + 1)
+            raise DeviceError(message) from err
 
 
 class _Run:
-    """A run in memory, in one of its processes."""
+    """The state of a run in one process."""
 
     def __init__(self, config: TrainConfig, run_dir: Path, world: World) -> None:
         torch.manual_seed(config.seed)
         self.config, self.run_dir, self.world = config, run_dir, world
-        self.checkpoints = run_dir / "checkpoints"
+        self.checkpoint_dir = run_dir / CHECKPOINT_FOLDER
         self.device = choose_device(config.device)
         if world.size > 1 and self.device.type == "cuda":
             self.device = torch.device("cuda", world.local_rank)
-        self.dtype = choose_dtype(config.dtype, self.device)
         self.data = _load_data(config)
         self.plan = plan_training(config, self.data.epoch_samples)
-        net, self.tokenizer, self.image = start_net(config)
+        net, tokenizer, image = load_initial_net(config)
         self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = None
-        if config.ema_decay:  # a copy of the network, so it comes before the network is changed
+        if config.ema_decay:  # copied before the forward methods of the network are replaced
             self.average = AveragedModel(
                 self.net, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
             )
+        bundle_dir = run_dir / MODEL_FOLDER
+        bundle = Bundle(config.name, bundle_dir, self.inference_net, tokenizer, image, {}, "")
+        self.predictor = Predictor(bundle, str(self.device), config.dtype)
         self.optimizer = make_optimizer(self.net, config.optim)
-        self.scaler = GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.scaler = GradScaler(self.device.type, enabled=self.predictor.dtype == torch.float16)
         self.step = 0
         self.best: Scores | None = None
 
     @property
-    def scored(self) -> ReferringNet:
-        """The network whose weights are scored and saved."""
+    def inference_net(self) -> ReferringNet:
+        """The network to validate and save: the average if there is one."""
         return self.net if self.average is None else cast(ReferringNet, self.average.module)
 
     def restore(self) -> None:
-        """Take the state of the newest checkpoint."""
-        state = load_checkpoint(self.checkpoints)
-        check_resumable(state["config"], to_dict(self.config), self.checkpoints)
-        for name, part in self._parts().items():
+        """Restore the state of the newest checkpoint."""
+        state = load_checkpoint(self.checkpoint_dir)
+        check_resumable(state["config"], to_dict(self.config), self.checkpoint_dir)
+        for name, part in self._stateful_parts().items():
             part.load_state_dict(state[name])
         self.step = state["step"]
-        self.best = None if state["best"] is None else scores_from(state["best"])
+        self.best = None if state["best"] is None else scores_from_dict(state["best"])
 
     def save(self) -> None:
         """Write a checkpoint."""
-        state = {name: part.state_dict() for name, part in self._parts().items()}
+        state = {name: part.state_dict() for name, part in self._stateful_parts().items()}
         best = None if self.best is None else self.best.to_dict()
         state |= {"step": self.step, "best": best, "config": to_dict(self.config)}
-        save_checkpoint(self.checkpoints, self.step, state)
+        save_checkpoint(self.checkpoint_dir, self.step, state)
 
-    def _parts(self) -> dict[str, Any]:
+    def _stateful_parts(self) -> dict[str, Any]:
         parts = {"net": self.net, "optimizer": self.optimizer, "scaler": self.scaler}
         return parts if self.average is None else parts | {"average": self.average}
 
     def train(self, progress: Callable[[TrainProgress], None] | None) -> Scores | None:
-        """From the present step to the last."""
+        """Run the remaining steps."""
         if self.world.rank > 0:
-            for _ in self._steps():
+            for _ in self._run_steps():
                 pass
             return None
+        self._write_config()
+        tensorboard = self.config.tensorboard
+        if tensorboard is None:
+            tensorboard = tensorboard_installed()
+        journal = Journal(self.run_dir, tensorboard=tensorboard, since_step=self.step)
+        try:
+            self._train_and_report(journal, progress or (lambda now: None))
+        finally:
+            journal.close()
+        return self.best
+
+    def _write_config(self) -> None:
         text = json.dumps(to_dict(self.config), indent=2) + "\n"
         try:
             self.run_dir.mkdir(parents=True, exist_ok=True)
             (self.run_dir / CONFIG_FILE).write_text(text, encoding="utf-8")
         except OSError as err:
             raise OutputError(f"{self.run_dir}: cannot be written ({err.strerror})") from err
-        tensorboard = self.config.tensorboard
-        if tensorboard is None:
-            tensorboard = tensorboard_installed()
-        journal = Journal(self.run_dir, tensorboard=tensorboard, since_step=self.step)
-        try:
-            self._train_and_tell(journal, progress or (lambda now: None))
-        finally:
-            journal.close()
-        return self.best
 
-    def _train_and_tell(self, journal: Journal, progress: Callable[[TrainProgress], None]) -> None:
-        steps, newest = self.plan.steps, None
-        clock, saved = _Clock(), time.monotonic()
-        for losses, rates in self._steps():
-            clock.count_step()
-            speed = clock.steps_per_second
-            images_per_second = speed * self.plan.step_samples
-            if self.step % LOG_EVERY == 0 or self.step == steps:
-                journal.losses(self.step, losses, rates, images_per_second)
-            validated = self.step in self.plan.validate_at
-            if validated:
-                newest = self._validate(journal)
-            if validated or self.step % LOG_EVERY == 0 or self.step == 1:
+    def _train_and_report(
+        self, journal: Journal, progress: Callable[[TrainProgress], None]
+    ) -> None:
+        """Run the remaining steps, validate, log and save checkpoints."""
+        plan, scores = self.plan, None
+        timer, last_save = _StepTimer(), time.monotonic()
+        for losses, rates in self._run_steps():
+            timer.stop()
+            is_last = self.step == plan.steps
+            is_log_step = self.step % LOG_EVERY == 0
+            images_per_second = timer.steps_per_second * plan.step_samples
+            if is_log_step or is_last:
+                journal.write_losses(self.step, losses, rates, images_per_second)
+            is_validated = self.step in plan.validate_at
+            if is_validated:
+                scores = self._validate(journal)
+            if is_validated or is_log_step or self.step == 1:
                 progress(
                     TrainProgress(
                         step=self.step,
-                        steps=steps,
-                        epoch=self.plan.epochs_begun(self.step),
-                        epochs=self.plan.epochs_begun(steps),
+                        steps=plan.steps,
+                        epoch=plan.current_epoch(self.step),
+                        epochs=plan.current_epoch(plan.steps),
                         losses=losses,
                         rates=rates,
                         images_per_second=images_per_second,
-                        seconds_left=(steps - self.step) / speed,
-                        scores=newest,
+                        seconds_left=(plan.steps - self.step) / timer.steps_per_second,
+                        scores=scores,
                         best=self.best,
                     )
                 )
-            minutes = (time.monotonic() - saved) / 60
-            if minutes > self.config.checkpoint_minutes or self.step == steps:
+            if is_last or time.monotonic() - last_save > 60 * self.config.checkpoint_minutes:
                 self.save()
-                saved = time.monotonic()
-            clock.go_on()
+                last_save = time.monotonic()
+            timer.start()
 
-    def _steps(self) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
-        """Do what is left, step by step -> loss parts and learning rates."""
+    def _run_steps(self) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
+        """Run the remaining steps; yield the parts of the loss and the learning rates of each."""
         config, net = self.config, self.net
         if self.device.type == "cpu":
-            keep_freed_memory()
             float32_depthwise(net)
         else:
-            torch.backends.cudnn.benchmark = True  # images are of one size throughout
+            torch.backends.cudnn.benchmark = True  # all images have one size
         if config.checkpointing:
             recompute_activations(net)
-        model = shared(WithLoss(net), self.device)
-        batches = self._batches()
+        model = average_gradients(NetWithLoss(net), self.device)
+        settings = StepSettings(
+            optimizer=self.optimizer,
+            scaler=self.scaler,
+            image=self.predictor.image,
+            clip_norm=config.optim.clip_norm,
+            dtype=self.predictor.dtype,
+        )
+        batches = self._load_batches()
         net.train()
         for step in range(self.step + 1, self.plan.steps + 1):
             rates = set_rates(self.optimizer, config.optim, step, self.plan.steps)
-            # chance of its own for each step and process: nothing of it to keep for resuming
+            # a seed per step and process, so that no random state must be saved for resuming
             torch.manual_seed(_step_seed(config.seed, step, self.world.rank))
-            losses = train_step(
-                model,
-                list(islice(batches, config.accumulate)),
-                self.optimizer,
-                self.scaler,
-                self.image,
-                clip_norm=config.optim.clip_norm,
-                dtype=self.dtype,
-            )
+            losses = train_step(model, list(islice(batches, config.accumulate)), settings)
             if self.average is not None:
                 self.average.update_parameters(net)
             self.step = step
             yield losses, rates
 
-    def _batches(self) -> Iterator[Batch]:
+    def _load_batches(self) -> Iterator[Batch]:
         config = self.config
-        numbers = RankBatches(
+        indices = RankBatches(
             self.step * config.accumulate,
             self.plan.steps * config.accumulate,
             batch_size=config.batch_size,
@@ -285,120 +301,75 @@ class _Run:
         )
         return load_batches(
             self.data.train,
-            numbers,
-            self.tokenizer,
+            indices,
+            self.predictor.bundle.tokenizer,
             workers=config.workers,
             pinned=self.device.type == "cuda",
         )
 
     def _validate(self, journal: Journal) -> Scores:
-        scores = score_net(
-            self.scored,
-            self.data.val,
-            self.tokenizer,
-            self.image,
-            dtype=self.dtype,
-            batch_size=self.config.batch_size,
-        )
-        journal.scores(self.step, scores)
-        masks = [
-            find_masks(self.scored, [sample], self.tokenizer, self.image, dtype=self.dtype)[0]
-            for sample in self.data.shown
-        ]
-        journal.pictures(self.step, self.data.shown, masks)
+        """Score the network, draw predictions, and save the bundle if it is the best so far."""
+        self.inference_net.eval()
+        scores = score_samples(self.predictor, self.data.val, batch_size=self.config.batch_size)
+        batches = predict_batches(self.predictor, self.data.preview, batch_size=1)
+        masks = [prediction.mask for batch in batches for _, prediction in batch]
+        self.net.train()
+        journal.write_scores(self.step, scores)
+        journal.write_pictures(self.step, self.data.preview, masks)
         logger.info("step %d: gIoU %.4f, mIoU %.4f", self.step, scores.giou, scores.miou)
         if self.best is None or scores.giou > self.best.giou:
             self.best = scores
-            about = {
-                "summary": self.config.summary,
-                "categories": sorted(self.data.categories),
-                "trained_with": to_dict(self.config),
-                "steps": self.step,
-                "val_scores": scores.to_dict(),
-                "versions": {"rrsis-geo": __version__, "torch": torch.__version__},
-            }
-            card = run_card(
-                self.config,
-                self.data,
-                self.plan,
-                self.scored,
-                self.image,
-                step=self.step,
-                scores=scores,
-            )
-            save_bundle(
-                self.run_dir / "model",
-                self.scored,
-                self.tokenizer,
-                self.image,
-                about,
-                precision=self.config.precision,
-                card=card,
-            )
+            self._save_bundle(scores)
         return scores
 
+    def _save_bundle(self, scores: Scores) -> None:
+        config, bundle = self.config, self.predictor.bundle
+        about = {
+            "summary": config.summary,
+            "categories": sorted(self.data.categories),
+            "trained_with": to_dict(config),
+            "steps": self.step,
+            "val_scores": scores.to_dict(),
+            "versions": {"rrsis-geo": __version__, "torch": torch.__version__},
+        }
+        model = TrainedModel(bundle.net, bundle.image, self.step, self.plan.steps, scores)
+        save_bundle(
+            bundle.path,
+            bundle.net,
+            bundle.tokenizer,
+            bundle.image,
+            about,
+            precision=config.precision,
+            card=render_card(collect_facts(config, self.data, model)),
+        )
 
-class _Clock:
-    """Seconds of training alone, validation and checkpoints left out."""
+
+class _StepTimer:
+    """Measures the speed of steps, without validation and checkpoints."""
 
     def __init__(self) -> None:
-        self._since = time.monotonic()
-        self._spans: list[float] = []
+        self._seconds: list[float] = []
+        self.start()
 
-    def count_step(self) -> None:
-        self._spans = [*self._spans[1 - LOG_EVERY :], time.monotonic() - self._since]
+    def start(self) -> None:
+        self._start = time.monotonic()
 
-    def go_on(self) -> None:
-        self._since = time.monotonic()
+    def stop(self) -> None:
+        self._seconds = [*self._seconds[1 - LOG_EVERY :], time.monotonic() - self._start]
 
     @property
     def steps_per_second(self) -> float:
-        """Over the last steps."""
-        return len(self._spans) / max(sum(self._spans), 1e-9)
-
-
-def start_net(config: TrainConfig) -> tuple[ReferringNet, Tokenizer, ImageSpec]:
-    """The network with the weights to start from, its tokenizer, and what its images look like.
-
-    Raises:
-        ConfigError: the bundle to start from holds another network than ``config.net``.
-        ModelError: weights or vocabulary are missing or do not fit.
-    """
-    if config.init.bundle is not None:
-        bundle = load_bundle(config.init.bundle)
-        image = config.image or bundle.image
-        if not config.net:
-            return bundle.net, bundle.tokenizer, image
-        net = build_net(str(config.net["name"]), _settings(config))
-        own, given = (
-            {k: v for k, v in state.items() if not k.startswith(net.training_only)}
-            for state in (net.state_dict(), bundle.net.state_dict())
-        )
-        wrong = [k for k in own if k not in given or given[k].shape != own[k].shape]
-        if wrong or len(own) != len(given):
-            raise ConfigError(
-                f"init.bundle {config.init.bundle}: another network than [net] describes"
-                + (f" ({wrong[0]})" if wrong else "")
-            )
-        net.load_state_dict(given, strict=False)
-        return net, bundle.tokenizer, image
-    assert config.init.vocabulary is not None
-    tokenizer = Tokenizer.load(config.init.vocabulary, max_tokens=config.max_tokens)
-    net = build_net(str(config.net["name"]), _settings(config))
-    net.load_pretrained(trunk=config.init.trunk, text=config.init.text)
-    return net, tokenizer, config.image or ImageSpec()
-
-
-def _settings(config: TrainConfig) -> dict[str, Any]:
-    return {key: value for key, value in config.net.items() if key != "name"}
+        """Average over the last steps."""
+        return len(self._seconds) / max(sum(self._seconds), 1e-9)
 
 
 def _load_data(config: TrainConfig) -> RunData:
     if config.benchmark is not None:
-        return benchmark_data(config.benchmark, seed=config.seed, workers=config.workers)
+        return load_benchmark_data(config.benchmark, seed=config.seed, workers=config.workers)
     assert config.data is not None
     assert config.steps is not None
-    return stream_data(config.data, seed=config.seed, length=config.steps * config.step_samples)
+    length = config.steps * config.step_samples
+    return load_stream_data(config.data, seed=config.seed, length=length)
 
 
 def _step_seed(*numbers: int) -> int:

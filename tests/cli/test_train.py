@@ -286,7 +286,7 @@ def test_train_then_segment(
         "| seed | 3 |",
         f"| all | 3 | {result['scores']['miou']:.3f} |",
         '"lr": 3e-05',
-        "64 px, ground pixels of 0.25 to 1 m",
+        "64 px, 0.25 to 1 m per pixel",
     ):
         assert words in card
     assert load_bundle("runs/a/model").about["trained_with"]["seed"] == 3

@@ -1,4 +1,4 @@
-"""Cards: what they state, and that it reads as Markdown and as the Hub's metadata."""
+"""The card of a trained bundle: its facts, as Markdown and as metadata of the Hub."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rrsis_geo.metrics import ScoreMeter
-from rrsis_geo.train.card import CardFacts, trained_card
+from rrsis_geo.train.card import CardFacts, render_card
 from rrsis_geo.version import __version__
 
 
@@ -38,13 +38,13 @@ def facts() -> CardFacts:
 
 
 def rows_of(card: str) -> list[list[str]]:
-    """Cells of every table row."""
+    """Cells of all table rows."""
     rows = [line for line in card.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
 
 
-def test_a_card_states_data_start_scores_versions_and_seed(facts: CardFacts) -> None:
-    card = trained_card(facts)
+def test_a_card_has_data_initial_weights_scores_versions_and_seed(facts: CardFacts) -> None:
+    card = render_card(facts)
     rows = rows_of(card)
     for expected in (
         ["network", "btdnet, 31.9 M parameters"],
@@ -65,22 +65,22 @@ def test_a_card_states_data_start_scores_versions_and_seed(facts: CardFacts) -> 
     assert "ships and airports" in card
 
 
-def test_every_setting_can_be_read_back(facts: CardFacts) -> None:
-    found = re.findall(r"```json\n(.*?)\n```", trained_card(facts), flags=re.DOTALL)
-    assert [json.loads(text) for text in found] == [facts.config]
+def test_the_card_contains_all_settings(facts: CardFacts) -> None:
+    blocks = re.findall(r"```json\n(.*?)\n```", render_card(facts), flags=re.DOTALL)
+    assert [json.loads(text) for text in blocks] == [facts.config]
 
 
 @pytest.mark.parametrize(
     ("changes", "present", "missing"),
     [
         ({"start": {}}, "random numbers", "timm swin_base"),
-        ({"categories": ()}, "## Start", "Categories:"),
+        ({"categories": ()}, "## Initial weights", "Categories:"),
     ],
 )
-def test_what_is_not_known_is_said_or_left_out(
+def test_unknown_facts_are_left_out(
     facts: CardFacts, changes: dict[str, Any], present: str, missing: str
 ) -> None:
-    card = trained_card(replace(facts, **changes))
+    card = render_card(replace(facts, **changes))
     assert present in card
     assert missing not in card
 
@@ -88,16 +88,16 @@ def test_what_is_not_known_is_said_or_left_out(
 def test_scores_without_kinds_or_categories(facts: CardFacts) -> None:
     meter = ScoreMeter()
     meter.add(np.ones((4, 4), bool), np.ones((4, 4), bool))
-    card = trained_card(replace(facts, scores=meter.scores()))
+    card = render_card(replace(facts, scores=meter.scores()))
     assert [row[0] for row in rows_of(card)].count("all") == 1
     assert "| category |" not in card
 
 
-def test_the_hub_can_read_the_front_matter(facts: CardFacts) -> None:
+def test_the_front_matter_is_valid_for_the_hub(facts: CardFacts) -> None:
     from huggingface_hub import ModelCard
 
-    data = ModelCard(trained_card(facts), ignore_metadata_errors=False).data
+    data = ModelCard(render_card(facts), ignore_metadata_errors=False).data
     assert data.library_name == "rrsis-geo"
     assert data.pipeline_tag == "image-segmentation"
     assert "remote-sensing" in data.tags
-    assert data.license is None  # nobody said
+    assert data.license is None  # the user must choose it

@@ -1,4 +1,4 @@
-"""Settings of a run: what is refused, how long it is, what a resumed run may change."""
+"""Settings of a run: validation, length, and changes of a resumed run."""
 
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from rrsis_geo.config import build, to_dict
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.train.config import (
-    HARMLESS,
+    CHANGEABLE_SETTINGS,
     TrainConfig,
     check_resumable,
     load_train_config,
-    memory_advice,
+    out_of_memory_message,
     plan_training,
 )
 
@@ -29,8 +29,8 @@ def config_of(**settings: Any) -> TrainConfig:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"data": {}}, r"one of \[data\]"),
-        ({"benchmark": None}, r"one of \[data\]"),
+        ({"data": {}}, r"either \[data\]"),
+        ({"benchmark": None}, r"either \[data\]"),
         ({"steps": 5}, "either epochs or steps: both are set"),
         ({"epochs": None}, "either epochs or steps: neither is set"),
         ({"benchmark": None, "data": {}}, "set steps"),
@@ -46,14 +46,14 @@ def config_of(**settings: Any) -> TrainConfig:
     ],
     ids=str,
 )
-def test_wrong_settings_are_refused(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         config_of(**settings)
 
 
 @pytest.mark.parametrize("length", ["epochs = 3", "steps = 90"])
 @pytest.mark.parametrize(("name", "other"), [("steps", "epochs"), ("epochs", "steps")])
-def test_a_length_set_over_the_file_takes_the_place_of_the_other(tmp_path, length, name, other):
+def test_an_override_of_one_length_removes_the_other(tmp_path, length, name, other):
     path = tmp_path / "run.toml"
     tables = '[init]\nbundle = "b"\n[benchmark]\nlayout = "triplets"\nroot = "data"\n'
     path.write_text(f'name = "a"\n{length}\n{tables}')
@@ -70,42 +70,46 @@ def test_a_length_set_over_the_file_takes_the_place_of_the_other(tmp_path, lengt
     batch_size=st.integers(1, 9),
     accumulate=st.integers(1, 4),
 )
-def test_a_run_of_epochs_shows_every_sample_as_often_and_is_scored_after_each(
+def test_a_run_of_epochs_uses_samples_equally_often_and_validates_after_each_epoch(
     samples, epochs, batch_size, accumulate
 ):
     config = config_of(epochs=epochs, batch_size=batch_size, accumulate=accumulate)
     plan = plan_training(config, samples)
-    seen = plan.steps * config.step_samples
-    assert seen <= epochs * samples or plan.steps == 1
-    assert seen > epochs * samples - config.step_samples
+    used = plan.steps * config.step_samples
+    assert used <= epochs * samples or plan.steps == 1
+    assert used > epochs * samples - config.step_samples
     assert max(plan.validate_at) == plan.steps
     assert min(plan.validate_at) >= 1
     assert len(plan.validate_at) <= epochs + 1
     if samples % config.step_samples == 0:
         each = samples // config.step_samples
         assert plan.validate_at == {each * n for n in range(1, epochs + 1)}
-        assert [plan.epochs_begun(step) for step in plan.validate_at] == [
+        assert [plan.current_epoch(step) for step in plan.validate_at] == [
             step // each for step in plan.validate_at
         ]
 
 
-def test_a_run_of_steps_is_scored_every_so_often_and_at_its_end():
+def test_a_run_of_steps_validates_at_intervals_and_at_its_end():
     plan = plan_training(config_of(epochs=None, steps=10, val_every=4), 100)
     assert plan.validate_at == {4, 8, 10}
     stream = config_of(benchmark=None, data={}, epochs=None, steps=10)
     assert plan_training(stream, None).validate_at == {10}
-    assert plan_training(stream, None).epochs_begun(7) == 0
+    assert plan_training(stream, None).current_epoch(7) == 0
 
 
-def test_a_resumed_run_may_change_what_is_harmless_and_nothing_else():
-    was = config_of()
+def test_a_resumed_run_may_change_only_some_settings():
+    before = config_of()
     changed = {"workers": 7, "device": "cpu", "precision": "fp16"}
-    check_resumable(to_dict(was), to_dict(config_of(**changed)), Path("run"))
-    check_resumable({**to_dict(was), "compile": True}, to_dict(was), Path("run"))
-    assert changed.keys() <= HARMLESS
+    check_resumable(to_dict(before), to_dict(config_of(**changed)), Path("run"))
+    removed = {"compile": True, "data": {"pasted_share": 0.0}}
+    check_resumable({**to_dict(before), **removed}, to_dict(before), Path("run"))
+    assert changed.keys() <= CHANGEABLE_SETTINGS
+    removed = {"data": {"pasted_share": 0.5}}
+    with pytest.raises(ConfigError, match=r"data\.pasted_share was 0\.5"):
+        check_resumable({**to_dict(before), **removed}, to_dict(before), Path("run"))
     other = config_of(epochs=4, benchmark={**BENCHMARK, "augment": True}, val_every=5)
     with pytest.raises(ConfigError) as caught:
-        check_resumable(to_dict(was), to_dict(other), Path("run"))
+        check_resumable(to_dict(before), to_dict(other), Path("run"))
     for words in (
         "benchmark.augment was False and is True",
         "epochs was 3 and is 4",
@@ -115,8 +119,8 @@ def test_a_resumed_run_may_change_what_is_harmless_and_nothing_else():
     assert "batch_size" not in str(caught.value)
 
 
-def test_advice_about_memory_names_only_what_helps():
-    roomy = memory_advice(config_of(dtype="fp32"), "cuda:0", 3)
+def test_the_out_of_memory_message_names_only_settings_that_help():
+    message = out_of_memory_message(config_of(dtype="fp32"), "cuda:0", 3)
     for words in (
         "cuda:0",
         "step 3",
@@ -124,8 +128,8 @@ def test_advice_about_memory_names_only_what_helps():
         "checkpointing",
         "bf16",
     ):
-        assert words in roomy
-    tight = memory_advice(config_of(batch_size=1, checkpointing=True), "cuda", 1)
-    assert "batch_size" not in tight
-    assert "checkpointing" not in tight
-    assert "benchmark.size_px" in tight
+        assert words in message
+    message = out_of_memory_message(config_of(batch_size=1, checkpointing=True), "cuda", 1)
+    assert "batch_size" not in message
+    assert "checkpointing" not in message
+    assert "benchmark.size_px" in message

@@ -1,4 +1,4 @@
-"""Two processes train the network that one would."""
+"""Two processes train the same network as one process."""
 
 import json
 import subprocess
@@ -12,7 +12,12 @@ from repository import ROOT
 
 from rrsis_geo.data.benchmarks.triplets import TripletWriter
 from rrsis_geo.data.sample import Sample
-from rrsis_geo.train.distributed import World, joined, mean_over_processes, shared
+from rrsis_geo.train.distributed import (
+    World,
+    average_gradients,
+    average_over_processes,
+    init_processes,
+)
 
 SCRIPT = """
 import json, sys
@@ -24,11 +29,11 @@ from rrsis_geo.train import training as train
 settings, out = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
 step, models = train.train_step, []
 
-def remember(model, *args, **kwargs):
+def record_model(model, *args, **kwargs):
     models[:] = [model]
     return step(model, *args, **kwargs)
 
-train.train_step = remember
+train.train_step = record_model
 scores = train.train_model(build(train.TrainConfig, settings), out / "run")
 model = models[0]
 net = getattr(model, "module", model).net
@@ -41,7 +46,7 @@ SETTINGS = {
     "net": {
         **{"name": "btdnet", "trunk": "test_convnext", "image_px": 64, "drop_path": 0.0},
         **{"width": 32, "heads": 4, "mci_layers": 1, "presence": True},
-        "reconstruction_weight": 0.0,  # it has dropout, whose chance is each process's own
+        "reconstruction_weight": 0.0,  # its dropout differs between processes
         "text": {
             **{"vocab_size": 5 + len(WORDS), "width": 32, "heads": 4, "ffn_width": 32},
             **{"stages": [1, 1, 1, 1], "dropout": 0.0},
@@ -58,18 +63,18 @@ SETTINGS = {
 }
 
 
-def test_a_process_of_its_own_shares_nothing():
-    with joined("cpu") as world:
+def test_a_single_process_needs_no_communication():
+    with init_processes("cpu") as world:
         assert world == World(0, 1, 0)
         model = torch.nn.Linear(2, 2)
-        assert shared(model, torch.device("cpu")) is model
+        assert average_gradients(model, torch.device("cpu")) is model
         values = torch.tensor([1.0, 2.0])
-        assert mean_over_processes(values) is values
+        assert average_over_processes(values) is values
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A script, its settings, a vocabulary, and eight samples of every kind to train on."""
+    """A folder with a script, its settings, a vocabulary, and eight training samples."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     (tmp_path / "vocab.txt").write_text("\n".join([*special, *WORDS]) + "\n")
     rng = np.random.default_rng(0)
@@ -107,22 +112,22 @@ def test_two_processes_end_with_the_weights_of_one(files):
     alone, first, second = (
         torch.load(path) for path in (one / "first.pt", two / "first.pt", two / "second.pt")
     )
-    assert (alone["kind"], first["kind"]) == ("WithLoss", "DistributedDataParallel")
+    assert (alone["kind"], first["kind"]) == ("NetWithLoss", "DistributedDataParallel")
     assert [n for n, w in first["net"].items() if not torch.equal(w, second["net"][n])] == []
-    apart, expected = (
+    weights, expected = (
         torch.cat([net["net"][name].flatten() for name in alone["net"]]) for net in (first, alone)
     )
-    # gradients are summed in another order, and AdamW's first steps are as long as the rate
-    # whatever the gradient: where it is all but zero they may go either way, 6e-3 apart at most
-    far = (apart - expected).abs() > 1e-4
-    assert far.float().mean() < 0.02
-    told, told_alone = (
+    # Gradients are summed in another order, and the first steps of AdamW have the length of the
+    # learning rate. If a gradient is almost zero, its sign may differ, and weights by up to 6e-3.
+    differs = (weights - expected).abs() > 1e-4
+    assert differs.float().mean() < 0.02
+    lines_two, lines_one = (
         [json.loads(x) for x in (out / "run" / "metrics.jsonl").read_text().splitlines()]
         for out in (two, one)
     )
-    assert [(line["step"], *line) for line in told] == [(x["step"], *x) for x in told_alone]
-    losses, losses_alone = (
-        [line["total"] for line in lines if "total" in line] for lines in (told, told_alone)
+    assert [(x["step"], *x) for x in lines_two] == [(x["step"], *x) for x in lines_one]
+    losses_two, losses_one = (
+        [line["total"] for line in lines if "total" in line] for lines in (lines_two, lines_one)
     )
-    assert losses == pytest.approx(losses_alone, rel=1e-3)
+    assert losses_two == pytest.approx(losses_one, rel=1e-3)
     assert (two / "run" / "model" / "weights.safetensors").is_file()

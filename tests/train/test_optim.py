@@ -1,4 +1,4 @@
-"""Parameter groups and the schedule."""
+"""Parameter groups and the learning-rate schedule."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ class Net(nn.Module):
         self.learned = nn.Parameter(torch.zeros(3, 4))
 
 
-def test_groups_have_the_recipes_rates_and_decay():
+def test_groups_have_the_configured_rates_and_decay():
     net = Net()
     config = OptimConfig(lr=1e-3, encoder_lr=1e-5, weight_decay=0.1)
     optimizer = make_optimizer(net, config)
@@ -39,31 +39,31 @@ def test_groups_have_the_recipes_rates_and_decay():
 def test_rates_warm_up_and_fall_to_zero():
     config = OptimConfig(lr=1.0, encoder_lr=0.1, warmup_steps=4, power=0.9)
     optimizer = make_optimizer(Net(), config)
-    told = [set_rates(optimizer, config, step, steps=10) for step in range(1, 11)]
-    warm = [min(1, (t + 1) / 5) for t in range(10)]
-    expected = [w * (1 - t / 10) ** 0.9 for t, w in enumerate(warm)]
-    assert [rates["rest"] for rates in told] == pytest.approx(expected)
-    assert [rates["encoder"] for rates in told] == pytest.approx([0.1 * x for x in expected])
-    assert {group["lr"] for group in optimizer.param_groups} == set(told[-1].values())
+    rates = [set_rates(optimizer, config, step, steps=10) for step in range(1, 11)]
+    warmup = [min(1, (t + 1) / 5) for t in range(10)]
+    expected = [w * (1 - t / 10) ** 0.9 for t, w in enumerate(warmup)]
+    assert [group["rest"] for group in rates] == pytest.approx(expected)
+    assert [group["encoder"] for group in rates] == pytest.approx([0.1 * x for x in expected])
+    assert {group["lr"] for group in optimizer.param_groups} == set(rates[-1].values())
     assert set_rates(optimizer, config, 11, steps=10)["rest"] == 0
 
 
 @pytest.mark.parametrize("wrong", [{"lr": 0}, {"clip_norm": -1}, {"warmup_steps": -1}])
-def test_wrong_settings_are_refused(wrong):
+def test_invalid_settings_are_refused(wrong):
     with pytest.raises(ConfigError):
         OptimConfig(**wrong)
 
 
-def test_frozen_parameters_neither_learn_nor_lie_in_a_group():
+def test_frozen_parameters_are_in_no_group_and_need_no_gradient():
     net = Net()
     optimizer = make_optimizer(net, OptimConfig(frozen=("text.embeddings", "trunk.bias")))
-    learning = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in net.named_parameters():
-        frozen = name in ("text.embeddings.weight", "trunk.bias")
-        assert parameter.requires_grad == (not frozen)
-        assert (id(parameter) in learning) == (not frozen)
+        is_frozen = name in ("text.embeddings.weight", "trunk.bias")
+        assert parameter.requires_grad == (not is_frozen)
+        assert (id(parameter) in trained) == (not is_frozen)
 
 
-def test_a_frozen_name_that_no_parameter_has_is_refused():
+def test_an_unknown_frozen_prefix_is_refused():
     with pytest.raises(ConfigError, match=r"trunk\.stage9"):
         make_optimizer(Net(), OptimConfig(frozen=("trunk.stage9",)))

@@ -1,4 +1,4 @@
-"""Which samples a run sees, and in which order."""
+"""The samples of a run and their order."""
 
 import itertools
 from pathlib import Path
@@ -16,9 +16,9 @@ from rrsis_geo.train.samples import (
     BenchmarkConfig,
     EpochSamples,
     RankBatches,
-    _target_of,
-    benchmark_data,
+    find_category,
     load_batches,
+    load_benchmark_data,
 )
 
 N = 5
@@ -27,14 +27,14 @@ PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "red", "car", "ro
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Samples that differ in size; the side of the target tells which is which."""
-    for split, labelled in (("train", True), ("val", False)):
+    """A dataset whose samples and targets all differ in size."""
+    for split, has_labels in (("train", True), ("val", False)):
         with TripletWriter(tmp_path, split) as writer:
             for number in range(N):
                 mask = np.zeros((70 + number, 90), bool)
                 mask[: 10 * (number + 1), 10:40] = True
                 image = np.full((70 + number, 90, 3), 40 * number, np.uint8)
-                category = ("car", "bus")[number % 2] if labelled else ""
+                category = ("car", "bus")[number % 2] if has_labels else ""
                 writer.add(Sample(image, "the red car", mask, category=category))
     return tmp_path
 
@@ -43,9 +43,9 @@ def samples_of(root: Path, *, augment: bool = False, seed: int = 0) -> EpochSamp
     return EpochSamples(load_split("triplets", root, "train"), 64, seed=seed, augment=augment)
 
 
-def test_each_pass_shows_every_sample_once_in_an_order_of_its_own(root):
+def test_each_epoch_has_every_sample_once_in_a_new_order(root):
     samples = samples_of(root)
-    orders = [[samples[epoch * N + place].id for place in range(N)] for epoch in range(6)]
+    orders = [[samples[epoch * N + position].id for position in range(N)] for epoch in range(6)]
     assert all(sorted(order) == sorted(orders[0]) for order in orders)
     assert len({tuple(order) for order in orders}) > 1
     assert len(set(orders[0])) == N
@@ -53,11 +53,11 @@ def test_each_pass_shows_every_sample_once_in_an_order_of_its_own(root):
 
 
 @pytest.mark.parametrize("augment", [False, True])
-def test_a_sample_is_a_function_of_the_seed_and_its_number(root, augment):
-    numbers = [7, 3, 12, 3]
-    once = [samples_of(root, augment=augment)[i] for i in numbers]
+def test_a_sample_depends_only_on_the_seed_and_its_index(root, augment):
+    indices = [7, 3, 12, 3]
+    once = [samples_of(root, augment=augment)[i] for i in indices]
     again = samples_of(root, augment=augment)
-    for i, sample in zip(reversed(numbers), reversed(once), strict=True):
+    for i, sample in zip(reversed(indices), reversed(once), strict=True):
         other = again[i]
         assert other.expression == sample.expression
         assert np.array_equal(other.image, sample.image)
@@ -66,67 +66,67 @@ def test_a_sample_is_a_function_of_the_seed_and_its_number(root, augment):
         assert sample.mask.shape == (64, 64)
 
 
-def test_augmentation_differs_from_pass_to_pass(root):
+def test_augmentation_differs_between_epochs(root):
     samples = samples_of(root, augment=True)
-    seen = {samples[i].image.tobytes() for i in range(8 * N)}
-    assert len(seen) > 4 * N
+    images = {samples[i].image.tobytes() for i in range(8 * N)}
+    assert len(images) > 4 * N
 
 
-def test_data_tells_its_size_and_categories(root):
-    data = benchmark_data(BenchmarkConfig(layout="triplets", root=root), seed=0, workers=0)
+def test_a_dataset_has_a_size_and_categories(root):
+    data = load_benchmark_data(BenchmarkConfig(layout="triplets", root=root), seed=0, workers=0)
     assert data.epoch_samples == N
     assert data.categories == {"car", "bus"}
     first, second = [sample.id for sample in data.val], [sample.id for sample in data.val]
-    assert first == second == [sample.id for sample in data.shown]
-    assert all(sample.image.shape == (512, 512, 3) for sample in data.shown)
+    assert first == second == [sample.id for sample in data.preview]
+    assert all(sample.image.shape == (512, 512, 3) for sample in data.preview)
 
 
-def test_categories_are_read_from_the_words_where_no_label_tells(root):
+def test_categories_come_from_the_expressions_if_there_are_no_labels(root):
     config = BenchmarkConfig(layout="triplets", root=root, train_split="val")
-    assert benchmark_data(config, seed=0, workers=0).categories == {"car"}
+    assert load_benchmark_data(config, seed=0, workers=0).categories == {"car"}
 
 
 @pytest.mark.parametrize(
     ("expression", "target"),
     [("the lorry on the left", "truck"), ("all Solar Panels", "solar panel"), ("on the left", "")],
 )
-def test_targets_that_no_list_knows_go_by_their_words(expression, target):
-    assert _target_of(expression) == target
+def test_an_unknown_category_is_the_words_for_the_target(expression, target):
+    assert find_category(expression) == target
 
 
-def test_a_missing_image_is_named_before_training(root):
-    lost = next((root / "images" / "val").iterdir())
-    lost.unlink()
-    with pytest.raises(InputError, match=lost.name):
-        benchmark_data(BenchmarkConfig(layout="triplets", root=root), seed=0, workers=0)
+def test_a_missing_image_is_reported_before_training(root):
+    image = next((root / "images" / "val").iterdir())
+    image.unlink()
+    with pytest.raises(InputError, match=image.name):
+        load_benchmark_data(BenchmarkConfig(layout="triplets", root=root), seed=0, workers=0)
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
-def test_how_many_processes_there_are_does_not_change_the_data(size):
-    alone = list(RankBatches(2, 6, batch_size=8, world=World()))
-    shares = [
+def test_the_number_of_processes_does_not_change_the_data(size):
+    batches = list(RankBatches(2, 6, batch_size=8, world=World()))
+    by_rank = [
         list(RankBatches(2, 6, batch_size=8, world=World(rank, size))) for rank in range(size)
     ]
-    assert alone == [list(range(8 * n, 8 * n + 8)) for n in range(2, 6)]
-    for number, whole in enumerate(alone):
-        parts = [share[number] for share in shares]
-        assert list(itertools.chain(*parts)) == whole
+    assert batches == [list(range(8 * n, 8 * n + 8)) for n in range(2, 6)]
+    for number, batch in enumerate(batches):
+        parts = [own_batches[number] for own_batches in by_rank]
+        assert list(itertools.chain(*parts)) == batch
         assert all(len(part) == 8 // size for part in parts)
 
 
-def test_a_batch_that_cannot_be_shared_out_is_refused():
+def test_a_batch_size_that_the_processes_do_not_divide_is_refused():
     with pytest.raises(ConfigError, match=r"batch_size 8 .* 3 processes"):
         RankBatches(0, 1, batch_size=8, world=World(0, 3))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_batches_are_read_and_damaged_files_named(root, workers):
+def test_batches_are_read_and_damaged_files_reported(root, workers):
     samples = samples_of(root)
     tokenizer = Tokenizer(PIECES, max_tokens=8)
-    numbers = RankBatches(0, 3, batch_size=2, world=World())
+    indices = RankBatches(0, 3, batch_size=2, world=World())
 
     def read():
-        return list(load_batches(samples, numbers, tokenizer, workers=workers, pinned=False))
+        return list(load_batches(samples, indices, tokenizer, workers=workers, pinned=False))
 
     batches = read()
     assert [batch.images.shape for batch in batches] == [(2, 64, 64, 3)] * 3
@@ -140,6 +140,6 @@ def test_batches_are_read_and_damaged_files_named(root, workers):
 
 
 @pytest.mark.parametrize("size_px", [0, 100])
-def test_wrong_sizes_are_refused(size_px):
+def test_invalid_sizes_are_refused(size_px):
     with pytest.raises(ConfigError, match="multiple of 32"):
         BenchmarkConfig(layout="triplets", root=Path(), size_px=size_px)

@@ -1,4 +1,4 @@
-"""Training runs: they learn, they resume exactly, and what they leave is a bundle."""
+"""Training runs: they save a bundle, and they resume exactly."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, DeviceError, InputError, OutputError
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.train import training as train
-from rrsis_geo.train.checkpoint import checkpoints, load_checkpoint
+from rrsis_geo.train.checkpoint import list_checkpoints, load_checkpoint
 from rrsis_geo.train.samples import BenchmarkConfig
 from rrsis_geo.train.training import TrainConfig, TrainProgress, train_model
 
@@ -73,7 +73,7 @@ def config(vocabulary: Path) -> TrainConfig:
 
 @pytest.fixture
 def triplets(tmp_path: Path) -> Path:
-    """Seven samples to train on and two to be judged by, 64 x 80 pixels."""
+    """Seven training and two validation samples of 64 x 80 pixels."""
     root = tmp_path / "triplets"
     for split, count in (("train", 7), ("val", 2)):
         with TripletWriter(root, split) as writer:
@@ -87,8 +87,8 @@ def triplets(tmp_path: Path) -> Path:
 
 def weights(run_dir: Path) -> dict[str, torch.Tensor]:
     state = load_checkpoint(run_dir / "checkpoints")
-    named = {f"net.{name}": value for name, value in state["net"].items()}
-    return named | {f"average.{name}": value for name, value in state.get("average", {}).items()}
+    net = {f"net.{name}": value for name, value in state["net"].items()}
+    return net | {f"average.{name}": value for name, value in state.get("average", {}).items()}
 
 
 def assert_same(one: Path, other: Path) -> None:
@@ -98,21 +98,21 @@ def assert_same(one: Path, other: Path) -> None:
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    """Let runs die of Ctrl-C in the step after ``steps``."""
+    """Interrupt runs as by Ctrl-C in the step after ``steps``."""
     step, calls = train.train_step, []
 
-    def interrupted(*args, **kwargs):
+    def interrupt(*args):
         if len(calls) == steps:
             raise KeyboardInterrupt
         calls.append(1)
-        return step(*args, **kwargs)
+        return step(*args)
 
-    monkeypatch.setattr(train, "train_step", interrupted)
+    monkeypatch.setattr(train, "train_step", interrupt)
 
 
-def test_a_run_leaves_a_bundle_its_config_and_a_log(config, tmp_path):
-    told: list[TrainProgress] = []
-    scores = train_model(config, tmp_path / "run", progress=told.append)
+def test_a_run_writes_a_bundle_its_config_and_a_log(config, tmp_path):
+    reports: list[TrainProgress] = []
+    scores = train_model(config, tmp_path / "run", progress=reports.append)
     assert scores is not None
     assert scores.n == 4
     bundle = load_bundle(str(tmp_path / "run" / "model"))
@@ -124,38 +124,56 @@ def test_a_run_leaves_a_bundle_its_config_and_a_log(config, tmp_path):
     assert [path.name for path in (tmp_path / "run" / "pictures").iterdir()] == [
         "step-00000004.png"
     ]
-    assert [now.step for now in told] == [1, 4]
-    assert told[0].scores is None
-    assert told[1].scores == scores
-    assert told[1].seconds_left == 0
-    assert (told[1].epoch, told[1].epochs) == (0, 0)
-    assert told[1].losses["total"] == pytest.approx(
-        sum(value for name, value in told[1].losses.items() if name != "total"), rel=1e-5
+    assert [report.step for report in reports] == [1, 4]
+    assert reports[0].scores is None
+    assert reports[1].scores == scores
+    assert reports[1].seconds_left == 0
+    assert (reports[1].epoch, reports[1].epochs) == (0, 0)
+    assert reports[1].losses["total"] == pytest.approx(
+        sum(value for name, value in reports[1].losses.items() if name != "total"), rel=1e-5
     )
 
 
-def test_a_bundle_of_fp32_is_what_was_scored(config, tmp_path):
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_the_network_is_in_training_mode_after_a_validation(
+    config, triplets, tmp_path, monkeypatch, ema_decay
+):
+    step, modes = train.train_step, []
+
+    def record_mode(model, *args):
+        modes.append(model.training and model.net.training)
+        return step(model, *args)
+
+    monkeypatch.setattr(train, "train_step", record_mode)
+    benchmark = BenchmarkConfig(layout="triplets", root=triplets, size_px=64)
+    settings = {"ema_decay": ema_decay, "steps": 2, "val_every": 1}
+    train_model(replace(config, data=None, benchmark=benchmark, **settings), tmp_path / "run")
+    assert modes == [True, True]
+
+
+def test_an_fp32_bundle_has_the_validated_weights(config, tmp_path):
     run = tmp_path / "run"
     train_model(replace(config, precision="fp32", steps=1), run)
-    scored = load_checkpoint(run / "checkpoints")["average"]
+    validated = load_checkpoint(run / "checkpoints")["average"]
     stored = load_bundle(str(run / "model")).net.state_dict()
-    names = [name for name in stored if not name.startswith("reconstruction.")]  # not stored
-    assert [name for name in names if not torch.equal(stored[name], scored[f"module.{name}"])] == []
+    for name, value in stored.items():
+        if not name.startswith("reconstruction."):  # used only in training, not stored
+            assert torch.equal(value, validated[f"module.{name}"]), name
 
 
-def test_a_benchmark_is_passed_over_and_validated_each_epoch(config, triplets, tmp_path):
+def test_a_benchmark_is_trained_in_epochs_and_validated_after_each(config, triplets, tmp_path):
     benchmark = {"layout": "triplets", "root": triplets, "size_px": 64, "augment": True}
     settings = {
         **{key: value for key, value in SETTINGS.items() if key not in ("data", "steps")},
         **{"init": {"vocabulary": str(tmp_path)}, "benchmark": benchmark, "epochs": 2},
         **{"val_every": None, "ema_decay": 0.0, "accumulate": 2, "batch_size": 1},
     }
-    told: list[TrainProgress] = []
-    scores = train_model(build(TrainConfig, settings), tmp_path / "run", progress=told.append)
+    reports: list[TrainProgress] = []
+    scores = train_model(build(TrainConfig, settings), tmp_path / "run", progress=reports.append)
     assert scores is not None
     assert scores.n == 2
-    assert [(now.step, now.epoch) for now in told if now.scores is not None] == [(3, 1), (7, 2)]
-    assert told[-1].steps == 7
+    assert [(now.step, now.epoch) for now in reports if now.scores is not None] == [(3, 1), (7, 2)]
+    assert reports[-1].steps == 7
     assert load_bundle(str(tmp_path / "run" / "model")).about["categories"] == ["car"]
     assert "average" not in load_checkpoint(tmp_path / "run" / "checkpoints")
 
@@ -168,7 +186,7 @@ def test_a_benchmark_is_passed_over_and_validated_each_epoch(config, triplets, t
         (2, {"accumulate": 2}),
         (3, {"dtype": "bf16", "checkpointing": True}),
     ],
-    ids=["step 1, a worker", "no average", "accumulated", "bf16, recomputed"],
+    ids=["step 1, a worker", "no average", "accumulation", "bf16, recomputation"],
 )
 def test_an_interrupted_run_resumes_to_the_same_weights(
     config, triplets, tmp_path, monkeypatch, stop, settings
@@ -194,28 +212,28 @@ def check_resume(config, tmp_path, monkeypatch, stop):
     assert load_checkpoint(tmp_path / "cut" / "checkpoints")["step"] == stop
     assert train_model(config, tmp_path / "cut", resume=True) == whole
     assert_same(tmp_path / "whole", tmp_path / "cut")
-    assert len(checkpoints(tmp_path / "cut" / "checkpoints")) == 2
+    assert len(list_checkpoints(tmp_path / "cut" / "checkpoints")) == 2
 
 
-def test_a_run_that_is_done_is_resumed_to_its_scores(config, tmp_path):
+def test_resuming_a_finished_run_returns_its_scores(config, tmp_path):
     scores = train_model(config, tmp_path / "run")
     assert train_model(config, tmp_path / "run", resume=True) == scores
 
 
-def test_a_folder_that_holds_a_run_is_not_written_over(config, tmp_path):
+def test_a_folder_with_a_run_is_not_overwritten(config, tmp_path):
     config = replace(config, steps=1)
     train_model(config, tmp_path / "run")
-    with pytest.raises(OutputError, match=r"run: holds a run already.*--resume"):
+    with pytest.raises(OutputError, match=r"run: contains a run.*--resume"):
         train_model(config, tmp_path / "run")
 
 
-def test_a_folder_that_cannot_be_made_is_named(config, tmp_path):
+def test_a_folder_that_cannot_be_created_is_reported(config, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"file.run: cannot be written \(Not a directory\)"):
         train_model(config, tmp_path / "file" / "run")
 
 
-def test_a_run_is_resumed_with_its_own_settings_only(config, tmp_path):
+def test_a_run_is_resumed_only_with_its_own_settings(config, tmp_path):
     train_model(replace(config, steps=1), tmp_path / "run")
     other = replace(config, steps=2, optim=replace(config.optim, lr=1e-3))
     with pytest.raises(ConfigError, match=r"optim\.lr was 0\.0001 and is 0\.001; steps was 1"):
@@ -225,32 +243,34 @@ def test_a_run_is_resumed_with_its_own_settings_only(config, tmp_path):
     )
 
 
-def test_a_loss_that_is_no_number_stops_the_run(config, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path, monkeypatch):
     step, calls = train.train_step, []
 
-    def broken(model, *args, **kwargs):
+    def step_with_nan(model, *args):
         calls.append(1)
         if len(calls) == 3:
             torch.nn.init.constant_(model.net.decoder.prototype[-1].bias, float("nan"))
-        return step(model, *args, **kwargs)
+        return step(model, *args)
 
-    monkeypatch.setattr(train, "train_step", broken)
-    with pytest.raises(InputError, match=r"step 3: the loss .* painted: .*step-00000002\.pt$"):
+    monkeypatch.setattr(train, "train_step", step_with_nan)
+    with pytest.raises(
+        InputError, match=r"step 3: the loss is not finite .* painted: .*step-00000002\.pt$"
+    ):
         train_model(config, tmp_path / "run")
 
 
-def test_too_little_memory_names_the_settings_to_lower(config, tmp_path, monkeypatch):
-    def full(*args, **kwargs):
+def test_too_little_memory_is_reported_with_settings_that_help(config, tmp_path, monkeypatch):
+    def run_out_of_memory(*args):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(train, "train_step", full)
+    monkeypatch.setattr(train, "train_step", run_out_of_memory)
     with pytest.raises(DeviceError) as caught:
         train_model(config, tmp_path / "run")
     for setting in ("batch_size = 1 with accumulate = 2", "checkpointing = true", "data.size_px"):
         assert setting in str(caught.value)
 
 
-def test_a_run_may_start_from_a_bundle(config, tmp_path):
+def test_a_run_can_start_from_a_bundle(config, tmp_path):
     train_model(config, tmp_path / "first")
     first = {"bundle": str(tmp_path / "first" / "model")}
     again = {**SETTINGS, "init": first, "steps": 1}
@@ -259,13 +279,13 @@ def test_a_run_may_start_from_a_bundle(config, tmp_path):
     train_model(build(TrainConfig, {**again, "net": {}}), tmp_path / "third")
     assert_same(tmp_path / "second", tmp_path / "third")
     other = {**again, "net": {**NET, "width": 64}}
-    with pytest.raises(ConfigError, match="another network"):
+    with pytest.raises(ConfigError, match=r"its network differs from \[net\]"):
         train_model(build(TrainConfig, other), tmp_path / "fourth")
 
 
 @pytest.mark.slow
 def test_training_loads_no_raster_library():
-    """Nor do libraries that it imports; of our own modules tests/test_architecture.py tells."""
+    """Also not through other libraries; tests/test_architecture.py checks our own modules."""
     code = (
         "import sys, rrsis_geo.train.training;"
         "bad = {'rasterio', 'geopandas', 'shapely', 'pyproj'} & set(sys.modules);"

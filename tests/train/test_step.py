@@ -1,24 +1,23 @@
-"""A step of training, and scores of a network."""
+"""One optimizer step."""
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from rrsis_geo.data.sample import Batch, Sample
+from rrsis_geo.data.sample import Batch
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.nets.base import ReferringNet, SegOutput
 from rrsis_geo.text.batch import TextBatch
 from rrsis_geo.text.tokenizer import Tokenizer
-from rrsis_geo.train.loop import LossError, WithLoss, find_masks, score_net, train_step
+from rrsis_geo.train.step import LossError, NetWithLoss, StepSettings, train_step
 
 PLAIN = ImageSpec(mean=(0, 0, 0), std=(1, 1, 1))
 TOKENIZER = Tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red"], max_tokens=4)
 
 
 class Threshold(ReferringNet):
-    """Target is where red is high."""
+    """The logits are proportional to the red channel."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -44,11 +43,15 @@ def batch_of(images: Tensor) -> Batch:
 
 
 def step(net: Threshold, batches: list[Batch], *, dtype=torch.float32, clip=1e9, lr=0.1):
-    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
     scaler = GradScaler("cpu", enabled=dtype == torch.float16)
-    model = WithLoss(net)
-    parts = train_step(model, batches, optimizer, scaler, PLAIN, clip_norm=clip, dtype=dtype)
-    return parts, scaler
+    settings = StepSettings(
+        optimizer=torch.optim.SGD(net.parameters(), lr=lr),
+        scaler=scaler,
+        image=PLAIN,
+        clip_norm=clip,
+        dtype=dtype,
+    )
+    return train_step(NetWithLoss(net), batches, settings), scaler
 
 
 def images(n: int, seed: int = 0) -> Tensor:
@@ -56,14 +59,14 @@ def images(n: int, seed: int = 0) -> Tensor:
     return torch.randint(1, 255, (n, 8, 8, 3), generator=generator, dtype=torch.uint8)
 
 
-def test_batches_of_a_step_count_as_one_large_batch():
-    whole, apart = Threshold(), Threshold()
+def test_accumulated_batches_are_equal_to_one_large_batch():
+    one_batch, three_batches = Threshold(), Threshold()
     pixels = images(6)
-    told, _ = step(whole, [batch_of(pixels)])
-    told_apart, _ = step(apart, [batch_of(part) for part in pixels.split(2)])
-    assert told_apart == pytest.approx(told, rel=1e-5)
-    assert whole.weight.item() != 2.0
-    torch.testing.assert_close(apart.weight, whole.weight)
+    expected, _ = step(one_batch, [batch_of(pixels)])
+    losses, _ = step(three_batches, [batch_of(part) for part in pixels.split(2)])
+    assert losses == pytest.approx(expected, rel=1e-5)
+    assert one_batch.weight.item() != 2.0
+    torch.testing.assert_close(three_batches.weight, one_batch.weight)
 
 
 def test_the_gradient_is_clipped():
@@ -72,9 +75,9 @@ def test_the_gradient_is_clipped():
     assert net.weight.item() == pytest.approx(1.99, abs=1e-5)
 
 
-def test_a_loss_that_is_no_number_names_its_samples_and_changes_nothing():
+def test_a_loss_that_is_not_finite_names_its_samples_and_changes_no_weights():
     net, bad = Threshold(), images(2)
-    bad[1, 3, 3, 0] = 0  # the network's logarithm of it has no number
+    bad[1, 3, 3, 0] = 0  # its logarithm is infinite
     net.log = True
     good = images(2, seed=1)
     with pytest.raises(LossError) as caught:
@@ -84,10 +87,10 @@ def test_a_loss_that_is_no_number_names_its_samples_and_changes_nothing():
     assert net.weight.item() == 2.0
 
 
-def test_a_gradient_that_is_no_number_is_told_apart():
+def test_a_gradient_that_is_not_finite_has_its_own_message():
     net = Threshold()
     net.weight.register_hook(lambda grad: grad * torch.inf)
-    with pytest.raises(LossError, match="gradient"):
+    with pytest.raises(LossError, match="the gradient is not finite"):
         step(net, [batch_of(images(2))])
     assert net.weight.item() == 2.0
 
@@ -101,31 +104,3 @@ def test_fp16_skips_a_step_whose_gradients_overflow_and_lowers_its_scale():
     hook.remove()
     step(net, [batch_of(images(2))], dtype=torch.float16)
     assert net.weight.item() < 2.0
-
-
-def sample(value: int, size: int) -> Sample:
-    image = np.zeros((size, size, 3), np.uint8)
-    image[: size // 2, :, 0] = value
-    mask = np.zeros((size, size), bool)
-    mask[:, : size // 2] = True
-    return Sample(image, "red", mask, kind="colour", category="car")
-
-
-def test_scores_do_not_depend_on_how_samples_are_grouped():
-    spec = ImageSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    net = Threshold().train()
-    samples = [sample(255, size) for size in (32, 32, 64, 32)] + [sample(0, 32)]
-    alone, together = (
-        score_net(net, samples, TOKENIZER, spec, dtype=torch.float32, batch_size=size)
-        for size in (1, 8)
-    )
-    assert alone == together
-    assert alone.n == 5
-    # a quarter of the image of three quarters, four times; then nothing of a half
-    assert alone.miou == pytest.approx(4 / 3 / 5)
-    assert set(alone.by_kind) == {"colour"}
-    assert net.training
-    found = find_masks(net, samples[:2], TOKENIZER, spec, dtype=torch.float32)
-    assert found.shape == (2, 32, 32)
-    assert found[0, :16].all()
-    assert not found[0, 16:].any()

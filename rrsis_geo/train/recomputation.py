@@ -11,19 +11,19 @@ from rrsis_geo.nets.base import ReferringNet
 
 
 def recompute_activations(net: ReferringNet) -> None:
-    """Keep only the inputs of the heavy parts for the backward pass, in place.
+    """Save only the inputs of ``net.checkpoint_layers`` for the backward pass, in place.
 
     Gradients stay the same, with dropout too. Batch normalisation that is not frozen updates its
     running statistics twice per step.
     """
     for name in net.checkpoint_layers:
-        for part in net.get_submodule(name).children():
-            part.forward = _with_recomputation(part, part.forward)
+        for layer in net.get_submodule(name).children():
+            layer.forward = _with_recomputation(layer, layer.forward)
 
 
-def _with_recomputation(part: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+def _with_recomputation(layer: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any) -> Any:
-        if part.training and torch.is_grad_enabled():
+        if layer.training and torch.is_grad_enabled():
             return checkpoint(forward, *args, use_reentrant=False)
         return forward(*args)
 

@@ -1,4 +1,4 @@
-"""Activations computed twice: the same gradients, dropout included, and less kept."""
+"""Recomputed activations: the same gradients, also with dropout, and less memory."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 from rrsis_geo.nets import build_net
 from rrsis_geo.nets.base import ReferringNet
 from rrsis_geo.text.batch import TextBatch
-from rrsis_geo.train.checkpointing import recompute_activations
+from rrsis_geo.train.recomputation import recompute_activations
 
 SETTINGS = {
     "trunk": "test_convnext",
@@ -36,12 +36,14 @@ def tokens() -> TextBatch:
     return TextBatch(ids, attention, subject, subject, subject)
 
 
-def kept_and_gradients(net: ReferringNet, dtype: torch.dtype) -> tuple[int, dict[str, Tensor]]:
-    """Numbers that the forward pass keeps for the backward pass, and the gradients."""
-    kept: dict[int, int] = {}
+def count_saved_and_gradients(
+    net: ReferringNet, dtype: torch.dtype
+) -> tuple[int, dict[str, Tensor]]:
+    """Number of values saved for the backward pass, and the gradients."""
+    sizes: dict[int, int] = {}
 
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.data_ptr()] = tensor.numel()
+    def record(tensor: Tensor) -> Tensor:
+        sizes[tensor.data_ptr()] = tensor.numel()
         return tensor
 
     torch.manual_seed(1)
@@ -49,29 +51,29 @@ def kept_and_gradients(net: ReferringNet, dtype: torch.dtype) -> tuple[int, dict
     target = torch.zeros(2, 64, 64, dtype=torch.bool)
     target[0, 10:30, 20:40] = True
     with (
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor),
         torch.autocast("cpu", dtype, enabled=dtype != torch.float32),
     ):
         loss = net.loss(net(image, tokens()), target)["total"]
     loss.backward()
     gradients = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
-    return sum(kept.values()), gradients
+    return sum(sizes.values()), gradients
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_gradients_are_the_same_and_less_is_kept(dtype):
-    plain, thrifty = make_net().train(), make_net().train()
-    recompute_activations(thrifty)
-    kept, expected = kept_and_gradients(plain, dtype)
-    kept_now, got = kept_and_gradients(thrifty, dtype)
+def test_gradients_are_the_same_and_less_is_saved(dtype):
+    plain, recomputing = make_net().train(), make_net().train()
+    recompute_activations(recomputing)
+    saved, expected = count_saved_and_gradients(plain, dtype)
+    saved_less, got = count_saved_and_gradients(recomputing, dtype)
     assert expected.keys() == got.keys()
     assert [name for name in expected if not torch.equal(expected[name], got[name])] == []
-    assert kept_now < 0.6 * kept
+    assert saved_less < 0.6 * saved
 
 
 def test_nothing_changes_in_eval_mode():
-    plain, thrifty = make_net().eval(), make_net().eval()
-    recompute_activations(thrifty)
+    plain, recomputing = make_net().eval(), make_net().eval()
+    recompute_activations(recomputing)
     image = torch.randn(2, 3, 64, 64)
-    assert torch.equal(plain(image, tokens()).logits, thrifty(image, tokens()).logits)
-    assert plain.state_dict().keys() == thrifty.state_dict().keys()
+    assert torch.equal(plain(image, tokens()).logits, recomputing(image, tokens()).logits)
+    assert plain.state_dict().keys() == recomputing.state_dict().keys()
