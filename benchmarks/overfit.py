@@ -16,7 +16,7 @@ import numpy as np
 from rrsis_geo.config import build
 from rrsis_geo.data.benchmarks.triplets import TripletWriter
 from rrsis_geo.data.instances.stream import painted_sample
-from rrsis_geo.model.bundle import find_bundle
+from rrsis_geo.model.catalog import find_bundle
 from rrsis_geo.train.training import TrainConfig, TrainProgress, train_model
 
 SEED = 40_000_003

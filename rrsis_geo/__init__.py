@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from rrsis_geo.geo.scene.options import SceneOptions
     from rrsis_geo.geo.scene.scene import Scene, SceneInfo, open_scene
     from rrsis_geo.metrics import Scores
-    from rrsis_geo.model.bundle import Bundle, list_bundles, load_bundle
+    from rrsis_geo.model.bundle import Bundle, load_bundle
+    from rrsis_geo.model.catalog import list_bundles
     from rrsis_geo.model.facts import ModelFacts
     from rrsis_geo.model.predictor import Predictor
     from rrsis_geo.segment.batch.job import SceneResult
@@ -78,7 +79,8 @@ _NAMES_BY_MODULE = {
     "geo.scene.options": ("SceneOptions",),
     "geo.scene.scene": ("Scene", "SceneInfo", "open_scene"),
     "metrics": ("Scores",),
-    "model.bundle": ("Bundle", "list_bundles", "load_bundle"),
+    "model.bundle": ("Bundle", "load_bundle"),
+    "model.catalog": ("list_bundles",),
     "model.facts": ("ModelFacts",),
     "model.predictor": ("Predictor",),
     "segment.batch.job": ("SceneResult",),

@@ -9,7 +9,8 @@ from repository import ROOT
 
 from rrsis_geo.config import build, load
 from rrsis_geo.data.benchmarks.layouts import LAYOUTS
-from rrsis_geo.model.bundle import find_bundle, load_bundle
+from rrsis_geo.model.bundle import load_bundle
+from rrsis_geo.model.catalog import find_bundle
 from rrsis_geo.nets import NETS, PRESETS, build_net
 from rrsis_geo.train.config import plan_training
 from rrsis_geo.train.optim import make_optimizer

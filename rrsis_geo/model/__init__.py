@@ -1,1 +1,1 @@
-"""A model on disk, on the Hub, and at work: bundles and the predictor."""
+"""Models: bundles on disk and on the Hub, and the predictor. Imports nothing heavy."""

@@ -1,10 +1,10 @@
-"""Model bundles on the Hugging Face Hub: fetched by their address, and pushed.
+"""Download model bundles from the Hugging Face Hub, and upload them.
 
-An address is ``hf://owner/name`` or ``hf://owner/name@revision``, a revision being a branch, a tag
-or a commit. Only the files of a bundle travel, so no pickle and no code do. What was fetched once
-lies in the Hub's own cache and serves without a network too.
+An address is ``hf://owner/name`` or ``hf://owner/name@revision``; a revision is a branch, a tag or
+a commit. Only the four files of a bundle are transferred, never pickles or code. Downloads stay in
+the cache of huggingface_hub and can be used offline.
 
-huggingface_hub is imported where it is used, so that finding other bundles is quick.
+huggingface_hub is imported inside functions, because importing it is slow.
 """
 
 import logging
@@ -28,95 +28,97 @@ _IN_CACHE = re.compile(r"models--(?P<owner>.+?)--(?P<name>.+)")
 
 
 def is_address(name: str) -> bool:
-    """Whether a model is named by its place on the Hub."""
+    """Whether the name of a model is an address on the Hub."""
     return name.startswith(SCHEME)
 
 
-def fetch(address: str, files: Sequence[str]) -> Path:
-    """The folder, in the Hub's cache, of the newest copy of a repository that can be had.
+def download(address: str, files: Sequence[str]) -> Path:
+    """Download files of a repository and return their folder in the Hub's cache.
+
+    Without a connection, the newest cached copy is used.
 
     Args:
         address: ``hf://owner/name`` or ``hf://owner/name@revision``.
-        files: names of those to fetch; the folder may lack some, where the repository does.
+        files: names of the files. The folder lacks those that the repository lacks.
 
     Raises:
-        ModelError: the address is none, there is no such repository or revision, it may not be
-            read, or it is not in the cache and the Hub cannot be reached.
+        ModelError: the address is malformed, the repository or revision does not exist or is not
+            accessible, or it is not in the cache and the Hub cannot be reached.
     """
-    found = _ADDRESS.fullmatch(address)
-    if found is None or ".." in address or "--" in found["repository"]:
+    match = _ADDRESS.fullmatch(address)
+    if match is None or ".." in address or "--" in match["repository"]:
         raise ModelError(
-            f'"{address}" is no address of a model on the Hugging Face Hub; '
-            "write it hf://owner/name or hf://owner/name@revision"
+            f'"{address}" is not an address of a model on the Hugging Face Hub; '
+            "write hf://owner/name or hf://owner/name@revision"
         )
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    logger.info("looking for %s", address)
+    logger.info("downloading %s", address)
     try:
-        with _explained(address, ModelError):
+        with _translate_errors(address, ModelError):
             return Path(
                 snapshot_download(
-                    found["repository"], revision=found["revision"], allow_patterns=list(files)
+                    match["repository"], revision=match["revision"], allow_patterns=list(files)
                 )
             )
     except LocalEntryNotFoundError as err:
         raise ModelError(
-            f"{address}: the Hugging Face Hub cannot be reached, and no whole copy is in its cache "
-            f"({constants.HF_HUB_CACHE}). Run once with a network and without HF_HUB_OFFLINE, or "
-            "copy the folder from elsewhere and give its path"
+            f"{address}: the Hugging Face Hub cannot be reached, and there is no complete copy in "
+            f"its cache ({constants.HF_HUB_CACHE}). Run once with a connection and without "
+            "HF_HUB_OFFLINE, or copy the folder from another machine and give its path"
         ) from err
 
 
 def repository_of(folder: Path) -> str | None:
-    """``owner/name`` of a folder in the Hub's cache, None for any other."""
+    """``owner/name`` of a folder in the Hub's cache, None for other folders."""
     if folder.parent.name != "snapshots":
         return None
-    found = _IN_CACHE.fullmatch(folder.parents[1].name)
-    return f"{found['owner']}/{found['name']}" if found else None
+    match = _IN_CACHE.fullmatch(folder.parents[1].name)
+    return f"{match['owner']}/{match['name']}" if match else None
 
 
-def reserve(repository: str) -> str:
-    """Make sure that a bundle can be pushed, before the work of making one; give the page's URL.
+def create_repository(repository: str) -> str:
+    """Create a private repository on the Hub and return the URL of its page.
 
-    A repository that does not exist yet is made, private; one that exists stays as visible as it
-    is.
+    An existing repository is not changed, and keeps its visibility. Call it before training, so
+    that a missing permission is reported early.
 
     Raises:
-        ConfigError: that is no name of a repository.
-        OutputError: nobody is logged in, may write there, or the Hub cannot be reached.
+        ConfigError: the name is not ``owner/name``.
+        OutputError: the user is not logged in or may not write, or the Hub cannot be reached.
     """
     if not _REPOSITORY.fullmatch(repository) or ".." in repository or "--" in repository:
         raise ConfigError(
-            f'"{repository}" is no repository of the Hugging Face Hub; write it owner/name'
+            f'"{repository}" is not a repository of the Hugging Face Hub; write owner/name'
         )
     from huggingface_hub import HfApi, get_token
 
     if get_token() is None:
         raise OutputError(
-            f"{repository}: pushing to the Hugging Face Hub needs a token that may write; "
+            f"{repository}: an upload to the Hugging Face Hub needs a token with write access; "
             'log in with "hf auth login", or set HF_TOKEN'
         )
-    with _explained(repository, OutputError):
+    with _translate_errors(repository, OutputError):
         return str(HfApi().create_repo(repository, private=True, exist_ok=True))
 
 
-def push(folder: Path, repository: str, files: Sequence[str], message: str) -> None:
-    """Upload files of a folder in one commit.
+def upload(folder: Path, repository: str, files: Sequence[str], message: str) -> None:
+    """Upload files in one commit.
 
     Args:
-        folder: where they lie.
-        repository: ``owner/name``, see ``reserve``.
-        files: their names.
-        message: of the commit.
+        folder: folder of the files.
+        repository: ``owner/name``, see ``create_repository``.
+        files: names of the files.
+        message: message of the commit.
 
     Raises:
-        OutputError: it did not work; the message says how to do it later.
+        OutputError: the upload failed. The message says how to repeat it.
     """
     from huggingface_hub import HfApi
 
     try:
-        with _explained(repository, OutputError):
+        with _translate_errors(repository, OutputError):
             HfApi().upload_folder(
                 repo_id=repository,
                 folder_path=folder,
@@ -125,14 +127,15 @@ def push(folder: Path, repository: str, files: Sequence[str], message: str) -> N
             )
     except OutputError as err:
         raise OutputError(
-            f'{err}. {folder} is whole: push it later with "hf upload {repository} {folder}"'
+            f"{err}. The bundle {folder} is complete; upload it with "
+            f'"hf upload {repository} {folder}"'
         ) from err
-    logger.info("pushed %s to %s", folder, repository)
+    logger.info("uploaded %s to %s", folder, repository)
 
 
 @contextmanager
-def _explained(what: str, kind: type[ModelError] | type[OutputError]) -> Iterator[None]:
-    """Turn what huggingface_hub raises into ours, each with its remedy."""
+def _translate_errors(name: str, kind: type[ModelError] | type[OutputError]) -> Iterator[None]:
+    """Translate errors of huggingface_hub into ours, each with what to do."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -143,29 +146,31 @@ def _explained(what: str, kind: type[ModelError] | type[OutputError]) -> Iterato
         RevisionNotFoundError,
     )
 
-    # Requests that never got an answer raise the HTTP library's own errors, and which library that
-    # is depends on the version of huggingface_hub: its base class names it.
+    # Requests without a response raise errors of the HTTP library. Which library that is depends on
+    # the version of huggingface_hub, so take the class that its own error is derived from.
     transport_error: type[Exception] = HfHubHTTPError.__bases__[0]
     try:
         yield
     except LocalEntryNotFoundError:
-        raise  # a question of the cache
+        raise  # handled by `download`
     except OfflineModeIsEnabled as err:
-        raise kind(f"{what}: HF_HUB_OFFLINE keeps us from the Hugging Face Hub; unset it") from err
+        raise kind(
+            f"{name}: HF_HUB_OFFLINE forbids access to the Hugging Face Hub; unset it"
+        ) from err
     except GatedRepoError as err:
         raise kind(
-            f"{what}: its owner asks for consent first; give it on the repository's page, "
+            f"{name}: its owner requires consent; accept the terms on the page of the repository, "
             'and log in with "hf auth login"'
         ) from err
     except RepositoryNotFoundError as err:
         raise kind(
-            f"{what}: no such repository on the Hugging Face Hub, or it is private and you are "
-            'not logged in as one who may see it ("hf auth login")'
+            f"{name}: no such repository on the Hugging Face Hub, or it is private and you are "
+            'not logged in with access to it ("hf auth login")'
         ) from err
     except RevisionNotFoundError as err:
-        raise kind(f"{what}: the repository has no such branch, tag or commit") from err
+        raise kind(f"{name}: the repository has no such branch, tag or commit") from err
     except (HFValidationError, OSError, transport_error) as err:
         reason = " ".join(str(err).split()) or type(err).__name__
         raise kind(
-            f"{what}: the Hugging Face Hub refused, or could not be reached: {reason}"
+            f"{name}: the Hugging Face Hub refused the request or cannot be reached: {reason}"
         ) from err

@@ -1,4 +1,4 @@
-"""Memory that is freed and soon wanted again: kept, where the C library allows it."""
+"""Settings of the memory allocator of the C library."""
 
 import ctypes
 import sys
@@ -10,11 +10,11 @@ _NEVER: Final = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Let the process keep memory that it frees, for tensors to come -> whether it could be asked.
+    """Let the process reuse the memory that it frees. Return False if that is not supported.
 
-    glibc maps each large array anew and gives it back when it is freed, so that a network on a
-    processor has every page of every layer's result zeroed and mapped by the system each time. What
-    a process holds at its peak changes little. Only glibc has the settings; they last.
+    By default glibc maps memory for each large array and unmaps it when the array is freed. On a
+    CPU, the system then has to zero and map every page of every layer's output again. Peak memory
+    changes little. Only glibc has these settings, and they stay for the life of the process.
     """
     if sys.platform != "linux":
         return False

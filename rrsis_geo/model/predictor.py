@@ -1,4 +1,4 @@
-"""A loaded model at work: NumPy in, NumPy out. Here devices and dtypes are chosen, nowhere else."""
+"""Run a model on windows: NumPy in, NumPy out. Devices and dtypes are chosen here only."""
 
 import logging
 import re
@@ -22,13 +22,13 @@ from rrsis_geo.text.batch import TextBatch
 
 logger = logging.getLogger(__name__)
 
-MOST_ENCODED = 256
-"""Expressions whose words are kept: 48 kB for one of eleven words with btdnet-lite."""
+MAX_CACHED_EXPRESSIONS = 256
+"""Encoded expressions to keep. One of eleven words takes 48 kB with btdnet-lite."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class WindowLogits(NamedTuple):
-    """What a model says of B windows.
+    """Output of a model for B windows.
 
     Attributes:
         logits: float32 [B, S, S], log-odds that a pixel is the target, gated by presence.
@@ -40,14 +40,14 @@ class WindowLogits(NamedTuple):
 
 
 class Predictor:
-    """A bundle on a device.
+    """A model on a device.
 
     Attributes:
-        bundle: its network is moved to the device, so it should serve one predictor only.
-        device: where the network runs.
-        dtype: what its matrix products run in; all else, and the results, are float32.
-        batch_limit: windows that are run at once, None while the device's memory has not been
-            found too small for what was asked.
+        bundle: the bundle. Its network is moved to the device, so use it in one predictor only.
+        device: device of the network.
+        dtype: data type of matrix products. Everything else, and the results, are float32.
+        batch_limit: largest batch that fits into the memory of the device, None if every batch has
+            fitted so far.
     """
 
     def __init__(
@@ -58,17 +58,17 @@ class Predictor:
         *,
         threads: int | None = None,
     ) -> None:
-        """Move a bundle's network to a device.
+        """Move the network of a bundle to a device.
 
         Args:
             bundle: from ``load_bundle``.
-            device: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
-            dtype: "auto" (bf16 where the processor has it, else fp32), "fp32", "bf16", "fp16".
-            threads: of the CPU, for the whole process; None leaves it to torch.
+            device: "auto" (CUDA if available, else the CPU), "cpu", "cuda", "cuda:1", "mps".
+            dtype: "auto" (bf16 if the device computes in it, else fp32), "fp32", "bf16", "fp16".
+            threads: CPU threads of the whole process. None is torch's default.
 
         Raises:
-            ConfigError: no such device or dtype in any machine.
-            DeviceError: no such device in this machine, or too little memory in it.
+            ConfigError: the name of the device or dtype is not valid.
+            DeviceError: this machine does not have the device, or its memory is too small.
         """
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
@@ -89,7 +89,7 @@ class Predictor:
                 raise
             raise DeviceError(
                 f"{self.device}: too little free memory for the model {bundle.name}; "
-                "close what else uses it, or use --device cpu"
+                "close other programs that use it, or use --device cpu"
             ) from err
         logger.info("%s runs on %s in %s", bundle.name, self.device, self.dtype)
 
@@ -107,13 +107,13 @@ class Predictor:
 
     @property
     def image(self) -> ImageSpec:
-        """What the model expects of its windows."""
+        """Size, normalisation and ground pixel of the windows."""
         return self.bundle.image
 
     def encode(self, expression: str) -> Any:
-        """The words of an expression, to be given to ``predict`` for any number of windows.
+        """Encode an expression for ``predict``.
 
-        They are kept for a while, for the next scene that the same is looked for in.
+        Recent expressions are cached, so that the next scene need not encode them again.
 
         Raises:
             InputError: the expression is blank or has no word that the model knows.
@@ -122,7 +122,7 @@ class Predictor:
             tokens = self.bundle.tokenizer.encode([expression])
             with self._inference():
                 words = self._net.encode_text(tokens.to(self.device))
-            if len(self._encoded) >= MOST_ENCODED:
+            if len(self._encoded) >= MAX_CACHED_EXPRESSIONS:
                 self._encoded.clear()
             self._encoded[expression] = words
         return self._encoded[expression]
@@ -132,32 +132,32 @@ class Predictor:
         return self.bundle.tokenizer.cut_words(expression)
 
     def predict(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
-        """What the model says of windows, for the words of one expression.
+        """Predict windows for one expression.
 
-        Where the device's memory is too small for all of them at once, they are run in halves, and
-        later calls are too.
+        If the memory of the device is too small for the batch, the batch is halved until it fits.
+        Later calls use the smaller size.
 
         Args:
             images: uint8 RGB [B, S, S, 3], B at least 1.
             words: from ``encode`` of this predictor.
 
         Raises:
-            DeviceError: the memory is too small for a single window, or the values overflow.
+            DeviceError: the memory is too small for a single window, or the values are not finite.
         """
         return self.predict_all(images, [words])[0]
 
     def predict_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[WindowLogits]:
-        """What the model says of windows for several expressions, one after the other.
+        """Predict windows for several expressions.
 
-        What they have in common is done once: the way to the device, and what the network makes of
-        an image before it reads. The device's memory need not be larger than for one expression.
+        Images are moved to the device and encoded once for all expressions. Then the expressions
+        run one after the other, so that they need no more memory than one.
 
         Args:
             images: uint8 RGB [B, S, S, 3], B at least 1.
-            words: of each expression, from ``encode``.
+            words: results of ``encode``, one per expression.
 
         Returns:
-            For each expression what :meth:`predict` gives.
+            The result of :meth:`predict` for each expression.
 
         Raises:
             DeviceError: see :meth:`predict`.
@@ -165,18 +165,18 @@ class Predictor:
         return self._run(images, lambda part: words)
 
     def predict_pairs(self, images: NDArray[np.uint8], expressions: Sequence[str]) -> WindowLogits:
-        """What a model says of images, each with an expression of its own.
+        """Predict images, each with its own expression.
 
         Args:
             images: uint8 RGB [B, S, S, 3], B at least 1.
-            expressions: B of them.
+            expressions: B expressions.
 
         Raises:
             InputError: an expression is blank or has no word that the model knows.
             DeviceError: see :meth:`predict`.
         """
         if len(images) != len(expressions):
-            raise ValueError(f"{len(images)} images, but {len(expressions)} expressions")
+            raise ValueError(f"got {len(images)} images but {len(expressions)} expressions")
         tokens = self.bundle.tokenizer.encode(expressions).to(self.device)
 
         def words_of(part: slice) -> Any:
@@ -188,54 +188,59 @@ class Predictor:
     def _run(
         self, images: NDArray[np.uint8], words_of: Callable[[slice], Sequence[Any]]
     ) -> list[WindowLogits]:
-        """As many images at once as the memory allows, with the words that a part of them takes."""
+        """Predict batches that are as large as the memory allows.
+
+        Args:
+            images: uint8 RGB [B, S, S, 3].
+            words_of: gives the words of each expression for a slice of the images.
+        """
         if images.ndim != 4 or not len(images):
             raise ValueError(f"expected [B, S, S, 3] with B > 0, got {images.shape}")
         parts: list[list[WindowLogits]] = []
         start = 0
         while start < len(images):
             count = min(self.batch_limit or len(images), len(images) - start)
-            piece = slice(start, start + count)
-            part = self._try_batch(images[piece], words_of(piece))
+            rows = slice(start, start + count)
+            part = self._try_batch(images[rows], words_of(rows))
             if part is None:
-                self._halve(count)
+                self._halve_batch(count)
             else:
                 parts.append(part)
                 start += count
         if len(parts) == 1:
             return parts[0]
-        return [_joined(each) for each in zip(*parts, strict=True)]
+        return [_concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def _try_batch(
         self, images: NDArray[np.uint8], words: Sequence[Any]
     ) -> list[WindowLogits] | None:
-        """Windows run at once, for each expression; None where the memory is too small for them."""
+        """Predict one batch for each expression. Return None if the memory is too small."""
         try:
             with self._inference():
                 pixels = self._net.encode_image(to_input(images, self.image, self.device))
-                said = [_on_host(self._net.segment(pixels, each)) for each in words]
+                outputs = [_to_host(self._net.segment(pixels, each)) for each in words]
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
-            return None  # the error must go before its frames' tensors can
-        if not all(np.isfinite(each.logits).all() for each in said):
+            return None  # the error keeps the tensors of its frames alive: leave the block first
+        if not all(np.isfinite(each.logits).all() for each in outputs):
             raise DeviceError(
-                f"the model {self.bundle.name} gave values that are no numbers in {self.dtype} "
+                f"the model {self.bundle.name} gave values that are not finite in {self.dtype} "
                 f"on {self.device}; use --dtype fp32"
             )
-        return said
+        return outputs
 
-    def _halve(self, count: int) -> None:
+    def _halve_batch(self, count: int) -> None:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if count == 1:
             raise DeviceError(
                 f"{self.device}: too little free memory for one window of {self.image.size_px} px; "
-                "close what else uses it, or use --device cpu"
+                "close other programs that use it, or use --device cpu"
             )
         self.batch_limit = count // 2
         logger.warning(
-            "%s: too little memory for %d windows at once; going on with %d",
+            "%s: too little memory for a batch of %d windows; continuing with %d",
             self.device,
             count,
             self.batch_limit,
@@ -252,13 +257,13 @@ class Predictor:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a name; "auto" is CUDA where there is one, else the CPU.
+    """Return the device with a name. "auto" is CUDA if available, else the CPU.
 
-    "mps" has to be asked for: the networks' results there are not tested.
+    "auto" never chooses "mps", because results on it are not tested.
 
     Raises:
-        ConfigError: the name is not one of a device.
-        DeviceError: this machine or this torch has no such device.
+        ConfigError: the name is not valid.
+        DeviceError: this machine or this build of torch does not have the device.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
         raise ConfigError(f'device must be "auto", "cpu", "cuda", "cuda:N" or "mps", got "{name}"')
@@ -268,21 +273,23 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
-            what = "finds no CUDA device" if not count else f"finds only {count} CUDA device(s)"
+            devices = "no CUDA device" if not count else f"only {count} CUDA device(s)"
             raise DeviceError(
-                f"{name}: torch {torch.__version__} {what} here; check nvidia-smi and that torch "
-                "is a CUDA build, or choose the device cpu"
+                f"{name}: torch {torch.__version__} finds {devices}; check nvidia-smi and that "
+                "torch is a CUDA build, or choose the device cpu"
             )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("mps: this machine or this torch has none; choose the device cpu")
+        raise DeviceError(
+            "mps: not available on this machine or in this build of torch; choose the device cpu"
+        )
     return device
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of a name; "auto" is bf16 where the device computes in it, else fp32.
+    """Return the dtype with a name. "auto" is bf16 if the device computes in it, else fp32.
 
     Raises:
-        ConfigError: the name is not one of a dtype.
+        ConfigError: the name is not valid.
     """
     if name == "auto":
         return torch.bfloat16 if has_bf16(device) else torch.float32
@@ -299,17 +306,17 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies in bf16 itself, rather than by way of float32."""
+    """Whether the device has instructions for bf16 and does not emulate it in float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and bool(_cpu_features() & {"avx512_bf16", "amx_bf16"})
 
 
 def _cpu_features() -> set[str]:
-    """Which bf16 instruction sets the processor has, as far as torch or the system tells."""
-    if hasattr(torch.cpu, "get_capabilities"):  # of recent releases; any system
+    """Instruction sets of the CPU as reported by torch or by the system."""
+    if hasattr(torch.cpu, "get_capabilities"):  # recent torch, any system
         return {name for name, has in torch.cpu.get_capabilities().items() if has is True}
-    try:  # Linux
+    try:  # older torch on Linux
         flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
         return set()
@@ -322,18 +329,18 @@ def _to_numpy(values: Tensor) -> NDArray[np.float32]:
 
 
 def is_out_of_memory(err: RuntimeError) -> bool:
-    """Whether a device's memory was too small; cuBLAS, cuDNN and the CPU say so in words only."""
+    """Whether an error means too little memory. cuBLAS, cuDNN and the CPU only say so in text."""
     return isinstance(err, torch.OutOfMemoryError) or bool(
         re.search(r"out of memory|_STATUS_ALLOC_FAILED|can't allocate memory", str(err))
     )
 
 
-def _on_host(output: SegOutput) -> WindowLogits:
+def _to_host(output: SegOutput) -> WindowLogits:
     presence = None if output.presence is None else _to_numpy(output.presence)
     return WindowLogits(_to_numpy(output.logits), presence)
 
 
-def _joined(parts: Sequence[WindowLogits]) -> WindowLogits:
+def _concatenate(parts: Sequence[WindowLogits]) -> WindowLogits:
     presences = [part.presence for part in parts if part.presence is not None]
     return WindowLogits(
         np.concatenate([part.logits for part in parts]),

@@ -1,23 +1,16 @@
 """What the tool sees in a scene, and which models there are: nothing is computed or written."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from rrsis_geo.errors import ModelError
 from rrsis_geo.geo.crs import crs_name
 from rrsis_geo.geo.scene.options import open_part
 from rrsis_geo.geo.scene.pixels import CACHE_MB
 from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.images import ImageSpec
-from rrsis_geo.model.bundle import (
-    bundle_folders,
-    bundle_name,
-    find_bundle,
-    list_bundles,
-)
+from rrsis_geo.model.catalog import bundle_folders, bundle_name, find_bundle, list_bundles
 from rrsis_geo.model.facts import ModelFacts
-from rrsis_geo.model.names import MODEL_FILE
+from rrsis_geo.model.manifest import read_manifest
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import BYTES_PER_ROW_PX, make_plan
 
@@ -174,10 +167,6 @@ def _model_facts(name: str) -> ModelFacts:
         ModelError: there is none, or it is damaged.
     """
     folder = find_bundle(name)
-    try:
-        facts = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
-        image = ImageSpec.from_dict(facts["image"])
-        about = dict(facts["about"])
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise ModelError(f"{folder / MODEL_FILE}: cannot be read ({err})") from err
-    return ModelFacts(name=bundle_name(folder), image=image, about=about)
+    manifest = read_manifest(folder)
+    image = ImageSpec.from_dict(manifest["image"])
+    return ModelFacts(name=bundle_name(folder), image=image, about=manifest["about"])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rrsis_geo.model import hub
-from rrsis_geo.model.bundle import find_bundle
+from rrsis_geo.model.catalog import find_bundle
 from rrsis_geo.model.names import BUNDLE_FILES
 
 
@@ -16,7 +16,7 @@ def reserve_repository(repository: str) -> str:
         ConfigError: the name is not ``owner/name``.
         OutputError: no user is logged in, the user has no write access, or the Hub is unreachable.
     """
-    return hub.reserve(repository)
+    return hub.create_repository(repository)
 
 
 def push_bundle(folder: Path, repository: str) -> None:
@@ -26,4 +26,4 @@ def push_bundle(folder: Path, repository: str) -> None:
         ModelError: the folder is not a bundle.
         OutputError: the upload failed; the message says how to repeat it later.
     """
-    hub.push(find_bundle(folder), repository, BUNDLE_FILES, f"Bundle {folder.name} of rrsis-geo")
+    hub.upload(find_bundle(folder), repository, BUNDLE_FILES, f"Bundle {folder.name} of rrsis-geo")

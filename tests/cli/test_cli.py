@@ -580,9 +580,9 @@ def test_info_errors(make_scene: MakeScene, tmp_path: Path) -> None:
 
 
 def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rrsis_geo.model import bundle
+    from rrsis_geo.model import catalog
 
-    monkeypatch.setattr(bundle, "bundle_folders", lambda: [tmp_path])
+    monkeypatch.setattr(catalog, "bundle_folders", lambda: [tmp_path])
     write_bundle(tmp_path / "tiny")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "model.json").write_text("{")
@@ -596,10 +596,10 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_models_without_any_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from rrsis_geo.model import bundle
+    from rrsis_geo.model import catalog
     from rrsis_geo.segment import info
 
-    monkeypatch.setattr(bundle, "bundle_folders", lambda: [tmp_path])
+    monkeypatch.setattr(catalog, "bundle_folders", lambda: [tmp_path])
     monkeypatch.setattr(info, "bundle_folders", lambda: [tmp_path])
     Run("models").failed(4, "no model bundle", str(tmp_path))
     assert Run("models", "--json").out.strip() == "[]"
@@ -617,7 +617,7 @@ def test_real_bundle_from_end_to_end(
     spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
     about = {"categories": ["truck"]}
     scene = make_scene(200, 300)
-    with tiny_net.registered():
+    with tiny_net.register():
         save_bundle(tmp_path / "tiny", tiny_net.make_net(), tokenizer, spec, about)
         run = Run(
             *("segment", scene, "the truck on the road beside all the old buildings there"),

@@ -1,7 +1,7 @@
-"""Bundles on the Hugging Face Hub: fetched, taken from its cache, pushed, and refused.
+"""Download and upload bundles on the Hugging Face Hub.
 
-No test reaches the network: the calls of huggingface_hub are replaced where they leave us, or run
-against a cache folder made on the spot.
+No test uses a connection. Calls of huggingface_hub are replaced, or run on a cache folder that the
+test writes.
 """
 
 import json
@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from rrsis_geo.errors import ConfigError, ModelError, OutputError
 from rrsis_geo.model import hub
-from rrsis_geo.model.bundle import bundle_name, find_bundle, load_bundle, save_bundle
+from rrsis_geo.model.bundle import load_bundle, save_bundle
+from rrsis_geo.model.catalog import bundle_name, find_bundle
 from rrsis_geo.model.names import BUNDLE_FILES
 from rrsis_geo.train.publish import push_bundle, reserve_repository
 
@@ -29,14 +30,14 @@ OTHER = "f" * 40
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    with tiny_net.registered():
+    with tiny_net.register():
         spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
         return save_bundle(tmp_path / "tiny", tiny_net.make_net(), tokenizer, spec, {})
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the Hub, and no network."""
+    """An empty cache of the Hub, in offline mode."""
     folder = tmp_path / "hub"
     folder.mkdir()
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
@@ -44,8 +45,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def put_in_cache(cache: Path, bundle: Path, commit: str, ref: str = "main") -> Path:
-    """As the Hub's client lays a snapshot out: blobs, links to them, and a branch."""
+def add_to_cache(cache: Path, bundle: Path, commit: str, ref: str = "main") -> Path:
+    """Add a snapshot in the layout of the Hub's client: blobs, links to them, and a branch."""
     repository = cache / "models--someone--tiny-trucks"
     snapshot = repository / "snapshots" / commit
     for folder in (repository / "blobs", repository / "refs", snapshot):
@@ -58,12 +59,12 @@ def put_in_cache(cache: Path, bundle: Path, commit: str, ref: str = "main") -> P
     return snapshot
 
 
-# --- fetching
+# --- download
 
 
-def test_a_model_of_the_cache_loads_without_a_network(cache: Path, bundle: Path) -> None:
-    snapshot = put_in_cache(cache, bundle, COMMIT)
-    with tiny_net.registered():
+def test_a_cached_bundle_loads_offline(cache: Path, bundle: Path) -> None:
+    snapshot = add_to_cache(cache, bundle, COMMIT)
+    with tiny_net.register():
         loaded = load_bundle("hf://someone/tiny-trucks")
         local = load_bundle(bundle)
     assert loaded.path == snapshot
@@ -72,53 +73,55 @@ def test_a_model_of_the_cache_loads_without_a_network(cache: Path, bundle: Path)
 
 
 @pytest.mark.parametrize("revision", ["v1", OTHER])
-def test_a_revision_is_a_tag_or_a_commit(cache: Path, bundle: Path, revision: str) -> None:
-    put_in_cache(cache, bundle, COMMIT)
-    (bundle / "README.md").write_text("the older one")
-    put_in_cache(cache, bundle, OTHER, ref="v1")
-    found = find_bundle(f"hf://someone/tiny-trucks@{revision}")
-    assert (found / "README.md").read_text() == "the older one"
-    assert find_bundle("hf://someone/tiny-trucks") != found
+def test_a_revision_may_be_a_tag_or_a_commit(cache: Path, bundle: Path, revision: str) -> None:
+    add_to_cache(cache, bundle, COMMIT)
+    (bundle / "README.md").write_text("an older card")
+    add_to_cache(cache, bundle, OTHER, ref="v1")
+    folder = find_bundle(f"hf://someone/tiny-trucks@{revision}")
+    assert (folder / "README.md").read_text() == "an older card"
+    assert find_bundle("hf://someone/tiny-trucks") != folder
 
 
-def test_only_the_files_of_a_bundle_are_asked_for(
+def test_only_the_files_of_a_bundle_are_downloaded(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Any] = []
+    calls: list[Any] = []
 
     def download(repository: str, **options: Any) -> str:
-        asked.append((repository, options))
+        calls.append((repository, options))
         return str(bundle)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert find_bundle("hf://someone/tiny-trucks@main") == bundle
-    wanted = ["model.json", "weights.safetensors", "vocab.txt", "README.md"]
-    assert asked == [
-        ("someone/tiny-trucks", {"revision": "main", "allow_patterns": wanted}),
+    files = ["model.json", "weights.safetensors", "vocab.txt", "README.md"]
+    assert calls == [
+        ("someone/tiny-trucks", {"revision": "main", "allow_patterns": files}),
     ]
-    assert not any(name.endswith((".pt", ".bin", ".pkl", ".py")) for name in wanted)
+    assert not any(name.endswith((".pt", ".bin", ".pkl", ".py")) for name in files)
 
 
-def test_not_in_the_cache_and_no_network(cache: Path) -> None:
-    with pytest.raises(ModelError, match=r"hf://a/b: .*cannot be reached.*Run once with a network"):
+def test_offline_and_not_in_the_cache_raises(cache: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"hf://a/b: .*cannot be reached.*Run once with a connection"
+    ):
         find_bundle("hf://a/b")
     with pytest.raises(ModelError, match=str(cache)):
         find_bundle("hf://a/b@v2")
 
 
-def test_a_repository_that_holds_no_bundle(cache: Path, bundle: Path) -> None:
+def test_a_repository_without_a_bundle_raises(cache: Path, bundle: Path) -> None:
     (bundle / "model.json").rename(bundle / "config.json")
-    put_in_cache(cache, bundle, COMMIT)
+    add_to_cache(cache, bundle, COMMIT)
     with pytest.raises(ModelError, match=r"someone/tiny-trucks: has no model\.json"):
         find_bundle("hf://someone/tiny-trucks")
 
 
-def test_a_damaged_download_is_refused(cache: Path, bundle: Path) -> None:
-    facts = json.loads((bundle / "model.json").read_text())
-    facts["weights"]["sha256"] = "0" * 64
-    (bundle / "model.json").write_text(json.dumps(facts))
-    put_in_cache(cache, bundle, COMMIT)
-    with pytest.raises(ModelError, match="sha256 differs"), tiny_net.registered():
+def test_a_damaged_download_raises(cache: Path, bundle: Path) -> None:
+    manifest = json.loads((bundle / "model.json").read_text())
+    manifest["weights"]["sha256"] = "0" * 64
+    (bundle / "model.json").write_text(json.dumps(manifest))
+    add_to_cache(cache, bundle, COMMIT)
+    with pytest.raises(ModelError, match="sha256 differs"), tiny_net.register():
         load_bundle("hf://someone/tiny-trucks")
 
 
@@ -133,12 +136,12 @@ def test_a_damaged_download_is_refused(cache: Path, bundle: Path) -> None:
 @example("a/.b")
 @example("a")
 @example("")
-def test_an_address_names_a_repository_or_is_refused(text: str) -> None:
-    """Nothing that is let through can leave its folder in the cache."""
+def test_an_address_names_a_repository_or_raises(text: str) -> None:
+    """A valid address cannot leave its folder in the cache."""
     assert hub.is_address(f"hf://{text}")
     with pytest.raises(ModelError) as caught:
         find_bundle(f"hf://{text}")
-    if "no address" not in str(caught.value):  # so it was looked for
+    if "is not an address" not in str(caught.value):  # a valid address
         repository, _, revision = text.partition("@")
         assert repository.count("/") == 1
         for part in (*repository.split("/"), *revision.split("/")):
@@ -146,7 +149,7 @@ def test_an_address_names_a_repository_or_is_refused(text: str) -> None:
             assert ".." not in part
 
 
-def test_the_name_of_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bundle_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path / "mine")
     assert bundle_name(Path()) == "mine"
@@ -154,8 +157,8 @@ def test_the_name_of_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert bundle_name(tmp_path / "models--a--b-c" / "snapshots" / COMMIT) == "a/b-c"
 
 
-class Answer:
-    """What an HTTP error carries, as far as anyone looks."""
+class Response:
+    """The attributes of an HTTP response that errors read."""
 
     headers: ClassVar[dict[str, str]] = {}
     status_code = 500
@@ -163,11 +166,11 @@ class Answer:
 
 
 def http_error(kind: type[Exception]) -> Callable[[], Exception]:
-    return lambda: kind("the Hub's own words", response=Answer())  # type: ignore[call-arg]
+    return lambda: kind("a message of the Hub", response=Response())  # type: ignore[call-arg]
 
 
 def transport_error() -> Exception:
-    """A request that got no answer, as the HTTP library says it."""
+    """Error of the HTTP library for a request without a response."""
     return errors.HfHubHTTPError.__bases__[0]("read timed out")
 
 
@@ -177,12 +180,15 @@ def transport_error() -> Exception:
         (http_error(errors.RepositoryNotFoundError), "no such repository.*private.*hf auth login"),
         (http_error(errors.GatedRepoError), "consent"),
         (http_error(errors.RevisionNotFoundError), "no such branch, tag or commit"),
-        (http_error(errors.HfHubHTTPError), "refused, or could not be reached: .*own words"),
+        (
+            http_error(errors.HfHubHTTPError),
+            "refused the request or cannot be reached: .*message of the Hub",
+        ),
         (lambda: OSError(28, "No space left on device"), "No space left on device"),
         (transport_error, "read timed out"),
     ],
 )
-def test_what_goes_wrong_at_the_hub_is_one_clear_error(
+def test_errors_of_the_hub_are_translated(
     monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception], words: str
 ) -> None:
     def download(*_: Any, **__: Any) -> str:
@@ -193,12 +199,12 @@ def test_what_goes_wrong_at_the_hub_is_one_clear_error(
         find_bundle("hf://a/b")
 
 
-# --- pushing
+# --- upload
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any, dict[str, Any]]]:
-    """What would have been sent, by one who is logged in."""
+    """Calls that would be sent to the Hub by a user who is logged in."""
     sent: list[tuple[str, Any, dict[str, Any]]] = []
 
     def create_repo(self: Any, repository: str, **options: Any) -> str:
@@ -214,7 +220,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any, dict[str, Any
     return sent
 
 
-def test_a_push_reserves_a_private_repository_and_sends_the_bundle(
+def test_an_upload_creates_a_private_repository_and_sends_the_bundle(
     bundle: Path, calls: list[Any]
 ) -> None:
     (bundle / "notes.pkl").touch()
@@ -235,33 +241,33 @@ def test_a_push_reserves_a_private_repository_and_sends_the_bundle(
 
 
 @pytest.mark.parametrize("name", ["trucks", "a/b/c", "hf://a/b", "a/b@main", "../b", "a/b--c", ""])
-def test_a_push_needs_owner_and_name(name: str, calls: list[Any]) -> None:
-    with pytest.raises(ConfigError, match="write it owner/name"):
+def test_an_upload_needs_owner_and_name(name: str, calls: list[Any]) -> None:
+    with pytest.raises(ConfigError, match="write owner/name"):
         reserve_repository(name)
     assert calls == []
 
 
-def test_a_push_needs_a_token(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_needs_a_token(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     with pytest.raises(OutputError, match=r"someone/trucks: .*hf auth login.*HF_TOKEN"):
         reserve_repository("someone/trucks")
     assert calls == []
 
 
-def test_a_push_that_may_not_write_or_finds_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_without_permission_or_connection_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_made_up")
-    with pytest.raises(OutputError, match="HF_HUB_OFFLINE"):  # the real client, switched off
+    with pytest.raises(OutputError, match="HF_HUB_OFFLINE"):  # the real client in offline mode
         reserve_repository("someone/trucks")
 
-    def refuse(*_: Any, **__: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise http_error(errors.HfHubHTTPError)()
 
-    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", refuse)
-    with pytest.raises(OutputError, match="own words"):
+    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", fail)
+    with pytest.raises(OutputError, match="a message of the Hub"):
         reserve_repository("someone/trucks")
 
 
-def test_a_push_that_fails_says_how_to_do_it_later(
+def test_a_failed_upload_says_how_to_repeat_it(
     bundle: Path, calls: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
@@ -272,7 +278,7 @@ def test_a_push_that_fails_says_how_to_do_it_later(
         push_bundle(bundle, "someone/trucks")
 
 
-def test_only_bundles_are_pushed(tmp_path: Path, calls: list[Any]) -> None:
+def test_only_bundles_are_uploaded(tmp_path: Path, calls: list[Any]) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(ModelError, match="photos"):
         push_bundle(tmp_path / "photos", "someone/photos")

@@ -1,4 +1,4 @@
-"""Predictor: devices, dtypes, batches, and running out of memory."""
+"""Predictor: batches, too little memory, devices and dtypes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +31,7 @@ def images() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
 
 
-def test_equals_the_network(images: NDArray[np.uint8]) -> None:
+def test_predict_equals_the_network(images: NDArray[np.uint8]) -> None:
     bundle = make_bundle()
     predictor = Predictor(bundle, "cpu", "fp32")
     result = predictor.predict(images, predictor.encode("the truck on the road"))
@@ -47,44 +47,44 @@ def test_equals_the_network(images: NDArray[np.uint8]) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_a_short_batch_gives_what_a_full_one_does(images: NDArray[np.uint8], dtype: str) -> None:
+def test_a_short_batch_equals_a_full_one(images: NDArray[np.uint8], dtype: str) -> None:
     predictor = Predictor(make_bundle(), "cpu", dtype)
     words = predictor.encode("all buildings")
     full = predictor.predict(images, words)
-    # in bf16 a sum may be rounded elsewhere when the batch is cut up: a unit in the last place
+    # in bf16 the rounding of sums depends on the batch size: a unit in the last place
     tolerance = 1e-5 if dtype == "fp32" else 2**-7
     for count in (1, 2):
         part = predictor.predict(images[:count], words)
         np.testing.assert_allclose(part.logits, full.logits[:count], rtol=tolerance, atol=1e-2)
 
 
-def test_bf16_is_near_fp32(images: NDArray[np.uint8]) -> None:
+def test_bf16_is_close_to_fp32(images: NDArray[np.uint8]) -> None:
     results = []
     for dtype in ("fp32", "bf16"):
         predictor = Predictor(make_bundle(), "cpu", dtype)
         results.append(predictor.predict(images, predictor.encode("the road")).logits)
     assert np.abs(results[0] - results[1]).max() < 0.05 * np.abs(results[0]).max()
-    assert not np.array_equal(*results)  # it did compute in bf16
+    assert not np.array_equal(*results)  # bf16 was used
 
 
-def test_no_presence(images: NDArray[np.uint8]) -> None:
+def test_a_network_without_presence_head(images: NDArray[np.uint8]) -> None:
     predictor = Predictor(make_bundle(tiny_net.make_net(presence=False)), "cpu")
     assert predictor.predict(images, predictor.encode("the road")).presence is None
 
 
-def test_neither_inputs_nor_gradients_are_kept(images: NDArray[np.uint8]) -> None:
-    kept = images.copy()
+def test_predict_does_not_change_its_input_or_keep_gradients(images: NDArray[np.uint8]) -> None:
+    original = images.copy()
     predictor = Predictor(make_bundle(), "cpu")
     words = predictor.encode("the road")
     assert not words.sentence.requires_grad
     result = predictor.predict(images, words)
     again = predictor.predict(images, words)
-    np.testing.assert_array_equal(images, kept)
+    np.testing.assert_array_equal(images, original)
     np.testing.assert_array_equal(result.logits, again.logits)
-    result.logits[:] = 0  # an array of the caller's own
+    result.logits[:] = 0  # the array belongs to the caller
 
 
-def test_a_training_network_predicts_in_eval_mode(images: NDArray[np.uint8]) -> None:
+def test_a_network_in_training_mode_predicts_in_eval_mode(images: NDArray[np.uint8]) -> None:
     bundle = make_bundle()
     bundle.net.train()
     predictor = Predictor(bundle, "cpu", "fp32")
@@ -93,71 +93,71 @@ def test_a_training_network_predicts_in_eval_mode(images: NDArray[np.uint8]) -> 
     assert all(torch.equal(value, before[name]) for name, value in bundle.net.state_dict().items())
 
 
-def test_bad_expression() -> None:
+def test_a_blank_expression_raises() -> None:
     with pytest.raises(InputError, match="empty"):
         Predictor(make_bundle(), "cpu").encode(" ")
 
 
 @pytest.mark.parametrize("shape", [(0, 64, 64, 3), (64, 64, 3)])
-def test_bad_images(shape: tuple[int, ...]) -> None:
+def test_images_of_another_shape_raise(shape: tuple[int, ...]) -> None:
     predictor = Predictor(make_bundle(), "cpu")
     with pytest.raises(ValueError, match="B > 0"):
         predictor.predict(np.zeros(shape, np.uint8), predictor.encode("the road"))
 
 
 @pytest.mark.parametrize("limit", [None, 2])
-def test_several_expressions_at_once_are_each_alone(
+def test_several_expressions_equal_single_ones(
     images: NDArray[np.uint8], limit: int | None
 ) -> None:
     predictor = Predictor(make_bundle(), "cpu")
     predictor.batch_limit = limit
     words = [predictor.encode(text) for text in ("the road", "all buildings", "the truck")]
-    said = predictor.predict_all(images, words)
-    assert len(said) == 3
-    for each, own in zip(said, words, strict=True):
-        alone = predictor.predict(images, own)
-        np.testing.assert_array_equal(each.logits, alone.logits)
-        assert alone.presence is not None
-        np.testing.assert_array_equal(each.presence, alone.presence)
-    assert not np.array_equal(said[0].logits, said[1].logits)
+    outputs = predictor.predict_all(images, words)
+    assert len(outputs) == 3
+    for output, single_words in zip(outputs, words, strict=True):
+        single = predictor.predict(images, single_words)
+        np.testing.assert_array_equal(output.logits, single.logits)
+        assert single.presence is not None
+        np.testing.assert_array_equal(output.presence, single.presence)
+    assert not np.array_equal(outputs[0].logits, outputs[1].logits)
 
 
 def test_images_are_encoded_once_for_all_expressions(images: NDArray[np.uint8]) -> None:
     bundle = make_bundle()
     predictor = Predictor(bundle, "cpu")
     words = [predictor.encode(text) for text in ("the road", "all buildings")]
-    with mock.patch.object(bundle.net, "encode_image", wraps=bundle.net.encode_image) as seen:
+    with mock.patch.object(bundle.net, "encode_image", wraps=bundle.net.encode_image) as encode:
         predictor.predict_all(images, words)
-    assert seen.call_count == 1
+    assert encode.call_count == 1
 
 
 def test_an_expression_is_encoded_once_for_all_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = make_bundle()
     predictor = Predictor(bundle, "cpu")
-    monkeypatch.setattr("rrsis_geo.model.predictor.MOST_ENCODED", 2)
-    with mock.patch.object(bundle.net, "encode_text", wraps=bundle.net.encode_text) as seen:
+    monkeypatch.setattr("rrsis_geo.model.predictor.MAX_CACHED_EXPRESSIONS", 2)
+    with mock.patch.object(bundle.net, "encode_text", wraps=bundle.net.encode_text) as encode:
         for text in ("the road", "all buildings", "the road", "all buildings"):
             predictor.encode(text)
-        assert seen.call_count == 2
+        assert encode.call_count == 2
         predictor.encode("the bus")
         assert len(predictor._encoded) == 1
 
 
-class CrampedNet(tiny_net.TinyNet):
-    """Runs out of memory above some number of images."""
+class MemoryLimitedNet(tiny_net.TinyNet):
+    """Raises an out-of-memory error for batches above a size."""
 
-    room = 2
+    max_batch = 2
     error: RuntimeError = torch.OutOfMemoryError("CUDA out of memory.")
 
     def segment(self, image: Tensor, words: tiny_net.TinyWords) -> SegOutput:
-        self.tried.append(len(image))
-        if len(image) > self.room:
+        self.batch_sizes.append(len(image))
+        if len(image) > self.max_batch:
             raise self.error
         return super().segment(image, words)
 
     def __init__(self, config: tiny_net.TinyConfig) -> None:
         super().__init__(config)
-        self.tried: list[int] = []
+        self.batch_sizes: list[int] = []
 
 
 @pytest.mark.parametrize(
@@ -170,79 +170,79 @@ class CrampedNet(tiny_net.TinyNet):
     ids=str,
 )
 @pytest.mark.parametrize("presence", [True, False])
-def test_out_of_memory_halves_the_batch_and_remembers(
+def test_out_of_memory_halves_the_batch_for_later_calls_too(
     images: NDArray[np.uint8],
     error: RuntimeError,
     presence: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    net = CrampedNet(tiny_net.TinyConfig(presence=presence))
+    net = MemoryLimitedNet(tiny_net.TinyConfig(presence=presence))
     net.error = error
     predictor = Predictor(make_bundle(net), "cpu", "fp32")
     words = predictor.encode("the road")
     assert predictor.batch_limit is None
-    cramped = predictor.predict(images, words)
-    assert net.tried == [5, 2, 2, 1]
+    limited = predictor.predict(images, words)
+    assert net.batch_sizes == [5, 2, 2, 1]
     assert predictor.batch_limit == 2
-    assert "too little memory for 5 windows" in caplog.text
+    assert "too little memory for a batch of 5 windows" in caplog.text
     predictor.predict(images[:3], words)
-    assert net.tried[4:] == [2, 1]
-    net.room, predictor.batch_limit = 5, None
-    roomy = predictor.predict(images, words)
-    np.testing.assert_allclose(cramped.logits, roomy.logits, rtol=1e-5, atol=1e-5)
-    assert (cramped.presence is not None) == presence
-    if cramped.presence is not None and roomy.presence is not None:
-        np.testing.assert_allclose(cramped.presence, roomy.presence, rtol=1e-5, atol=1e-5)
+    assert net.batch_sizes[4:] == [2, 1]
+    net.max_batch, predictor.batch_limit = 5, None
+    full = predictor.predict(images, words)
+    np.testing.assert_allclose(limited.logits, full.logits, rtol=1e-5, atol=1e-5)
+    assert (limited.presence is not None) == presence
+    if limited.presence is not None and full.presence is not None:
+        np.testing.assert_allclose(limited.presence, full.presence, rtol=1e-5, atol=1e-5)
 
 
-def test_each_image_with_an_expression_of_its_own(images: NDArray[np.uint8]) -> None:
+def test_pairs_equal_single_images(images: NDArray[np.uint8]) -> None:
     expressions = ["the truck", "all buildings", "the road", "the truck on the road", "the truck"]
     predictor = Predictor(make_bundle(), "cpu", "fp32")
-    found = predictor.predict_pairs(images, expressions)
-    assert found.presence is not None
+    pairs = predictor.predict_pairs(images, expressions)
+    assert pairs.presence is not None
     for index, expression in enumerate(expressions):
-        alone = predictor.predict(images[index : index + 1], predictor.encode(expression))
-        np.testing.assert_allclose(found.logits[index], alone.logits[0], rtol=1e-5, atol=1e-5)
-        assert alone.presence is not None
-        assert found.presence[index] == pytest.approx(alone.presence[0], rel=1e-5)
-    with pytest.raises(ValueError, match="5 images, but 1 expressions"):
+        single = predictor.predict(images[index : index + 1], predictor.encode(expression))
+        np.testing.assert_allclose(pairs.logits[index], single.logits[0], rtol=1e-5, atol=1e-5)
+        assert single.presence is not None
+        assert pairs.presence[index] == pytest.approx(single.presence[0], rel=1e-5)
+    with pytest.raises(ValueError, match="5 images but 1 expressions"):
         predictor.predict_pairs(images, ["the truck"])
 
 
-def test_each_image_keeps_its_expression_when_memory_is_short(images: NDArray[np.uint8]) -> None:
+def test_pairs_stay_together_when_the_batch_is_halved(images: NDArray[np.uint8]) -> None:
     expressions = ["the truck", "all buildings", "the road", "the truck on the road", "the truck"]
-    net = CrampedNet(tiny_net.TinyConfig())
+    net = MemoryLimitedNet(tiny_net.TinyConfig())
     net.error = torch.OutOfMemoryError("CUDA out of memory.")
     predictor = Predictor(make_bundle(net), "cpu", "fp32")
-    cramped = predictor.predict_pairs(images, expressions)
-    assert net.tried == [5, 2, 2, 1]
-    net.room, predictor.batch_limit = 5, None
-    roomy = predictor.predict_pairs(images, expressions)
-    np.testing.assert_allclose(cramped.logits, roomy.logits, rtol=1e-5, atol=1e-5)
+    limited = predictor.predict_pairs(images, expressions)
+    assert net.batch_sizes == [5, 2, 2, 1]
+    net.max_batch, predictor.batch_limit = 5, None
+    full = predictor.predict_pairs(images, expressions)
+    np.testing.assert_allclose(limited.logits, full.logits, rtol=1e-5, atol=1e-5)
 
 
-def test_no_room_for_a_single_window(images: NDArray[np.uint8]) -> None:
-    net = CrampedNet(tiny_net.TinyConfig())
-    net.room = 0
+def test_too_little_memory_for_one_window_raises(images: NDArray[np.uint8]) -> None:
+    net = MemoryLimitedNet(tiny_net.TinyConfig())
+    net.max_batch = 0
     predictor = Predictor(make_bundle(net), "cpu")
     with pytest.raises(DeviceError, match="too little free memory for one window of 64 px"):
         predictor.predict(images, predictor.encode("the road"))
 
 
-def test_other_errors_are_not_taken_for_a_lack_of_memory(images: NDArray[np.uint8]) -> None:
-    net = CrampedNet(tiny_net.TinyConfig())
+def test_other_errors_are_not_treated_as_out_of_memory(images: NDArray[np.uint8]) -> None:
+    net = MemoryLimitedNet(tiny_net.TinyConfig())
     net.error = RuntimeError("shapes do not match")
     predictor = Predictor(make_bundle(net), "cpu")
     with pytest.raises(RuntimeError, match="shapes do not match"):
         predictor.predict(images, predictor.encode("the road"))
 
 
-def test_values_that_are_no_numbers(images: NDArray[np.uint8]) -> None:
+def test_values_that_are_not_finite_raise(images: NDArray[np.uint8]) -> None:
     net = tiny_net.make_net()
     with torch.no_grad():
         net.conv.bias.fill_(torch.inf)  # type: ignore[union-attr]
     predictor = Predictor(make_bundle(net), "cpu")
-    with pytest.raises(DeviceError, match=r"no numbers .* use --dtype fp32"):
+    with pytest.raises(DeviceError, match=r"not finite .* use --dtype fp32"):
         predictor.predict(images, predictor.encode("the road"))
 
 
@@ -255,14 +255,14 @@ def no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_cuda")
-def test_device_without_cuda() -> None:
+def test_devices_without_cuda() -> None:
     assert choose_device("auto") == CPU
     for name in ("cuda", "cuda:0"):
-        with pytest.raises(DeviceError, match=f"{name}: .* no CUDA device here"):
+        with pytest.raises(DeviceError, match=f"{name}: .* finds no CUDA device"):
             choose_device(name)
 
 
-def test_device_with_one_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_with_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert choose_device("auto").type == "cuda"
@@ -272,14 +272,14 @@ def test_device_with_one_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_device("cuda:1")
 
 
-def test_no_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mps_not_available_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(DeviceError, match="mps"):
         choose_device("mps")
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:", "cuda:x", "meta"])
-def test_unknown_device(name: str) -> None:
+def test_an_unknown_device_raises(name: str) -> None:
     with pytest.raises(ConfigError, match="device must be"):
         choose_device(name)
 
@@ -293,7 +293,7 @@ def test_unknown_device(name: str) -> None:
         ({}, torch.float32),
     ],
 )
-def test_dtype_follows_the_processor(
+def test_auto_dtype_depends_on_the_cpu(
     features: dict[str, object], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features, raising=False)
@@ -301,7 +301,7 @@ def test_dtype_follows_the_processor(
 
 
 @pytest.mark.parametrize(("flags", "expected"), [("fpu amx_bf16 sse", True), ("fpu avx2", False)])
-def test_processor_of_an_older_torch(
+def test_cpu_features_with_an_older_torch(
     flags: str, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
@@ -309,9 +309,7 @@ def test_processor_of_an_older_torch(
     assert has_bf16(CPU) == expected
 
 
-def test_asking_for_a_dtype(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_dtype_by_name(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
     assert choose_dtype("fp32", CPU) == torch.float32
     assert not caplog.text
@@ -322,13 +320,13 @@ def test_asking_for_a_dtype(
 
 
 @pytest.fixture
-def _threads_put_back() -> Iterator[None]:
+def _restore_threads() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
 
 
-@pytest.mark.usefixtures("_threads_put_back")
+@pytest.mark.usefixtures("_restore_threads")
 def test_threads() -> None:
     Predictor(make_bundle(), "cpu", threads=1)
     assert torch.get_num_threads() == 1
@@ -338,10 +336,10 @@ def test_threads() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
-def test_cuda_is_near_the_cpu(images: NDArray[np.uint8], dtype: str) -> None:
+def test_cuda_is_close_to_the_cpu(images: NDArray[np.uint8], dtype: str) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    slow, quick = Predictor(make_bundle(), "cpu", "fp32"), Predictor(make_bundle(), "cuda", dtype)
-    expected = slow.predict(images, slow.encode("the road")).logits
-    found = quick.predict(images, quick.encode("the road")).logits
-    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+    cpu, cuda = Predictor(make_bundle(), "cpu", "fp32"), Predictor(make_bundle(), "cuda", dtype)
+    expected = cpu.predict(images, cpu.encode("the road")).logits
+    logits = cuda.predict(images, cuda.encode("the road")).logits
+    assert np.abs(logits - expected).max() < 0.05 * np.abs(expected).max()

@@ -372,7 +372,7 @@ def vector(folder: Path, seed: int) -> None:
 def bundle(folder: Path, seed: int) -> None:
     rng = np.random.default_rng([3, seed])
     place = folder / "tiny"
-    with tiny_net.registered():
+    with tiny_net.register():
         parts = tiny_net.make_net(), tiny_net.make_tokenizer(), tiny_net.make_spec()
         save_bundle(place, *parts, {}, precision="fp32")
     facts = json.loads((place / "model.json").read_text())
@@ -407,7 +407,7 @@ def bundle(folder: Path, seed: int) -> None:
         size = int(rng.choice([len(text), 2**62, 2**63 - 1, 5]))
         (place / "weights.safetensors").write_bytes(struct.pack("<Q", size) + text)
         sign(place, facts)
-    with tiny_net.registered():
+    with tiny_net.register():
         load_bundle(place)
 
 

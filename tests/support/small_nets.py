@@ -1,4 +1,4 @@
-"""Small networks of every kind."""
+"""Small networks of each kind."""
 
 import torch
 
@@ -6,7 +6,7 @@ from rrsis_geo.nets import build_net
 from rrsis_geo.nets.base import ReferringNet
 
 TEXT = {"vocab_size": 200, "width": 48, "heads": 4, "ffn_width": 96, "max_tokens": 32}
-PAPER = {  # every part of the paper's preset, narrow
+PAPER = {  # every part of the paper's preset
     "trunk": "swin_tiny_patch4_window7_224",
     "image_px": 96,
     "drop_path": 0.0,
@@ -39,6 +39,6 @@ NETS = {"btdnet-paper": ("btdnet", PAPER), "btdnet-lite": ("btdnet", LITE)}
 
 
 def make_net(name: str, settings: dict[str, object], **changes: object) -> ReferringNet:
-    """A network with fixed weights, in eval mode."""
+    """Build a network with fixed weights, in eval mode."""
     torch.manual_seed(0)
     return build_net(name, {**settings, **changes}).eval()

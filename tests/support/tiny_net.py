@@ -1,4 +1,4 @@
-"""A referring network small enough to be run, saved and broken by the dozen."""
+"""A very small referring network for tests of bundles and predictors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,13 +32,13 @@ class TinyConfig:
 
 
 class TinyWords(NamedTuple):
-    """One vector an expression, [b, D]."""
+    """One vector per expression, [b, D]."""
 
     sentence: Tensor
 
 
 class TinyNet(ReferringNet):
-    """Dot product of a convolved image and the mean of the words."""
+    """Dot product of a convolution of the image with the mean of the words."""
 
     name: ClassVar[str] = "tiny"
     config_class: ClassVar[type[TinyConfig]] = TinyConfig
@@ -71,8 +71,8 @@ class TinyNet(ReferringNet):
 
 
 @contextmanager
-def registered() -> Iterator[None]:
-    """Within it, bundles may name the network "tiny"."""
+def register() -> Iterator[None]:
+    """Register the network "tiny" for the length of the block."""
     with mock.patch.dict(NETS, {TinyNet.name: TinyNet}):
         yield
 
