@@ -1,4 +1,4 @@
-"""What the terminal shows of a long run, and what a log file gets in its place."""
+"""Progress of long runs in a terminal and in a log file."""
 
 import io
 import logging
@@ -13,7 +13,7 @@ from rrsis_geo import console
 from rrsis_geo.console import Board, Section
 
 
-def board_of(done: int, *, message: str = "", total: int = 100) -> Board:
+def make_board(done: int, *, message: str = "", total: int = 100) -> Board:
     return Board(
         title="training",
         done=done,
@@ -33,7 +33,7 @@ def board_of(done: int, *, message: str = "", total: int = 100) -> Board:
 
 @pytest.fixture
 def stderr(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """Standard error, a log file."""
+    """Standard error as a log file."""
     file = io.StringIO()
     monkeypatch.setattr(console, "_err", Console(file=file, width=200, highlight=False))
     return file
@@ -41,15 +41,15 @@ def stderr(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """Standard error, a terminal of 100 columns."""
+    """Standard error as a terminal with 100 columns."""
     file = io.StringIO()
     screen = Console(file=file, force_terminal=True, width=100, height=40, highlight=False)
     monkeypatch.setattr(console, "_err", screen)
     return file
 
 
-def shown(file: io.StringIO) -> list[list[str]]:
-    """The words of each line, colours and movements of the cursor left out."""
+def split_lines(file: io.StringIO) -> list[list[str]]:
+    """The words of each line, without escape sequences."""
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", file.getvalue()).replace("\r", "\n")
     return [line.split() for line in plain.splitlines() if line.strip()]
 
@@ -66,11 +66,11 @@ def test_quiet_downloads_show_no_bars() -> None:
         "from huggingface_hub.utils import are_progress_bars_disabled\n"
         "assert are_progress_bars_disabled()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
-def test_a_log_gets_the_first_the_last_and_a_line_now_and_then(
+def test_a_log_file_gets_the_first_board_the_last_and_one_every_30_seconds(
     stderr: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
@@ -78,7 +78,7 @@ def test_a_log_gets_the_first_the_last_and_a_line_now_and_then(
     with console.board() as show:
         assert show is not None
         for done in range(1, 101):
-            show(board_of(done))
+            show(make_board(done))
             now[0] += 1  # the last is reported 99 s after the first
     lines = stderr.getvalue().splitlines()
     assert [int(line.split()[1]) for line in lines] == [1, 31, 61, 91, 100]
@@ -87,20 +87,20 @@ def test_a_log_gets_the_first_the_last_and_a_line_now_and_then(
     )
 
 
-def test_a_log_gets_messages_at_once(stderr: io.StringIO) -> None:
+def test_a_log_file_gets_messages_at_once(stderr: io.StringIO) -> None:
     with console.board() as show:
         assert show is not None
         for done in range(1, 6):
-            show(board_of(done, message="a new best" if done == 3 else ""))
+            show(make_board(done, message="a new best" if done == 3 else ""))
     assert stderr.getvalue().splitlines()[1:] == ["a new best"]
 
 
-def test_a_terminal_gets_a_table_that_stays(terminal: io.StringIO) -> None:
+def test_a_terminal_shows_a_table_that_stays(terminal: io.StringIO) -> None:
     with console.board() as show:
         assert show is not None
-        show(board_of(1))
-        show(board_of(60))
-    lines = shown(terminal)
+        show(make_board(1))
+        show(make_board(60))
+    lines = split_lines(terminal)
     bar = next(line for line in reversed(lines) if line[0] == "training")
     assert bar[2:] == ["60/100", "31.2", "images/s,", "3", "min", "05", "s", "left"]
     assert lines[-5:] == [
@@ -112,32 +112,35 @@ def test_a_terminal_gets_a_table_that_stays(terminal: io.StringIO) -> None:
     ]
 
 
-def test_messages_stand_above_the_table(terminal: io.StringIO) -> None:
+def test_log_messages_are_printed_above_the_table(terminal: io.StringIO) -> None:
     record = logging.LogRecord("rrsis_geo", logging.WARNING, "", 0, "careful", None, None)
     with console.board() as show:
         assert show is not None
-        show(board_of(1))
+        show(make_board(1))
         console.LineHandler().handle(record)
-        show(board_of(2))
-    lines = shown(terminal)
+        show(make_board(2))
+    lines = split_lines(terminal)
     assert lines.count(["warning:", "careful"]) == 1
     assert lines[-1] == ["best", "0.5000"]
 
 
-def test_a_run_that_fails_before_its_first_step_leaves_no_table(terminal: io.StringIO) -> None:
+def test_a_run_that_fails_before_its_first_step_prints_no_table(terminal: io.StringIO) -> None:
     with pytest.raises(KeyboardInterrupt), console.board():
         raise KeyboardInterrupt
     assert terminal.getvalue() == ""
 
 
-def test_a_run_that_fails_later_leaves_the_terminal_as_it_was(terminal: io.StringIO) -> None:
+def test_the_cursor_is_shown_again_after_a_failure(terminal: io.StringIO) -> None:
     def fail() -> None:
         with console.board() as show:
             assert show is not None
-            show(board_of(1))
+            show(make_board(1))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    hidden, back = terminal.getvalue().count("\x1b[?25l"), terminal.getvalue().count("\x1b[?25h")
-    assert hidden == back == 1
+    n_hidden, n_shown = (
+        terminal.getvalue().count("\x1b[?25l"),
+        terminal.getvalue().count("\x1b[?25h"),
+    )
+    assert n_hidden == n_shown == 1

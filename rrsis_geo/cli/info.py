@@ -1,4 +1,4 @@
-"""``rrsis-geo info`` and ``rrsis-geo models``: what there is to work with."""
+"""``rrsis-geo info`` and ``rrsis-geo models``: describe a scene, list models."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from rrsis_geo.cli.options import (
 )
 from rrsis_geo.errors import ModelError
 from rrsis_geo.model.names import DEFAULT_BUNDLE
-from rrsis_geo.units import format_bytes, format_duration, format_length
+from rrsis_geo.units import format_bytes, format_count, format_duration, format_length
 
 if TYPE_CHECKING:
     from rrsis_geo.segment.info import SceneFacts
@@ -43,7 +43,7 @@ def info(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show what the tool sees in SCENE, and what segmenting it would take."""
+    """Show the properties of SCENE and the estimated cost of segmenting it."""
     console.setup_logging(verbose=verbose)
     from rrsis_geo.segment.info import describe_scene
     from rrsis_geo.segment.plan.options import SegmentOptions
@@ -70,34 +70,39 @@ def info(
 
 @app.command()
 def models(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """List the model bundles that can be used."""
+    """List the installed model bundles."""
     console.setup_logging(verbose=verbose)
     from rrsis_geo.segment.info import bundle_places, list_models
 
-    found = list_models()
+    bundles = list_models()
     if as_json:
-        console.print_json([asdict(model) for model in found])
-    elif not found:
+        console.print_json([asdict(model) for model in bundles])
+    elif not bundles:
         raise ModelError(f"no model bundle in any of: {', '.join(bundle_places())}")
     else:
         console.print_table(
-            ("model", "network", "size", "what", "folder"),
+            ("model", "network", "size", "description", "folder"),
             [
-                (model.name, model.net, format_bytes(model.size_bytes), what, model.path)
-                for model in found
-                for what in [model.problem or model.about]
+                (
+                    model.name,
+                    model.net,
+                    format_bytes(model.size_bytes),
+                    model.problem or model.about,
+                    model.path,
+                )
+                for model in bundles
             ],
         )
 
 
 def _scene_lines(facts: "SceneFacts") -> list[tuple[str, str]]:
-    """What is known of a scene as people read it."""
+    """The properties of a scene as names and values."""
     stretch = facts.stretch
     ends = ", ".join(f"{lo:g}-{hi:g}" for lo, hi in zip(stretch["lo"], stretch["hi"], strict=True))
-    seen = (
+    model_size = (
         f"{facts.model_height} x {facts.model_width} pixels of {format_length(facts.model_gsd_m)}"
     )
-    resampled = (facts.model_height, facts.model_width) != (facts.height, facts.width)
+    is_resampled = (facts.model_height, facts.model_width) != (facts.height, facts.width)
     return [
         ("size", f"{facts.height} rows x {facts.width} columns, {facts.dtype}"),
         ("CRS", facts.crs or "none"),
@@ -105,8 +110,11 @@ def _scene_lines(facts: "SceneFacts") -> list[tuple[str, str]]:
         ("bands", f"{','.join(map(str, facts.bands))} ({facts.bands_by})"),
         ("validity", facts.validity + (f" {facts.nodata}" if facts.nodata else "")),
         ("stretch", f"{stretch['kind']} {ends}".strip()),
-        ("model", f"{facts.model}, sees {seen}" + (" (resampled)" if resampled else "")),
-        ("windows", f"at most {facts.windows}, in {facts.shards} shard(s)"),
-        ("memory", f"about {format_bytes(facts.memory_bytes)} beside program and network"),
-        ("time", f"about {format_duration(facts.seconds)} on two processor cores"),
+        ("model", f"{facts.model}, sees {model_size}" + (" (resampled)" if is_resampled else "")),
+        ("windows", f"at most {facts.windows}, in {format_count(facts.shards, 'shard')}"),
+        (
+            "memory",
+            f"about {format_bytes(facts.memory_bytes)} in addition to the program and the network",
+        ),
+        ("time", f"about {format_duration(facts.seconds)} on two CPU cores"),
     ]

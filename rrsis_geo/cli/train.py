@@ -1,4 +1,4 @@
-"""``rrsis-geo train``: a configuration file in, a model bundle out."""
+"""``rrsis-geo train``: train a model from a configuration file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     "--set optim.lr=3e-5 -o runs/a"
 )
 def train(
-    config: Annotated[Path, typer.Option("--config", "-c", help="A TOML file, see configs/.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="TOML file, see configs/.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="A.B=C", help="Set one value over the file; repeatable."),
+        typer.Option("--set", metavar="A.B=C", help="Override one value of the file. Repeatable."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     push_to_hub: Annotated[
         str | None,
         typer.Option(
             metavar="OWNER/NAME",
-            help="Push the bundle to the Hugging Face Hub when done; a new repository is private.",
+            help="Push the bundle to the Hugging Face Hub at the end. A new repository is private.",
         ),
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Train a network as a configuration file says, and save it as a model bundle."""
+    """Train a network from a configuration file and save it as a model bundle."""
     console.setup_logging(quiet=quiet, verbose=verbose)
     from rrsis_geo.train.config import load_train_config
     from rrsis_geo.train.publish import push_bundle, reserve_repository
@@ -53,11 +53,11 @@ def train(
     page = reserve_repository(push_to_hub) if push_to_hub is not None else None
     try:
         with console.board(quiet=quiet) as show:
-            scores = train_model(run, out, resume=resume, progress=show and _monitor(show))
+            scores = train_model(run, out, resume=resume, progress=show and _board_progress(show))
     except KeyboardInterrupt as err:
-        console.print_interrupted(f"--resume goes on from the newest checkpoint in {out}")
+        console.print_interrupted(f"--resume continues from the newest checkpoint in {out}")
         raise typer.Exit(INTERRUPTED) from err
-    if scores is None:  # the first of several processes speaks for all
+    if scores is None:  # only the first of several processes prints
         return
     if push_to_hub is not None:
         push_bundle(out / "model", push_to_hub)
@@ -65,27 +65,27 @@ def train(
     if as_json:
         console.print_json({"model": model, "scores": scores.to_dict(), "page": page})
     else:
-        facts = [("samples", str(scores.n)), *_cells(scores).items()]
+        facts = [("samples", str(scores.n)), *_format_scores(scores).items()]
         console.print_facts(
             f"best scores of {model}", facts if page is None else [*facts, ("pushed to", page)]
         )
 
 
-def _monitor(show: console.BoardCallback) -> "Callable[[TrainProgress], None]":
-    """What shows the progress of training; it knows which scores it has shown."""
-    shown: Scores | None = None
+def _board_progress(show: console.BoardCallback) -> "Callable[[TrainProgress], None]":
+    """A progress callback that shows boards, with a message for each new validation score."""
+    last_scores: Scores | None = None
 
-    def tell(now: "TrainProgress") -> None:
-        nonlocal shown
-        is_new = now.scores is not None and now.scores is not shown
-        shown = now.scores
-        show(_board(now, is_new=is_new))
+    def show_progress(now: "TrainProgress") -> None:
+        nonlocal last_scores
+        is_new = now.scores is not None and now.scores is not last_scores
+        last_scores = now.scores
+        show(_make_board(now, has_new_scores=is_new))
 
-    return tell
+    return show_progress
 
 
-def _board(now: "TrainProgress", *, is_new: bool) -> console.Board:
-    """The progress of training as people read it; with a message if its scores are new."""
+def _make_board(now: "TrainProgress", *, has_new_scores: bool) -> console.Board:
+    """The progress of training as a board, with a message if it has new scores."""
     sections = [
         console.Section(
             title="loss",
@@ -100,7 +100,7 @@ def _board(now: "TrainProgress", *, is_new: bool) -> console.Board:
     ]
     message = ""
     if now.scores is not None and now.best is not None:
-        last, best = _cells(now.scores), _cells(now.best)
+        last, best = _format_scores(now.scores), _format_scores(now.best)
         sections.append(
             console.Section(
                 title="validation",
@@ -108,10 +108,10 @@ def _board(now: "TrainProgress", *, is_new: bool) -> console.Board:
                 rows={"last": tuple(last.values()), "best": tuple(best.values())},
             )
         )
-        if is_new:
-            told = ", ".join(f"{name} {value}" for name, value in last.items())
+        if has_new_scores:
+            scores = ", ".join(f"{name} {value}" for name, value in last.items())
             better = "; the best so far" if now.scores is now.best else ""
-            message = f"validation after step {now.step}: {told}{better}"
+            message = f"validation after step {now.step}: {scores}{better}"
     epoch = [f"epoch {now.epoch} of {now.epochs}"] if now.epochs else []
     return console.Board(
         title="training",
@@ -127,8 +127,8 @@ def _board(now: "TrainProgress", *, is_new: bool) -> console.Board:
     )
 
 
-def _cells(scores: "Scores") -> dict[str, str]:
-    """The scores that people look at first."""
+def _format_scores(scores: "Scores") -> dict[str, str]:
+    """The main scores, as text."""
     shares = {
         "mIoU": scores.miou,
         "oIoU": scores.oiou,

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:
-    done = runner.invoke(cli.app, ["dataset", *map(str, arguments)])
-    return done.exit_code, done.stdout, done.stderr
+    result = runner.invoke(cli.app, ["dataset", *map(str, arguments)])
+    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def labels(tmp_path: Path) -> Path:
 def test_from_vectors_then_check(
     make_scene: Callable[..., Path], labels: Path, tmp_path: Path
 ) -> None:
-    scene, root = make_scene(256, 256), tmp_path / "made"
-    chosen = ["--category-column", "kind", "--complete", "--chip", "64", "-o", root]
-    code, out, err = run("from-vectors", scene, labels, *chosen)
+    scene, root = make_scene(256, 256), tmp_path / "dataset"
+    options = ["--category-column", "kind", "--complete", "--chip", "64", "-o", root]
+    code, out, err = run("from-vectors", scene, labels, *options)
     assert code == 0, err
     assert "64 x 64 pixels of 50 cm" in out
     assert "kind category" in out
@@ -48,10 +48,10 @@ def test_from_vectors_then_check(
     assert "damaged or missing" in out
     assert (tmp_path / "s.png").stat().st_size > 10_000
     code, out, _ = run("check", root, "--layout", "triplets", "--json")
-    told = json.loads(out)
-    assert told["n_problems"] == 0
-    assert told["splits"]["train"]["categories"].keys() == {"truck"}
-    code, _, err = run("from-vectors", scene, labels, *chosen)
+    record = json.loads(out)
+    assert record["n_problems"] == 0
+    assert record["splits"]["train"]["categories"].keys() == {"truck"}
+    code, _, err = run("from-vectors", scene, labels, *options)
     assert code == 5
     assert "--overwrite" in err
 
@@ -71,14 +71,14 @@ def test_check_names_damaged_files_and_fails(
     assert "did you mean" in err
 
 
-def test_options_that_contradict_are_refused(
+def test_invalid_options_are_errors(
     make_scene: Callable[..., Path], labels: Path, tmp_path: Path
 ) -> None:
-    code, _, err = run("from-vectors", make_scene(), labels, "-o", tmp_path / "made")
+    code, _, err = run("from-vectors", make_scene(), labels, "-o", tmp_path / "dataset")
     assert code == 2
     assert "--category-column" in err
     assert "neither was given" in err
-    code, _, err = run("from-coco", tmp_path / "none.json", "-o", tmp_path / "made")
+    code, _, err = run("from-coco", tmp_path / "none.json", "-o", tmp_path / "dataset")
     assert code == 3
     assert "none.json" in err
-    assert not (tmp_path / "made").exists()
+    assert not (tmp_path / "dataset").exists()

@@ -22,17 +22,17 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 
 @pytest.fixture(autouse=True)
 def _model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small model with fresh weights, whatever the name."""
+    """Load a small untrained model for every model name."""
     net = tiny_net.make_net(presence=False)
     spec = ImageSpec(size_px=64)
-    made = Bundle("tiny", Path("tiny"), net, tiny_net.make_tokenizer(), spec, {}, "0" * 64)
-    monkeypatch.setattr(evaluate, "load_bundle", lambda name: made)
+    bundle = Bundle("tiny", Path("tiny"), net, tiny_net.make_tokenizer(), spec, {}, "0" * 64)
+    monkeypatch.setattr(evaluate, "load_bundle", lambda name: bundle)
 
 
 def run(root: Path, layout: str, *more: str, split: str = "test") -> tuple[int, str, str]:
     arguments = ["--data", str(root), "--layout", layout, "--split", split, "--device", "cpu"]
-    done = runner.invoke(cli.app, ["evaluate", *arguments, *more])
-    return done.exit_code, done.stdout, done.stderr
+    result = runner.invoke(cli.app, ["evaluate", *arguments, *more])
+    return result.exit_code, result.stdout, result.stderr
 
 
 def scores_of(root: Path, layout: str, *more: str) -> dict[str, float]:
@@ -46,55 +46,55 @@ def test_tables(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("triplets", splits={"test": 5}, absent=True)
     code, out, err = run(root, "triplets", "--native", "--dtype", "fp32")
     assert code == 0, err
-    told = scores_of(root, "triplets")
+    scores = scores_of(root, "triplets")
     lines = out.splitlines()
     assert lines[0] == "tiny on triplets test"
     assert "5, 1 with an absent target" in lines[1]
     row = next(line for line in lines if line.startswith("at 64 px")).split()
-    assert row[-1] == f"{100 * told['miou']:.2f}"
-    assert row[-2] == f"{100 * told['oiou']:.2f}"
-    for words in ("at the masks' own sizes", "N-acc", "by kind", "by category, told by label"):
+    assert row[-1] == f"{100 * scores['miou']:.2f}"
+    assert row[-2] == f"{100 * scores['oiou']:.2f}"
+    for words in ("at the masks' own sizes", "N-acc", "by kind", "by category (from label)"):
         assert words in out
     assert "average of" in out
 
 
-def test_json_is_all_there_is_on_stdout(make_benchmark: MakeBenchmark) -> None:
+def test_json_is_the_only_output(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd", splits={"test": 3})
     code, out, err = run(root, "rrsisd", "--json", "--compare", "--native")
     assert code == 0, err
-    told = json.loads(out)
-    assert told["scores"]["n"] == told["native"]["n"] == 3
-    assert {row["dataset"] for row in told["published"]} == {"RRSIS-D"}
-    assert told["cautions"]
+    record = json.loads(out)
+    assert record["scores"]["n"] == record["native"]["n"] == 3
+    assert {row["dataset"] for row in record["published"]} == {"RRSIS-D"}
+    assert record["cautions"]
     assert "3481 are published" in err.replace("\n", " ")
 
 
-def test_our_row_stands_among_the_published_ones(make_benchmark: MakeBenchmark) -> None:
+def test_compare_prints_our_row_among_published_ones(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs", splits={"test": 4})
     code, out, err = run(root, "refsegrs", "--compare", "--dtype", "fp32")
     assert code == 0, err
-    told = scores_of(root, "refsegrs")
+    scores = scores_of(root, "refsegrs")
     lines = out.splitlines()
-    table = lines[lines.index("beside published figures of the test split") + 2 :]
+    table = lines[lines.index("comparison with published scores on the test split") + 2 :]
     table = table[: table.index("sources")]
     rows = published_rows("refsegrs", "test")
     assert len(table) == 1 + len({(row.method, *row.metrics.values()) for row in rows}) < len(rows)
     (ours,) = (line for line in table if line.startswith("> tiny"))
     assert "this run" in ours
-    assert f"{100 * told['miou']:.2f}" in ours
+    assert f"{100 * scores['miou']:.2f}" in ours
     assert any(line.split()[0] == "BTDNet" and "67.95" in line for line in table)
     assert "BTDNet arXiv:2502.08486 Table I" in out
-    assert "before you compare" in out
+    assert "limits of the comparison" in out
     assert "FIANet on test" in out
 
 
 def test_out_save_masks_and_gallery(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
     root = make_benchmark("risbench", splits={"test": 3})
-    wanted = (
+    options = (
         *("--out", str(tmp_path / "out"), "--save-masks", str(tmp_path / "masks")),
         *("--gallery", str(tmp_path / "page.html")),
     )
-    code, out, err = run(root, "risbench", *wanted)
+    code, out, err = run(root, "risbench", *options)
     assert code == 0, err
     assert out.count("wrote") == 3
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -104,13 +104,13 @@ def test_out_save_masks_and_gallery(make_benchmark: MakeBenchmark, tmp_path: Pat
     }
     with (tmp_path / "out" / "samples.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["presence"] for row in rows] == ["", "", ""]  # this model does not tell
+    assert [row["presence"] for row in rows] == ["", "", ""]  # this model has no presence output
     assert {path.name for path in (tmp_path / "masks").iterdir()} == {row["mask"] for row in rows}
     assert all(not row["mask"].endswith(".png.png") for row in rows)
-    code, out, err = run(root, "risbench", *wanted)
+    code, out, err = run(root, "risbench", *options)
     assert (code, out) == (5, "")
     assert "--overwrite" in err
-    assert run(root, "risbench", *wanted, "--overwrite")[0] == 0
+    assert run(root, "risbench", *options, "--overwrite")[0] == 0
 
 
 def test_limit(make_benchmark: MakeBenchmark) -> None:

@@ -1,4 +1,4 @@
-"""`segment` on several scenes, as users call it: one table, one exit code, and how to go on."""
+"""`segment` on many scenes as users call it: the table, the exit code, how to resume."""
 
 import json
 import os
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder to work in, with two scenes, and the stand-in in place of the model."""
+    """A current folder with two scenes. The model is replaced with a stub."""
     from rrsis_geo.segment.batch import scenes
 
     monkeypatch.setattr(scenes, "load_predictor", lambda options: BrightPredictor())
@@ -41,8 +41,8 @@ def segment(*arguments: object) -> Any:
     return runner.invoke(cli.app, ["segment", *map(str, arguments), "--overlap", "16"])
 
 
-def failed(result: Any, code: int, *words: str) -> None:
-    """It ended with one error that holds the words, and nothing on stdout."""
+def assert_fails(result: Any, code: int, *words: str) -> None:
+    """Check that the call printed nothing on stdout and one error with all words."""
     assert result.exit_code == code, (result.stdout, result.stderr, result.exception)
     assert result.stdout == ""
     (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
@@ -54,7 +54,7 @@ def files(folder: str = ".") -> list[str]:
     return sorted(path.name for path in Path(folder).iterdir())
 
 
-def test_a_folder_into_a_folder(here: Path) -> None:
+def test_folder_of_scenes_to_folder_of_results(here: Path) -> None:
     result = segment("tiles", "bright spots", "-o", "results/", "--mask", "masks")
     assert result.exit_code == 0, result.stderr
     assert files("results") == ["a.gpkg", "b.gpkg"]
@@ -70,17 +70,17 @@ def test_a_folder_into_a_folder(here: Path) -> None:
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("given", ["tiles", "tiles/", "./tiles/*.tif", "tiles.txt"])
-def test_one_file_for_all_is_where_it_goes_if_nobody_says(here: Path, given: str) -> None:
+@pytest.mark.parametrize("scenes", ["tiles", "tiles/", "./tiles/*.tif", "tiles.txt"])
+def test_default_output_is_one_file(here: Path, scenes: str) -> None:
     (here / "tiles.txt").write_text("tiles/a.tif\ntiles/b.tif\n")
-    result = segment(given, "bright spots")
+    result = segment(scenes, "bright spots")
     assert result.exit_code == 0, result.stderr
     layer = gpd.read_file("tiles_bright_spots.gpkg", layer="bright_spots")
     assert set(layer["scene"]) == {"a.tif", "b.tif"}
     assert files() == ["tiles", "tiles.txt", "tiles_bright_spots.gpkg"]
 
 
-def test_several_expressions_have_a_column_each(here: Path) -> None:
+def test_each_expression_has_a_column(here: Path) -> None:
     result = segment("tiles", "bright spots", "white roofs", "-o", "all.gpkg")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines()[0].split() == [
@@ -88,7 +88,7 @@ def test_several_expressions_have_a_column_each(here: Path) -> None:
     ]
 
 
-def test_json_is_all_of_stdout(here: Path) -> None:
+def test_json_is_the_only_output(here: Path) -> None:
     result = segment("tiles", "bright spots", "-o", "all.gpkg", "--json")
     record = json.loads(result.stdout)
     assert [scene["scene"] for scene in record["scenes"]] == ["tiles/a.tif", "tiles/b.tif"]
@@ -96,7 +96,7 @@ def test_json_is_all_of_stdout(here: Path) -> None:
     assert record["n_failed"] == 0
 
 
-def test_a_scene_that_fails_is_named_and_shows_in_the_exit_code(here: Path) -> None:
+def test_a_failed_scene_is_named_and_exits_with_7(here: Path) -> None:
     scene = write_scene(here / "tiles/b.tif", 80, 90, compress=None, blocks=None)
     scene.write_bytes(scene.read_bytes()[:9000])
     result = segment("tiles", "bright spots", "-o", "results")
@@ -113,25 +113,25 @@ def test_a_scene_that_fails_is_named_and_shows_in_the_exit_code(here: Path) -> N
     ("option", "value"),
     [("--shard", "1/2"), ("--scheduler", "tcp://h:1"), ("--from-probability", "p.tif")],
 )
-def test_what_is_about_one_scene_is_refused(here: Path, option: str, value: str) -> None:
-    failed(segment("tiles", "x", option, value), 2, option)
+def test_options_for_one_scene_are_errors(here: Path, option: str, value: str) -> None:
+    assert_fails(segment("tiles", "x", option, value), 2, option)
 
 
-def test_a_pattern_that_the_shell_took_apart(here: Path) -> None:
+def test_a_pattern_that_the_shell_expanded_is_an_error(here: Path) -> None:
     result = segment("tiles/a.tif", "tiles/b.tif", "bright spots")
-    failed(result, 2, "tiles/b.tif", '"tiles/*.tif"')
+    assert_fails(result, 2, "tiles/b.tif", '"tiles/*.tif"')
 
 
-def test_a_file_that_is_called_like_the_expression(here: Path) -> None:
+def test_an_expression_may_equal_a_file_name_without_suffix(here: Path) -> None:
     (here / "roofs").touch()
     assert segment("tiles", "roofs", "-o", "o.gpkg").exit_code == 0
 
 
-def test_what_is_no_scene_is_told(here: Path) -> None:
-    failed(segment("*.jp2", "x"), 3, "no rasters match")
+def test_missing_scenes_are_errors(here: Path) -> None:
+    assert_fails(segment("*.jp2", "x"), 3, "no rasters match")
     (here / "empty").mkdir()
-    failed(segment("empty", "x"), 3, "no rasters in this folder")
-    failed(segment("tiles", "x", "-o", "none/results"), 5, "none does not exist")
+    assert_fails(segment("empty", "x"), 3, "no rasters in this folder")
+    assert_fails(segment("tiles", "x", "-o", "none/results"), 5, "none does not exist")
     assert files() == ["empty", "tiles"]
 
 
@@ -157,7 +157,7 @@ app(sys.argv[1:])
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_ctrl_c_prints_how_to_go_on(here: Path) -> None:
+def test_ctrl_c_prints_how_to_resume(here: Path) -> None:
     arguments = ["segment", "tiles", "bright spots", "-o", "results", "--overlap", "16"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 

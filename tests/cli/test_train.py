@@ -1,4 +1,4 @@
-"""``rrsis-geo train`` as users call it: what it shows, prints, pushes, and leaves behind."""
+"""``rrsis-geo train`` as users call it: progress, results, push to the Hub, files."""
 
 import json
 import re
@@ -46,7 +46,7 @@ PROGRESS = TrainProgress(
 
 
 class Training:
-    """Stands in for the work: reports what it is told to, and gives back scores."""
+    """Replaces `train_model`: sends prepared progress reports and returns scores."""
 
     def __init__(self) -> None:
         self.reports: list[TrainProgress] = []
@@ -66,9 +66,9 @@ class Training:
 
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> Training:
-    stand_in = Training()
-    monkeypatch.setattr(train, "train_model", stand_in)
-    return stand_in
+    stub = Training()
+    monkeypatch.setattr(train, "train_model", stub)
+    return stub
 
 
 @pytest.fixture
@@ -80,30 +80,30 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_option_arrives(training: Training, config: Path, tmp_path: Path) -> None:
+def test_every_option_reaches_train_model(training: Training, config: Path, tmp_path: Path) -> None:
     run = Run("train", "--config", config, "-o", tmp_path / "run", "--set", "steps=7", "--resume")
     assert run.code == 0, (run.err, run.result.exception)
     ((settings, run_dir, resume),) = training.calls
     assert (settings.steps, run_dir, resume) == (7, tmp_path / "run", True)
 
 
-def test_settings_that_make_no_sense(training: Training, config: Path, tmp_path: Path) -> None:
+def test_invalid_settings_are_errors(training: Training, config: Path, tmp_path: Path) -> None:
     unknown = Run("train", "-c", config, "-o", tmp_path, "--set", "stepps=7")
     unknown.failed(2, 'unknown setting "stepps"; did you mean "steps"?')
     Run("train", "-c", tmp_path / "none.toml", "-o", tmp_path).failed(2, "none.toml")
     assert training.calls == []
 
 
-# --- what is shown and printed
+# --- progress and results
 
 
-def test_a_log_gets_losses_rates_speed_time_and_scores(
+def test_a_log_file_gets_losses_rates_speed_time_and_scores(
     training: Training, config: Path, tmp_path: Path
 ) -> None:
     training.reports = [
         PROGRESS,
         replace(PROGRESS, step=20, scores=BEST, best=BEST),
-        replace(PROGRESS, step=21, scores=BEST, best=BEST),  # nothing new
+        replace(PROGRESS, step=21, scores=BEST, best=BEST),  # no new scores
         replace(PROGRESS, step=40, epoch=2, seconds_left=0.0, scores=WORSE, best=BEST),
     ]
     run = Run("train", "-c", config, "-o", tmp_path / "run")
@@ -122,21 +122,19 @@ def test_a_log_gets_losses_rates_speed_time_and_scores(
     assert re.search(r"mIoU +0\.7500", run.out)
 
 
-def test_an_endless_stream_has_no_epochs(training: Training, config: Path, tmp_path: Path) -> None:
+def test_a_stream_has_no_epochs(training: Training, config: Path, tmp_path: Path) -> None:
     training.reports = [replace(PROGRESS, epoch=0, epochs=0)]
     assert "epoch" not in Run("train", "-c", config, "-o", tmp_path / "run").err
 
 
-def test_quiet_says_nothing_but_the_result(
-    training: Training, config: Path, tmp_path: Path
-) -> None:
+def test_quiet_prints_only_the_result(training: Training, config: Path, tmp_path: Path) -> None:
     training.reports = [PROGRESS]
     run = Run("train", "-c", config, "-o", tmp_path / "run", "--quiet")
     assert (run.code, run.err) == (0, "")
     assert "mIoU" in run.out
 
 
-def test_json_is_all_of_stdout(training: Training, config: Path, tmp_path: Path) -> None:
+def test_json_is_the_only_output(training: Training, config: Path, tmp_path: Path) -> None:
     training.reports = [PROGRESS]
     run = Run("train", "-c", config, "-o", tmp_path / "run", "--json")
     model = str(tmp_path / "run" / "model")
@@ -144,7 +142,7 @@ def test_json_is_all_of_stdout(training: Training, config: Path, tmp_path: Path)
     assert run.err.startswith("training: 1 of 40")
 
 
-def test_only_the_first_of_several_processes_speaks(
+def test_only_the_first_of_several_processes_prints(
     training: Training, config: Path, tmp_path: Path
 ) -> None:
     training.result = None
@@ -152,13 +150,11 @@ def test_only_the_first_of_several_processes_speaks(
     assert (run.code, run.out, run.err) == (0, "", "")
 
 
-def test_after_ctrl_c_the_run_can_be_gone_on_with(
-    training: Training, config: Path, tmp_path: Path
-) -> None:
+def test_ctrl_c_prints_how_to_resume(training: Training, config: Path, tmp_path: Path) -> None:
     training.error = KeyboardInterrupt()
     run = Run("train", "-c", config, "-o", tmp_path / "run")
     assert run.code == 130
-    assert "--resume goes on from the newest checkpoint" in run.err
+    assert "--resume continues from the newest checkpoint" in run.err
     assert "removed" not in run.err
 
 
@@ -166,8 +162,8 @@ def test_after_ctrl_c_the_run_can_be_gone_on_with(
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch, training: Training) -> list[str]:
-    """What was asked of the Hub, in order."""
+def hub_calls(monkeypatch: pytest.MonkeyPatch, training: Training) -> list[str]:
+    """The calls to the Hub, in order."""
     calls: list[str] = []
 
     def reserve(repository: str) -> str:
@@ -181,26 +177,26 @@ def sent(monkeypatch: pytest.MonkeyPatch, training: Training) -> list[str]:
 
 
 def test_push_to_hub_reserves_first_and_pushes_last(
-    training: Training, config: Path, tmp_path: Path, sent: list[str]
+    training: Training, config: Path, tmp_path: Path, hub_calls: list[str]
 ) -> None:
     run = Run("train", "-c", config, "-o", tmp_path / "run", "--push-to-hub", "me/trucks")
     assert run.code == 0, (run.err, run.result.exception)
-    assert sent == ["reserve me/trucks before 0 trainings", "push model"]
+    assert hub_calls == ["reserve me/trucks before 0 trainings", "push model"]
     assert re.search(r"pushed to +https://huggingface\.co/me/trucks", run.out)
 
 
-def test_nothing_is_pushed_after_a_failure_or_by_other_processes(
-    training: Training, config: Path, tmp_path: Path, sent: list[str]
+def test_failed_runs_and_other_processes_push_nothing(
+    training: Training, config: Path, tmp_path: Path, hub_calls: list[str]
 ) -> None:
     arguments = ("train", "-c", config, "-o", tmp_path / "run", "--push-to-hub", "me/trucks")
     training.result = None
     assert Run(*arguments).code == 0
     training.error = InputError("the loss is nan")
     Run(*arguments).failed(3, "the loss is nan")
-    assert not any(call.startswith("push") for call in sent)
+    assert not any(call.startswith("push") for call in hub_calls)
 
 
-def test_without_a_token_no_training_begins(
+def test_training_does_not_start_without_a_token(
     training: Training, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import huggingface_hub
@@ -212,12 +208,12 @@ def test_without_a_token_no_training_begins(
     assert training.calls == []
 
 
-# --- all of it
+# --- end to end
 
 WORDS = ("the", "all", "road", "truck", "car", "building", "tree", "on", "white", "red")
 SMALLEST = """
 name = "smallest"
-summary = "a model that nobody should use"
+summary = "an untrained model"
 seed = 3
 steps = 3
 val_every = 2
@@ -280,7 +276,7 @@ def test_train_then_segment(
     card = Path("runs/a/model/README.md").read_text()
     for words in (
         "# smallest",
-        "a model that nobody should use",
+        "an untrained model",
         "| painted scenes | 100 % of the samples |",
         "| validation | 3 samples",
         "| seed | 3 |",
@@ -292,9 +288,9 @@ def test_train_then_segment(
     assert load_bundle("runs/a/model").about["trained_with"]["seed"] == 3
 
     scene = make_scene(100, 120)
-    found = Run(
+    run = Run(
         *("segment", scene, "the truck", "--model", "runs/a/model", "-o", "o.gpkg", "--json"),
         *("--overlap", 16, "--threads", 1, "--device", "cpu", "--dtype", "fp32"),
     )
-    assert found.code == 0, (found.err, found.result.exception)
-    assert len(gpd.read_file("o.gpkg")) == json.loads(found.out)["n_objects"]
+    assert run.code == 0, (run.err, run.result.exception)
+    assert len(gpd.read_file("o.gpkg")) == json.loads(run.out)["n_objects"]

@@ -1,4 +1,4 @@
-"""One call of the command line, in this process."""
+"""Runs a command of the command line in the current process."""
 
 from typer.testing import CliRunner
 
@@ -8,7 +8,7 @@ runner = CliRunner()
 
 
 class Run:
-    """One call of the command line."""
+    """One call of the command line, with its exit code, stdout and stderr."""
 
     def __init__(self, *arguments: object) -> None:
         self.result = runner.invoke(cli.app, [str(argument) for argument in arguments])
@@ -19,7 +19,7 @@ class Run:
         )
 
     def failed(self, code: int, *words: str) -> None:
-        """It ended with one line on stderr that holds the words, and nothing on stdout."""
+        """Check that the call printed nothing on stdout and one error with all words on stderr."""
         assert self.code == code, (self.out, self.err, self.result.exception)
         assert self.out == ""
         lines = self.err.strip().splitlines()

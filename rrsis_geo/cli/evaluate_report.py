@@ -1,0 +1,146 @@
+"""Prints the report of `evaluate`."""
+
+from string import ascii_lowercase
+from typing import TYPE_CHECKING
+
+from rrsis_geo import console
+from rrsis_geo.units import format_duration
+
+if TYPE_CHECKING:
+    from rrsis_geo.evaluate.evaluation import EvaluationReport
+
+
+def print_evaluation(evaluation: "EvaluationReport", *, as_json: bool) -> None:
+    """Print the scores in percent, as papers do, or as JSON."""
+    if as_json:
+        console.print_json(evaluation.to_dict())
+        return
+    console.print_facts(
+        f"{evaluation.model} on {evaluation.layout} {evaluation.split}", _facts(evaluation)
+    )
+    console.print_facts("scores in percent", [])
+    console.print_table(
+        ("", *(f"Pr@{at}" for at in evaluation.scores.precision), "oIoU", "mIoU"),
+        [
+            (
+                name,
+                *(_percent(share) for share in part.precision.values()),
+                _percent(part.oiou),
+                _percent(part.miou),
+            )
+            for name, part in evaluation.by_size().items()
+        ],
+    )
+    if evaluation.scores.n_absent:
+        _print_absent(evaluation)
+    _print_groups(evaluation)
+    if evaluation.published:
+        _print_comparison(evaluation)
+
+
+def _facts(evaluation: "EvaluationReport") -> list[tuple[str, str]]:
+    scores = evaluation.scores
+    absent = f", {scores.n_absent} with an absent target" if scores.n_absent else ""
+    of = f" of {evaluation.split_size}" if scores.n < evaluation.split_size else ""
+    rate = scores.n / evaluation.seconds
+    facts = [
+        ("samples", f"{scores.n}{of}{absent}"),
+        (
+            "time",
+            f"{format_duration(evaluation.seconds)}, {rate:.1f} samples per second on "
+            f"{evaluation.device} in {evaluation.dtype}",
+        ),
+    ]
+    if evaluation.cut_expressions:
+        facts.append(
+            ("cut", f"{evaluation.cut_expressions} expressions are longer than the model reads")
+        )
+    if evaluation.lost_targets:
+        lost = f"{evaluation.lost_targets} have no pixel at {evaluation.size_px} px; their IoU is 0"
+        facts.append(("lost targets", lost))
+    return facts + [("wrote", path) for path in evaluation.files]
+
+
+def _print_absent(evaluation: "EvaluationReport") -> None:
+    console.print_facts("absent targets scored separately", [])
+    console.print_table(
+        ("", "gIoU", "N-acc", "false area", "mIoU of present"),
+        [
+            (
+                name,
+                _percent(part.giou),
+                _percent(part.n_acc),
+                "" if part.false_area_ppm is None else f"{part.false_area_ppm / 1e4:.2f}",
+                _percent(part.miou_present),
+            )
+            for name, part in evaluation.by_size().items()
+        ],
+    )
+
+
+def _print_groups(evaluation: "EvaluationReport") -> None:
+    """Print scores by kind and by category, if these are known."""
+    whole = evaluation.scores
+    columns = ["", "samples", "Pr@0.5", "oIoU", "mIoU"]
+    columns += ["gIoU", "N-acc"] if whole.n_absent else []
+    for heading, groups in (
+        ("by kind", whole.by_kind),
+        (f"by category (from {evaluation.category_by})", whole.by_category),
+    ):
+        rows = [
+            [
+                name,
+                str(part.n),
+                _percent(part.precision[0.5]),
+                _percent(part.oiou),
+                _percent(part.miou),
+                _percent(part.giou),
+                _percent(part.n_acc),
+            ]
+            for name, part in groups.items()
+        ]
+        if groups is whole.by_category:
+            average = _percent(whole.category_miou)
+            rows.append([f"average of {len(groups)}", "", "", "", average, "", ""])
+        if groups:
+            console.print_facts(heading, [])
+            console.print_table(columns, [row[: len(columns)] for row in rows])
+
+
+def _print_comparison(evaluation: "EvaluationReport") -> None:
+    """Print our scores among published ones, best mIoU first. Equal published rows are merged."""
+    published = evaluation.published
+    sources = list(dict.fromkeys(row.source for row in published))
+    notes = list(dict.fromkeys(row.note for row in published if row.note))
+    marks = dict(zip(notes, ascii_lowercase, strict=False))
+    scores = evaluation.scores
+    shares = (*scores.precision.values(), scores.oiou, scores.miou)
+    ours: tuple[float | None, ...] = tuple(100 * share for share in shares)
+    lines = {(f"> {evaluation.model}", ours): ("this run", "")}
+    for row in published:
+        line = (row.method, tuple(row.metrics.values()))
+        encoders, cited = lines.get(line, ("", ""))
+        mark = f"[{sources.index(row.source) + 1}]{marks.get(row.note, '')}"
+        lines[line] = (encoders or row.encoders, f"{cited} {mark}".strip())
+    thresholds = (f"Pr{100 * at:.0f}" for at in scores.precision)
+    console.print_facts(f"comparison with published scores on the {evaluation.split} split", [])
+    console.print_table(
+        ("method", "encoders", *thresholds, "oIoU", "mIoU", "source"),
+        [
+            (method, encoders, *map(_figure, figures), cited)
+            for (method, figures), (encoders, cited) in sorted(
+                lines.items(), key=lambda item: -(item[0][1][-1] or 0.0)
+            )
+        ],
+    )
+    numbered = [(f"[{number}]", source) for number, source in enumerate(sources, start=1)]
+    console.print_facts("sources", numbered + [(mark, note) for note, mark in marks.items()])
+    console.print_facts("limits of the comparison", [("-", text) for text in evaluation.cautions])
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else _figure(100 * share)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
