@@ -17,27 +17,27 @@ from rrsis_geo.files import (
 
 @pytest.fixture
 def existing(tmp_path: Path) -> Path:
-    folder = tmp_path / "made"
+    folder = tmp_path / "target"
     folder.mkdir()
     (folder / "old.txt").write_text("old")
     return folder
 
 
 def test_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
-    target = tmp_path / "deep" / "made"
+    target = tmp_path / "deep" / "target"
     with atomic_folder(target) as folder:
         (folder / "a.txt").write_text("a")
         assert not target.exists()
     assert (target / "a.txt").read_text() == "a"
     assert target.stat().st_mode & 0o777 == 0o755
-    assert [path.name for path in target.parent.iterdir()] == ["made"]
+    assert [path.name for path in target.parent.iterdir()] == ["target"]
 
 
 def test_folder_is_replaced(existing: Path) -> None:
     with atomic_folder(existing) as folder:
         (folder / "new.txt").touch()
     assert [path.name for path in existing.iterdir()] == ["new.txt"]
-    assert [path.name for path in existing.parent.iterdir()] == ["made"]
+    assert [path.name for path in existing.parent.iterdir()] == ["target"]
 
 
 def interrupt(target: Path) -> None:
@@ -50,7 +50,7 @@ def test_error_in_the_block_changes_nothing(existing: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupt(existing)
     assert [path.name for path in existing.iterdir()] == ["old.txt"]
-    assert [path.name for path in existing.parent.iterdir()] == ["made"]
+    assert [path.name for path in existing.parent.iterdir()] == ["target"]
 
 
 def test_folder_is_restored_if_the_replacement_fails(
@@ -59,7 +59,7 @@ def test_folder_is_restored_if_the_replacement_fails(
     rename = Path.rename
 
     def fail(self: Path, target: Path) -> Path:
-        if self.name.startswith(".made.part-") and not self.name.endswith("-old"):
+        if self.name.startswith(".target.part-") and not self.name.endswith("-old"):
             raise OSError(28, "no space left on device")
         return rename(self, target)
 
@@ -67,7 +67,7 @@ def test_folder_is_restored_if_the_replacement_fails(
     with pytest.raises(OSError, match="no space"), atomic_folder(existing):
         pass
     assert [path.name for path in existing.iterdir()] == ["old.txt"]
-    assert [path.name for path in existing.parent.iterdir()] == ["made"]
+    assert [path.name for path in existing.parent.iterdir()] == ["target"]
 
 
 def test_is_empty(existing: Path) -> None:

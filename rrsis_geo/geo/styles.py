@@ -1,12 +1,12 @@
-"""How QGIS shows results at first: objects outlined and labelled, rasters clear where no target is.
+"""Default styles of results in QGIS: outlined and labelled objects, and transparent rasters.
 
-Styles are in QGIS's own XML (QML), read by 3.22 and later.
+Styles are in the XML format of QGIS (QML), for version 3.22 and later.
 """
 
 from typing import Final
 
 OUTLINE_RGB = (255, 32, 140)
-"""Pink: a colour that roofs, roads, fields, woods and water do not have."""
+"""Pink, a colour that does not occur in roofs, roads, fields, forests and water."""
 LAYER_RGB = (
     OUTLINE_RGB,
     (0, 220, 255),
@@ -15,10 +15,10 @@ LAYER_RGB = (
     (120, 255, 0),
     (255, 110, 0),
 )
-"""Of the layers of one file, in turn: pink, cyan, yellow, violet, lime, orange."""
+"""Colours of the layers of a file: pink, cyan, yellow, violet, lime, orange."""
 
 MASK_COLOURS: Final = {0: (0, 0, 0, 0), 1: (*OUTLINE_RGB, 255)}
-"""Colour table of a mask, for programs that read no style."""
+"""Colour table of a mask, for programs that ignore the style."""
 
 _POLYGON_QML = """\
 <!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
@@ -80,7 +80,7 @@ _MASK = f"""\
    </colorPalette>
   </rasterrenderer>"""
 
-# QGIS applies the scale that the file names, so that the values are probabilities here.
+# QGIS applies the scale of the file, so values are probabilities here.
 _PROBABILITY = f"""\
   <rasterrenderer type="singlebandpseudocolor" band="1" opacity="0.8" alphaBand="-1"
     classificationMin="0" classificationMax="1" nodataColor="">
@@ -98,19 +98,19 @@ _PROBABILITY = f"""\
 
 
 def polygon_qml(number: int = 0) -> str:
-    """The style of a layer of objects, in QGIS's XML (read by 3.22 and later).
+    """The style of a layer of objects.
 
     Args:
-        number: of the layer in its file, from 0; neighbours differ in colour.
+        number: number of the layer in its file, from 0; it selects the colour.
     """
     return _POLYGON_QML.format(rgb=",".join(map(str, LAYER_RGB[number % len(LAYER_RGB)])))
 
 
 def mask_qml() -> str:
-    """The style of a mask, in QGIS's XML (read by 3.22 and later)."""
+    """The style of a mask."""
     return _RASTER_QML.format(renderer=_MASK)
 
 
 def probability_qml() -> str:
-    """The style of probabilities, likewise."""
+    """The style of a probability raster."""
     return _RASTER_QML.format(renderer=_PROBABILITY)

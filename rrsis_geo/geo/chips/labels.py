@@ -127,13 +127,13 @@ def read_labels(
     inside = usable & shapely.intersects(areas, scene_box)
     if not inside.any():
         raise InputError(_no_label_message(path, info, rows, len(table)))
-    kept = np.flatnonzero(inside)
+    overlapping = np.flatnonzero(inside)
     scale = np.array([model.scale_col, model.scale_row])
     return Labels(
-        shapes=shapely.transform(areas[kept], lambda xy: xy * scale),
-        categories=_categories(rows.iloc[kept], columns),
-        attributes=_attributes(rows.iloc[kept], columns.attribute_columns),
-        from_points=from_points[kept],
+        shapes=shapely.transform(areas[overlapping], lambda xy: xy * scale),
+        categories=_categories(rows.iloc[overlapping], columns),
+        attributes=_attributes(rows.iloc[overlapping], columns.attribute_columns),
+        from_points=from_points[overlapping],
         n_read=len(table),
         n_outside=int((usable & ~inside).sum()),
         n_empty=int((~usable).sum()),
@@ -143,7 +143,7 @@ def read_labels(
 
 
 def rasterize_shape(shape: BaseGeometry, window: Window) -> NDArray[np.bool_]:
-    """Mask of the pixels of a window whose centres lie in a shape, bool [h, w].
+    """Mask of the pixels of a window with their centre in a shape, bool [h, w].
 
     A shape too small to contain a pixel centre gets the pixels that it touches.
 
@@ -267,8 +267,8 @@ def _to_pixels(shapes: NDArray[np.object_], info: SceneInfo) -> NDArray[np.objec
     """Geometries in pixels of the scene, from its CRS."""
     a, b, c, d, e, f = (~info.transform)[:6]
     matrix, offset = np.array([[a, d], [b, e]]), np.array([c, f])
-    moved: NDArray[np.object_] = shapely.transform(shapes, lambda xy: xy @ matrix + offset)
-    return moved
+    pixels: NDArray[np.object_] = shapely.transform(shapes, lambda xy: xy @ matrix + offset)
+    return pixels
 
 
 def _to_areas(

@@ -186,7 +186,7 @@ class RowResampler:
         Yields:
             Number of the first output row, and output rows, float32 [n, W'].
         """
-        if self.done:
+        if self.is_done:
             return
         skip = self._stored_start + len(self._stored) - row_start
         if skip < 0:
@@ -207,7 +207,7 @@ class RowResampler:
             resampled = resample_rows(stored, self._stored_start, self._rows, selection)
             yield first, resample_cols(resampled, 0, self._cols)
         self._next = done
-        if not self.done:
+        if not self.is_done:
             keep_from = min(int(self._rows.index[done - self._start].min()), ready)
             self._stored = stored[keep_from - self._stored_start :].copy()
             self._stored_start = keep_from
@@ -220,6 +220,6 @@ class RowResampler:
             yield first, rows
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         """Whether all output rows have been returned."""
         return self._next >= self._stop

@@ -64,7 +64,7 @@ class ValidRows:
         """
         valid = np.zeros((row_stop - row_start, self._width), np.bool_)
         n_found = 0
-        kept = []
+        remaining = []
         for start, packed in self._pieces:
             stop = start + len(packed)
             first, last = max(start, row_start), min(stop, row_stop)
@@ -76,10 +76,10 @@ class ValidRows:
                 n_found += last - first
             if stop > row_stop:
                 cut = max(row_stop - start, 0)
-                kept.append((start + cut, packed[cut:]))
+                remaining.append((start + cut, packed[cut:]))
         if n_found != row_stop - row_start:
             raise ValueError(f"rows {row_start} to {row_stop} are not all stored")
-        self._pieces = kept
+        self._pieces = remaining
         return valid
 
 

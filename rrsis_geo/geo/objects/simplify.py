@@ -92,15 +92,15 @@ def _simplify_together(polygons: NDArray[Any], tolerance_px: float) -> NDArray[A
     """Simplify neighbours. An object whose area would change too much keeps its outline, unless a
     simplified neighbour overlaps it."""
     simple = shapely.coverage_simplify(polygons, tolerance_px)
-    kept = _has_changed(polygons, simple)
-    while kept.any():
-        inside, rest = np.flatnonzero(kept), np.flatnonzero(~kept)
+    is_restored = _has_changed(polygons, simple)
+    while is_restored.any():
+        inside, rest = np.flatnonzero(is_restored), np.flatnonzero(~is_restored)
         i, j = shapely.STRtree(simple[rest]).query(polygons[inside], predicate="intersects")
         meet = shapely.relate_pattern(polygons[inside[i]], simple[rest[j]], "T********")
         if not meet.any():
             break
-        kept[inside[i[meet]]] = False
-    simple[kept] = polygons[kept]
+        is_restored[inside[i[meet]]] = False
+    simple[is_restored] = polygons[is_restored]
     return simple
 
 

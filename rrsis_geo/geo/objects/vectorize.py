@@ -79,8 +79,8 @@ class BandVectorizer:
         if self._strip is None:
             self._strip = band
             return trace_objects([closed])
-        joined, self._strip = stack_strips(self._strip, band)
-        return trace_objects([closed, to_components(joined)])
+        completed, self._strip = stack_strips(self._strip, band)
+        return trace_objects([closed, to_components(completed)])
 
     def finish(self) -> OpenStrip:
         """The open objects, to store with a shard or to pass to `close_strip`."""
@@ -101,8 +101,8 @@ def merge_shards(parts: Iterable[tuple[Objects, OpenStrip]]) -> Iterator[Objects
     strip: OpenStrip | None = None
     for closed, lower in parts:
         upper = OpenStrip.empty(lower.width, 0, 0) if strip is None else strip
-        joined, strip = join_strips(upper, lower)
-        yield Objects.concat([closed, joined]).in_reading_order()
+        completed, strip = join_strips(upper, lower)
+        yield Objects.concat([closed, completed]).in_reading_order()
     if strip is not None:
         yield close_strip(strip)
 
@@ -150,8 +150,8 @@ def _vectorize_band(
         row_start=row_start,
         row_stop=row_start + height,
         pieces=to_pieces(select_components(components, is_open)),
-        top=SeamRuns(*(column[first_row] for column in (runs.start, runs.stop, piece))),
-        bottom=SeamRuns(*(column[last_row] for column in (runs.start, runs.stop, piece))),
+        top=SeamRuns(runs.start[first_row], runs.stop[first_row], piece[first_row]),
+        bottom=SeamRuns(runs.start[last_row], runs.stop[last_row], piece[last_row]),
     )
     return select_components(components, ~is_open), strip
 

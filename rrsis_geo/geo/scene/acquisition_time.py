@@ -81,10 +81,10 @@ def parse_time(text: str) -> datetime | None:
     Returns:
         The time in UTC, or None if the text is not a time or the time is in the future.
     """
-    found = _TIME.fullmatch(text.strip())
-    if found is None:
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
         return None
-    *numbers, fraction, zone = found.groups()
+    *numbers, fraction, zone = match.groups()
     try:
         time = datetime.fromisoformat(
             "{}-{}-{}T{}:{}:{}".format(*numbers) + (fraction or "") + (zone or "Z")

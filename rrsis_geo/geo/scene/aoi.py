@@ -112,19 +112,19 @@ def polygon_to_area(info: SceneInfo, polygon: BaseGeometry, crs: CRS | None, nam
     a, b, c, d, e, f = (~info.transform)[:6]
     pixel_polygon = affine_transform(scene_polygon, (a, b, d, e, c, f))
     scene_box = shapely.box(0, 0, info.width, info.height)
-    covered = shapely.intersection(shapely.make_valid(pixel_polygon), scene_box)
-    if covered.area == 0:
+    overlap = shapely.intersection(shapely.make_valid(pixel_polygon), scene_box)
+    if overlap.area == 0:
         raise OutsideError(
             f"{name}: lies outside the scene {info.path}: "
             f"it spans {_bounds(polygon)}, the scene spans {_bounds(scene_edge)}"
         )
-    left, top, right, bottom = covered.bounds
+    left, top, right, bottom = overlap.bounds
     col, row = math.floor(left + _SNAP_PX), math.floor(top + _SNAP_PX)
     width = max(1, math.ceil(right - _SNAP_PX) - col)
     height = max(1, math.ceil(bottom - _SNAP_PX) - row)
-    missing = shapely.box(left, top, right, bottom).area - covered.area
+    uncovered_area = shapely.box(left, top, right, bottom).area - overlap.area
     window = Window(col, row, min(width, info.width - col), min(height, info.height - row))
-    return Area(window, None if missing < _SNAP_PX else covered)
+    return Area(window, None if uncovered_area < _SNAP_PX else overlap)
 
 
 def _project(polygon: BaseGeometry, crs: CRS, target: CRS, name: str) -> BaseGeometry:

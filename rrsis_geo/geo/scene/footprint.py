@@ -52,10 +52,10 @@ def _outline(
 ) -> list[tuple[float, float]] | None:
     """The outline in degrees. Longitudes have no jumps and may exceed 180; None if unknown."""
     height, width = shape
-    there = np.linspace(0, 1, _POINTS)
-    still, back = np.zeros(_POINTS), there[::-1]
-    cols = np.concatenate([there, still + 1, back, still]) * width
-    rows = np.concatenate([still, there, still + 1, back]) * height
+    forward = np.linspace(0, 1, _POINTS)
+    zero, backward = np.zeros(_POINTS), forward[::-1]
+    cols = np.concatenate([forward, zero + 1, backward, zero]) * width
+    rows = np.concatenate([zero, forward, zero + 1, backward]) * height
     try:
         to_degrees = Transformer.from_crs(as_proj(crs), "OGC:CRS84", always_xy=True)
         lon, lat = to_degrees.transform(*(transform @ (cols, rows)))
@@ -79,10 +79,10 @@ def _wrap(outline: BaseGeometry) -> tuple[Polygon | MultiPolygon, BBox]:
     for turn in range(first, last + 1):
         strip = shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90)
         pieces.append(translate(outline.intersection(strip), -360 * turn))
-    whole = shapely.simplify(shapely.union_all(pieces), _TOLERANCE)
+    wrapped = shapely.simplify(shapely.union_all(pieces), _TOLERANCE)
     parts = [
         shapely.transform(part, lambda xy: xy.round(_DECIMALS))
-        for part in shapely.get_parts(shapely.orient_polygons(whole))
+        for part in shapely.get_parts(shapely.orient_polygons(wrapped))
         if isinstance(part, Polygon)  # an outline that only touches a strip leaves lines
     ]
     is_around = east - west >= 360

@@ -88,21 +88,21 @@ def plan_pixels(
         InputError: the bands cannot be chosen automatically.
     """
     alpha = _alpha_band(dataset, name, bands)
-    chosen, bands_by = _choose_bands(dataset, name, bands, alpha)
-    dtype = _common_type(dataset, chosen)
+    indexes, bands_by = _choose_bands(dataset, name, bands, alpha)
+    dtype = _common_type(dataset, indexes)
     if dtype.kind not in "uif":
         raise InputError(f"{name}: pixels of type {dtype} cannot be converted to an image")
     if nodata is not None:
         if not _can_hold(dtype, nodata):
             raise ConfigError(f"{name}: nodata {nodata:g} is not a value of its pixel type {dtype}")
-        nodata_of: tuple[float | None, ...] = (nodata,) * len(chosen)
+        nodata_of: tuple[float | None, ...] = (nodata,) * len(indexes)
     else:
-        nodata_of = tuple(dataset.nodatavals[band - 1] for band in chosen)
+        nodata_of = tuple(dataset.nodatavals[band - 1] for band in indexes)
         nodata_of = tuple(v if v is not None and _can_hold(dtype, v) else None for v in nodata_of)
 
-    mask_bands = () if alpha is not None else _mask_bands(dataset, chosen)
+    mask_bands = () if alpha is not None else _mask_bands(dataset, indexes)
     if nodata is None and (alpha is not None or mask_bands):
-        nodata_of = (None,) * len(chosen)
+        nodata_of = (None,) * len(indexes)
     validity: Validity = "all"
     if alpha is not None:
         validity = "alpha"
@@ -110,17 +110,17 @@ def plan_pixels(
         validity = "mask"
     elif None not in nodata_of:
         validity = "nodata"
-    return PixelPlan(chosen, bands_by, validity, nodata_of, alpha, mask_bands)
+    return PixelPlan(indexes, bands_by, validity, nodata_of, alpha, mask_bands)
 
 
-def _mask_bands(dataset: rasterio.DatasetReader, chosen: tuple[int, ...]) -> tuple[int, ...]:
+def _mask_bands(dataset: rasterio.DatasetReader, bands: tuple[int, ...]) -> tuple[int, ...]:
     """The bands whose GDAL mask must be read: one if the mask is common to all bands."""
-    flags = [set(dataset.mask_flag_enums[band - 1]) for band in chosen]
+    flags = [set(dataset.mask_flag_enums[band - 1]) for band in bands]
     if any(MaskFlags.alpha in flag for flag in flags):
         return ()  # an alpha band that is ignored
     if any(MaskFlags.per_dataset in flag for flag in flags):
-        return chosen[:1]
-    return tuple(dict.fromkeys(chosen)) if not all(flags) else ()
+        return bands[:1]
+    return tuple(dict.fromkeys(bands)) if not all(flags) else ()
 
 
 def _common_type(dataset: rasterio.DatasetReader, bands: Sequence[int]) -> np.dtype[Any]:

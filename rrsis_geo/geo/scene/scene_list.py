@@ -140,19 +140,19 @@ def _drop_own_results(paths: Iterable[str]) -> list[str]:
 
     Files that cannot be opened are kept, so that the error is reported when they are processed.
     """
-    kept: list[str] = []
+    scenes: list[str] = []
     vrt_sources: dict[str, set[Path]] = {}
     for path in paths:
-        kept.append(path)
+        scenes.append(path)
         with suppress(InputError), open_source(path).dataset as dataset:
             if OWN_TAG in dataset.tags():
-                kept.pop()
+                scenes.pop()
             elif Path(path).suffix.lower() == ".vrt":
                 vrt_sources[path] = {Path(file).resolve() for file in dataset.files}
     if not vrt_sources:
-        return kept
-    others = {Path(path).resolve() for path in kept if path not in vrt_sources}
-    return [path for path in kept if not vrt_sources.get(path, set()) & others]
+        return scenes
+    others = {Path(path).resolve() for path in scenes if path not in vrt_sources}
+    return [path for path in scenes if not vrt_sources.get(path, set()) & others]
 
 
 def _last_part(path: str) -> str:

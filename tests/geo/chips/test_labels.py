@@ -42,9 +42,9 @@ def write(path: Path, shapes: list, crs: str | None = "EPSG:32632", **columns: l
 
 def read(scene: Path, labels: Path, gsd_m: float | None = None, **columns: object) -> Labels:
     options = {"category_column": "what", **columns}
-    with open_scene(scene) as opened:
-        grid = model_grid(opened.info, gsd_m)
-        return read_labels(opened.info, grid, labels, LabelColumns(**options))  # type: ignore[arg-type]
+    with open_scene(scene) as dataset:
+        grid = model_grid(dataset.info, gsd_m)
+        return read_labels(dataset.info, grid, labels, LabelColumns(**options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:4326", "EPSG:3857", None])
@@ -52,20 +52,20 @@ def test_labels_in_any_crs_cover_the_same_pixels(
     make_scene: Callable[..., Path], tmp_path: Path, crs: str | None
 ) -> None:
     labels = write(tmp_path / "labels.gpkg", [ground_box(20, 30, 10, 16)], crs, what=["truck"])
-    found = read(make_scene(), labels)
-    mask = rasterize_shape(found.shapes[0], Window(0, 0, 300, 200))
+    labelled = read(make_scene(), labels)
+    mask = rasterize_shape(labelled.shapes[0], Window(0, 0, 300, 200))
     expected = np.zeros((200, 300), bool)
     expected[20:30, 30:46] = True
     assert (mask == expected).all()
-    assert found.categories == ["truck"]
+    assert labelled.categories == ["truck"]
 
 
 def test_shapes_are_in_pixels_of_the_model_grid(
     make_scene: Callable[..., Path], tmp_path: Path
 ) -> None:
     labels = write(tmp_path / "labels.gpkg", [ground_box(20, 30, 10, 16)], what=["truck"])
-    found = read(make_scene(), labels, gsd_m=1.0)
-    assert found.shapes[0].bounds == pytest.approx((15, 10, 23, 15), abs=0.05)
+    labelled = read(make_scene(), labels, gsd_m=1.0)
+    assert labelled.shapes[0].bounds == pytest.approx((15, 10, 23, 15), abs=0.05)
 
 
 def test_unusable_labels_are_counted(make_scene: Callable[..., Path], tmp_path: Path) -> None:
@@ -74,12 +74,17 @@ def test_unusable_labels_are_counted(make_scene: Callable[..., Path], tmp_path: 
     shapes = [ground_box(1, 1, 9, 9), bow_tie, ground_box(900, 9, 9, 9), Point(x, y), None]
     shapes += [ground_box(50, 50, 5, 5)] * 2
     labels = write(tmp_path / "labels.gpkg", shapes, what=["a", "b", "c", "d", "e", None, " "])
-    found = read(make_scene(), labels)
-    assert found.categories == ["a", "b"]
-    assert (found.n_read, found.n_outside, found.n_empty, found.n_uncategorized) == (7, 1, 2, 2)
-    assert found.n_repaired == 1
-    assert found.shapes[1].is_valid
-    assert found.shapes[1].area == pytest.approx(81 / 2 / 0.25, rel=1e-3)
+    labelled = read(make_scene(), labels)
+    assert labelled.categories == ["a", "b"]
+    assert (labelled.n_read, labelled.n_outside, labelled.n_empty, labelled.n_uncategorized) == (
+        7,
+        1,
+        2,
+        2,
+    )
+    assert labelled.n_repaired == 1
+    assert labelled.shapes[1].is_valid
+    assert labelled.shapes[1].area == pytest.approx(81 / 2 / 0.25, rel=1e-3)
 
 
 def test_points_and_lines_become_polygons_of_the_given_size(
@@ -88,12 +93,12 @@ def test_points_and_lines_become_polygons_of_the_given_size(
     x, y = LEFT + 50, TOP - 50
     shapes = [Point(x, y), Point(x + 20, y), LineString([(x, y), (x + 30, y)])]
     labels = write(tmp_path / "p.gpkg", shapes, what=["tree"] * 3, width=[8.0, None, 2.0])
-    found = read(make_scene(), labels, size_column="width", size_m=4.0)
-    areas_m2 = shapely.area(found.shapes) * 0.25
+    labelled = read(make_scene(), labels, size_column="width", size_m=4.0)
+    areas_m2 = shapely.area(labelled.shapes) * 0.25
     # UTM scale at the central meridian: a metre on the ground is 0.9996 grid metres
     assert areas_m2[:2] == pytest.approx([np.pi * 16, np.pi * 4], rel=0.02)
     assert areas_m2[2] == pytest.approx(30 * 2 + np.pi, rel=0.02)
-    assert found.from_points.all()
+    assert labelled.from_points.all()
     with pytest.raises(ConfigError, match="--size"):
         read(make_scene(), labels)
 
@@ -105,8 +110,8 @@ def test_attributes_are_text_without_empty_values(
     labels = write(
         tmp_path / "l.gpkg", shapes, what=["car", "car"], colour=["Red ", None], lanes=[2.0, None]
     )
-    found = read(make_scene(), labels, attribute_columns=("colour", "lanes"))
-    assert found.attributes == [{"colour": "red", "lanes": "2"}, {}]
+    labelled = read(make_scene(), labels, attribute_columns=("colour", "lanes"))
+    assert labelled.attributes == [{"colour": "red", "lanes": "2"}, {}]
 
 
 def test_error_messages(make_scene: Callable[..., Path], tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def resample_in_bands(
             assert row_start == expected
             expected += len(piece)
             pieces.append(piece)
-    assert resampler.done
+    assert resampler.is_done
     assert expected == rows[1]
     return np.concatenate(pieces)
 

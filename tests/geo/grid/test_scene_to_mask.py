@@ -45,7 +45,7 @@ def run_shard(
         for row_start, rows in resampler.push(*mosaic.finish_row(row.row_i)):
             logits.append(rows)
             valid.append(valid_rows.take(row_start, row_start + len(rows)))
-    assert resampler.done
+    assert resampler.is_done
     return np.concatenate(logits), np.concatenate(valid)
 
 

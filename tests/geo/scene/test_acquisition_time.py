@@ -60,9 +60,9 @@ def test_invalid_tag_is_skipped(make_scene: Callable[..., Path]) -> None:
     path = make_scene(20, 20)
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(ACQUISITIONDATETIME="soon", TIFFTAG_DATETIME="2020:05:06 07:08:09")
-    found = read_time(path)
-    assert found is not None
-    assert found.source == "TIFFTAG_DATETIME"
+    time = read_time(path)
+    assert time is not None
+    assert time.source == "TIFFTAG_DATETIME"
 
 
 def write_item(path: Path, **properties: Any) -> Path:
@@ -81,9 +81,9 @@ def test_time_of_a_stac_item(tmp_path: Path, make_scene: Callable[..., Path]) ->
     none = write_item(tmp_path / "c.json")
     with rasterio.open(make_scene(20, 20)) as dataset:
         assert acquisition_time(str(moment), dataset) == AcquisitionTime(MAY, MAY, "datetime")
-        found = acquisition_time(str(span), dataset)
-        assert found is not None
-        assert (found.start, found.end) == (MAY, MAY.replace(hour=8))
+        time = acquisition_time(str(span), dataset)
+        assert time is not None
+        assert (time.start, time.end) == (MAY, MAY.replace(hour=8))
         assert acquisition_time(str(none), dataset) is None
 
 

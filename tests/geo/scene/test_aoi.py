@@ -55,7 +55,7 @@ def test_box_in_degrees(info: SceneInfo) -> None:
 
 
 def test_projected_edges_are_curves(make_scene: MakeScene) -> None:
-    """A parallel is an arc in UTM: over 6 degrees its middle lies some 10 km from the chord."""
+    """A parallel is an arc in UTM. Over 6 degrees its middle is about 10 km from the chord."""
     transform = Affine(1000, 0, 250_000, 0, -1000, 6_800_000)
     with open_scene(make_scene(500, 500, transform=transform)) as scene:
         area = bbox_area(scene.info, (6, 60, 12, 61), WGS84)
