@@ -1,7 +1,7 @@
-"""Made-up trees of files in the exact layout of each benchmark, with small painted images.
+"""Folders in the exact layout of each benchmark, with small synthetic images.
 
-Every image shows one block in front of noise, and its sentence names the block's colour, what it is
-said to be, and its place, so that a network can learn the samples too.
+Every image shows one coloured block on noise. Its expression names the colour, a category and the
+side of the block, so that a network can learn the samples.
 """
 
 import json
@@ -22,10 +22,14 @@ from rrsis_geo.data.sample import Sample
 SPLITS = {"train": 4, "val": 2, "test": 3}
 COLOURS = {"red": (200, 40, 40), "blue": (40, 60, 200), "yellow": (220, 210, 50)}
 CATEGORIES = ("vehicle", "bridge", "storage tank")
+RRSISD_CATEGORIES = (
+    "Expressway-Service-area",
+    *(category.replace(" ", "") for category in CATEGORIES),
+)
 
 
 def make_sample(name: str, shape: tuple[int, int]) -> Sample:
-    """One sample, the same for the same name and shape."""
+    """A sample that depends only on its name and shape."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     height, width = shape
     image = rng.integers(90, 130, (height, width, 1), np.uint8).repeat(3, 2)
@@ -49,14 +53,14 @@ def write_benchmark(
     side_px: int = 48,
     **quirks: Any,
 ) -> Path:
-    """Write a tree.
+    """Write a dataset.
 
     Args:
-        root: the folder to make.
-        layout: a name of ``rrsis_geo.data.benchmarks.layouts.LAYOUTS``.
-        splits: split -> number of samples.
+        root: the folder to create.
+        layout: a key of ``rrsis_geo.data.benchmarks.layouts.LAYOUTS``.
+        splits: number of samples by split.
         side_px: height and width of the images.
-        quirks: what the layout's own function below takes.
+        quirks: options of the function that writes the layout, below.
 
     Returns:
         ``root``.
@@ -79,10 +83,10 @@ def write_benchmark(
 def write_refsegrs(
     root: Path, samples: Mapping[str, list[Sample]], *, first_release: bool = False
 ) -> None:
-    """The present archive, or the layout of the first release."""
+    """The layout of the current archive, or of the first release."""
     folder = root / "new_dataset2" if first_release else root
-    ending = "2" if first_release else ""
-    images, masks = folder / f"images{ending}", folder / f"masks{ending}"
+    suffix = "2" if first_release else ""
+    images, masks = folder / f"images{suffix}", folder / f"masks{suffix}"
     images.mkdir(parents=True)
     masks.mkdir()
     number = 0
@@ -93,8 +97,8 @@ def write_refsegrs(
             Image.fromarray(sample.image).save(images / f"{number}.tif")
             grey_mask(sample.mask).save(masks / f"{number}.tif")
             lines += f"{number} {sample.expression}\n"
-        listed = f"{split}3" if first_release and split != "train" else split
-        (folder / f"output_phrase_{listed}.txt").write_text(lines)
+        list_name = f"{split}3" if first_release and split != "train" else split
+        (folder / f"output_phrase_{list_name}.txt").write_text(lines)
 
 
 def write_rrsisd(
@@ -107,68 +111,65 @@ def write_rrsisd(
     odd_sizes: bool = False,
     test_names: tuple[str, ...] = ("test",),
 ) -> None:
-    """RMSIN's layout.
+    """The layout of RMSIN.
 
     Args:
         root: the folder.
-        samples: by split.
-        three_folders: rrsisd, JPEGImages and ann_split lie side by side.
-        polygons: masks are lists of polygons.
-        overlapping: masks are two RLEs each, which share rows.
-        odd_sizes: the first image of each split is 800 rows, 787 columns; its mask 800 by 800.
+        samples: samples by split.
+        three_folders: put rrsisd, JPEGImages and ann_split next to each other.
+        polygons: write masks as lists of polygons.
+        overlapping: write each mask as two overlapping RLEs.
+        odd_sizes: the first image of each split has 800 x 787 pixels, and its mask 800 x 800.
         test_names: names of the test split, used in turn.
     """
-    lists = root / "rrsisd"
     base = root if three_folders else root / "images" / "rrsisd"
-    for folder in (lists, base / "JPEGImages", base / "ann_split"):
+    for folder in (root / "rrsisd", base / "JPEGImages", base / "ann_split"):
         folder.mkdir(parents=True)
     refs, images, annotations = [], [], []
-    names = ["Expressway-Service-area", *(name.replace(" ", "") for name in CATEGORIES)]
     for split, group in samples.items():
-        for place, sample in enumerate(group):
+        for position, sample in enumerate(group):
             number = len(refs) + 1
             image, mask = sample.image, sample.mask
-            if odd_sizes and place == 0:
+            if odd_sizes and position == 0:
                 sample = make_sample(sample.id, (800, 800))
                 image, mask = sample.image[:, :787], sample.mask
-            file = f"{number:05}.jpg"
-            Image.fromarray(image).save(base / "JPEGImages" / file, quality=95)
+            file_name = f"{number:05}.jpg"
+            Image.fromarray(image).save(base / "JPEGImages" / file_name, quality=95)
             (base / "ann_split" / f"{number:05}.xml").write_text("<annotation></annotation>")
-            category = 1 + CATEGORIES.index(sample.category)
             height, width = mask.shape
-            images.append({"id": number, "file_name": file, "height": height, "width": width})
-            annotations.append(
-                {
-                    "id": number,
-                    "image_id": number,
-                    "category_id": category,
-                    "iscrowd": 0,
-                    "segmentation": coded(mask, polygons=polygons, overlapping=overlapping),
-                }
-            )
-            sent = sample.expression.lower()
-            refs.append(
-                {
-                    "ref_id": number,
-                    "ann_id": number,
-                    "image_id": number,
-                    "category_id": category,
-                    "split": test_names[place % len(test_names)] if split == "test" else split,
-                    "sentences": [
-                        {
-                            "sent_id": number,
-                            "raw": sample.expression,
-                            "sent": sent,
-                            "tokens": sent.split(),
-                        }
-                    ],
-                    "sent_ids": [number],
-                }
-            )
-    categories = [{"id": number, "name": name} for number, name in enumerate(names)]
-    told = {"images": images, "annotations": annotations, "categories": categories}
-    (lists / "instances.json").write_text(json.dumps(told))
-    (lists / "refs(unc).p").write_bytes(pickle.dumps(refs, protocol=2))
+            images.append({"id": number, "file_name": file_name, "height": height, "width": width})
+            segmentation = encode_segmentation(mask, polygons=polygons, overlapping=overlapping)
+            annotations.append(rrsisd_annotation(number, sample, segmentation))
+            ref_split = test_names[position % len(test_names)] if split == "test" else split
+            refs.append(rrsisd_ref(number, sample, ref_split))
+    categories = [{"id": number, "name": name} for number, name in enumerate(RRSISD_CATEGORIES)]
+    instances = {"images": images, "annotations": annotations, "categories": categories}
+    (root / "rrsisd" / "instances.json").write_text(json.dumps(instances))
+    (root / "rrsisd" / "refs(unc).p").write_bytes(pickle.dumps(refs, protocol=2))
+
+
+def rrsisd_annotation(number: int, sample: Sample, segmentation: list[Any]) -> dict[str, Any]:
+    return {
+        "id": number,
+        "image_id": number,
+        "category_id": 1 + CATEGORIES.index(sample.category),
+        "iscrowd": 0,
+        "segmentation": segmentation,
+    }
+
+
+def rrsisd_ref(number: int, sample: Sample, split: str) -> dict[str, Any]:
+    sent = sample.expression.lower()
+    sentence = {"sent_id": number, "raw": sample.expression, "sent": sent, "tokens": sent.split()}
+    return {
+        "ref_id": number,
+        "ann_id": number,
+        "image_id": number,
+        "category_id": 1 + CATEGORIES.index(sample.category),
+        "split": split,
+        "sentences": [sentence],
+        "sent_ids": [number],
+    }
 
 
 def write_risbench(
@@ -179,7 +180,7 @@ def write_risbench(
     saved: bool = False,
     columns: tuple[str, str, str] = ("image", "mask", "expression"),
 ) -> None:
-    """Folders, or with ``saved`` a DatasetDict with these columns."""
+    """Folders of images and masks, or with ``saved`` a DatasetDict with these columns."""
     if saved:
         write_saved(root, samples, columns)
         return
@@ -198,7 +199,7 @@ def write_risbench(
 def write_saved(
     root: Path, samples: Mapping[str, list[Sample]], columns: tuple[str, str, str]
 ) -> None:
-    """A DatasetDict saved to disk; its val split goes by the library's name, "validation"."""
+    """A DatasetDict saved to disk; its val split is named "validation", as the library does."""
     import datasets
 
     image, mask, expression = columns
@@ -222,32 +223,32 @@ def write_saved(
 def write_triplets(
     root: Path, samples: Mapping[str, list[Sample]], *, absent: bool = False
 ) -> None:
-    """Triplets; with ``absent`` the last sample of each split asks for what is not there."""
+    """Triplets; with ``absent`` the target of the last sample of each split is absent."""
     for split, group in samples.items():
         with TripletWriter(root, split) as writer:
             for sample in group[: -1 if absent else None]:
                 writer.add(sample, image_name=sample.id, source="painted")
             if absent:
                 last = group[-1]
-                nothing = Sample(
+                sample = Sample(
                     last.image, "the airplane", np.zeros_like(last.mask), last.id, "absent"
                 )
-                writer.add(nothing, image_name=last.id, source="painted")
+                writer.add(sample, image_name=last.id, source="painted")
 
 
 def grey_mask(mask: NDArray[np.bool_]) -> Image.Image:
-    """A mask as benchmarks store it: one band of 0 and 255."""
+    """A mask as benchmarks store it: one band with the values 0 and 255."""
     return Image.fromarray(np.where(mask, 255, 0).astype(np.uint8))
 
 
 def rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """A compressed RLE, its counts a string."""
+    """A compressed RLE with its counts as a string."""
     runs = coco_mask.encode(np.asfortranarray(mask, np.uint8))
     return {"size": list(mask.shape), "counts": runs["counts"].decode()}
 
 
-def coded(mask: NDArray[np.bool_], *, polygons: bool, overlapping: bool) -> list[Any]:
-    """The segmentation of a mask that is one block."""
+def encode_segmentation(mask: NDArray[np.bool_], *, polygons: bool, overlapping: bool) -> list[Any]:
+    """The COCO segmentation of a mask that is one block."""
     rows, cols = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     top, bottom, left, right = (int(v) for v in (rows[0], rows[-1] + 1, cols[0], cols[-1] + 1))
     if polygons:
