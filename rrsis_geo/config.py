@@ -1,7 +1,7 @@
-"""Settings from TOML files and ``a.b=c`` overrides into frozen dataclasses.
+"""Read settings from TOML files and ``a.b=c`` overrides into frozen dataclasses.
 
-What a dataclass does not name is refused, with the nearest name that it does. Ranges are checked by
-the dataclasses themselves, in ``__post_init__``; this module checks names and types.
+Unknown names are errors, and the message suggests the nearest known name. This module checks names
+and types. The dataclasses check ranges in ``__post_init__``.
 """
 
 import dataclasses
@@ -23,23 +23,23 @@ def load(path: Path, cls: type[T], overrides: Sequence[str] = ()) -> T:
 
     Args:
         path: the file. Its tables are the nested dataclasses of ``cls``.
-        cls: a dataclass; fields may be dataclasses, scalars, ``Path``, ``Literal``, tuples, lists,
-            mappings and optionals of these.
-        overrides: ``"table.key=value"`` each, applied in order over the file; a value is read as
-            TOML, and as a plain string where it is no TOML (``name=swin`` needs no quotes).
+        cls: a dataclass. Its fields may be dataclasses, scalars, ``Path``, ``Literal``, tuples,
+            lists, mappings, and optionals of these.
+        overrides: strings ``"table.key=value"``, applied in order on top of the file. A value is
+            read as TOML, or as a string if it is not TOML (``name=swin`` needs no quotes).
 
     Raises:
-        ConfigError: the file cannot be read, a key is unknown or twice there, a value has another
-            type, or the dataclass refuses it.
+        ConfigError: the file cannot be read, a key is unknown or duplicate, a value has the wrong
+            type, or the dataclass rejects it.
     """
     return build(cls, override(read_toml(path), overrides), source=str(path))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file.
+    """Read the tables of a TOML file.
 
     Raises:
-        ConfigError: the file is missing or is not TOML.
+        ConfigError: the file does not exist or is not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -52,85 +52,85 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def override(settings: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """A copy of ``settings`` with each ``"a.b=c"`` set in it.
+    """Return a copy of ``settings`` with overrides ``"a.b=c"``.
 
     Raises:
-        ConfigError: an override has no ``=``, or goes through a value that is not a table.
+        ConfigError: an override has no ``=``, or a key on its way is not a table.
     """
-    result = _copied(settings)
+    result = _copy(settings)
     for item in overrides:
         name, equals, text = item.partition("=")
         keys = [key.strip() for key in name.split(".")]
         if not equals or not all(keys):
-            raise ConfigError(f'override "{item}": write it as key=value or table.key=value')
+            raise ConfigError(f'override "{item}": write key=value or table.key=value')
         table = result
         for key in keys[:-1]:
             table = table.setdefault(key, {})
             if not isinstance(table, dict):
                 raise ConfigError(f'override "{item}": "{key}" is a value, not a table')
-        table[keys[-1]] = _parsed(text.strip())
+        table[keys[-1]] = _parse_value(text.strip())
     return result
 
 
 def build(cls: type[T], settings: Mapping[str, Any], *, source: str = "settings") -> T:
-    """An instance of the dataclass ``cls`` from nested mappings.
+    """Build an instance of the dataclass ``cls`` from nested mappings.
 
     Args:
         cls: a dataclass.
-        settings: what a TOML file or a JSON file holds.
-        source: names the settings in messages.
+        settings: contents of a TOML or JSON file.
+        source: name of the settings in error messages.
 
     Raises:
-        ConfigError: as for `load`.
+        ConfigError: see `load`.
     """
-    return typing.cast(T, _dataclass(cls, settings, source, ""))
+    return typing.cast(T, _build_dataclass(cls, settings, source, ""))
 
 
 def to_dict(config: object) -> dict[str, Any]:
-    """The settings of a dataclass as JSON and TOML can hold them; `build` is the way back.
+    """Convert a dataclass to values that JSON and TOML can store. `build` is the inverse.
 
-    Fields that are None are left out, since TOML has no word for them.
+    Fields that are None are left out, because TOML has no null.
     """
     return {
-        field.name: _plain(getattr(config, field.name))
+        field.name: _to_plain(getattr(config, field.name))
         for field in dataclasses.fields(config)  # type: ignore[arg-type]
         if getattr(config, field.name) is not None
     }
 
 
-def _plain(value: object) -> Any:
+def _to_plain(value: object) -> Any:
     if dataclasses.is_dataclass(value):
         return to_dict(value)
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list | frozenset | set):
-        return [_plain(item) for item in value]
+        return [_to_plain(item) for item in value]
     return value
 
 
-def _copied(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _copy(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: _copied(value) if isinstance(value, Mapping) else value
+        key: _copy(value) if isinstance(value, Mapping) else value
         for key, value in settings.items()
     }
 
 
-def _parsed(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
 
 
-def _dataclass(cls: type, settings: object, source: str, where: str) -> object:
+def _build_dataclass(cls: type, settings: object, source: str, where: str) -> object:
     if not isinstance(settings, Mapping):
-        raise _wrong_type(source, where, f"a table of {cls.__name__}", settings)
+        raise _type_error(source, where, f"a table of {cls.__name__}", settings)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     for key in settings:
         if key not in fields:
-            raise ConfigError(f'{source}: unknown setting "{where}{key}"{_hint(key, fields)}')
+            raise ConfigError(f'{source}: unknown setting "{where}{key}"{_suggest(key, fields)}')
     missing = [
         name
         for name, field in fields.items()
@@ -143,7 +143,7 @@ def _dataclass(cls: type, settings: object, source: str, where: str) -> object:
         raise ConfigError(f"{source}: {names} must be set")
     hints = typing.get_type_hints(cls)
     values = {
-        key: _typed(hints[key], value, source, f"{where}{key}") for key, value in settings.items()
+        key: _convert(hints[key], value, source, f"{where}{key}") for key, value in settings.items()
     }
     try:
         return cls(**values)
@@ -151,71 +151,73 @@ def _dataclass(cls: type, settings: object, source: str, where: str) -> object:
         raise ConfigError(f"{source}: {f'[{where[:-1]}] ' if where else ''}{err}") from err
 
 
-def _hint(key: str, known: Iterable[str]) -> str:
+def _suggest(key: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     if near:
         return f'; did you mean "{near[0]}"?'
-    return f"; known here: {', '.join(names)}" if names else ""
+    return f"; known settings: {', '.join(names)}" if names else ""
 
 
-def _typed(hint: Any, value: Any, source: str, where: str) -> Any:
-    """``value`` as ``hint`` wants it: TOML's arrays become tuples, its strings paths."""
+def _convert(hint: Any, value: Any, source: str, where: str) -> Any:
+    """Convert a value to the type ``hint``: arrays to tuples, strings to paths."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any or hint is object:
         return value
     if dataclasses.is_dataclass(hint):
-        return _dataclass(typing.cast(type, hint), value, source, f"{where}.")
+        return _build_dataclass(typing.cast(type, hint), value, source, f"{where}.")
     if origin in (Union, types.UnionType):
-        return _union(args, value, source, where)
+        return _convert_union(args, value, source, where)
     if origin is Literal:
         if not any(value == arg and type(value) is type(arg) for arg in args):
             choices = ", ".join(repr(arg) for arg in args)
-            raise _wrong_type(source, where, f"one of {choices}", value)
+            raise _type_error(source, where, f"one of {choices}", value)
         return value
     container = origin or hint
     if container in (tuple, list, Sequence, frozenset, set):
-        return _array(container, args, value, source, where)
+        return _convert_array(container, args, value, source, where)
     if container in (dict, Mapping):
         if not isinstance(value, Mapping):
-            raise _wrong_type(source, where, "a table", value)
+            raise _type_error(source, where, "a table", value)
         item = args[1] if args else Any
-        return {key: _typed(item, value[key], source, f"{where}.{key}") for key in value}
-    return _scalar(hint, value, source, where)
+        return {key: _convert(item, value[key], source, f"{where}.{key}") for key in value}
+    return _convert_scalar(hint, value, source, where)
 
 
-def _union(args: tuple[Any, ...], value: Any, source: str, where: str) -> Any:
-    """The first member of the union that takes the value; TOML writes None as "none"."""
+def _convert_union(args: tuple[Any, ...], value: Any, source: str, where: str) -> Any:
+    """Convert a value to the first type of a union that accepts it. TOML writes None as "none"."""
     if type(None) in args and (value is None or value == "none"):
         return None
     members = [arg for arg in args if arg is not type(None)]
     for member in members[:-1]:
         try:
-            return _typed(member, value, source, where)
+            return _convert(member, value, source, where)
         except ConfigError:
             continue
-    return _typed(members[-1], value, source, where)
+    return _convert(members[-1], value, source, where)
 
 
-def _array(container: Any, args: tuple[Any, ...], value: Any, source: str, where: str) -> Any:
+def _convert_array(
+    container: Any, args: tuple[Any, ...], value: Any, source: str, where: str
+) -> Any:
     if not isinstance(value, list | tuple):
-        raise _wrong_type(source, where, "an array", value)
+        raise _type_error(source, where, "an array", value)
     if container is tuple and args and args[-1] is not Ellipsis:
         if len(value) != len(args):
-            raise _wrong_type(source, where, f"an array of {len(args)} values", value)
+            raise _type_error(source, where, f"an array of {len(args)} values", value)
         items = args
     else:
         items = (args[0] if args else Any,) * len(value)
-    made = [
-        _typed(item, entry, source, f"{where}[{index}]")
+    values = [
+        _convert(item, entry, source, f"{where}[{index}]")
         for index, (item, entry) in enumerate(zip(items, value, strict=True))
     ]
     if container in (tuple, Sequence):
-        return tuple(made)
-    return made if container is list else container(made)
+        return tuple(values)
+    return values if container is list else container(values)
 
 
-def _scalar(hint: Any, value: Any, source: str, where: str) -> Any:
+def _convert_scalar(hint: Any, value: Any, source: str, where: str) -> Any:
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
@@ -225,9 +227,9 @@ def _scalar(hint: Any, value: Any, source: str, where: str) -> Any:
     if hint in (str, bool) and isinstance(value, hint):
         return value
     names = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
-    raise _wrong_type(source, where, names.get(hint, getattr(hint, "__name__", str(hint))), value)
+    raise _type_error(source, where, names.get(hint, getattr(hint, "__name__", str(hint))), value)
 
 
-def _wrong_type(source: str, where: str, expected: str, value: object) -> ConfigError:
+def _type_error(source: str, where: str, expected: str, value: object) -> ConfigError:
     name = f'"{where.rstrip(".")}" ' if where else ""
     return ConfigError(f"{source}: {name}must be {expected}, got {value!r}")

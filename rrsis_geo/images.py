@@ -1,4 +1,4 @@
-"""The only preprocessing: what training, evaluation and segmentation alike do to an image."""
+"""Preprocessing of images, shared by training, evaluation and segmentation."""
 
 import math
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSpec:
-    """What a network expects of its images.
+    """Size, normalisation and ground pixel of the images of a network.
 
     Attributes:
         size_px: height and width.
-        mean: of red, green, blue, on the scale 0 to 1.
-        std: of red, green, blue, on the scale 0 to 1.
-        gsd_m: metres on the ground per pixel that the network sees best, None where unknown.
-        gsd_range_m: the finest and the coarsest metres per pixel that it takes without resampling,
-            None where unknown.
+        mean: mean of red, green and blue, from 0 to 1.
+        std: standard deviation of red, green and blue, from 0 to 1.
+        gsd_m: metres on the ground per pixel at which the network works best, None if unknown.
+        gsd_range_m: finest and coarsest metres per pixel at which images are not resampled, None if
+            unknown.
     """
 
     size_px: int = 512
@@ -51,12 +51,12 @@ class ImageSpec:
                 raise ModelError(f"gsd_range_m must be (finest, coarsest), got {self.gsd_range_m}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON."""
+        """The fields, JSON-able."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ImageSpec":
-        """The spec that ``to_dict`` wrote, also after a way through JSON.
+        """Build a spec from the result of ``to_dict``, directly or read from JSON.
 
         Raises:
             ModelError: a field is unknown, of the wrong type or out of range.
@@ -67,18 +67,22 @@ class ImageSpec:
         try:
             return cls(**fields)
         except (TypeError, ValueError) as err:
-            raise ModelError(f"the image settings do not make sense: {err}") from err
+            raise ModelError(f"invalid image settings: {err}") from err
 
 
 def to_input(
     images: NDArray[np.uint8] | Tensor, spec: ImageSpec, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Images as a network reads them: float32 [B, 3, H, W], normalised, channels last in memory.
+    """Normalise images for a network.
 
     Args:
-        images: uint8 RGB [B, H, W, 3], or one [H, W, 3].
-        spec: mean and std are used; the size is not changed.
-        device: where the result shall be; bytes travel there, a quarter of what floats would.
+        images: uint8 RGB [B, H, W, 3], or a single image [H, W, 3].
+        spec: its mean and std are used. The size is not changed.
+        device: device of the result. Images are copied to it as uint8, a quarter of the bytes of
+            float32.
+
+    Returns:
+        float32 [B, 3, H, W], channels last in memory.
     """
     if not isinstance(images, Tensor):
         images = torch.from_numpy(np.ascontiguousarray(images))
@@ -91,14 +95,15 @@ def to_input(
     return pixels_BHWC.mul_(scale).add_(shift).permute(0, 3, 1, 2)  # BHWC -> BCHW
 
 
-def to_size(
+def resize_to_square(
     image: NDArray[np.uint8], mask: NDArray[np.bool_], size_px: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """An image and its mask, squashed to a square as the benchmarks' protocol does.
+    """Resize an image and its mask to a square, as in the protocol of the benchmarks.
 
     Args:
-        image: uint8 RGB [H, W, 3]; resampled bilinearly with antialiasing.
-        mask: bool, of the image's size or, in some benchmarks, nearly so; nearest neighbour.
+        image: uint8 RGB [H, W, 3]. Resampled bilinearly with antialiasing.
+        mask: bool [H, W]. In some benchmarks its size differs slightly from the image. Resampled
+            by nearest neighbour.
         size_px: side of the square.
 
     Returns:

@@ -1,14 +1,21 @@
 """Scores of referring segmentation, by the protocol of the published tables.
 
-Shares run from 0 to 1; papers print them times 100. The protocol is that of LAVT, RMSIN and FIANet:
-the IoU of a sample is that of the foreground, 0 where neither mask has a pixel; mIoU is its mean
-over samples, oIoU (cIoU in some papers) the summed intersections over the summed unions, and Pr@t
-the share of samples whose IoU is at least t.
+The protocol is that of LAVT, RMSIN and FIANet:
 
-Samples whose target is absent have their own numbers, since the protocol gives 0 even to the right
-answer there: N-acc, the share of them answered with an empty mask; gIoU as in generalized referring
-segmentation (arXiv 2306.00968), the mean IoU where an absent target counts 1 when answered with an
-empty mask and 0 otherwise; and the area that they were answered with.
+- the IoU of a sample is that of the foreground, 0 if both masks are empty;
+- mIoU is the mean IoU over samples;
+- oIoU (cIoU in some papers) is the sum of intersections divided by the sum of unions;
+- Pr@t is the share of samples with an IoU of at least t.
+
+This protocol gives 0 to a sample without a target even if the answer is right. Such samples have
+scores of their own:
+
+- N-acc is the share of them that are answered with an empty mask;
+- gIoU (generalized referring segmentation, arXiv 2306.00968) is the mean IoU in which a sample
+  without a target counts 1 if it is answered with an empty mask, else 0;
+- the false area is the area of their predicted masks.
+
+Scores are from 0 to 1. Papers print them in percent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,17 +33,18 @@ class Scores:
     """Scores of a set of samples.
 
     Attributes:
-        n: samples.
-        n_absent: those among them whose target is absent.
-        oiou: summed intersections over summed unions, all samples; 0 where no mask has a pixel.
-        miou: mean IoU over all samples, 0 for an absent target whatever the answer.
-        miou_present: mean IoU over the samples whose target is present; None where there are none.
-        precision: threshold -> share of all samples whose IoU is at least that.
-        giou: mean IoU, an absent target counting 1 when answered with an empty mask.
-        n_acc: share of the absent targets answered with an empty mask; None where there are none.
-        false_area_ppm: predicted pixels per million in the images of absent targets; None as above.
+        n: number of samples.
+        n_absent: number of samples whose target is absent.
+        oiou: sum of intersections divided by sum of unions; 0 if all masks are empty.
+        miou: mean IoU over all samples. An absent target always counts 0.
+        miou_present: mean IoU over samples with a target, None if there are none.
+        precision: threshold -> share of all samples with at least this IoU.
+        giou: mean IoU, in which an absent target counts 1 if answered with an empty mask.
+        n_acc: share of absent targets answered with an empty mask, None if there are none.
+        false_area_ppm: predicted pixels per million in samples without a target, None if there are
+            none.
         by_kind: kind of expression -> scores of its samples.
-        by_category: category -> scores of its samples; a sample may count in several.
+        by_category: category -> scores of its samples. A sample may be in several categories.
     """
 
     n: int
@@ -53,12 +61,12 @@ class Scores:
 
     @property
     def category_miou(self) -> float | None:
-        """Unweighted mean of the categories' mIoU, None without categories."""
+        """Mean of the mIoU of the categories, unweighted; None without categories."""
         values = [scores.miou for scores in self.by_category.values()]
         return float(np.mean(values)) if values else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON; thresholds become text such as "0.5"."""
+        """The fields, JSON-able. Thresholds become strings such as "0.5"."""
         values = asdict(self)
         values["precision"] = {str(at): share for at, share in self.precision.items()}
         for name, groups in (("by_kind", self.by_kind), ("by_category", self.by_category)):
@@ -67,14 +75,14 @@ class Scores:
 
 
 class PixelCounts(NamedTuple):
-    """What scores need to know of one sample: numbers of pixels.
+    """Numbers of pixels of one sample, from which all scores are computed.
 
     Attributes:
-        intersection: in both masks.
-        union: in either mask.
-        predicted: in the predicted mask.
-        target: in the target's mask.
-        total: of the image.
+        intersection: pixels in both masks.
+        union: pixels in either mask.
+        predicted: pixels in the predicted mask.
+        target: pixels in the target mask.
+        total: pixels in the image.
     """
 
     intersection: int
@@ -85,12 +93,12 @@ class PixelCounts(NamedTuple):
 
     @property
     def iou(self) -> float:
-        """Intersection over union; 0 where neither mask has a pixel."""
+        """Intersection over union, 0 if both masks are empty."""
         return self.intersection / self.union if self.union else 0.0
 
 
 def count_pixels(predicted: NDArray[np.bool_], target: NDArray[np.bool_]) -> PixelCounts:
-    """Compare two masks, bool [H, W]."""
+    """Count the pixels of two masks, bool [H, W]."""
     if predicted.dtype != np.bool_ or target.dtype != np.bool_:
         raise ValueError(f"masks must be bool, got {predicted.dtype} and {target.dtype}")
     if predicted.shape != target.shape:
@@ -102,7 +110,7 @@ def count_pixels(predicted: NDArray[np.bool_], target: NDArray[np.bool_]) -> Pix
 
 
 class ScoreMeter:
-    """Gathers samples one by one and scores them together."""
+    """Collects samples and computes their scores."""
 
     def __init__(self) -> None:
         self._counts: list[PixelCounts] = []
@@ -121,11 +129,11 @@ class ScoreMeter:
         kind: str = "",
         category: str | Sequence[str] = "",
     ) -> float:
-        """Add a sample and give back its IoU.
+        """Add a sample and return its IoU.
 
         Args:
             predicted: bool [H, W].
-            target: bool [H, W]; all False where the target is absent.
+            target: bool [H, W]; all False if the target is absent.
             kind: see :meth:`add_counts`.
             category: see :meth:`add_counts`.
         """
@@ -141,14 +149,14 @@ class ScoreMeter:
         kind: str = "",
         category: str | Sequence[str] = "",
     ) -> None:
-        """Add a sample whose pixels are counted.
+        """Add a sample by its pixel counts.
 
         Args:
             counts: from :func:`count_pixels`.
-            absent: whether the target is absent. None takes a target without pixels for an absent
-                one, which is wrong for one that was lost when its mask was made smaller.
-            kind: kind of the expression; "" leaves the sample out of the breakdown by kind.
-            category: the target's category or categories; "" or none as above.
+            absent: whether the target is absent. None means that it is absent if its mask is empty,
+                which is wrong if a small target was lost when the mask was resized.
+            kind: kind of the expression; "" leaves the sample out of ``by_kind``.
+            category: category or categories of the target; "" leaves it out of ``by_category``.
         """
         self._counts.append(counts)
         self._absent.append(counts.target == 0 if absent is None else absent)
@@ -157,11 +165,11 @@ class ScoreMeter:
         self._categories.append(tuple(name for name in names if name))
 
     def scores(self) -> Scores:
-        """Scores of all samples so far, and of each kind and category among them."""
+        """Compute the scores of all samples so far, in total and by kind and category."""
         if not self._counts:
-            raise ValueError("no sample was added, so there is nothing to score")
-        by_kind = _groups([(kind,) if kind else () for kind in self._kinds])
-        by_category = _groups(self._categories)
+            raise ValueError("there are no samples to score")
+        by_kind = _group_samples([(kind,) if kind else () for kind in self._kinds])
+        by_category = _group_samples(self._categories)
         counts, absent = np.array(self._counts, np.int64), np.array(self._absent)
         return replace(
             _score(counts, absent),
@@ -172,21 +180,21 @@ class ScoreMeter:
         )
 
 
-def _groups(names: Sequence[tuple[str, ...]]) -> dict[str, list[int]]:
-    """Name -> the samples that bear it, names in alphabetical order."""
+def _group_samples(names: Sequence[tuple[str, ...]]) -> dict[str, list[int]]:
+    """Name -> indices of its samples, sorted by name."""
     rows: dict[str, list[int]] = {}
-    for row, own in enumerate(names):
-        for name in dict.fromkeys(own):
+    for row, sample_names in enumerate(names):
+        for name in dict.fromkeys(sample_names):
             rows.setdefault(name, []).append(row)
     return dict(sorted(rows.items()))
 
 
 def _score(counts: NDArray[np.int64], absent: NDArray[np.bool_]) -> Scores:
-    """Scores of samples: the fields of ``PixelCounts``, int64 [n, 5], and bool [n]."""
+    """Scores of samples, from the fields of ``PixelCounts`` [n, 5] and bool [n]."""
     intersection, union, predicted, _, total = counts.T
-    iou = intersection / np.maximum(union, 1)  # an empty union has an empty intersection: 0
+    iou = intersection / np.maximum(union, 1)  # 0 if both masks are empty
     n_absent = int(absent.sum())
-    answered_empty = predicted == 0
+    is_empty = predicted == 0
     return Scores(
         n=len(counts),
         n_absent=n_absent,
@@ -194,8 +202,8 @@ def _score(counts: NDArray[np.int64], absent: NDArray[np.bool_]) -> Scores:
         miou=float(iou.mean()),
         miou_present=float(iou[~absent].mean()) if n_absent < len(counts) else None,
         precision={at: float((iou >= at).mean()) for at in THRESHOLDS},
-        giou=float(np.where(absent, answered_empty, iou).mean()),
-        n_acc=float(answered_empty[absent].mean()) if n_absent else None,
+        giou=float(np.where(absent, is_empty, iou).mean()),
+        n_acc=float(is_empty[absent].mean()) if n_absent else None,
         false_area_ppm=(
             float(1e6 * predicted[absent].sum() / total[absent].sum()) if n_absent else None
         ),

@@ -1,4 +1,4 @@
-"""Settings: names and types are checked, and every refusal says what to do."""
+"""Settings from TOML: names, types, overrides, and error messages."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ def test_overrides(tmp_path: Path, item: str, check: Any) -> None:
     assert check(config.load(write(tmp_path, 'data = "x"\nlimit = 3\n'), Train, [item]))
 
 
-def test_later_override_wins_and_the_file_is_untouched() -> None:
+def test_the_last_override_wins_and_the_argument_is_not_changed() -> None:
     settings = {"optim": {"lr": 1.0}}
     assert config.override(settings, ["optim.lr=2", "optim.lr=3"]) == {"optim": {"lr": 3}}
     assert settings == {"optim": {"lr": 1.0}}
@@ -88,7 +88,7 @@ def test_later_override_wins_and_the_file_is_untouched() -> None:
         ('data = "x"\nlimt = 3', r'unknown setting "limt"; did you mean "limit"\?'),
         (
             'data = "x"\n[optim]\nlearning = 3',
-            r'unknown setting "optim.learning"; known here: betas',
+            r'unknown setting "optim.learning"; known settings: betas',
         ),
         ("amp = true", r'"data" must be set'),
         ('data = "x"\namp = 1', r'"amp" must be true or false, got 1'),
@@ -104,7 +104,7 @@ def test_later_override_wins_and_the_file_is_untouched() -> None:
         ("data = ", r"not valid TOML"),
     ],
 )
-def test_refusals_name_file_and_setting(tmp_path: Path, text: str, message: str) -> None:
+def test_errors_name_the_file_and_the_setting(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(ConfigError, match=message) as caught:
         config.load(path, Train)
@@ -112,16 +112,16 @@ def test_refusals_name_file_and_setting(tmp_path: Path, text: str, message: str)
 
 
 @pytest.mark.parametrize("item", ["optim.lr", "=3", "optim..lr=3", "data.x=3"])
-def test_malformed_overrides(tmp_path: Path, item: str) -> None:
+def test_malformed_overrides_raise(tmp_path: Path, item: str) -> None:
     with pytest.raises(ConfigError, match="override"):
         config.load(write(tmp_path, 'data = "x"'), Train, [item])
 
 
-def test_missing_file(tmp_path: Path) -> None:
+def test_a_missing_file_raises(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.toml: no such configuration file"):
         config.load(tmp_path / "none.toml", Train)
 
 
-def test_a_config_survives_json() -> None:
+def test_round_trip_through_json() -> None:
     before = Train(data=Path("d"), sizes=(1, 2), names=("a",), net={"k": {"n": 1}})
     assert config.build(Train, json.loads(json.dumps(config.to_dict(before)))) == before

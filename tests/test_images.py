@@ -1,4 +1,4 @@
-"""Preprocessing."""
+"""Preprocessing of images."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rrsis_geo.errors import ModelError
-from rrsis_geo.images import ImageSpec, to_input, to_size
+from rrsis_geo.images import ImageSpec, resize_to_square, to_input
 
 
 def test_to_input_normalises() -> None:
@@ -21,12 +21,12 @@ def test_to_input_normalises() -> None:
     torch.testing.assert_close(pixels[0, :, 1, 1], torch.tensor([-1.0, -1.0, 0.0]))
 
 
-def test_to_input_of_a_batch_is_channels_last_and_leaves_its_input() -> None:
+def test_to_input_is_channels_last_and_does_not_change_its_argument() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), dtype=np.uint8)
-    kept = images.copy()
+    original = images.copy()
     pixels = to_input(images, ImageSpec())
     assert pixels.is_contiguous(memory_format=torch.channels_last)
-    np.testing.assert_array_equal(images, kept)
+    np.testing.assert_array_equal(images, original)
     torch.testing.assert_close(pixels[1], to_input(images[1], ImageSpec())[0])
     assert torch.equal(pixels, to_input(torch.from_numpy(images), ImageSpec()))
 
@@ -34,28 +34,28 @@ def test_to_input_of_a_batch_is_channels_last_and_leaves_its_input() -> None:
 @pytest.mark.parametrize(
     "images", [np.zeros((4, 4, 3), np.float32), np.zeros((3, 4, 4), np.uint8)], ids=str
 )
-def test_to_input_refuses_other_arrays(images: np.ndarray) -> None:
+def test_to_input_needs_uint8_rgb(images: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected uint8"):
         to_input(images, ImageSpec())
 
 
-def test_to_size() -> None:
+def test_resize_to_square() -> None:
     image = np.zeros((4, 8, 3), np.uint8)
     image[:, 4:] = 200
-    mask = np.zeros((4, 7), bool)  # a benchmark's mask may differ from its image by a pixel
+    mask = np.zeros((4, 7), bool)  # in a benchmark, sizes may differ by a pixel
     mask[:2] = True
-    small, small_mask = to_size(image, mask, 2)
+    small, small_mask = resize_to_square(image, mask, 2)
     assert small.shape == (2, 2, 3)
     assert small[0, 0, 0] < 50 < 150 < small[0, 1, 0]
     np.testing.assert_array_equal(small_mask, [[True, True], [False, False]])
-    small[:] = 1  # a copy of its own
+    small[:] = 1  # the result is a copy
 
 
-def test_to_size_of_the_same_size_changes_nothing() -> None:
+def test_resize_to_the_same_size_changes_nothing() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
     mask = rng.random((32, 32)) > 0.5
-    same, same_mask = to_size(image, mask, 32)
+    same, same_mask = resize_to_square(image, mask, 32)
     np.testing.assert_array_equal(same, image)
     np.testing.assert_array_equal(same_mask, mask)
 
@@ -63,7 +63,7 @@ def test_to_size_of_the_same_size_changes_nothing() -> None:
 @pytest.mark.parametrize(
     "spec", [ImageSpec(), ImageSpec(size_px=480, gsd_m=0.3, gsd_range_m=(0.1, 1.0))], ids=str
 )
-def test_spec_survives_json(spec: ImageSpec) -> None:
+def test_spec_round_trip_through_json(spec: ImageSpec) -> None:
     assert ImageSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
@@ -83,6 +83,6 @@ def test_spec_survives_json(spec: ImageSpec) -> None:
     ],
     ids=str,
 )
-def test_spec_refuses(values: dict[str, object]) -> None:
+def test_invalid_spec_raises(values: dict[str, object]) -> None:
     with pytest.raises(ModelError):
         ImageSpec.from_dict(values)

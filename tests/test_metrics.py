@@ -1,4 +1,4 @@
-"""Scores, against numbers worked out by hand."""
+"""Scores against values computed by hand and by scikit-learn."""
 
 import json
 from random import Random
@@ -33,7 +33,7 @@ def test_three_samples_by_hand() -> None:
     assert (scores.n, scores.n_absent, len(meter)) == (3, 0, 3)
     assert scores.oiou == pytest.approx((5 + 2 + 6) / (5 + 10 + 10))
     assert scores.miou == scores.miou_present == scores.giou == pytest.approx(1.8 / 3)
-    # 6/10 counts at the threshold 0.6: at least, not more than
+    # an IoU of 6/10 counts at the threshold 0.6
     assert scores.precision == pytest.approx(
         {0.5: 2 / 3, 0.6: 2 / 3, 0.7: 1 / 3, 0.8: 1 / 3, 0.9: 1 / 3}
     )
@@ -49,9 +49,9 @@ def test_an_iou_at_the_threshold_counts(tenths: int) -> None:
     assert shares == {at: float(at * 10 < tenths + 0.5) for at in shares}
 
 
-def test_absent_target_answered_with_nothing() -> None:
+def test_absent_target_and_empty_prediction() -> None:
     meter = ScoreMeter()
-    assert meter.add(EMPTY, EMPTY) == 0.0  # the protocol's word for 0 / 0
+    assert meter.add(EMPTY, EMPTY) == 0.0  # 0 / 0 in the protocol
     scores = meter.scores()
     assert (scores.oiou, scores.miou, scores.precision[0.5]) == (0.0, 0.0, 0.0)
     assert (scores.giou, scores.n_acc, scores.false_area_ppm) == (1.0, 1.0, 0.0)
@@ -66,7 +66,7 @@ def test_absent_targets_by_hand() -> None:
     meter.add(strip(0, 4), strip(0, 8))
     scores = meter.scores()
     assert (scores.n, scores.n_absent) == (4, 2)
-    assert scores.oiou == pytest.approx(4 / (3 + 0 + 4 + 8))  # a false answer weighs in the union
+    assert scores.oiou == pytest.approx(4 / (3 + 0 + 4 + 8))  # a false positive counts in the union
     assert scores.miou == pytest.approx(0.5 / 4)
     assert scores.miou_present == pytest.approx(0.5 / 2)
     assert scores.giou == pytest.approx((0 + 1 + 0 + 0.5) / 4)
@@ -74,7 +74,7 @@ def test_absent_targets_by_hand() -> None:
     assert scores.false_area_ppm == pytest.approx(3 / 20 * 1e6)
 
 
-def test_breakdown() -> None:
+def test_scores_by_kind_and_category() -> None:
     meter = ScoreMeter()
     meter.add(strip(0, 5), strip(0, 5), kind="colour", category="car")
     meter.add(strip(0, 5), strip(0, 10), kind="position", category=["car", "road", "car"])
@@ -96,7 +96,7 @@ def test_breakdown() -> None:
     assert scores.by_kind["colour"].category_miou is None
 
 
-def test_to_dict_is_json() -> None:
+def test_to_dict_is_json_able() -> None:
     meter = ScoreMeter()
     meter.add(strip(0, 5), strip(0, 5), kind="colour", category="car")
     values = json.loads(json.dumps(meter.scores().to_dict()))
@@ -113,13 +113,15 @@ def test_to_dict_is_json() -> None:
         (np.ones((2, 2), bool), np.ones((2, 3), bool), "differ in size"),
     ],
 )
-def test_refuses(predicted: NDArray[np.bool_], target: NDArray[np.bool_], message: str) -> None:
+def test_invalid_masks_raise(
+    predicted: NDArray[np.bool_], target: NDArray[np.bool_], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         ScoreMeter().add(predicted, target)
 
 
-def test_no_sample() -> None:
-    with pytest.raises(ValueError, match="no sample"):
+def test_no_samples_raise() -> None:
+    with pytest.raises(ValueError, match="no samples"):
         ScoreMeter().scores()
 
 
@@ -128,7 +130,7 @@ spans = st.tuples(st.integers(0, 10), st.integers(0, 10))
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(spans, spans), min_size=1, max_size=8))
-def test_bounds(samples: list[tuple[tuple[int, int], tuple[int, int]]]) -> None:
+def test_bounds_of_scores(samples: list[tuple[tuple[int, int], tuple[int, int]]]) -> None:
     meter = ScoreMeter()
     for predicted, target in samples:
         meter.add(strip(*predicted), strip(*target))
@@ -140,13 +142,13 @@ def test_bounds(samples: list[tuple[tuple[int, int], tuple[int, int]]]) -> None:
     assert scores.miou >= scores.precision[0.5] * 0.5
 
 
-def test_a_target_lost_by_resizing_is_no_absent_one() -> None:
+def test_a_target_lost_by_resizing_is_not_absent() -> None:
     counts = count_pixels(EMPTY, EMPTY)
     meter = ScoreMeter()
     meter.add_counts(counts, absent=False)
     scores = meter.scores()
     assert (scores.n_absent, scores.giou, scores.n_acc, scores.miou_present) == (0, 0.0, None, 0.0)
-    meter.add_counts(counts)  # without a word an empty target is an absent one
+    meter.add_counts(counts)  # by default, an empty target is absent
     scores = meter.scores()
     assert (scores.n_absent, scores.giou, scores.n_acc) == (1, 0.5, 1.0)
 
@@ -168,9 +170,9 @@ def test_counts_by_hand(
     counts: tuple[int, ...],
     iou: float,
 ) -> None:
-    found = count_pixels(predicted, target)
-    assert found == counts
-    assert found.iou == iou
+    result = count_pixels(predicted, target)
+    assert result == counts
+    assert result.iou == iou
 
 
 masks = arrays(np.bool_, (6, 7), elements=st.booleans())
@@ -184,22 +186,22 @@ sample_lists = st.lists(
 def test_agrees_with_scikit_learn(
     samples: list[tuple[NDArray[np.bool_], NDArray[np.bool_]]],
 ) -> None:
-    """IoU is its Jaccard index of the foreground, oIoU that of all pixels of all samples."""
+    """IoU is the Jaccard index of the foreground, oIoU that of the pixels of all samples."""
     meter = ScoreMeter()
     ious = []
     for predicted, target in samples:
-        own = meter.add(predicted, target)
+        iou = meter.add(predicted, target)
         ious.append(jaccard_score(target.ravel(), predicted.ravel(), zero_division=0.0))
-        assert own == pytest.approx(ious[-1])
+        assert iou == pytest.approx(ious[-1])
     scores = meter.scores()
     predictions, targets = (np.stack(each).ravel() for each in zip(*samples, strict=True))
     assert scores.miou == pytest.approx(np.mean(ious))
     assert scores.oiou == pytest.approx(jaccard_score(targets, predictions, zero_division=0.0))
-    answered = [not predicted.any() for predicted, target in samples if not target.any()]
-    if answered:
-        assert scores.n_acc == pytest.approx(accuracy_score([True] * len(answered), answered))
+    is_empty = [not predicted.any() for predicted, target in samples if not target.any()]
+    if is_empty:
+        assert scores.n_acc == pytest.approx(accuracy_score([True] * len(is_empty), is_empty))
         present = [iou for iou, (_, target) in zip(ious, samples, strict=True) if target.any()]
-        assert scores.giou == pytest.approx((sum(answered) + sum(present)) / len(samples))
+        assert scores.giou == pytest.approx((sum(is_empty) + sum(present)) / len(samples))
 
 
 @settings(deadline=None)
@@ -221,10 +223,10 @@ def test_order_does_not_matter(
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(masks, masks, st.sampled_from("abc")), min_size=1, max_size=8))
-def test_groups_make_up_the_whole(
+def test_scores_of_kinds_average_to_the_total(
     samples: list[tuple[NDArray[np.bool_], NDArray[np.bool_], str]],
 ) -> None:
-    """Every sample is of one kind, so that the kinds' means weighted by size are the mean."""
+    """Every sample has one kind, so the weighted mean over kinds is the total mean."""
     meter = ScoreMeter()
     for predicted, target, kind in samples:
         meter.add(predicted, target, kind=kind)

@@ -1,7 +1,7 @@
-"""What papers report of the benchmarks.
+"""Results of the benchmarks as published in papers.
 
-``results.csv`` holds the rows of the tables as printed, in percent, each with its source. A method
-may stand there several times: papers differ in what they report of one and the same method.
+``results.csv`` has the rows of the tables as printed, in percent, each with its source. A method
+may occur several times, because papers report different numbers for the same method.
 """
 
 import csv
@@ -16,7 +16,7 @@ from typing import Final
 DATASETS: Final[Mapping[str, str]] = MappingProxyType(
     {"refsegrs": "RefSegRS", "rrsisd": "RRSIS-D", "risbench": "RISBench"}
 )
-"""Layout -> name of the benchmark in papers."""
+"""Name of a dataset layout -> name of the benchmark in papers."""
 
 METRICS: Final = ("pr50", "pr60", "pr70", "pr80", "pr90", "oiou", "miou")
 
@@ -28,12 +28,12 @@ class PublishedRow:
     Attributes:
         dataset: a value of ``DATASETS``.
         split: "val" or "test".
-        method: as the paper names it.
-        visual_encoder: "" where the paper does not tell.
-        text_encoder: "" as above, "None" where the method has none.
-        metrics: each of ``METRICS`` -> percent as printed, None where it is not reported.
+        method: name of the method in the paper.
+        visual_encoder: "" if the paper does not name it.
+        text_encoder: "" if the paper does not name it, "None" if the method has none.
+        metrics: name of a metric -> percent as printed, None if it is not reported.
         source: paper and table.
-        note: what to know of the row, "" if nothing.
+        note: remark about the row, or "".
     """
 
     dataset: str
@@ -47,14 +47,14 @@ class PublishedRow:
 
     @property
     def encoders(self) -> str:
-        """Both encoders in a few words, "" where the paper tells none."""
+        """Names of both encoders, "" if the paper names none."""
         names = (self.visual_encoder, self.text_encoder)
         return " + ".join(name for name in names if name not in ("", "None"))
 
 
 @cache
 def all_rows() -> tuple[PublishedRow, ...]:
-    """Every row, in the order of the file."""
+    """All rows in the order of the file."""
     text = resources.files(__name__).joinpath("results.csv").read_text(encoding="utf-8")
     return tuple(
         PublishedRow(
@@ -66,20 +66,20 @@ def all_rows() -> tuple[PublishedRow, ...]:
 
 
 def published_rows(layout: str, split: str) -> tuple[PublishedRow, ...]:
-    """What is published of a split of a benchmark, the best mIoU first; () where nothing is."""
+    """Published rows of a split of a benchmark, highest mIoU first; () if there are none."""
     dataset = DATASETS.get(layout)
     rows = [row for row in all_rows() if (row.dataset, row.split) == (dataset, split)]
     return tuple(sorted(rows, key=lambda row: -(row.metrics["miou"] or 0.0)))
 
 
 def widest_disagreement(rows: Sequence[PublishedRow]) -> tuple[str, float, float] | None:
-    """The method on whose mIoU the sources of some rows differ most: (method, lowest, highest).
+    """Method whose reported mIoU differs most between sources, with its lowest and highest mIoU.
 
-    None where no method is reported twice.
+    None if no method is reported twice.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         if (miou := row.metrics["miou"]) is not None:
             values[row.method].append(miou)
-    spans = [(name, min(own), max(own)) for name, own in values.items() if len(own) > 1]
+    spans = [(name, min(mious), max(mious)) for name, mious in values.items() if len(mious) > 1]
     return max(spans, key=lambda span: span[2] - span[1], default=None)

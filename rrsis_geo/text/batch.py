@@ -1,4 +1,4 @@
-"""What the networks read of a list of expressions."""
+"""Tokens of expressions, as networks read them."""
 
 from typing import NamedTuple
 
@@ -6,16 +6,16 @@ from torch import Tensor
 
 
 class TextBatch(NamedTuple):
-    """Tokens of B expressions, each cut or padded to L.
+    """Tokens of B expressions, truncated or padded to L tokens.
 
     Attributes:
-        ids: int64 [B, L], word-piece ids; padding is the vocabulary's ``[PAD]``.
+        ids: int64 [B, L], ids of word pieces; padding is ``[PAD]``.
         attention: bool [B, L], True at tokens, False at padding.
-        subject: bool [B, L], True at the pieces of the phrase that names the target, which BTDNet
-            masks.
-        objects: bool [B, L], True at the pieces of every category name (FIANet's object fragment).
-        positions: bool [B, L], True at the pieces of position phrases (FIANet's position fragment);
-            equal to ``attention`` where the expression has none.
+        subject: bool [B, L], True at the pieces of the phrase that names the target. BTDNet masks
+            them.
+        objects: bool [B, L], True at the pieces of category names (object fragment of FIANet).
+        positions: bool [B, L], True at the pieces of position phrases (position fragment of
+            FIANet); equal to ``attention`` if the expression has none.
     """
 
     ids: Tensor
@@ -25,5 +25,5 @@ class TextBatch(NamedTuple):
     positions: Tensor
 
     def to(self, device: object) -> "TextBatch":
-        """The same batch on another device."""
+        """Move the batch to a device."""
         return TextBatch(*(field.to(device) for field in self))  # type: ignore[call-overload]

@@ -1,8 +1,7 @@
-"""Which characters of an expression name its target, other objects, and positions.
+"""Find the phrases of an expression that name the target, other objects, and positions.
 
-Everything works by character offsets, so that a word split into several pieces by the tokenizer is
-still one word here. The tagger and the chunker are NLTK classes that need no downloaded data; they
-are deterministic.
+Phrases are spans of characters, so they do not depend on how the tokenizer splits words. The tagger
+and the chunker are NLTK classes that need no downloads and are deterministic.
 """
 
 import re
@@ -33,7 +32,7 @@ class Span(NamedTuple):
 
 
 class Word(NamedTuple):
-    """A word or a punctuation mark, lower-case, with its place and its Penn Treebank tag."""
+    """A word or punctuation mark in lower case, its span, and its Penn Treebank tag."""
 
     text: str
     span: Span
@@ -44,9 +43,10 @@ class Phrases(NamedTuple):
     """The phrases of one expression.
 
     Attributes:
-        subject: the phrase that names the target, None where none is found.
-        objects: every category name, in order, without overlap.
-        positions: position phrases, in order, without overlap.
+        subject: the phrase that names the target, or None.
+        objects: category names in the order of the text, without overlap. At each place the
+            longest name is taken, singular or plural.
+        positions: position phrases in the order of the text, without overlap.
     """
 
     subject: Span | None
@@ -56,99 +56,96 @@ class Phrases(NamedTuple):
 
 @lru_cache(maxsize=65536)
 def find_phrases(expression: str) -> Phrases:
-    """The subject, the objects and the position phrases of an expression."""
-    words = tag_words(expression)
-    subject = _subject(words, _named_things(expression))
-    return Phrases(subject, object_spans(expression), _position_spans(words))
+    """Find the subject, the objects and the position phrases of an expression."""
+    words, names = tag_words(expression), _find_names(expression)
+    objects = tuple(span for span, category in names if category)
+    return Phrases(_find_subject(words, names), objects, _find_positions(words))
 
 
 def subject_span(expression: str) -> Span | None:
-    """The phrase that names the target: the left-most candidate.
+    """Phrase that names the target: the left-most candidate, or None.
 
-    A candidate is a known category name (the longest that fits), or else a maximal run of nouns.
-    Nouns that only tell a place or a picture ("the left side of the image"), and those that stand
-    for a number of things ("a pair of"), are not candidates.
+    A candidate is the longest matching category name, or else a maximal run of nouns. Nouns of
+    place or picture ("the left side of the image") and of quantity ("a pair of") are not
+    candidates.
     """
     return find_phrases(expression).subject
 
 
-def object_spans(expression: str) -> tuple[Span, ...]:
-    """Every category name in the expression, longest first, at word boundaries, plural or not."""
-    return tuple(span for span, category in _named_things(expression) if category)
-
-
 def position_spans(expression: str) -> tuple[Span, ...]:
-    """Position phrases by FIANet's chunk rules; phrases with the word "of" are dropped.
+    """Position phrases by the chunk rules of FIANet, without phrases that contain "of".
 
-    A preposition, an optional determiner, then adjectives and nouns, adjectives alone, or an
-    adjective and a verb in the past tense ("the lower left", as taggers see it). Source: arXiv
-    2409.13637. There, one adjective and one singular noun at most are taken; here, their whole run.
+    A position phrase is a preposition, an optional determiner, and then adjectives and nouns,
+    adjectives alone, or an adjective and a verb in the past tense (how taggers read "the lower
+    left"). Source: arXiv 2409.13637, which takes at most one adjective and one singular noun; here
+    any number is taken.
     """
     return find_phrases(expression).positions
 
 
 def categories_in(expression: str) -> list[str]:
-    """The categories that the expression names, each once, in the order of their first mention."""
-    return list(dict.fromkeys(name for _, name in _named_things(expression) if name))
+    """Categories named in the expression, without duplicates, in the order of the text."""
+    return list(dict.fromkeys(name for _, name in _find_names(expression) if name))
 
 
 def category_of(expression: str) -> str:
-    """The category of the target, singular; "" where the target is of no known category."""
+    """Category of the target in the singular, "" if it is not known."""
     subject = subject_span(expression)
-    return next((name for span, name in _named_things(expression) if span == subject), "")
+    return next((name for span, name in _find_names(expression) if span == subject), "")
 
 
 def scene_wide_words(expression: str) -> list[str]:
-    """Words that only make sense over the whole picture, lower-case, in their order.
+    """Words whose meaning depends on the whole scene, in lower case, in the order of the text.
 
-    Superlatives ("the largest"), "the only", ordinals, and places in the picture ("leftmost",
-    "in the top left"). A place relative to a thing ("on the left of the road") is not one of them.
+    These are superlatives ("the largest"), "the only", ordinals, and places in the picture
+    ("leftmost", "in the top left"). A place relative to an object ("on the left of the road") is
+    not included.
     """
     text = _lower(expression)
-    found: list[tuple[int, str]] = []
+    matches: list[tuple[int, str]] = []
     for match in _PLACE.finditer(text):
-        relative = _OF_THING.match(text, match.end())
-        if relative is None:
-            found.append((match.start(), match.group()))
-        elif relative["noun"] in PICTURE_NOUNS:
-            found.append((match.start(), match.group() + relative.group()))
-    taken = [(start, start + len(words)) for start, words in found]
+        of_noun = _OF_NOUN.match(text, match.end())
+        if of_noun is None:
+            matches.append((match.start(), match.group()))
+        elif of_noun["noun"] in PICTURE_NOUNS:
+            matches.append((match.start(), match.group() + of_noun.group()))
+    places = [(start, start + len(words)) for start, words in matches]
     for match in _WHOLE_PICTURE_WORD.finditer(text):
-        inside = any(start <= match.start("word") < stop for start, stop in taken)
-        if not inside and match["word"] not in NOT_SUPERLATIVE:
-            found.append((match.start(), match.group()))
-    return [" ".join(words.split()) for _, words in sorted(found)]
+        is_in_place = any(start <= match.start("word") < stop for start, stop in places)
+        if not is_in_place and match["word"] not in NOT_SUPERLATIVE:
+            matches.append((match.start(), match.group()))
+    return [" ".join(words.split()) for _, words in sorted(matches)]
 
 
 def tag_words(expression: str) -> list[Word]:
-    """The words of an expression with their offsets and tags."""
+    """Split an expression into words and tag them."""
     text = _lower(expression)
     spans = [Span(*span) for span in _WORD_TOKENIZER.span_tokenize(text)]
     texts = [text[start:stop] for start, stop in spans]
-    tagged = _tagger().tag(texts)
-    return [Word(text, span, tag) for (text, tag), span in zip(tagged, spans, strict=True)]
+    pairs = zip(_tagger().tag(texts), spans, strict=True)
+    return [Word(text, span, tag) for (text, tag), span in pairs]
 
 
 def _lower(expression: str) -> str:
-    """Lower case that keeps every character's offset ("İ" would grow)."""
+    """Lower case without changing offsets: "İ" would become two characters."""
     return "".join(low if len(low := char.lower()) == 1 else char for char in expression)
 
 
-def _subject(words: list[Word], named: tuple[tuple[Span, str], ...]) -> Span | None:
-    named_spans = [span for span, _ in named]
+def _find_subject(words: list[Word], names: tuple[tuple[Span, str], ...]) -> Span | None:
+    name_spans = [span for span, _ in names]
     run: list[Word] = []
     for index, word in enumerate(words):
-        holder = next((s for s in named_spans if s.start <= word.span.start < s.stop), None)
-        if holder is not None:
-            return holder  # a category's name ends the noun run before it: "rooftop car" is a car
-        if word.tag.startswith("NN") and not _skipped_noun(words, index):
+        name = next((s for s in name_spans if s.start <= word.span.start < s.stop), None)
+        if name is not None:
+            return name  # also at the end of a run of nouns: "rooftop car" is a car
+        if word.tag.startswith("NN") and not _is_not_an_object(words, index):
             run.append(word)
         elif run:
             break
     return Span(run[0].span.start, run[-1].span.stop) if run else None
 
 
-def _skipped_noun(words: list[Word], index: int) -> bool:
+def _is_not_an_object(words: list[Word], index: int) -> bool:
     text = words[index].text
     singular = text[:-1] if text.endswith("s") else text
     if {text, singular} & RELATIONAL_NOUNS:
@@ -157,10 +154,10 @@ def _skipped_noun(words: list[Word], index: int) -> bool:
     return followed_by_of and bool({text, singular} & PARTITIVE_NOUNS)
 
 
-def _position_spans(words: list[Word]) -> tuple[Span, ...]:
+def _find_positions(words: list[Word]) -> tuple[Span, ...]:
     if not words:
         return ()
-    # the word's place in the list travels through the parser in the token's stead
+    # parse indices instead of words, to get the spans back from the tree
     tree = _parser().parse([(str(index), word.tag) for index, word in enumerate(words)])
     spans = []
     for chunk in tree.subtrees(lambda node: node.label() == "POSITION"):
@@ -171,18 +168,18 @@ def _position_spans(words: list[Word]) -> tuple[Span, ...]:
 
 
 @lru_cache(maxsize=65536)
-def _named_things(expression: str) -> tuple[tuple[Span, str], ...]:
-    """Known names in the text with their category; "" for compounds that are of none."""
-    things = []
+def _find_names(expression: str) -> tuple[tuple[Span, str], ...]:
+    """Known names in the text with their category, "" for compounds without a category."""
+    names = []
     for match in _name_pattern().finditer(_lower(expression)):
         name = re.sub(r"[\s_-]+", " ", match.group())
-        things.append((Span(*match.span()), _names()[name]))
-    return tuple(things)
+        names.append((Span(*match.span()), _names()[name]))
+    return tuple(names)
 
 
 @cache
 def _names() -> dict[str, str]:
-    """Every known name, singular and plural -> its category, or ""."""
+    """Every known name, singular and plural -> its category, or "" if it has none."""
     singular = {name: name for name in CATEGORIES} | SYNONYMS | dict.fromkeys(COMPOUNDS, "")
     return {
         form: category for name, category in singular.items() for form in (name, pluralize(name))
@@ -225,7 +222,7 @@ _PLACE = re.compile(
     rf"|(?<=in\s)the\s+(?:corner|background|foreground)"
     rf"|(?<=at\s)the\s+(?:edge|border))\b"
 )
-_OF_THING = re.compile(r"\s+of\s+(?:(?:the|this|that|a|an)\s+)?(?P<noun>\w+)?")
+_OF_NOUN = re.compile(r"\s+of\s+(?:(?:the|this|that|a|an)\s+)?(?P<noun>\w+)?")
 _WHOLE_PICTURE_WORD = re.compile(
     r"\b(?:the\s+)?(?P<word>(?:most|least)\s+[\w-]+"
     r"|\w{2,}est|\w{3,}most|only|first|second|third|fourth|fifth|sixth|last)\b"

@@ -1,4 +1,4 @@
-"""Phrases of expressions: target, objects, positions, and words about the whole picture."""
+"""Phrases of expressions: target, objects, positions, and words about the whole scene."""
 
 from collections import Counter
 
@@ -13,7 +13,6 @@ from rrsis_geo.text.phrases import (
     categories_in,
     category_of,
     find_phrases,
-    object_spans,
     position_spans,
     scene_wide_words,
     subject_span,
@@ -22,7 +21,7 @@ from rrsis_geo.text.phrases import (
 from rrsis_geo.text.vocabulary import THINGS, noun_of, pluralize
 
 
-def cut(expression: str, spans: tuple[Span, ...]) -> list[str]:
+def texts_of(expression: str, spans: tuple[Span, ...]) -> list[str]:
     return [expression[start:stop] for start, stop in spans]
 
 
@@ -35,14 +34,14 @@ def cut(expression: str, spans: tuple[Span, ...]) -> list[str]:
         ("light-duty vehicle driving on the road", "vehicle"),
         ("the white aircraft parked at the terminal", "aircraft"),
         ("two buses", "buses"),
-        # the left-most candidate, known or not
+        # the left-most candidate, known category or not
         ("the parking lot beside the road", "parking lot"),
         ("the grey roof next to the trees", "roof"),
         ("solar panels on the roof", "solar panels"),
-        # a name that begins with a category's name is not of that category
+        # a compound that starts with the name of a category is not of that category
         ("the car park", "car park"),
         ("a carport", "carport"),
-        # relational and partitive nouns are skipped
+        # relational and partitive nouns are not candidates
         ("In the top left of the image, a large ship", "ship"),
         ("on the right side is a dam", "dam"),
         ("a pair of ships", "ships"),
@@ -63,9 +62,9 @@ def test_no_subject(expression: str) -> None:
     assert subject_span(expression) is None
 
 
-def test_objects_are_longest_first_at_word_boundaries() -> None:
+def test_objects_are_the_longest_names_at_word_boundaries() -> None:
     expression = "cars and a carport on the road marking near road; a swimming pool"
-    assert cut(expression, object_spans(expression)) == [
+    assert texts_of(expression, find_phrases(expression).objects) == [
         "cars",
         "road marking",
         "road",
@@ -82,12 +81,12 @@ def test_objects_are_longest_first_at_word_boundaries() -> None:
         ("a car near the storage tanks", ["near the storage tanks"]),
         ("a pair of ships near the harbor", ["near the harbor"]),
         ("the car on the left of the road", ["on the left"]),
-        ("the panels on the roof", ["on the roof"]),  # "of" is a word here, not a part of "roof"
+        ("the panels on the roof", ["on the roof"]),  # "roof" does not contain the word "of"
         ("all buildings", []),
     ],
 )
 def test_positions(expression: str, positions: list[str]) -> None:
-    assert cut(expression, position_spans(expression)) == positions
+    assert texts_of(expression, position_spans(expression)) == positions
 
 
 @pytest.mark.parametrize(
@@ -105,18 +104,18 @@ def test_category_of(expression: str, category: str) -> None:
     assert category_of(expression) == category
 
 
-def test_categories_in_names_each_once() -> None:
+def test_categories_in_has_no_duplicates() -> None:
     assert categories_in("the car left of the car on the street") == ["car", "road"]
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_every_category_is_found_in_both_numbers(category: str) -> None:
+def test_every_category_is_found_in_singular_and_plural(category: str) -> None:
     for name in (category, pluralize(category)):
         assert category_of(f"the white {name} near the river") == category
 
 
 @pytest.mark.parametrize("category", THINGS)
-def test_the_names_that_training_uses_are_subjects(category: str) -> None:
+def test_names_used_in_training_are_subjects(category: str) -> None:
     noun = noun_of(category)
     for name in noun.singular + noun.plural:
         expression = f"all the white {name} beside the river"
@@ -141,7 +140,7 @@ def test_the_names_that_training_uses_are_subjects(category: str) -> None:
         ("the second car from the left", ["the second", "from the left"]),
         ("tennis courts in the northwest", ["in the northwest"]),
         ("the largest ship in the west", ["the largest", "in the west"]),
-        # relations to things are no places of the picture
+        # a place relative to an object is not a place in the picture
         ("the car on the left of the road", []),
         ("the boat in the middle of a harbor", []),
         ("the truck on the road", []),
@@ -161,7 +160,7 @@ def test_no_listed_word_has_two_tags() -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=40))
-def test_any_text_gives_ordered_spans_inside_it(expression: str) -> None:
+def test_spans_of_any_text_are_ordered_and_inside_it(expression: str) -> None:
     phrases = find_phrases(expression)
     for spans in (
         phrases.objects,
@@ -174,6 +173,6 @@ def test_any_text_gives_ordered_spans_inside_it(expression: str) -> None:
     scene_wide_words(expression)
 
 
-def test_letters_whose_lower_case_is_longer_keep_the_offsets() -> None:
+def test_offsets_are_right_after_letters_with_a_longer_lower_case() -> None:
     expression = "İİİ cars"
-    assert cut(expression, object_spans(expression)) == ["cars"]
+    assert texts_of(expression, find_phrases(expression).objects) == ["cars"]

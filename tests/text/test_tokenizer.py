@@ -1,4 +1,4 @@
-"""Expressions to TextBatch."""
+"""Tokenizer: expressions to tokens and phrase masks."""
 
 from pathlib import Path
 
@@ -37,26 +37,26 @@ def test_encode_one() -> None:
     assert pieces_at(tokenizer, batch.ids, batch.positions) == ["on", "the", "road"]
 
 
-def test_every_piece_of_a_split_word_is_in_its_phrase() -> None:
+def test_all_pieces_of_a_word_are_in_its_phrase() -> None:
     tokenizer = make_tokenizer()
     batch = tokenizer.encode(["light-duty vehicles"])
     assert pieces_at(tokenizer, batch.ids, batch.subject) == ["veh", "##icles"]
     assert pieces_at(tokenizer, batch.ids, batch.objects) == ["veh", "##icles"]
 
 
-def test_position_mask_falls_back_to_attention() -> None:
+def test_position_mask_is_attention_without_position_phrases() -> None:
     batch = make_tokenizer().encode(["all buildings", "the truck on the road"])
     assert torch.equal(batch.positions[0], batch.attention[0])
     assert not torch.equal(batch.positions[1], batch.attention[1])
 
 
-def test_no_subject_masks_nothing() -> None:
+def test_without_a_subject_the_mask_is_empty() -> None:
     batch = make_tokenizer().encode(["on the left"])
     assert not batch.subject.any()
     assert not batch.objects.any()
 
 
-def test_truncation_keeps_sep_and_says_what_was_cut() -> None:
+def test_truncation_keeps_sep_and_returns_the_rest() -> None:
     tokenizer = make_tokenizer(max_tokens=6)
     expression = "the large truck on the left of the road"
     batch = tokenizer.encode([expression])
@@ -75,24 +75,24 @@ def test_truncation_keeps_sep_and_says_what_was_cut() -> None:
     assert tokenizer.length("all buildings") == 5
 
 
-def test_a_word_cut_in_the_middle_counts_as_read() -> None:
+def test_cut_words_starts_after_a_word_cut_in_the_middle() -> None:
     tokenizer = make_tokenizer(max_tokens=4)
     assert tokenizer.cut_words("all buildings on the left") == "on the left"
 
 
 @pytest.mark.parametrize("expression", ["", "  \n", "\u200b\u00ad"])
-def test_blank_expression(expression: str) -> None:
+def test_a_blank_expression_raises(expression: str) -> None:
     with pytest.raises(InputError, match=r"empty|no word"):
         make_tokenizer().encode([expression])
 
 
 @pytest.mark.parametrize("expression", ["???", "汽车", "🚗🚗"])
-def test_expression_without_a_known_word(expression: str) -> None:
+def test_an_expression_without_a_known_word_raises(expression: str) -> None:
     with pytest.raises(InputError, match="no word that the model knows"):
         make_tokenizer().cut_words(expression)
 
 
-def test_no_expression() -> None:
+def test_an_empty_list_raises() -> None:
     with pytest.raises(InputError, match="no expression"):
         make_tokenizer().encode([])
 
@@ -100,10 +100,10 @@ def test_no_expression() -> None:
 def test_save_and_load(tmp_path: Path) -> None:
     tokenizer = make_tokenizer()
     tokenizer.save(tmp_path)
-    again = Tokenizer.from_dict(tmp_path, tokenizer.to_dict())
-    assert again.vocabulary == tokenizer.vocabulary
+    loaded = Tokenizer.from_dict(tmp_path, tokenizer.to_dict())
+    assert loaded.vocabulary == tokenizer.vocabulary
     expressions = ["all buildings", "a carport, on the road?"]
-    for ours, theirs in zip(again.encode(expressions), tokenizer.encode(expressions), strict=True):
+    for ours, theirs in zip(loaded.encode(expressions), tokenizer.encode(expressions), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -116,7 +116,9 @@ def test_save_and_load(tmp_path: Path) -> None:
         (b"[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\nthe\n", "twice"),
     ],
 )
-def test_bad_vocabulary_names_the_file(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_errors_of_a_vocabulary_name_the_file(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     if content is not None:
         (tmp_path / "vocab.txt").write_bytes(content)
     with pytest.raises(ModelError, match=message) as caught:
@@ -125,18 +127,18 @@ def test_bad_vocabulary_names_the_file(tmp_path: Path, content: bytes | None, me
 
 
 @pytest.mark.parametrize("values", [{}, {"max_tokens": "20", "lower_case": True}])
-def test_bad_settings(tmp_path: Path, values: dict[str, object]) -> None:
+def test_invalid_settings_raise(tmp_path: Path, values: dict[str, object]) -> None:
     make_tokenizer().save(tmp_path)
     with pytest.raises(ModelError, match="max_tokens"):
         Tokenizer.from_dict(tmp_path, values)
 
 
-def test_cased_vocabulary_keeps_case() -> None:
+def test_a_cased_vocabulary_keeps_case() -> None:
     tokenizer = Tokenizer([*PIECES, "The"], max_tokens=8, lower_case=False)
     assert tokenizer.encode(["The truck"]).ids[0, 1] == len(PIECES)
 
 
-def test_equals_transformers(tmp_path: Path) -> None:
+def test_tokens_equal_transformers(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     tokenizer = make_tokenizer()
     tokenizer.save(tmp_path)
@@ -153,7 +155,7 @@ def test_equals_transformers(tmp_path: Path) -> None:
 @given(
     st.lists(st.text("the truck on veh.,é-汽 ", min_size=1, max_size=60), min_size=1, max_size=3)
 )
-def test_masks_lie_within_attention(expressions: list[str]) -> None:
+def test_masks_are_inside_attention(expressions: list[str]) -> None:
     tokenizer = make_tokenizer(max_tokens=9)
     try:
         batch = tokenizer.encode(expressions)

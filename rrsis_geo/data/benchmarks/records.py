@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from rrsis_geo.data.image_files import decode_segmentation, read_image, read_mask
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, InputError
-from rrsis_geo.images import to_size
+from rrsis_geo.images import resize_to_square
 
 
 class ImageRef(Protocol):
@@ -181,7 +181,7 @@ def resized(sample: Sample, size_px: int) -> Sample:
     Image (bilinear, antialiased) and mask (nearest) are resized each from its own size, so that
     they are of one size hereafter, [size_px, size_px].
     """
-    image, mask = to_size(sample.image, sample.mask, size_px)
+    image, mask = resize_to_square(sample.image, sample.mask, size_px)
     return replace(sample, image=image, mask=mask)
 
 

@@ -11,7 +11,7 @@ from rrsis_geo.data.benchmarks.layouts import LAYOUTS, load_split
 from rrsis_geo.data.benchmarks.records import ImageFile, Record, Records, nearest_name, resized
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import InputError
-from rrsis_geo.images import to_size
+from rrsis_geo.images import resize_to_square
 
 MakeBenchmark = Callable[..., Path]
 
@@ -81,7 +81,7 @@ def test_image_and_mask_are_resized_each_from_its_own_size(mask_shape: tuple[int
     sample = make_sample("a", (48, 47))
     mask = make_sample("b", mask_shape).mask
     square = resized(Sample(sample.image, "it", mask, "a", "kind", "tree"), 32)
-    image, small = to_size(sample.image, mask, 32)
+    image, small = resize_to_square(sample.image, mask, 32)
     np.testing.assert_array_equal(square.image, image)
     np.testing.assert_array_equal(square.mask, small)
     assert square.image.shape[:2] == square.mask.shape == (32, 32)
