@@ -6,7 +6,15 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 
 from rrsis_geo.data.sample import Sample
-from rrsis_geo.data.sheet_drawing import BACKGROUND, TEXT, Font, fitting, plain, scaled, tinted
+from rrsis_geo.data.sheet_drawing import (
+    BACKGROUND,
+    TEXT,
+    Font,
+    scale_image,
+    tint_masks,
+    to_ascii,
+    truncate_text,
+)
 
 TILE_PX: Final = 320
 GAP_PX: Final = 14
@@ -40,7 +48,7 @@ def draw_contact_sheet(
     columns = min(columns, len(samples))
     font, small = (ImageFont.load_default(size=size) for size in (FONT_PX, NOTE_PX))
     ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    texts = [_wrapped(plain(sample.expression), TILE_PX, ruler, font) for sample in samples]
+    texts = [_wrap(to_ascii(sample.expression), TILE_PX, ruler, font) for sample in samples]
     tiles = [draw_target(sample, TILE_PX) for sample in samples]
     starts = range(0, len(samples), columns)
     heights = [max(tile.height for tile in tiles[start : start + columns]) for start in starts]
@@ -61,7 +69,7 @@ def draw_contact_sheet(
         for line in text:
             draw.text((left, top), line, TEXT, font)
             top += LINE_PX
-        draw.text((left, top), fitting(plain(note), TILE_PX, draw, small), NOTE, small)
+        draw.text((left, top), truncate_text(to_ascii(note), TILE_PX, draw, small), NOTE, small)
     return sheet
 
 
@@ -70,25 +78,25 @@ def draw_target(sample: Sample, most_px: int) -> Image.Image:
 
     An absent target leaves the whole image as it is.
     """
-    image = scaled(sample.image, most_px)
+    image = scale_image(sample.image, most_px)
     if not sample.mask.any():
         return image
-    return tinted(image, (sample.mask, TARGET), dimmed=DIMMED, tint=TINT)
+    return tint_masks(image, (sample.mask, TARGET), brightness=DIMMED, tint=TINT)
 
 
-def _wrapped(text: str, most_px: int, draw: ImageDraw.ImageDraw, font: Font) -> list[str]:
+def _wrap(text: str, most_px: int, draw: ImageDraw.ImageDraw, font: Font) -> list[str]:
     """A text in lines that find room, at most :data:`MAX_LINES`."""
     lines: list[str] = []
     words = text.split()
     while words:
         if len(lines) == MAX_LINES - 1:
-            return [*lines, fitting(" ".join(words), most_px, draw, font)]
+            return [*lines, truncate_text(" ".join(words), most_px, draw, font)]
         n_words = 1
         while (
             n_words < len(words)
             and draw.textlength(" ".join(words[: n_words + 1]), font) <= most_px
         ):
             n_words += 1
-        lines.append(fitting(" ".join(words[:n_words]), most_px, draw, font))
+        lines.append(truncate_text(" ".join(words[:n_words]), most_px, draw, font))
         words = words[n_words:]
     return lines

@@ -17,7 +17,7 @@ Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def scaled(image: NDArray[np.uint8], most_px: int) -> Image.Image:
+def scale_image(image: NDArray[np.uint8], most_px: int) -> Image.Image:
     """An RGB image [H, W, 3] at another size, its longer side ``most_px``."""
     height, width = image.shape[:2]
     scale = most_px / max(height, width)
@@ -25,10 +25,10 @@ def scaled(image: NDArray[np.uint8], most_px: int) -> Image.Image:
     return Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
 
 
-def tinted(
+def tint_masks(
     image: Image.Image,
     *layers: tuple[NDArray[np.bool_], Colour],
-    dimmed: float,
+    brightness: float,
     tint: float,
 ) -> Image.Image:
     """An RGB image dimmed, and over it masks in their colours, outlined.
@@ -40,7 +40,7 @@ def tinted(
         tint: share of the colour where one is.
     """
     bright = np.asarray(image, np.float32)
-    picture = dimmed * bright
+    picture = brightness * bright
     for mask, colour in layers:
         cover = Image.fromarray(mask).convert("L").resize(image.size, Image.Resampling.BOX)
         shape = cover.point(lambda value: 255 * (value >= LEAST_COVER))
@@ -51,13 +51,13 @@ def tinted(
     return Image.fromarray(picture.astype(np.uint8))
 
 
-def plain(text: str) -> str:
+def to_ascii(text: str) -> str:
     """A text in the letters that Pillow's own font has: a line of ASCII, "?" for what has none."""
     letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return "".join(letters).encode("ascii", "replace").decode().replace("\n", " ")
 
 
-def fitting(text: str, most_px: float, draw: ImageDraw.ImageDraw, font: Font) -> str:
+def truncate_text(text: str, most_px: float, draw: ImageDraw.ImageDraw, font: Font) -> str:
     """A text, or its beginning and dots where it finds no room."""
     if draw.textlength(text, font) <= most_px:
         return text

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from rrsis_geo.data.benchmarks.layouts import LAYOUTS
-from rrsis_geo.data.benchmarks.records import Records, nearest_name
+from rrsis_geo.data.benchmarks.records import Records, suggest_name
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.data.sheet import draw_contact_sheet
 from rrsis_geo.errors import ConfigError, InputError, OutputError
@@ -121,7 +121,7 @@ def check_dataset(
         OutputError: the PNG cannot be written.
     """
     if layout not in LAYOUTS:
-        raise ConfigError(f'unknown layout "{layout}"{nearest_name(layout, LAYOUTS)}')
+        raise ConfigError(f'unknown layout "{layout}"{suggest_name(layout, LAYOUTS)}')
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
     if sheet is not None:

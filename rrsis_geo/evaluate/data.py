@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from rrsis_geo.data.benchmarks.layouts import LAYOUTS, load_split
-from rrsis_geo.data.benchmarks.records import Records, resized
+from rrsis_geo.data.benchmarks.records import Records, resize_sample
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import ValidationSamples
 from rrsis_geo.data.sample import Sample
@@ -96,7 +96,7 @@ class EvaluationData(Dataset[EvaluationSample]):
         if not 0 <= index < self._n:
             raise IndexError(index)
         sample = self._samples[index]
-        square = resized(sample, self._size_px)
+        square = resize_sample(sample, self._size_px)
         return EvaluationSample(
             id=sample.id,
             expression=sample.expression,

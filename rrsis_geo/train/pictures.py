@@ -7,7 +7,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from rrsis_geo.data.sample import Sample
-from rrsis_geo.data.sheet_drawing import BACKGROUND, TEXT, Font, fitting, plain, scaled, tinted
+from rrsis_geo.data.sheet_drawing import (
+    BACKGROUND,
+    TEXT,
+    Font,
+    scale_image,
+    tint_masks,
+    to_ascii,
+    truncate_text,
+)
 from rrsis_geo.metrics import count_pixels
 
 TILE_PX = 256
@@ -64,15 +72,15 @@ def _draw_row(
     draw = ImageDraw.Draw(sheet)
     result = _describe_result(mask, sample)
     free_px = WIDTH_PX - 3 * MARGIN_PX - draw.textlength(result, font)
-    line = fitting(plain(sample.expression), free_px, draw, font)
+    line = truncate_text(to_ascii(sample.expression), free_px, draw, font)
     draw.text((MARGIN_PX, top + LINE_PX / 2), line, TEXT, font, anchor="lm")
     draw.text((WIDTH_PX - MARGIN_PX, top + LINE_PX / 2), result, TEXT, font, anchor="rm")
-    image = scaled(sample.image, TILE_PX)
+    image = scale_image(sample.image, TILE_PX)
     layers = ((mask & ~sample.mask, WRONG), (mask & sample.mask, RIGHT))
     tiles = (
         image,
-        tinted(image, (sample.mask, RIGHT), dimmed=DIMMED, tint=TINT),
-        tinted(image, *layers, dimmed=DIMMED, tint=TINT),
+        tint_masks(image, (sample.mask, RIGHT), brightness=DIMMED, tint=TINT),
+        tint_masks(image, *layers, brightness=DIMMED, tint=TINT),
     )
     for left, tile in zip(COLUMNS_PX, tiles, strict=True):
         sheet.paste(tile, (left, top + LINE_PX))

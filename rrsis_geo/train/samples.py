@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rrsis_geo.data.augment import augment_sample
 from rrsis_geo.data.benchmarks.layouts import load_split
-from rrsis_geo.data.benchmarks.records import Records, resized
+from rrsis_geo.data.benchmarks.records import Records, resize_sample
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import validation_samples
 from rrsis_geo.data.instances.stream import SampleStream, StreamConfig, painted_sample
@@ -163,7 +163,7 @@ class ResizedRecords(Dataset[Sample]):
         return len(self._records)
 
     def __getitem__(self, index: int) -> Sample:
-        return resized(self._records[index], self._size_px)
+        return resize_sample(self._records[index], self._size_px)
 
 
 class EpochSamples(Dataset[Sample]):
@@ -179,9 +179,9 @@ class EpochSamples(Dataset[Sample]):
         sample = self._records[int(order[position])]
         if self._augment:
             if sample.mask.shape != sample.image.shape[:2]:
-                sample = resized(sample, self._size_px)
+                sample = resize_sample(sample, self._size_px)
             sample = augment_sample(sample, np.random.default_rng([self._seed, index]))
-        return resized(sample, self._size_px)
+        return resize_sample(sample, self._size_px)
 
 
 @lru_cache(maxsize=2)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from rrsis_geo.data.benchmarks import refsegrs, risbench, rrsisd, triplets
-from rrsis_geo.data.benchmarks.records import Record, Records, nearest_name
+from rrsis_geo.data.benchmarks.records import Record, Records, suggest_name
 from rrsis_geo.errors import ConfigError, InputError
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def load_split(layout: str, root: Path, split: str) -> Records:
         InputError: the folder or a list of samples is missing or damaged.
     """
     if layout not in LAYOUTS:
-        raise ConfigError(f'unknown layout "{layout}"{nearest_name(layout, LAYOUTS)}')
+        raise ConfigError(f'unknown layout "{layout}"{suggest_name(layout, LAYOUTS)}')
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
     records = LAYOUTS[layout].read(root, split)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from rrsis_geo.data.benchmarks.records import ImageFile, MaskFile, Record, unknown_split
+from rrsis_geo.data.benchmarks.records import ImageFile, MaskFile, Record, unknown_split_error
 from rrsis_geo.data.image_files import path_inside, read_phrases
 
 
@@ -22,7 +22,7 @@ class Parts(NamedTuple):
     lists: Mapping[str, Path]
 
 
-def read_listed(
+def read_phrase_list(
     root: Path, split: str, parts: Parts, *, suffix: str, mask_above: int
 ) -> list[Record]:
     """The samples of a split.
@@ -39,7 +39,7 @@ def read_listed(
         InputError: a line is no sample.
     """
     if split not in parts.lists:
-        raise unknown_split(root, split, parts.lists)
+        raise unknown_split_error(root, split, parts.lists)
     records = []
     for name, expression, where in read_phrases(parts.lists[split]):
         file = name if Path(name).suffix else name + suffix

@@ -131,7 +131,7 @@ class Records(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         """Read one sample.
 
-        Its mask may have another size than its image, as in RRSIS-D (see :func:`resized`), and is
+        Its mask may have another size than its image, as in RRSIS-D (see :func:`resize_sample`), and is
         all False, of the image's size, where the target is absent.
 
         Raises:
@@ -175,7 +175,7 @@ def _has_content(path: Path) -> bool:
         return False
 
 
-def resized(sample: Sample, size_px: int) -> Sample:
+def resize_sample(sample: Sample, size_px: int) -> Sample:
     """A sample squashed to a square as the published protocol does.
 
     Image (bilinear, antialiased) and mask (nearest) are resized each from its own size, so that
@@ -185,7 +185,7 @@ def resized(sample: Sample, size_px: int) -> Sample:
     return replace(sample, image=image, mask=mask)
 
 
-def nearest_name(name: str, known: Iterable[str]) -> str:
+def suggest_name(name: str, known: Iterable[str]) -> str:
     """The end of a message about a name that is not known: the nearest one, or all of them."""
     names = sorted(known)
     near = [item for item in names if item and name.lower().startswith(item.lower())]
@@ -195,6 +195,6 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     return f"; known here: {', '.join(names)}" if names else ""
 
 
-def unknown_split(root: Path, split: str, known: Iterable[str]) -> ConfigError:
+def unknown_split_error(root: Path, split: str, known: Iterable[str]) -> ConfigError:
     """The error that a data set has no split of that name."""
-    return ConfigError(f'{root}: has no split "{split}"{nearest_name(split, known)}')
+    return ConfigError(f'{root}: has no split "{split}"{suggest_name(split, known)}')

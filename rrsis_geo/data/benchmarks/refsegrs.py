@@ -11,7 +11,7 @@ the latter also from the folder above, in ``ROOT/new_dataset2``.
 from pathlib import Path
 from typing import Final
 
-from rrsis_geo.data.benchmarks.phrase_lists import Parts, read_listed
+from rrsis_geo.data.benchmarks.phrase_lists import Parts, read_phrase_list
 from rrsis_geo.data.benchmarks.records import Record
 from rrsis_geo.errors import InputError
 
@@ -38,7 +38,7 @@ def read_split(root: Path, split: str) -> list[Record]:
         InputError: neither layout is found, or a line is no sample.
     """
     parts = _find_parts(root)
-    return read_listed(root, split, parts, suffix=".tif", mask_above=MASK_ABOVE)
+    return read_phrase_list(root, split, parts, suffix=".tif", mask_above=MASK_ABOVE)
 
 
 def _find_parts(root: Path) -> Parts:

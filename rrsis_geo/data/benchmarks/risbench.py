@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from rrsis_geo.data.benchmarks import saved_dataset
-from rrsis_geo.data.benchmarks.phrase_lists import Parts, read_listed
+from rrsis_geo.data.benchmarks.phrase_lists import Parts, read_phrase_list
 from rrsis_geo.data.benchmarks.records import Record
 from rrsis_geo.errors import InputError
 
@@ -43,7 +43,7 @@ def read_split(root: Path, split: str) -> list[Record]:
     if saved_dataset.is_saved(root):
         return saved_dataset.read_split(root, split, mask_above=MASK_ABOVE)
     parts = _find_parts(root)
-    return read_listed(root, split, parts, suffix=".png", mask_above=MASK_ABOVE)
+    return read_phrase_list(root, split, parts, suffix=".png", mask_above=MASK_ABOVE)
 
 
 def _find_parts(root: Path) -> Parts:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from rrsis_geo.data.benchmarks.records import CodedMask, ImageFile, Record, unknown_split
+from rrsis_geo.data.benchmarks.records import CodedMask, ImageFile, Record, unknown_split_error
 from rrsis_geo.data.image_files import path_inside
 from rrsis_geo.errors import InputError
 from rrsis_geo.text.categories import RRSISD_CATEGORIES
@@ -65,7 +65,7 @@ def read_split(root: Path, split: str) -> list[Record]:
     refs = _read_refs(parts.refs)
     chosen = [ref for ref in refs if _is_in(ref, split)]
     if not chosen:
-        raise unknown_split(root, split, _splits_of(refs))
+        raise unknown_split_error(root, split, _splits_of(refs))
     images, annotations, names = _read_instances(parts.instances)
     records = []
     for ref in chosen:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rrsis_geo.data.benchmarks.records import Record, unknown_split
+from rrsis_geo.data.benchmarks.records import Record, unknown_split_error
 from rrsis_geo.data.image_files import read_image, read_mask
 from rrsis_geo.errors import InputError
 
@@ -54,7 +54,7 @@ def read_split(root: Path, split: str, *, mask_above: int = 0) -> list[Record]:
     """
     folders = _folders(root)
     if split not in folders:
-        raise unknown_split(root, split, folders)
+        raise unknown_split_error(root, split, folders)
     folder = folders[split]
     table = _open_table(folder)
     columns: list[str] = table.column_names

@@ -24,7 +24,7 @@ from rrsis_geo.data.benchmarks.records import (
     MaskFile,
     MaskRef,
     Record,
-    unknown_split,
+    unknown_split_error,
 )
 from rrsis_geo.data.image_files import encode_mask, path_inside, read_lines
 from rrsis_geo.data.sample import Sample
@@ -49,7 +49,7 @@ def read_split(root: Path, split: str) -> list[Record]:
     if not splits:
         raise InputError(f"{root}: no triplets here; it needs a list of samples, <split>{_SUFFIX}")
     if split not in splits:
-        raise unknown_split(root, split, splits)
+        raise unknown_split_error(root, split, splits)
     path = root / f"{split}{_SUFFIX}"
     return [_record(root, path, number, line) for number, line in read_lines(path)]
 

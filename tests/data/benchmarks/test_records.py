@@ -8,7 +8,13 @@ from benchmark_trees import SPLITS, make_sample
 from torch.utils.data import DataLoader
 
 from rrsis_geo.data.benchmarks.layouts import LAYOUTS, load_split
-from rrsis_geo.data.benchmarks.records import ImageFile, Record, Records, nearest_name, resized
+from rrsis_geo.data.benchmarks.records import (
+    ImageFile,
+    Record,
+    Records,
+    resize_sample,
+    suggest_name,
+)
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import InputError
 from rrsis_geo.images import resize_to_square
@@ -80,7 +86,7 @@ def test_a_damaged_file_is_named_when_read(make_benchmark: MakeBenchmark) -> Non
 def test_image_and_mask_are_resized_each_from_its_own_size(mask_shape: tuple[int, int]) -> None:
     sample = make_sample("a", (48, 47))
     mask = make_sample("b", mask_shape).mask
-    square = resized(Sample(sample.image, "it", mask, "a", "kind", "tree"), 32)
+    square = resize_sample(Sample(sample.image, "it", mask, "a", "kind", "tree"), 32)
     image, small = resize_to_square(sample.image, mask, 32)
     np.testing.assert_array_equal(square.image, image)
     np.testing.assert_array_equal(square.mask, small)
@@ -93,7 +99,7 @@ def test_image_and_mask_are_resized_each_from_its_own_size(mask_shape: tuple[int
 
 def test_resizing_to_the_own_size_changes_nothing() -> None:
     sample = make_sample("a", (64, 64))
-    square = resized(sample, 64)
+    square = resize_sample(sample, 64)
     np.testing.assert_array_equal(square.image, sample.image)
     np.testing.assert_array_equal(square.mask, sample.mask)
 
@@ -108,5 +114,5 @@ def test_resizing_to_the_own_size_changes_nothing() -> None:
     ],
 )
 def test_the_nearest_name_is_told(name: str, hint: str) -> None:
-    assert nearest_name(name, ["train", "val", "test"]) == hint
-    assert nearest_name(name, []) == ""
+    assert suggest_name(name, ["train", "val", "test"]) == hint
+    assert suggest_name(name, []) == ""

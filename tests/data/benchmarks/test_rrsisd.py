@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from rrsis_geo.data.benchmarks.records import Records, resized
+from rrsis_geo.data.benchmarks.records import Records, resize_sample
 from rrsis_geo.data.benchmarks.rrsisd import list_splits, read_plain_pickle, read_split
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.text.categories import RRSISD_CATEGORIES
@@ -68,7 +68,7 @@ def test_a_mask_may_have_another_size_than_its_image(make_benchmark: MakeBenchma
     sample = Records(read_split(root, "test"), "test")[0]
     assert sample.image.shape == (800, 787, 3)
     np.testing.assert_array_equal(sample.mask, make_sample("test_0_0", (800, 800)).mask)
-    square = resized(sample, 480)
+    square = resize_sample(sample, 480)
     assert square.image.shape == (480, 480, 3)
     assert square.mask.shape == (480, 480)
 
