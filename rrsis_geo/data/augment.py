@@ -1,7 +1,7 @@
-"""Changes of a sample whose expression is given, after which the expression is still true.
+"""Augmentation of samples with fixed expressions. The expression stays true.
 
-A mirror or a quarter turn turns the words along; a crop is made only where no word depends on what
-would be cut off; another light must leave the colours that are named what they were.
+Mirroring and rotation change the words of place. A sample is cropped only if no word depends on
+what the crop removes. Relighting keeps the colours that the expression names.
 """
 
 import re
@@ -36,8 +36,10 @@ _STYLES: Final = (
     ("westernmost", "northernmost", "easternmost", "southernmost"),
     ("leftward", "upward", "rightward", "downward"),
 )
-"""Manners of naming the sides, in their order."""
-_STYLE_OF: Final = {word: (style, style.index(word)) for style in _STYLES[::-1] for word in style}
+"""Sets of words for the four sides, in the order of :data:`Side`."""
+_STYLE_BY_WORD: Final = {
+    word: (style, style.index(word)) for style in _STYLES[::-1] for word in style
+}
 _BESIDE: Final = ("to the left of", "above", "to the right of", "below")
 _PICTURE: Final = r"(?:\w+\s+)?(?:image|picture|photo|scene|frame|map|view|window)\b"
 _PLACE: Final = re.compile(
@@ -45,45 +47,44 @@ _PLACE: Final = re.compile(
     r"|(?P<above>above|below)"
     r"|(?P<vertical>top|upper|bottom|lower)(?P<gap>[ -])(?P<horizontal>left|right)"
     r"|(?P<north>north|south)(?P<dash>-?)(?P<east>east|west)(?P<ending>(?:ern(?:most)?)?)"
-    rf"|(?P<word>{'|'.join(sorted(map(re.escape, _STYLE_OF), key=len, reverse=True))}))\b",
+    rf"|(?P<word>{'|'.join(sorted(map(re.escape, _STYLE_BY_WORD), key=len, reverse=True))}))\b",
     re.IGNORECASE,
 )
-_ONLY_UPRIGHT: Final = re.compile(
+_NOT_ROTATABLE: Final = re.compile(
     r"\b(?:on (?:the )?top of|atop|(?:left|right)-hand|up|down|horizontal\w*|vertical\w*)\b",
     re.IGNORECASE,
 )
-"""What a quarter turn would falsify, or make odd English of."""
+"""Words that a quarter turn would make false or odd."""
 
-
-_AROUND: Final = re.compile(
+_SURROUNDINGS: Final = re.compile(
     r"\b(?:middle|cent(?:er|re|ral)\w*|corner\w*|edges?|borders?|sides?|half|quarter|foreground"
     r"|background|between|among|near\w*|next|beside|besides|adjacent|close\w*|far\w*|surround\w*"
     r"|around|behind|front|along\w*|across|opposite|facing|beyond|inside|outside|within|under\w*"
     r"|over|first|second|third|fourth|fifth|sixth|last)\b",
     re.IGNORECASE,
 )
-"""Words about what lies around the target, or where in the picture it is."""
-_COMPARES: Final = re.compile(
+"""Words about the surroundings of the target or its place in the image."""
+_COMPARISON: Final = re.compile(
     r"\b(?:\w{2,}est|most|least|only|single|lone\w*|big\w*|large\w*|huge|small\w*|tiny|little"
     r"|long\w*|short\w*|tall\w*|high\w*|wide\w*|broad\w*|narrow\w*|medium|size\w*|round|circular"
     r"|square|rectangular|shape\w*|\d+|one|two|three|four|five|six|seven|eight|nine|ten|pair|couple"
     r"|several|many|few|group|row|line|cluster)\b",
     re.IGNORECASE,
 )
-"""Words of size, shape and number: true of whole targets only."""
-_COLOUR_OF: Final = {word: colour for colour, words in COLOUR_WORDS.items() for word in words}
-_COLOUR: Final = re.compile(rf"\b(?:{'|'.join(map(re.escape, _COLOUR_OF))})\b", re.IGNORECASE)
+"""Words of size, shape and number, which are true of whole targets only."""
+_COLOUR_BY_WORD: Final = {word: colour for colour, words in COLOUR_WORDS.items() for word in words}
+_COLOUR: Final = re.compile(rf"\b(?:{'|'.join(map(re.escape, _COLOUR_BY_WORD))})\b", re.IGNORECASE)
 _CROP_TRIES: Final = 8
 _SMALLEST_CROP: Final = 0.6
-"""Of the image's height and width."""
+"""Least height and width of a crop, as a fraction of the image."""
 _SAME_COLOUR: Final = 0.8
-"""Overlap (IoU) of the pixels of a named colour, before and after, that leaves it its name."""
+"""Least IoU of the pixels of a colour before and after relighting."""
 
 
 def augment_sample(sample: Sample, rng: np.random.Generator) -> Sample:
-    """A random crop, mirror, quarter turn and light, each where the words allow it.
+    """Crop, mirror, rotate and relight a sample at random, as far as its expression allows.
 
-    The sample's image and mask must be of one size; the result may be smaller, down to 0.6 of it.
+    Image and mask must have the same size. The result can be smaller, down to 0.6 of it.
     """
     sample = crop_sample(sample, rng)
     mirror, turns = bool(rng.random() < 0.5), int(rng.integers(4))
@@ -92,11 +93,11 @@ def augment_sample(sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 def crop_sample(sample: Sample, rng: np.random.Generator) -> Sample:
-    """A random piece of a sample, of its shape, with the target's pixels in it.
+    """Crop a sample at random, with its aspect ratio and its target.
 
-    The sample itself comes back where its expression speaks of places, neighbours or other things
-    than the target, for these may be cut off. A target told by size, shape or number stays whole;
-    of others at least half stays, so that none is declared absent while its like is in view.
+    The sample is returned unchanged if its expression names places, neighbours or other objects,
+    which the crop could remove. The crop contains the whole target if the expression names a size,
+    a shape or a number, and at least half of it otherwise.
     """
     if not can_crop(sample.expression):
         return sample
@@ -104,7 +105,7 @@ def crop_sample(sample: Sample, rng: np.random.Generator) -> Sample:
     share = rng.uniform(_SMALLEST_CROP, 1)
     tall, wide = max(1, round(share * height)), max(1, round(share * width))
     n_pixels = int(np.count_nonzero(sample.mask))
-    needed = n_pixels if _COMPARES.search(sample.expression) else (n_pixels + 1) // 2
+    needed = n_pixels if _COMPARISON.search(sample.expression) else (n_pixels + 1) // 2
     for _ in range(_CROP_TRIES):
         row, col = int(rng.integers(height - tall + 1)), int(rng.integers(width - wide + 1))
         piece = np.s_[row : row + tall, col : col + wide]
@@ -118,25 +119,25 @@ def crop_sample(sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 def can_crop(expression: str) -> bool:
-    """Whether an expression speaks of its target alone: "red car", not "the car on the left"."""
+    """Whether an expression describes only its target: "red car", not "the car on the left"."""
     return not (
         _PLACE.search(expression)
-        or _ONLY_UPRIGHT.search(expression)
-        or _AROUND.search(expression)
+        or _NOT_ROTATABLE.search(expression)
+        or _SURROUNDINGS.search(expression)
         or position_spans(expression)
         or len(categories_in(expression)) > 1
     )
 
 
 def relight_sample(sample: Sample, rng: np.random.Generator) -> Sample:
-    """Another light, contrast and saturation, unless a colour that is named would change its name.
+    """Change brightness, contrast and saturation, unless a colour in the expression would change.
 
-    That is so where pixels of the whole image lose or gain that colour: the expression may tell the
-    target from others by it.
+    The pixels of that colour are compared over the whole image, because the expression can use the
+    colour to distinguish the target from other objects.
     """
     image = np.asarray(jitter_light(Image.fromarray(sample.image), rng))
-    named = {_COLOUR_OF[word.lower()] for word in _COLOUR.findall(sample.expression)}
-    for colour in named:
+    colours = {_COLOUR_BY_WORD[word.lower()] for word in _COLOUR.findall(sample.expression)}
+    for colour in colours:
         before, after = (_has_colour(picture, colour) for picture in (sample.image, image))
         both, either = np.count_nonzero(before & after), np.count_nonzero(before | after)
         if both < _SAME_COLOUR * either:
@@ -145,18 +146,18 @@ def relight_sample(sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 def _has_colour(image: NDArray[np.uint8], colour: str) -> NDArray[np.bool_]:
-    """Which pixels of a regular sample, 128 to 255 a side, have a colour, bool [n]."""
+    """Which pixels of a regular sample, 128 to 255 per side, have a colour, bool [n]."""
     rows, cols = (max(1, side // 128) for side in image.shape[:2])
     names = name_pixels(image[::rows, ::cols].reshape(-1, 3), measure_brightness(image))
-    found: NDArray[np.bool_] = names == COLOURS.index(colour)
-    return found
+    has_colour: NDArray[np.bool_] = names == COLOURS.index(colour)
+    return has_colour
 
 
 def flip_rotate_sample(sample: Sample, mirror: bool, turns: int) -> Sample:
-    """A sample mirrored left to right, then turned counter-clockwise by quarters, words and all.
+    """Mirror a sample left to right, then rotate it counter-clockwise by quarter turns.
 
     Raises:
-        ValueError: it is to be turned, but its words cannot be.
+        ValueError: :func:`can_rotate` is False for the expression, and ``turns`` is not 0.
     """
     return replace(
         sample,
@@ -167,56 +168,60 @@ def flip_rotate_sample(sample: Sample, mirror: bool, turns: int) -> Sample:
 
 
 def can_rotate(expression: str) -> bool:
-    """Whether the expression can be turned by quarters: "on top of the hall" cannot."""
-    return _ONLY_UPRIGHT.search(expression) is None
+    """Whether the expression can follow a quarter turn: "on top of the hall" cannot."""
+    return _NOT_ROTATABLE.search(expression) is None
 
 
 def flip_rotate_words(expression: str, mirror: bool, turns: int) -> str:
-    """The expression that is true of the mirrored, then turned image.
+    """Change the words of place for a mirrored and rotated image.
 
-    Sides, corners, compass directions, and "above", "below", "left of" are changed.
+    The words are sides, corners, compass directions, "above", "below" and "left of".
 
     Raises:
-        ValueError: it is to be turned, but :func:`can_rotate` says no.
+        ValueError: :func:`can_rotate` is False for the expression, and ``turns`` is not 0.
     """
     if turns % 4 and not can_rotate(expression):
-        raise ValueError(f"cannot be turned by a quarter: {expression!r}")
-    text = _PLACE.sub(lambda match: _turn_match(match, mirror, turns), expression)
+        raise ValueError(f"cannot rotate the expression: {expression!r}")
+    text = _PLACE.sub(lambda match: _flip_rotate_match(match, mirror, turns), expression)
     if turns % 2:
         text = re.sub(r"\bat the (left|right)\b", r"on the \1", text)
         text = re.sub(r"\bon the (top|bottom)\b", r"at the \1", text)
     return text
 
 
-def _turn_side(side: Side, mirror: bool, turns: int) -> Side:
+def _flip_rotate_side(side: Side, mirror: bool, turns: int) -> Side:
     if mirror and side in (0, 2):
         side = 2 - side
     return (side - turns) % 4
 
 
-def _turn_match(match: re.Match[str], mirror: bool, turns: int) -> str:
+def _flip_rotate_match(match: re.Match[str], mirror: bool, turns: int) -> str:
     part = {name: (text or "").lower() for name, text in match.groupdict().items()}
 
-    def turned(word: str) -> Side:
-        return _turn_side(_STYLE_OF[word][1], mirror, turns)
+    def rotate_word(word: str) -> Side:
+        return _flip_rotate_side(_STYLE_BY_WORD[word][1], mirror, turns)
 
     if part["beside"] or part["above"]:
         word = part["beside"] or {"above": "top", "below": "bottom"}[part["above"]]
-        side = turned(word)
-        if part["beside"] and not _odd(side):
+        side = rotate_word(word)
+        if part["beside"] and not _is_vertical(side):
             return re.sub("left|right", _STYLES[0][side], match.group(), flags=re.IGNORECASE)
         return _BESIDE[side]
     if part["vertical"]:
-        style = _STYLE_OF[part["vertical"]][0]
-        across, upright = sorted((turned(part["vertical"]), turned(part["horizontal"])), key=_odd)
+        style = _STYLE_BY_WORD[part["vertical"]][0]
+        across, upright = sorted(
+            (rotate_word(part["vertical"]), rotate_word(part["horizontal"])), key=_is_vertical
+        )
         return style[upright] + part["gap"] + style[across]
     if part["north"]:
-        compass = _STYLE_OF["north"][0]
-        across, upright = sorted((turned(part["north"]), turned(part["east"])), key=_odd)
+        compass = _STYLE_BY_WORD["north"][0]
+        across, upright = sorted(
+            (rotate_word(part["north"]), rotate_word(part["east"])), key=_is_vertical
+        )
         return compass[upright] + part["dash"] + compass[across] + part["ending"]
-    style = _STYLE_OF[part["word"]][0]
-    return style[turned(part["word"])]
+    style = _STYLE_BY_WORD[part["word"]][0]
+    return style[rotate_word(part["word"])]
 
 
-def _odd(side: Side) -> bool:
+def _is_vertical(side: Side) -> bool:
     return side % 2 == 1

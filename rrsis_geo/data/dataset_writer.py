@@ -1,4 +1,4 @@
-"""Data sets that we write: samples about labelled images, in folders that appear when whole."""
+"""Writer of datasets: samples about labelled images, in a folder of triplets."""
 
 import json
 from collections import Counter
@@ -24,29 +24,29 @@ from rrsis_geo.files import atomic_folder, is_empty
 from rrsis_geo.version import __version__
 
 ABOUT_FILE: Final = "dataset.json"
-"""Says what a data set was made of; what holds none was not made by us."""
+"""Description of a dataset. A folder without this file was not written by rrsis-geo."""
 _SPLITS: Final = ("train", "val", "test")
-"""In the order in which they are told."""
+"""Order of the splits in reports."""
 _ATTEMPTS: Final = 5
-"""How often another expression is tried for each that is wanted."""
+"""Expressions written per expression requested, at most."""
 
 
 def write_samples(labelled_image: LabelledImage, rng: np.random.Generator, n: int) -> list[Sample]:
-    """At most ``n`` samples about an image, each with another expression.
+    """Write at most ``n`` samples about an image, with different expressions.
 
-    Kinds of expressions are drawn by their usual weights; where nothing of a kind can be said, the
-    category alone is. A wider word than the labels' ("vehicle" of trucks) is used only where all
-    that it means is labelled. There are fewer samples where less can truly be said, and none of an
-    image without objects that is not wholly labelled.
+    Kinds of expressions are drawn by :data:`KIND_WEIGHTS`. If no expression of a kind is possible,
+    the expression names a plain category. A category wider than the labels ("vehicle" for trucks)
+    is used only if it is fully labelled. An image with little to refer to gives fewer samples, and
+    an image without objects and without fully labelled categories gives none.
     """
-    spoken = fully_labelled_categories(labelled_image) | {
+    allowed = fully_labelled_categories(labelled_image) | {
         item.category for item in labelled_image.instances
     }
     kinds = list(KIND_WEIGHTS)
     weights = np.array(list(KIND_WEIGHTS.values()))
-    found: dict[str, Sample] = {}
+    samples: dict[str, Sample] = {}
     for _ in range(_ATTEMPTS * n):
-        if len(found) == n:
+        if len(samples) == n:
             break
         kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
         if not labelled_image.instances:
@@ -54,35 +54,35 @@ def write_samples(labelled_image: LabelledImage, rng: np.random.Generator, n: in
         written = write_expression(labelled_image, rng, kind)
         if written is None and kind != "absent":
             written = write_expression(labelled_image, rng, "category")
-        if written is None or written.category not in spoken:
+        if written is None or written.category not in allowed:
             continue
-        if written.expression not in found:
-            found[written.expression] = to_sample(labelled_image, written)
-    return list(found.values())
+        if written.expression not in samples:
+            samples[written.expression] = to_sample(labelled_image, written)
+    return list(samples.values())
 
 
 def check_shares(*shares: float) -> None:
-    """Refuse shares of splits that leave nothing to train on.
+    """Check that the shares of the validation and test splits leave training samples.
 
     Raises:
-        ConfigError: one is below 0, or all together are 1 or more.
+        ConfigError: a share is negative, or their sum is 1 or more.
     """
     if min(shares) < 0 or sum(shares) >= 1:
         raise ConfigError(
-            "shares of validation and test must be 0 or more, and less than 1 together, got "
+            "shares of validation and test must be 0 or more and less than 1 in sum, got "
             + " and ".join(f"{share:g}" for share in shares)
         )
 
 
 @dataclass(slots=True)
 class SplitCounts:
-    """What a split holds.
+    """Counts of a split.
 
     Attributes:
-        images: files.
-        samples: expressions.
-        kinds: samples of each kind of expression, absent targets among them.
-        categories: samples that speak of each category.
+        images: number of images.
+        samples: number of samples.
+        kinds: kind of expression -> number of samples.
+        categories: category of the expression -> number of samples.
     """
 
     images: int = 0
@@ -91,7 +91,7 @@ class SplitCounts:
     categories: Counter[str] = field(default_factory=Counter)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON; what is most comes first."""
+        """The counts for JSON, the most common first."""
         return {
             "images": self.images,
             "samples": self.samples,
@@ -101,33 +101,35 @@ class SplitCounts:
 
 
 class DatasetWriter:
-    """Writes a folder of triplets; a context manager.
+    """Context manager that writes a dataset as a folder of triplets.
 
-    All is kept in a hidden folder beside the place, and moved there when the block ends without an
-    error. What fails or is interrupted leaves no trace.
+    Files go to a hidden folder beside the destination. The hidden folder becomes the destination
+    when the block ends without an error, and is deleted otherwise.
 
     Attributes:
-        counts: what was written, by split.
-        folder: where files are until then.
+        counts: split -> counts of the samples written.
+        folder: the hidden folder.
     """
 
     def __init__(self, root: Path, *, overwrite: bool = False) -> None:
         """Prepare to write ``root``.
 
         Args:
-            root: the folder, to be made.
-            overwrite: replace a data set that we wrote.
+            root: the destination.
+            overwrite: replace a dataset that rrsis-geo wrote.
 
         Raises:
-            OutputError: something is there that may not be replaced.
+            OutputError: the destination exists and cannot be replaced.
         """
         if root.exists() and not is_empty(root):
             if not (root / ABOUT_FILE).is_file():
                 raise OutputError(
-                    f"{root}: exists and was not written by rrsis-geo; give another place"
+                    f"{root}: exists and was not written by rrsis-geo; choose another folder"
                 )
             if not overwrite:
-                raise OutputError(f"{root}: exists already; choose another name, or --overwrite")
+                raise OutputError(
+                    f"{root}: exists already; choose another folder or use --overwrite"
+                )
         self.counts: dict[str, SplitCounts] = {}
         self._root = root
         self._about: dict[str, Any] = {}
@@ -139,7 +141,7 @@ class DatasetWriter:
             self.folder = self._stack.enter_context(atomic_folder(self._root))
         except OSError as err:
             raise OutputError(f"{self._root}: cannot be written ({err.strerror or err})") from err
-        self._stack.push(self._finish)  # after the splits, which are entered later, are closed
+        self._stack.push(self._finish)  # runs after the splits are closed
         return self
 
     def add(self, split: str, sample: Sample, *, image_name: str, source: str = "") -> None:
@@ -155,7 +157,7 @@ class DatasetWriter:
         counts.categories[sample.category] += 1
 
     def describe(self, about: Mapping[str, Any]) -> None:
-        """Keep what the data set was made of, JSON-able, in ``dataset.json``."""
+        """Set the description for ``dataset.json``. It must be JSON serializable."""
         self._about = dict(about)
 
     def __exit__(
@@ -177,10 +179,10 @@ class DatasetWriter:
         for split, counts in self.counts.items():
             images = self.folder / "images" / split
             counts.images = sum(path.is_file() for path in images.rglob("*"))
-        told = {
+        content = {
             "software": f"rrsis-geo {__version__}",
             **self._about,
             "splits": {split: counts.to_dict() for split, counts in self.counts.items()},
         }
-        text = json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (self.folder / ABOUT_FILE).write_text(text, encoding="utf-8")

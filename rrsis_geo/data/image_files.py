@@ -1,6 +1,6 @@
-"""Images, masks, lists and paths: what the files of every data set have in common.
+"""Readers of image, mask and text files of datasets.
 
-Images are read by Pillow alone, so that training needs no raster library.
+Images are read with Pillow, because training needs no raster library.
 """
 
 import io
@@ -17,58 +17,58 @@ from rrsis_geo.errors import InputError
 
 _DAMAGED: Final = (
     OSError,
-    SyntaxError,  # Pillow's word for a broken PNG
+    SyntaxError,  # raised by Pillow for a broken PNG
     ValueError,
     EOFError,
     struct.error,
     Image.DecompressionBombError,
 )
 _MAX_MASK_PX: Final = 2**28
-"""No image of a data set has as many pixels: such a size is a slip, or an attack on memory."""
+"""Most pixels of a mask. A larger size is a mistake or an attack on memory."""
 _MAX_CORNER_PX: Final = 2**17
-"""Outlines are drawn point by point, also where nobody sees them."""
+"""Largest coordinate of a polygon: pycocotools draws every point, even outside the image."""
 _RUN_CHARACTERS: Final = 7
-"""Of five bits each, the most that a run of a COCO RLE takes."""
+"""Most characters, of five bits each, of a run in a COCO RLE."""
 
 
 def read_image(path: Path, content: bytes | None = None) -> NDArray[np.uint8]:
-    """An image file as uint8 RGB [H, W, 3]; grey, palette and RGBA images become RGB.
+    """Read an image file as uint8 RGB [H, W, 3]. Gray, palette and RGBA images become RGB.
 
     Args:
-        path: of the file.
-        content: the bytes of the file where they are at hand; the path then only names them.
+        path: path of the file.
+        content: bytes of the file. If given, the path is only used in messages.
 
     Raises:
-        InputError: the file is missing or damaged, or has more than 8 bits a band.
+        InputError: the file is missing or damaged, or has more than 8 bits per band.
     """
     try:
         with Image.open(path if content is None else io.BytesIO(content)) as file:
-            if not _is_deep(file):
+            if not _has_more_than_8_bits(file):
                 return np.array(file.convert("RGB"))
     except FileNotFoundError as err:
         raise InputError(f"{path}: no such image") from err
     except _DAMAGED as err:
         raise InputError(f"{path}: cannot be read as an image: {err}") from err
     raise InputError(
-        f"{path}: has more than 8 bits a band, and nothing says how to stretch them; convert it "
-        'to 8 bits first, as with "gdal_translate -ot Byte -scale"'
+        f"{path}: has more than 8 bits per band; convert it to 8 bits first, for example with "
+        '"gdal_translate -ot Byte -scale"'
     )
 
 
 def read_mask(path: Path, threshold: int = 0, content: bytes | None = None) -> NDArray[np.bool_]:
-    """A mask file as bool [H, W]: the pixels above ``threshold`` in any of their colours.
+    """Read a mask file as bool [H, W]: pixels above ``threshold`` in any colour band.
 
     Args:
-        path: of the file.
-        threshold: the greatest value that is not the target.
-        content: the bytes of the file where they are at hand; the path then only names them.
+        path: path of the file.
+        threshold: the greatest value of the background.
+        content: bytes of the file. If given, the path is only used in messages.
 
     Raises:
         InputError: the file is missing or damaged.
     """
     try:
         with Image.open(path if content is None else io.BytesIO(content)) as file:
-            # A palette's numbers are names, not values; and alpha says nothing of the target.
+            # Indices of a palette are not values, and alpha does not mark the target.
             if file.mode == "LA":
                 values = np.array(file.getchannel("L"))
             elif file.mode in ("1", "L", "I", "F") or file.mode.startswith("I;16"):
@@ -83,8 +83,8 @@ def read_mask(path: Path, threshold: int = 0, content: bytes | None = None) -> N
     return above
 
 
-def _is_deep(file: Image.Image) -> bool:
-    """Whether a band has more than 8 bits; Pillow silently drops those of 16-bit RGB files."""
+def _has_more_than_8_bits(file: Image.Image) -> bool:
+    """Whether a band has more than 8 bits. Pillow silently truncates 16-bit RGB files."""
     if file.mode in ("I", "F") or file.mode.startswith("I;16"):
         return True
     return any(";16" in str(tile[3]) for tile in getattr(file, "tile", ()))
@@ -93,22 +93,22 @@ def _is_deep(file: Image.Image) -> bool:
 def decode_segmentation(
     segmentation: Any, shape: tuple[int, int] | None, where: str
 ) -> NDArray[np.bool_]:
-    """A COCO segmentation as bool [H, W]; where parts overlap, they are joined.
+    """Decode a COCO segmentation to the union of its parts, bool [H, W].
 
     Args:
         segmentation: an RLE (a dictionary of "size" and "counts", the latter a string or a list of
             numbers), a list of RLEs, or a list of polygons [x, y, x, y, ...].
-        shape: (height, width) on which polygons are drawn; RLEs bring their own.
-        where: names the segmentation in messages.
+        shape: (height, width) of the image, needed for polygons.
+        where: description of the segmentation for messages.
 
     Raises:
-        InputError: it is none of these, or is damaged.
+        InputError: the segmentation has another form or is damaged.
     """
     parts = segmentation if isinstance(segmentation, list) else [segmentation]
     try:
         if not parts:
             raise ValueError("it is an empty list")
-        runs = [_as_runs(part, shape) for part in parts]
+        runs = [_to_rle(part, shape) for part in parts]
         if len({tuple(item["size"]) for item in runs}) > 1:
             raise ValueError("its parts are of different sizes")
         mask = np.zeros(tuple(runs[0]["size"]), np.bool_)
@@ -119,16 +119,18 @@ def decode_segmentation(
         raise InputError(f"{where}: the segmentation cannot be decoded: {err}") from err
 
 
-def _as_runs(part: Any, shape: tuple[int, int] | None) -> Any:
-    """One polygon or RLE as the compressed RLE of pycocotools."""
+def _to_rle(part: Any, shape: tuple[int, int] | None) -> Any:
+    """Convert a polygon or an RLE to a compressed RLE of pycocotools."""
     if isinstance(part, list):
         if shape is None:
             raise ValueError("polygons need the size of their image")
         if len(part) < 6 or len(part) % 2:
-            raise ValueError(f"a polygon of {len(part)} numbers; it takes an even number from 6")
+            raise ValueError(
+                f"a polygon has {len(part)} numbers; it needs an even count of at least 6"
+            )
         corners = [float(value) for value in part]
         if not all(abs(value) <= _MAX_CORNER_PX for value in corners):
-            raise ValueError("a corner of a polygon is far outside the image")
+            raise ValueError("a polygon vertex is far outside the image")
         return coco_mask.frPyObjects([corners], *shape)[0]
     if not isinstance(part, dict):
         raise TypeError(f"expected an RLE or a polygon, got {type(part).__name__}")
@@ -143,50 +145,54 @@ def _as_runs(part: Any, shape: tuple[int, int] | None) -> Any:
     if not isinstance(counts, str | bytes):
         raise TypeError(f'its "counts" are of type {type(counts).__name__}')
     coded = counts.encode("ascii") if isinstance(counts, str) else counts
-    _check_runs(coded)
+    _check_rle(coded)
     return {"size": [height, width], "counts": coded}
 
 
-def _check_runs(coded: bytes) -> None:
-    """Refuse an RLE string that pycocotools would read on beyond its end, and so write too.
+def _check_rle(coded: bytes) -> None:
+    """Check an RLE string, because pycocotools would read and write beyond the end of a bad one.
 
-    A number is one to seven characters from "0" to "o", each with five of its bits and one that
-    says whether another follows; the last character of all must say that none does.
+    A number has one to seven characters from "0" to "o". Each character holds five bits of the
+    number and one bit that is set if another character follows.
+
+    Raises:
+        ValueError: a character is invalid, or a number is too long or incomplete.
     """
     values = np.frombuffer(coded, np.uint8).astype(np.int16) - ord("0")
     if values.size and not (values.min() >= 0 and values.max() < 64):
-        raise ValueError('its runs hold other characters than "0" to "o"')
+        raise ValueError('its counts have characters outside "0" to "o"')
     ends = np.flatnonzero(values & 0x20 == 0)
     if values.size and (not len(ends) or ends[-1] != values.size - 1):
-        raise ValueError("its runs end in the middle of a number")
+        raise ValueError("its counts end in the middle of a number")
     if np.diff(ends, prepend=-1).max(initial=0) > _RUN_CHARACTERS:
-        raise ValueError("a run is too long a number")
+        raise ValueError("a number in its counts is too long")
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """A mask, bool [H, W], as a COCO RLE that JSON can hold."""
+    """Encode a mask, bool [H, W], as a COCO RLE for JSON."""
     runs = coco_mask.encode(np.asfortranarray(mask, np.uint8))
     return {"size": [int(side) for side in mask.shape], "counts": runs["counts"].decode("ascii")}
 
 
 def path_inside(folder: Path, name: object, where: str) -> Path:
-    """The path of a file that a data set names, which must lie in its folder.
+    """The path of a file that a dataset names. The file must lie inside the dataset's folder.
 
-    Links may lead out of it, names may not: a list of files can come from anybody.
+    Symbolic links are followed, but a name cannot leave the folder, because lists of files can come
+    from untrusted sources.
 
     Raises:
-        InputError: the name is absolute or climbs out of the folder, or is no name.
+        InputError: the name is absolute or leaves the folder, or is not a file name.
     """
     if not isinstance(name, str) or not name or "\0" in name:
-        raise InputError(f"{where}: expected the name of a file, got {name!r}")
-    parts = PureWindowsPath(name)  # knows drives and both slashes
+        raise InputError(f"{where}: expected a file name, got {name!r}")
+    parts = PureWindowsPath(name)  # handles drives and both slashes
     if parts.anchor or ".." in parts.parts:
-        raise InputError(f"{where}: {name!r} leads out of {folder}; name files inside it")
+        raise InputError(f"{where}: {name!r} is outside of {folder}; use a path inside it")
     return folder / name
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a UTF-8 text file that are not blank, each with its number from 1.
+    """Read the non-blank lines of a UTF-8 text file as (line number from 1, line).
 
     Raises:
         InputError: the file cannot be read as text.
@@ -197,12 +203,12 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
         raise InputError(f"{path}: no such file") from err
     except (OSError, UnicodeDecodeError) as err:
         raise InputError(f"{path}: cannot be read as text: {err}") from err
-    # Not str.splitlines: it would also split expressions at rarer signs, such as U+2028.
+    # str.splitlines would also split expressions at characters such as U+2028.
     return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
 def read_phrases(path: Path) -> list[tuple[str, str, str]]:
-    """The (name, expression, where) of each line of a list: name, first blank, expression.
+    """Read a list of lines "<name> <expression>" as (name, expression, description of the line).
 
     Raises:
         InputError: the file cannot be read, or a line has no expression.

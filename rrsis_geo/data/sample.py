@@ -1,4 +1,4 @@
-"""The records that data passes on: labelled images, referring samples made of them, batches."""
+"""Labelled images, referring samples and batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ class Instance:
         category: lower-case name, singular ("storage tank").
         bbox: (row, col, height, width) of the smallest box, pixels.
         mask: bool [height, width], the object inside its box.
-        attributes: what is known beyond the pixels, such as ``{"colour": "white", "on": "road"}``;
-            painted scenes fill it, real ones leave it empty.
+        attributes: known facts, such as ``{"colour": "white", "on": "road"}``. Painted scenes have
+            them, real images do not.
     """
 
     category: str
@@ -33,16 +33,16 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """An image and the objects in it.
+    """An image and its labelled objects.
 
     Attributes:
         image: uint8 RGB [H, W, 3].
-        instances: objects, in no order.
-        complete: the categories of which every object in the image is labelled, so that "all X"
-            and "no X" may be said; it may name categories with no object here.
-        gsd_m: metres on the ground per pixel, None where unknown.
-        false_colour: colours are not those the eye sees, so none may be named.
-        id: names the image in messages.
+        instances: the objects, in no particular order.
+        complete: categories of which every object in the image is labelled, so expressions can
+            say "all X" and "no X". A category without objects can be complete too.
+        gsd_m: ground sample distance, None if unknown.
+        false_colour: the colours are not natural, so expressions do not name them.
+        id: name of the image for messages.
     """
 
     image: NDArray[np.uint8]
@@ -59,13 +59,13 @@ class Sample:
 
     Attributes:
         image: uint8 RGB [H, W, 3].
-        expression: the referring sentence.
-        mask: bool [H, W]; all False where the target is absent. As a benchmark stores it, it may be
-            of another size than the image (RRSIS-D); networks take samples of one size.
-        id: names the sample in messages.
-        kind: what the expression speaks of: "category", "colour", "size", "position", "relation",
-            "combination", "absent"; "" where unknown.
-        category: the target's category, "" where unknown.
+        expression: the referring expression.
+        mask: bool [H, W]; all False if the target is absent. In a benchmark its size can differ
+            from that of the image (RRSIS-D). Networks take samples of one size.
+        id: name of the sample for messages.
+        kind: kind of expression: "category", "colour", "size", "position", "relation",
+            "combination", "absent", or "" if unknown.
+        category: category of the target, "" if unknown.
     """
 
     image: NDArray[np.uint8]
@@ -77,13 +77,13 @@ class Sample:
 
 
 class Batch(NamedTuple):
-    """Samples as they go to a network's device.
+    """Samples that go to the device of a network.
 
     Attributes:
-        images: uint8 RGB [B, H, W, 3]; the device normalises them.
-        tokens: the expressions.
+        images: uint8 RGB [B, H, W, 3]. The device normalises them.
+        tokens: tokens of the expressions.
         masks: bool [B, H, W].
-        ids: names of the samples.
+        ids: ids of the samples.
     """
 
     images: Tensor
@@ -93,7 +93,7 @@ class Batch(NamedTuple):
 
 
 def collate(samples: Sequence[Sample], tokenizer: Tokenizer) -> Batch:
-    """Samples of one size as a batch."""
+    """Stack samples of one size to a batch."""
     return Batch(
         torch.from_numpy(np.stack([sample.image for sample in samples])),
         tokenizer.encode([sample.expression for sample in samples]),

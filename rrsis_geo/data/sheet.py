@@ -1,4 +1,4 @@
-"""A contact sheet: samples side by side, each with its target outlined and its expression below."""
+"""Contact sheet: samples side by side, with their targets outlined and their expressions below."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -22,28 +22,28 @@ FONT_PX: Final = 16
 LINE_PX: Final = 21
 NOTE_PX: Final = 13
 MAX_LINES: Final = 4
-"""Of an expression; what is longer ends in dots."""
+"""Most lines of an expression. A longer expression ends in dots."""
 
 NOTE: Final = (150, 156, 166)
 TARGET: Final = (255, 214, 0)
 DIMMED: Final = 0.72
-"""Brightness of the image where the target is not."""
+"""Brightness factor of the background."""
 TINT: Final = 0.22
-"""Share of the colour where it is."""
+"""Opacity of the target's colour."""
 
 
 def draw_contact_sheet(
     samples: Sequence[Sample], notes: Sequence[str], *, columns: int = 4
 ) -> Image.Image:
-    """Samples in rows: image, target tinted and outlined, expression, and a note in small letters.
+    """Draw samples in rows: the image with its target, the expression, and a note in small letters.
 
     Args:
-        samples: at their own sizes, at least one.
-        notes: a line for each.
-        columns: samples in a row.
+        samples: samples of any size, at least one.
+        notes: one line per sample.
+        columns: samples per row.
 
     Returns:
-        an RGB picture.
+        An RGB picture.
     """
     columns = min(columns, len(samples))
     font, small = (ImageFont.load_default(size=size) for size in (FONT_PX, NOTE_PX))
@@ -74,9 +74,9 @@ def draw_contact_sheet(
 
 
 def draw_target(sample: Sample, most_px: int) -> Image.Image:
-    """A sample's image, the longer side ``most_px``, dimmed where its target is not.
+    """Draw the image of a sample, its longer side ``most_px``, with the background dimmed.
 
-    An absent target leaves the whole image as it is.
+    If the target is absent, the image is unchanged.
     """
     image = scale_image(sample.image, most_px)
     if not sample.mask.any():
@@ -85,7 +85,7 @@ def draw_target(sample: Sample, most_px: int) -> Image.Image:
 
 
 def _wrap(text: str, most_px: int, draw: ImageDraw.ImageDraw, font: Font) -> list[str]:
-    """A text in lines that find room, at most :data:`MAX_LINES`."""
+    """Wrap a text to at most :data:`MAX_LINES` lines."""
     lines: list[str] = []
     words = text.split()
     while words:

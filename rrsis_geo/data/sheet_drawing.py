@@ -1,4 +1,4 @@
-"""What sheets of samples are drawn with: tinted images, and texts that find room."""
+"""Helpers to draw sheets of samples: tinted images and truncated text."""
 
 import unicodedata
 from bisect import bisect
@@ -11,14 +11,14 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 BACKGROUND: Final = (22, 24, 28)
 TEXT: Final = (238, 240, 243)
 LEAST_COVER: Final = 48
-"""Of 255: a pixel of a shrunk mask that covers as much is drawn, so that small targets stay."""
+"""Least coverage, of 255, of a drawn pixel in a shrunk mask. A low value keeps small targets."""
 
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def scale_image(image: NDArray[np.uint8], most_px: int) -> Image.Image:
-    """An RGB image [H, W, 3] at another size, its longer side ``most_px``."""
+    """Scale an RGB image [H, W, 3] so that its longer side is ``most_px``."""
     height, width = image.shape[:2]
     scale = most_px / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -31,13 +31,14 @@ def tint_masks(
     brightness: float,
     tint: float,
 ) -> Image.Image:
-    """An RGB image dimmed, and over it masks in their colours, outlined.
+    """Dim an RGB image, and draw masks over it, tinted and outlined.
 
     Args:
-        image: what is seen.
-        layers: masks, bool [H, W] of any size, stretched over the image; later ones lie on top.
-        dimmed: brightness of the image where no mask is.
-        tint: share of the colour where one is.
+        image: the RGB image.
+        layers: pairs of a mask, bool [H, W], and its colour. Masks are stretched over the image.
+            Later masks lie on top.
+        brightness: brightness factor of pixels without a mask.
+        tint: opacity of the colour of a mask.
     """
     bright = np.asarray(image, np.float32)
     picture = brightness * bright
@@ -52,13 +53,13 @@ def tint_masks(
 
 
 def to_ascii(text: str) -> str:
-    """A text in the letters that Pillow's own font has: a line of ASCII, "?" for what has none."""
+    """Convert a text to one line of ASCII for Pillow's default font, with "?" for the rest."""
     letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return "".join(letters).encode("ascii", "replace").decode().replace("\n", " ")
 
 
 def truncate_text(text: str, most_px: float, draw: ImageDraw.ImageDraw, font: Font) -> str:
-    """A text, or its beginning and dots where it finds no room."""
+    """The text, or its beginning and dots if it is wider than ``most_px``."""
     if draw.textlength(text, font) <= most_px:
         return text
     fits = bisect(range(len(text)), most_px, key=lambda n: draw.textlength(text[:n] + "...", font))

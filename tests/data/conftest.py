@@ -1,4 +1,4 @@
-"""A COCO file of made-up images, for the tests of data."""
+"""A COCO file of synthetic images for the tests of data."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 @pytest.fixture(scope="module")
 def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 images of trees, 4 of buses and cars; trees are a hundred times as many as buses."""
+    """60 images of trees and 4 of buses and cars. Trees are 100 times as many as buses."""
     folder = tmp_path_factory.mktemp("coco")
     (folder / "images").mkdir()
     rng = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
             images[-1] |= {"source": "towns", "labels_complete": True, "gsd_m": "~0.3"}
     names = ["tree", "bus", "car"]
     categories = [{"id": number + 1, "name": name} for number, name in enumerate(names)]
-    told = {"images": images, "annotations": annotations, "categories": categories}
+    content = {"images": images, "annotations": annotations, "categories": categories}
     path = folder / "instances.json"
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(content))
     return path

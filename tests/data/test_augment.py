@@ -33,23 +33,23 @@ def sample_at(row: int, col: int, expression: str) -> Sample:
 
 
 @given(place=st.sampled_from(sorted(SIDES)), mirror=st.booleans(), turns=st.integers(0, 7))
-def test_a_side_is_still_true_after_turning(place: str, mirror: bool, turns: int) -> None:
+def test_sides_stay_true_after_rotation(place: str, mirror: bool, turns: int) -> None:
     turned = flip_rotate_sample(sample_at(*SIDES[place], f"the {place}most car"), mirror, turns)
     ((row, col),) = np.argwhere(turned.mask)
-    told = turned.expression.removeprefix("the ").removesuffix("most car")
-    assert SIDES[told] == (row, col)
+    new_place = turned.expression.removeprefix("the ").removesuffix("most car")
+    assert SIDES[new_place] == (row, col)
     assert (turned.image[..., 0] > 0).tolist() == turned.mask.tolist()
     assert (turned.id, turned.kind, turned.category) == ("a", "position", "car")
 
 
 @given(place=st.sampled_from(sorted(CORNERS)), mirror=st.booleans(), turns=st.integers(0, 7))
-def test_a_corner_is_still_true_after_turning(place: str, mirror: bool, turns: int) -> None:
+def test_corners_stay_true_after_rotation(place: str, mirror: bool, turns: int) -> None:
     turned = flip_rotate_sample(
         sample_at(*CORNERS[place], f"car in the {place} corner"), mirror, turns
     )
     ((row, col),) = np.argwhere(turned.mask)
-    told = turned.expression.removeprefix("car in the ").removesuffix(" corner")
-    assert CORNERS[told] == (row, col)
+    new_place = turned.expression.removeprefix("car in the ").removesuffix(" corner")
+    assert CORNERS[new_place] == (row, col)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_corner_is_still_true_after_turning(place: str, mirror: bool, turns: i
         ("the brightest car", "the brightest car", "the brightest car"),
     ],
 )
-def test_words(before: str, mirrored: str, turned: str) -> None:
+def test_flip_rotate_words(before: str, mirrored: str, turned: str) -> None:
     assert flip_rotate_words(before, True, 0) == mirrored
     assert flip_rotate_words(before, False, 1) == turned
 
@@ -73,16 +73,16 @@ def test_words(before: str, mirrored: str, turned: str) -> None:
 @pytest.mark.parametrize(
     "expression", ["the car on top of the hall", "the left-hand lane", "a horizontal road"]
 )
-def test_what_cannot_be_turned_is_only_mirrored(expression: str) -> None:
+def test_expressions_that_can_only_be_mirrored(expression: str) -> None:
     assert not can_rotate(expression)
-    with pytest.raises(ValueError, match="cannot be turned"):
+    with pytest.raises(ValueError, match="cannot rotate"):
         flip_rotate_words(expression, False, 1)
     for seed in range(20):
         sample = augment_sample(sample_at(0, 1, expression), np.random.default_rng(seed))
         assert sample.mask[0, 1]
 
 
-def test_four_turns_and_two_mirrors_change_nothing() -> None:
+def test_four_rotations_or_two_mirrors_change_nothing() -> None:
     text = "the leftmost car near the upper edge, west of the bridge"
     once = flip_rotate_words(text, False, 1)
     assert (
@@ -94,7 +94,7 @@ def test_four_turns_and_two_mirrors_change_nothing() -> None:
     assert flip_rotate_words(flip_rotate_words(text, True, 0), True, 0) == text
 
 
-# --- crops ----------------------------------------------------------------------------------------
+# --- crops ---
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,12 @@ def test_four_turns_and_two_mirrors_change_nothing() -> None:
         ("a horizontal road", False),
     ],
 )
-def test_what_speaks_of_more_than_its_target_is_not_cropped(expression, allowed):
+def test_only_expressions_about_their_target_are_cropped(expression, allowed):
     assert can_crop(expression) == allowed
 
 
 def sample_of(box: tuple[int, int, int, int], expression: str) -> Sample:
-    """40 x 60 pixels, each of its own value, the target a box (row, col, height, width)."""
+    """40 x 60 pixels of different values. The target is a box (row, col, height, width)."""
     row, col, height, width = box
     mask = np.zeros((40, 60), bool)
     mask[row : row + height, col : col + width] = True
@@ -136,14 +136,14 @@ boxes = st.tuples(
 
 
 @given(box=boxes, seed=st.integers(0, 2**16), whole=st.booleans())
-def test_a_crop_keeps_the_target_and_judges_it_anew(box, seed, whole):
+def test_crops_keep_the_target(box, seed, whole):
     sample = sample_of(box, "the largest car" if whole else "the red car")
     crop = crop_sample(sample, np.random.default_rng(seed))
     height, width = crop.mask.shape
     assert crop.image.shape == (height, width, 3)
     assert height >= 0.6 * 40 - 0.5
     assert abs(height / 40 - width / 60) < 0.02
-    assert np.array_equal(crop.image[..., 2] > 0, crop.mask)  # image and mask are cut alike
+    assert np.array_equal(crop.image[..., 2] > 0, crop.mask)  # image and mask have the same crop
     n, before = int(crop.mask.sum()), int(sample.mask.sum())
     assert n == before if whole else 2 * n >= before
     place = np.argwhere((sample.image == crop.image[0, 0]).all(-1))[0]
@@ -159,16 +159,16 @@ def test_crops_differ_and_cut_some_targets():
     assert all(crop.expression == sample.expression for crop in crops)
 
 
-def test_a_sample_with_nothing_in_it_stays_one():
+def test_crops_of_an_absent_target():
     empty = Sample(np.zeros((40, 40, 3), np.uint8), "the red car", np.zeros((40, 40), bool))
     assert not crop_sample(empty, np.random.default_rng(0)).mask.any()
 
 
-# --- light ----------------------------------------------------------------------------------------
+# --- relighting ---
 
 
 def blocks(*colours: tuple[int, int, int]) -> Sample:
-    """A strip of ground with a block of each colour on it; the first is the target."""
+    """A strip of ground with a block of each colour. The first block is the target."""
     image = np.full((40, 40 * len(colours) + 40, 3), (110, 118, 100), np.uint8)
     mask = np.zeros(image.shape[:2], bool)
     for number, colour in enumerate(colours):
@@ -178,29 +178,29 @@ def blocks(*colours: tuple[int, int, int]) -> Sample:
 
 
 @pytest.mark.parametrize("word", ["red", "blue"])
-def test_another_light_leaves_clear_colours_their_names(word):
+def test_relighting_keeps_clear_colours(word):
     sample = blocks((190, 30, 30), (30, 90, 170))
     expression = f"the {word} car"
     changed = 0
     for seed in range(40):
-        told = Sample(sample.image, expression, sample.mask)
-        lit = relight_sample(told, np.random.default_rng(seed))
-        changed += not np.array_equal(lit.image, sample.image)
-        names = name_pixels(lit.image[20, [30, 70]], measure_brightness(lit.image))
+        recoloured = Sample(sample.image, expression, sample.mask)
+        relit = relight_sample(recoloured, np.random.default_rng(seed))
+        changed += not np.array_equal(relit.image, sample.image)
+        names = name_pixels(relit.image[20, [30, 70]], measure_brightness(relit.image))
         assert (names == COLOURS.index(word)).tolist() == [word == "red", word == "blue"]
     assert changed > 30
 
 
-def test_a_light_that_would_make_another_thing_the_named_colour_is_not_taken():
-    almost = (192, 191, 190)  # a little darker than what is called white
+def test_relighting_that_adds_the_named_colour_is_dropped():
+    almost = (192, 191, 190)  # slightly darker than white
     sample = blocks((250, 250, 250), almost)
-    told = Sample(sample.image, "the white car", sample.mask)
+    recoloured = Sample(sample.image, "the white car", sample.mask)
     free = Sample(sample.image, "the car", sample.mask)
     refused = 0
     for seed in range(60):
-        lit = relight_sample(told, np.random.default_rng(seed))
+        relit = relight_sample(recoloured, np.random.default_rng(seed))
         anyhow = relight_sample(free, np.random.default_rng(seed))
-        names = name_pixels(lit.image[20, [30, 70]], measure_brightness(lit.image))
+        names = name_pixels(relit.image[20, [30, 70]], measure_brightness(relit.image))
         would = name_pixels(anyhow.image[20, [30, 70]], measure_brightness(anyhow.image))
         assert (names == COLOURS.index("white")).tolist() == [True, False]
         refused += int(would[1]) == COLOURS.index("white")

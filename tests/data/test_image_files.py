@@ -27,7 +27,7 @@ GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "LA", "1"])
-def test_images_of_every_kind_become_rgb(tmp_path: Path, suffix: str, mode: str) -> None:
+def test_every_mode_becomes_rgb(tmp_path: Path, suffix: str, mode: str) -> None:
     if suffix == "bmp" and mode == "LA":
         pytest.skip("BMP has no such kind")
     image = Image.fromarray(np.stack([GREY, GREY[::-1], GREY[:, ::-1]], 2)).convert(mode)
@@ -48,8 +48,8 @@ def test_compressed_tiffs_are_read(tmp_path: Path, compression: str | None) -> N
     np.testing.assert_array_equal(read_image(path), image)
 
 
-def deep_png() -> bytes:
-    """A PNG of 2 x 1 pixels with 16 bits a band in colour, which Pillow cannot write."""
+def png_of_16_bits() -> bytes:
+    """A colour PNG of 2 x 1 pixels with 16 bits per band, which Pillow cannot write."""
 
     def part(kind: bytes, body: bytes) -> bytes:
         return (
@@ -62,17 +62,17 @@ def deep_png() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def test_deep_images_are_refused(tmp_path: Path) -> None:
+def test_images_of_more_than_8_bits_raise(tmp_path: Path) -> None:
     Image.fromarray(GREY.astype(np.uint16) * 200).save(tmp_path / "grey.png")
     Image.fromarray(GREY.astype(np.uint16) * 200).save(tmp_path / "grey.tif")
     Image.fromarray(GREY.astype(np.float32)).save(tmp_path / "real.tif")
-    (tmp_path / "colour.png").write_bytes(deep_png())
+    (tmp_path / "colour.png").write_bytes(png_of_16_bits())
     for path in tmp_path.iterdir():
-        with pytest.raises(InputError, match=f"{path.name}: has more than 8 bits a band"):
+        with pytest.raises(InputError, match=f"{path.name}: has more than 8 bits per band"):
             read_image(path)
 
 
-def test_deep_colour_tiffs_are_refused(tmp_path: Path) -> None:
+def test_colour_tiffs_of_16_bits_raise(tmp_path: Path) -> None:
     rasterio = pytest.importorskip("rasterio")
     path = tmp_path / "deep.tif"
     with (
@@ -95,7 +95,7 @@ def test_deep_colour_tiffs_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
-def test_damaged_files_are_named(tmp_path: Path, suffix: str) -> None:
+def test_damaged_files(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(path)
@@ -108,7 +108,7 @@ def test_damaged_files_are_named(tmp_path: Path, suffix: str) -> None:
             read_mask(path)
 
 
-def test_missing_files_are_named(tmp_path: Path) -> None:
+def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.png: no such image"):
         read_image(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png: no such mask"):
@@ -116,7 +116,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "RGB", "RGBA", "LA", "P", "I", "I;16", "F"])
-def test_masks_of_every_kind_are_the_same(tmp_path: Path, mode: str) -> None:
+def test_every_mask_mode_gives_the_same_mask(tmp_path: Path, mode: str) -> None:
     mask = np.zeros((5, 6), bool)
     mask[1:3, 2:5] = True
     grey = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8))
@@ -127,8 +127,8 @@ def test_masks_of_every_kind_are_the_same(tmp_path: Path, mode: str) -> None:
     np.testing.assert_array_equal(read_mask(path, 50), mask)
 
 
-def test_any_colour_of_a_palette_but_black_is_the_target(tmp_path: Path) -> None:
-    """As labelling tools write masks: index 1 is dark red, whose grey value is 38."""
+def test_every_palette_colour_except_black_is_the_target(tmp_path: Path) -> None:
+    """Labelling tools write such masks: index 1 is dark red, whose gray value is 38."""
     mask = np.eye(4, dtype=np.uint8)
     image = Image.fromarray(mask)
     image.putpalette([0, 0, 0, 128, 0, 0])
@@ -136,7 +136,7 @@ def test_any_colour_of_a_palette_but_black_is_the_target(tmp_path: Path) -> None
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), mask.astype(bool))
 
 
-def test_content_at_hand_is_read_in_place_of_a_file() -> None:
+def test_content_is_read_instead_of_the_file() -> None:
     buffer = io.BytesIO()
     Image.fromarray(GREY).save(buffer, "PNG")
     path = Path("nowhere.png")
@@ -148,7 +148,7 @@ MASKS = npst.arrays(bool, npst.array_shapes(min_dims=2, max_dims=2, max_side=20)
 
 
 @given(mask=MASKS)
-def test_coded_masks_come_back(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+def test_encoded_masks_are_decoded(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
     coded = encode_mask(mask)
     assert coded["size"] == list(mask.shape)
     np.testing.assert_array_equal(decode_segmentation(coded, None, "here"), mask)
@@ -162,7 +162,7 @@ def test_coded_masks_come_back(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> Non
     np.testing.assert_array_equal(decode_segmentation(plain, None, "here"), mask)
 
 
-def test_polygons_are_filled_and_joined() -> None:
+def test_polygons_are_filled_and_merged() -> None:
     block = [1, 2, 4, 2, 4, 6, 1, 6]
     mask = decode_segmentation([block, [3, 3, 9, 3, 9, 5, 3, 5]], (8, 10), "here")
     expected = np.zeros((8, 10), bool)
@@ -176,7 +176,7 @@ def test_polygons_are_filled_and_joined() -> None:
         ([], "empty list"),
         ("x", "expected an RLE or a polygon, got str"),
         ([1, 2, 3, 4, 5, 6], "expected an RLE or a polygon, got int"),
-        ([[1, 2, 3, 4]], "a polygon of 4 numbers"),
+        ([[1, 2, 3, 4]], "a polygon has 4 numbers"),
         ([[1, 2, 3, 4, 5, float("nan")]], "far outside"),
         ([[1, 2, 3, 4, 5, 1e12]], "far outside"),
         ({"size": [4, 4]}, "counts"),
@@ -187,22 +187,22 @@ def test_polygons_are_filled_and_joined() -> None:
         ({"size": [0, 4], "counts": [0]}, "its size is 0 x 4"),
         ({"size": [10**6, 10**6], "counts": "0"}, "its size is 1000000 x 1000000"),
         ({"size": [4], "counts": "0"}, "not enough values"),
-        # pycocotools reads and writes on beyond the end of such a string
+        # pycocotools reads and writes beyond the end of such a string
         ({"size": [4, 4], "counts": "0`"}, "end in the middle of a number"),
         ({"size": [4, 4], "counts": "P" * 60}, "end in the middle of a number"),
-        ({"size": [4, 4], "counts": "PPPPPPP0"}, "too long a number"),
-        ({"size": [4, 4], "counts": "0 `0"}, "other characters"),
-        ({"size": [4, 4], "counts": "@\0"}, "other characters"),
+        ({"size": [4, 4], "counts": "PPPPPPP0"}, "a number in its counts is too long"),
+        ({"size": [4, 4], "counts": "0 `0"}, "characters outside"),
+        ({"size": [4, 4], "counts": "@\0"}, "characters outside"),
         ([{"size": [2, 2], "counts": [4]}, {"size": [3, 2], "counts": [6]}], "different sizes"),
     ],
 )
-def test_damaged_segmentations_are_told(segmentation: Any, message: str) -> None:
+def test_damaged_segmentations(segmentation: Any, message: str) -> None:
     with pytest.raises(InputError, match=f"here: the segmentation cannot be decoded: .*{message}"):
         decode_segmentation(segmentation, (4, 4), "here")
 
 
 @given(counts=st.text(st.characters(max_codepoint=127), max_size=30))
-def test_noise_for_counts_is_an_error_or_a_mask_of_the_size(counts: str) -> None:
+def test_random_counts_raise_or_give_a_mask_of_the_size(counts: str) -> None:
     with suppress(InputError):
         assert decode_segmentation({"size": [6, 7], "counts": counts}, None, "").shape == (6, 7)
 
@@ -210,22 +210,22 @@ def test_noise_for_counts_is_an_error_or_a_mask_of_the_size(counts: str) -> None
 @pytest.mark.parametrize(
     "name", ["../a.png", "a/../../b.png", "/etc/passwd", "C:\\a.png", "..\\a.png", "//x/y", "", 3]
 )
-def test_paths_cannot_lead_out(tmp_path: Path, name: object) -> None:
+def test_paths_cannot_leave_the_folder(tmp_path: Path, name: object) -> None:
     with pytest.raises(InputError, match=r"list\.txt, line 4: "):
         path_inside(tmp_path, name, "list.txt, line 4")
 
 
-def test_paths_inside_are_as_named(tmp_path: Path) -> None:
+def test_paths_inside_the_folder(tmp_path: Path) -> None:
     assert path_inside(tmp_path, "a/b..c.png", "") == tmp_path / "a" / "b..c.png"
 
 
-def test_lines_end_only_where_lines_end(tmp_path: Path) -> None:
+def test_lines_end_at_newlines_only(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes("\ufeff1 a\u2028b\r\n\n2 c\x0bd".encode())
     assert read_lines(path) == [(1, "1 a\u2028b"), (3, "2 c\x0bd")]
 
 
-def test_text_in_another_encoding_is_refused(tmp_path: Path) -> None:
+def test_text_in_another_encoding_raises(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes("1 café".encode("latin-1"))
     with pytest.raises(InputError, match=r"list\.txt: cannot be read as text"):

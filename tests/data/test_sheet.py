@@ -23,11 +23,11 @@ def test_the_target_is_outlined_and_the_rest_dimmed() -> None:
     assert (picture[:30] < 120).all()
 
 
-def test_an_absent_target_leaves_the_image_as_it_is() -> None:
+def test_an_absent_target_leaves_the_image_unchanged() -> None:
     assert (np.asarray(draw_target(sample(40, 40), TILE_PX)) == 120).all()
 
 
-def test_a_target_of_a_pixel_is_seen_in_a_large_image() -> None:
+def test_a_target_of_one_pixel_is_visible_in_a_large_image() -> None:
     large = Sample(np.full((1600, 1600, 3), 90, np.uint8), "it", np.zeros((1600, 1600), bool))
     large.mask[800:803, 800:803] = True
     picture = np.asarray(draw_target(large, TILE_PX))
@@ -35,7 +35,7 @@ def test_a_target_of_a_pixel_is_seen_in_a_large_image() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 3, 4, 5, 9])
-def test_any_number_of_samples_of_any_size_finds_room(n: int) -> None:
+def test_any_number_and_size_of_samples_fits(n: int) -> None:
     words = "the very long sentence about a café that goes on 鳥 " * 9
     samples = [sample(30 + 9 * i, 30, words if i % 2 else "x", row=2, col=3) for i in range(n)]
     sheet = draw_contact_sheet(samples, [f"note {i}" for i in range(n)])

@@ -1,4 +1,4 @@
-"""What sheets are drawn with."""
+"""Helpers to draw sheets of samples."""
 
 import numpy as np
 import pytest
@@ -13,27 +13,27 @@ FONT = ImageFont.load_default(size=16)
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60), st.floats(20, 400))
-def test_a_text_fits_or_its_longest_beginning_does(text: str, most_px: float) -> None:
+def test_truncated_text_is_the_longest_that_fits(text: str, most_px: float) -> None:
     got = truncate_text(text, most_px, DRAW, FONT)
     assert DRAW.textlength(got, FONT) <= most_px
     if got == text:
         return
     assert DRAW.textlength(text, FONT) > most_px
-    kept = got.removesuffix("...")
-    assert text.startswith(kept)
-    more = text[: len(kept) + 1]
+    beginning = got.removesuffix("...")
+    assert text.startswith(beginning)
+    more = text[: len(beginning) + 1]
     assert more != more.rstrip() or DRAW.textlength(more + "...", FONT) > most_px
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "ascii_text"),
     [("the café", "the cafe"), ("鳥 bird", "? bird"), ("one\ntwo", "one two"), ("", "")],
 )
-def test_texts_become_a_line_of_ascii(text: str, told: str) -> None:
-    assert to_ascii(text) == told
+def test_to_ascii(text: str, ascii_text: str) -> None:
+    assert to_ascii(text) == ascii_text
 
 
-def test_masks_are_tinted_outlined_and_stacked_and_the_rest_is_dimmed() -> None:
+def test_tint_masks() -> None:
     image = Image.new("RGB", (40, 20), (100, 100, 100))
     low, high = np.zeros((10, 20), bool), np.zeros((10, 20), bool)  # half the size of the image
     low[2:5, 2:8] = True

@@ -205,7 +205,7 @@ def test_errors_say_what_to_do(scene: Path, labels: Path, tmp_path: Path) -> Non
         make(scene, labels, root, chip_px=512)
     with pytest.raises(InputError, match="finer --gsd"):
         make(scene, labels, root, scene=SceneOptions(gsd_m=8.0), chip_px=64, val_share=0)
-    with pytest.raises(ConfigError, match="less than 1 together"):
+    with pytest.raises(ConfigError, match="less than 1 in sum"):
         make(scene, labels, root, val_share=0.6, test_share=0.5)
     with pytest.raises(ConfigError, match='attribute column "height"'):
         make(scene, labels, root, attribute_columns=("height",))

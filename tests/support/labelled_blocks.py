@@ -1,4 +1,4 @@
-"""Small labelled images made of painted rectangles."""
+"""Small labelled images of coloured rectangles."""
 
 from collections.abc import Iterable
 
@@ -27,7 +27,7 @@ def block(
     paint: str = "white",
     **attributes: str,
 ) -> tuple[Instance, str]:
-    """A rectangle and the colour it is painted in."""
+    """A rectangle and its colour."""
     box = (row, col, height, width)
     return Instance(category, box, np.ones((height, width), bool), attributes), paint
 
@@ -39,7 +39,7 @@ def labelled_blocks(
     size: int = 100,
     false_colour: bool = False,
 ) -> LabelledImage:
-    """An image of ground with the blocks painted on it; green and blue lie at its rim."""
+    """An image of ground with blocks on it. Its border is green and blue."""
     image = np.full((size, size, 3), GROUND, np.uint8)
     image[:, :3], image[:, -3:] = PAINT["green"], PAINT["blue"]
     instances = []

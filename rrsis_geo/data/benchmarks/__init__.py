@@ -1,1 +1,1 @@
-"""Readers of the published data sets, one module a layout, and of triplets."""
+"""Readers of published datasets, one module per layout, and of triplets."""

@@ -1,4 +1,4 @@
-"""The layouts of data sets that can be read, by name."""
+"""Dataset layouts that can be read, by name."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -16,12 +16,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the files of a data set lie.
+    """Reader of one dataset layout.
 
     Attributes:
-        splits: the splits that a root folder has.
-        read: the records of a split of a root folder.
-        counts: split -> samples as published; empty where nothing is.
+        splits: lists the splits in a root folder.
+        read: reads the records of a split from a root folder.
+        counts: split -> published number of samples; empty if there is none.
     """
 
     splits: Callable[[Path], tuple[str, ...]]
@@ -40,18 +40,18 @@ LAYOUTS: Final[Mapping[str, Layout]] = MappingProxyType(
 
 
 def load_split(layout: str, root: Path, split: str) -> Records:
-    """The records of a split, its image and mask files not looked at yet.
+    """Read the records of a split. Image and mask files are not opened.
 
-    One warning is logged where their number is not the published one. Call
-    :meth:`Records.check_files` before work that takes long.
+    Logs a warning if the number of samples differs from the published number. Call
+    :meth:`Records.check_files` before long work.
 
     Args:
-        layout: a name of :data:`LAYOUTS`.
-        root: the data set's folder.
+        layout: a key of :data:`LAYOUTS`.
+        root: folder of the dataset.
         split: name of the split.
 
     Raises:
-        ConfigError: no such layout, or the data set has no such split.
+        ConfigError: the layout is unknown, or the dataset has no such split.
         InputError: the folder or a list of samples is missing or damaged.
     """
     if layout not in LAYOUTS:
@@ -62,8 +62,8 @@ def load_split(layout: str, root: Path, split: str) -> Records:
     published = LAYOUTS[layout].counts.get(split)
     if published is not None and len(records) != published:
         logger.warning(
-            "%s: %d samples in the %s split of %s, but %d are published (%+d); scores cannot be "
-            "compared with the papers'",
+            "%s: %d samples in the %s split of %s, but %d are published (%+d); scores are not "
+            "comparable with those of the papers",
             root,
             len(records),
             split,

@@ -1,4 +1,4 @@
-"""Data sets of images, masks and one list of expressions a split: RefSegRS and RISBench."""
+"""Datasets with one list of expressions per split: RefSegRS and RISBench."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +9,12 @@ from rrsis_geo.data.image_files import path_inside, read_phrases
 
 
 class Parts(NamedTuple):
-    """Where the parts of the data set are.
+    """Locations of the parts of a dataset.
 
     Attributes:
-        images: their folder.
-        masks: their folder; a mask has its image's name.
-        lists: split -> file of lines: the name of an image, a blank, an expression.
+        images: folder of the images.
+        masks: folder of the masks. A mask has the name of its image.
+        lists: split -> text file with lines of image name, blank, expression.
     """
 
     images: Path
@@ -25,18 +25,18 @@ class Parts(NamedTuple):
 def read_phrase_list(
     root: Path, split: str, parts: Parts, *, suffix: str, mask_above: int
 ) -> list[Record]:
-    """The samples of a split.
+    """Read the records of a split.
 
     Args:
-        root: the data set's folder, for messages.
+        root: folder of the dataset, for messages.
         split: name of the split.
-        parts: of the data set.
-        suffix: of files that are listed without one.
-        mask_above: values of a mask above this are the target.
+        parts: locations of the parts of the dataset.
+        suffix: suffix of files that are listed without one.
+        mask_above: mask values above this are the target.
 
     Raises:
-        ConfigError: there is no such split.
-        InputError: a line is no sample.
+        ConfigError: the dataset has no such split.
+        InputError: a line of the list is not a sample.
     """
     if split not in parts.lists:
         raise unknown_split_error(root, split, parts.lists)

@@ -1,4 +1,4 @@
-"""A split of a data set as records: what is known of each sample before its files are read."""
+"""Records of a split: what is known about each sample before its files are read."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -17,38 +17,38 @@ from rrsis_geo.images import resize_to_square
 
 
 class ImageRef(Protocol):
-    """Where an image is: a small value that can be sent to another process."""
+    """A reference to an image. It is small and can be sent to another process."""
 
     @property
     def path(self) -> Path:
         """The file that holds the image."""
 
     def read(self) -> NDArray[np.uint8]:
-        """The image, uint8 RGB [H, W, 3].
+        """Read the image, uint8 RGB [H, W, 3].
 
         Raises:
-            InputError: the file is missing, damaged or of another kind.
+            InputError: the file is missing, damaged or not an image.
         """
 
 
 class MaskRef(Protocol):
-    """Where a mask is: a small value that can be sent to another process."""
+    """A reference to a mask. It is small and can be sent to another process."""
 
     @property
     def path(self) -> Path:
         """The file that holds the mask."""
 
     def read(self) -> NDArray[np.bool_]:
-        """The mask, bool [H, W].
+        """Read the mask, bool [H, W].
 
         Raises:
-            InputError: the file is missing, damaged or of another kind.
+            InputError: the file is missing, damaged or not a mask.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image in a file of its own."""
+    """An image file."""
 
     path: Path
 
@@ -59,7 +59,7 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class MaskFile:
-    """A mask in a file of its own: the pixels above a threshold."""
+    """A mask file. Pixels above a threshold are the target."""
 
     path: Path
     threshold: int = 0
@@ -71,13 +71,13 @@ class MaskFile:
 
 @dataclass(frozen=True, slots=True)
 class CodedMask:
-    """A mask as the COCO segmentation that a list of samples holds.
+    """A mask stored as a COCO segmentation in a list of samples.
 
     Attributes:
-        path: the list.
+        path: the file of the list.
         segmentation: an RLE, a list of RLEs, or a list of polygons.
-        shape: (height, width) on which polygons are drawn, None for RLEs.
-        where: tells which entry of the list it is, in messages.
+        shape: (height, width) of the image of the polygons; None for RLEs.
+        where: the entry of the list, for messages.
     """
 
     path: Path
@@ -92,16 +92,16 @@ class CodedMask:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One sample of a split, its files not read yet.
+    """One sample of a split, before its files are read.
 
     Attributes:
-        id: names the sample; unique in its split.
-        expression: the referring sentence.
-        image: where the image is.
-        mask: where the mask is; None where the target is absent.
-        kind: what the expression speaks of, "" where the data set does not tell.
-        category: the target's category by label, "" where the data set does not tell.
-        source: where the sample comes from, "" where the data set does not tell.
+        id: unique in the split.
+        expression: the referring expression.
+        image: reference to the image.
+        mask: reference to the mask; None if the target is absent.
+        kind: kind of expression, "" if unknown.
+        category: category of the target, "" if unknown.
+        source: origin of the sample, "" if unknown.
     """
 
     id: str
@@ -114,11 +114,11 @@ class Record:
 
 
 class Records(Dataset[Sample]):
-    """A split of a data set, read sample by sample at the files' own sizes.
+    """A split of a dataset. Samples are read on access, at the sizes of their files.
 
     Attributes:
-        records: the samples.
-        name: names the split in messages ("rrsisd test").
+        records: one record per sample.
+        name: name of the split for messages ("rrsisd test").
     """
 
     def __init__(self, records: Sequence[Record], name: str) -> None:
@@ -131,8 +131,8 @@ class Records(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         """Read one sample.
 
-        Its mask may have another size than its image, as in RRSIS-D (see :func:`resize_sample`), and is
-        all False, of the image's size, where the target is absent.
+        The size of the mask can differ from that of the image, as in RRSIS-D (see
+        :func:`resize_sample`). If the target is absent, the mask is all False, of the image's size.
 
         Raises:
             InputError: a file is missing or damaged.
@@ -143,28 +143,28 @@ class Records(Dataset[Sample]):
         return Sample(image, record.expression, mask, record.id, record.kind, record.category)
 
     def files(self) -> list[Path]:
-        """The files that the split is read from, each once, in the order of the samples."""
+        """The files of the split, without repetition, in the order of the samples."""
         refs = ((record.image, record.mask) for record in self.records)
         return list(dict.fromkeys(ref.path for pair in refs for ref in pair if ref is not None))
 
     def missing_files(self) -> list[Path]:
-        """Those of :meth:`files` that are not there, or are empty."""
+        """The files of the split that are missing or empty."""
         return [path for path in self.files() if not _has_content(path)]
 
     def check_files(self) -> None:
-        """Look for every file of the split, so that none is missed hours later.
+        """Check that every file of the split exists, before work that takes hours.
 
-        Files are not opened: a damaged one is named when it is read.
+        Files are not opened. A damaged file raises when it is read.
 
         Raises:
-            InputError: a file is missing or empty; says which, and how many others are.
+            InputError: a file is missing or empty. The message says how many others are.
         """
         missing = self.missing_files()
         if missing:
             more = f" (and {len(missing) - 1} more of {len(self.files())} files)"
             raise InputError(
                 f"{self.name}: {missing[0]} is missing or empty{more if len(missing) > 1 else ''}; "
-                "complete the data set's folder, or take the samples off its lists"
+                "add the files to the dataset, or remove their samples from its lists"
             )
 
 
@@ -176,25 +176,25 @@ def _has_content(path: Path) -> bool:
 
 
 def resize_sample(sample: Sample, size_px: int) -> Sample:
-    """A sample squashed to a square as the published protocol does.
+    """Resize a sample to a square, [size_px, size_px], as in the published protocol.
 
-    Image (bilinear, antialiased) and mask (nearest) are resized each from its own size, so that
-    they are of one size hereafter, [size_px, size_px].
+    The image (bilinear, antialiased) and the mask (nearest) are resized from their own sizes, and
+    their aspect ratios are not kept.
     """
     image, mask = resize_to_square(sample.image, sample.mask, size_px)
     return replace(sample, image=image, mask=mask)
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:
-    """The end of a message about a name that is not known: the nearest one, or all of them."""
+    """The end of a message about an unknown name: the closest known name, or all known names."""
     names = sorted(known)
-    near = [item for item in names if item and name.lower().startswith(item.lower())]
-    near = near or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if near:
-        return f'; did you mean "{near[0]}"?'
-    return f"; known here: {', '.join(names)}" if names else ""
+    matches = [item for item in names if item and name.lower().startswith(item.lower())]
+    matches = matches or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if matches:
+        return f'; did you mean "{matches[0]}"?'
+    return f"; choose one of {', '.join(names)}" if names else ""
 
 
 def unknown_split_error(root: Path, split: str, known: Iterable[str]) -> ConfigError:
-    """The error that a data set has no split of that name."""
-    return ConfigError(f'{root}: has no split "{split}"{suggest_name(split, known)}')
+    """The error for a split that a dataset does not have."""
+    return ConfigError(f'{root}: no split "{split}"{suggest_name(split, known)}')

@@ -1,11 +1,11 @@
 """RefSegRS (Yuan et al., "RRSIS: Referring Remote Sensing Image Segmentation", arXiv 2306.08625).
 
-Two layouts are read, that of the present archive and that of the first release::
+Two layouts are read, that of the current archive and that of the first release::
 
     ROOT/images/<id>.tif    ROOT/masks/<id>.tif     ROOT/output_phrase_<split>.txt
     ROOT/images2/<id>.tif   ROOT/masks2/<id>.tif    ROOT/output_phrase_{train,val3,test3}.txt
 
-the latter also from the folder above, in ``ROOT/new_dataset2``.
+The first release can also lie in ``ROOT/new_dataset2``.
 """
 
 from pathlib import Path
@@ -16,13 +16,13 @@ from rrsis_geo.data.benchmarks.records import Record
 from rrsis_geo.errors import InputError
 
 COUNTS: Final = {"train": 2172, "val": 431, "test": 1817}
-"""As CroBIM prints them. The 413 of BTDNet and FIANet for val is a misprint: the sum is 4420."""
+"""Counts of CroBIM. The 413 for val in BTDNet and FIANet is a misprint: the sum is 4420."""
 MASK_ABOVE: Final = 50
-"""As the loaders of LGCE and FIANet have it; masks hold 0 and 255."""
+"""Threshold of the loaders of LGCE and FIANet. Masks hold 0 and 255."""
 
 
 def list_splits(root: Path) -> tuple[str, ...]:
-    """The splits that have a list.
+    """List the splits that have a list of expressions.
 
     Raises:
         InputError: neither layout is found.
@@ -31,11 +31,11 @@ def list_splits(root: Path) -> tuple[str, ...]:
 
 
 def read_split(root: Path, split: str) -> list[Record]:
-    """The samples of a split.
+    """Read the records of a split.
 
     Raises:
-        ConfigError: there is no such split.
-        InputError: neither layout is found, or a line is no sample.
+        ConfigError: the dataset has no such split.
+        InputError: neither layout is found, or a line of a list is not a sample.
     """
     parts = _find_parts(root)
     return read_phrase_list(root, split, parts, suffix=".tif", mask_above=MASK_ABOVE)
@@ -51,18 +51,18 @@ def _find_parts(root: Path) -> Parts:
                 return Parts(images, masks, lists)
             tried.append(str(images.relative_to(root)))
     raise InputError(
-        f"{root}: no RefSegRS here; looked for {', '.join(tried)}, each with its masks and "
+        f"{root}: not a RefSegRS dataset; looked for {', '.join(tried)}, each with its masks and "
         "output_phrase_<split>.txt"
     )
 
 
 def _find_lists(folders: tuple[Path, ...], numbers: tuple[str, ...]) -> dict[str, Path]:
-    """The list of each split; the first release numbers some of them, and 3 is the last."""
+    """The list of each split. The first release numbers its lists; 3 is the latest."""
     lists: dict[str, Path] = {}
     for split in COUNTS:
         names = [f"output_phrase_{split}{number}.txt" for number in numbers]
-        places = [folder / name for folder in folders for name in names]
-        found = [path for path in places if path.is_file()]
-        if found:
-            lists[split] = found[0]
+        paths = [folder / name for folder in folders for name in names]
+        existing = [path for path in paths if path.is_file()]
+        if existing:
+            lists[split] = existing[0]
     return lists

@@ -1,10 +1,10 @@
 """RISBench (Dong et al., "Cross-Modal Bidirectional Interaction Model", arXiv 2410.08613).
 
-Two layouts are read: folders, the first of which goes by one of three names::
+Two layouts are read. The first is folders, where the image folder has one of three names::
 
     ROOT/{img_rgb,rgb,images}/train_0_0.png  ROOT/mask/train_0_0.png  ROOT/output_phrase_<split>.txt
 
-and a DatasetDict of the Hugging Face library, saved to disk (see ``saved_dataset.py``).
+The second is a DatasetDict of the Hugging Face library, saved to disk (see ``saved_dataset.py``).
 """
 
 from pathlib import Path
@@ -17,13 +17,13 @@ from rrsis_geo.errors import InputError
 
 COUNTS: Final = {"train": 26300, "val": 10013, "test": 16159}
 MASK_ABOVE: Final = 50
-"""Loaders have 50 or 0; masks hold 0 and 255."""
+"""Published loaders use 50 or 0. Masks hold 0 and 255."""
 _IMAGE_FOLDERS: Final = ("img_rgb", "rgb", "images")
 _MASK_FOLDERS: Final = ("mask", "masks")
 
 
 def list_splits(root: Path) -> tuple[str, ...]:
-    """The splits that have a list, or that a saved DatasetDict has.
+    """List the splits that have a list of expressions, or those of a saved DatasetDict.
 
     Raises:
         InputError: neither layout is found.
@@ -34,11 +34,11 @@ def list_splits(root: Path) -> tuple[str, ...]:
 
 
 def read_split(root: Path, split: str) -> list[Record]:
-    """The samples of a split.
+    """Read the records of a split.
 
     Raises:
-        ConfigError: there is no such split.
-        InputError: neither layout is found, or a line is no sample.
+        ConfigError: the dataset has no such split.
+        InputError: neither layout is found, or a line of a list is not a sample.
     """
     if saved_dataset.is_saved(root):
         return saved_dataset.read_split(root, split, mask_above=MASK_ABOVE)
@@ -58,6 +58,7 @@ def _find_parts(root: Path) -> Parts:
         if lists and images and masks:
             return Parts(images[0], masks[0], lists)
     raise InputError(
-        f"{root}: no RISBench here; it needs a folder of images ({', '.join(_IMAGE_FOLDERS)}), one "
-        "of masks (mask), and output_phrase_<split>.txt; or a saved DatasetDict"
+        f"{root}: not a RISBench dataset; expected a folder of images "
+        f"({', '.join(_IMAGE_FOLDERS)}), one of "
+        "masks (mask), and output_phrase_<split>.txt; or a saved DatasetDict"
     )

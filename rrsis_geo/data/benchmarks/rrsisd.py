@@ -1,11 +1,11 @@
 """RRSIS-D (Liu et al., "Rotated Multi-Scale Interaction Network", arXiv 2312.12470).
 
-The layout of RMSIN is read, and others to which people move its folders::
+The layout of RMSIN is read, and common variations of it::
 
     ROOT/rrsisd/refs(unc).p    ROOT/rrsisd/instances.json    ROOT/images/rrsisd/JPEGImages/00001.jpg
 
-Some images are not of their mask's size (09976.jpg is 800 x 801, 15324.jpg 800 x 787; all masks are
-800 x 800); the published protocol resizes both to one square.
+Some images differ in size from their masks: 09976.jpg is 800 x 801, 15324.jpg is 800 x 787, and all
+masks are 800 x 800. The published protocol resizes both to one square.
 """
 
 import io
@@ -33,11 +33,11 @@ _IMAGE_FOLDERS: Final = (
     "images/rrsisd",
     "images",
 )
-_PLAIN_NAMES: Final = {name.replace(" ", ""): name for name in RRSISD_CATEGORIES}
+_NAMES_WITHOUT_BLANKS: Final = {name.replace(" ", ""): name for name in RRSISD_CATEGORIES}
 
 
 class _Parts(NamedTuple):
-    """Where the parts of the data set are."""
+    """Locations of the parts of the dataset."""
 
     refs: Path
     instances: Path
@@ -45,21 +45,21 @@ class _Parts(NamedTuple):
 
 
 def list_splits(root: Path) -> tuple[str, ...]:
-    """The splits that samples are in: train, val, test, then others.
+    """List the splits that have samples: train, val, test, then others.
 
     Raises:
-        InputError: a part of the data set is missing or damaged.
+        InputError: a part of the dataset is missing or damaged.
     """
     parts = _find_parts(root)
     return _splits_of(_read_refs(parts.refs))
 
 
 def read_split(root: Path, split: str) -> list[Record]:
-    """The samples of a split: every sentence is one, and its words are those of "raw".
+    """Read the records of a split, one per sentence. The expression is the field "raw".
 
     Raises:
-        ConfigError: there is no such split.
-        InputError: a part of the data set is missing or damaged, or the pickle asks for code.
+        ConfigError: the dataset has no such split.
+        InputError: a part of the dataset is missing or damaged, or the pickle asks for code.
     """
     parts = _find_parts(root)
     refs = _read_refs(parts.refs)
@@ -70,8 +70,8 @@ def read_split(root: Path, split: str) -> list[Record]:
     records = []
     for ref in chosen:
         where = f"{parts.refs}, ref {ref['ref_id']}"
-        annotation = _entry(annotations, ref["ann_id"], f"{where}: annotation", parts)
-        image = _entry(images, ref["image_id"], f"{where}: image", parts)
+        annotation = _look_up(annotations, ref["ann_id"], f"{where}: annotation", parts)
+        image = _look_up(images, ref["image_id"], f"{where}: image", parts)
         try:
             shape = (int(image["height"]), int(image["width"]))
             mask = CodedMask(
@@ -83,11 +83,11 @@ def read_split(root: Path, split: str) -> list[Record]:
             file = ImageFile(path_inside(parts.images, image["file_name"], where))
             category = names.get(ref["category_id"], "")
             for sentence in ref["sentences"]:
-                alone = len(ref["sentences"]) == 1
-                name = f"{ref['ref_id']}" if alone else f"{ref['ref_id']}-{sentence['sent_id']}"
+                is_single = len(ref["sentences"]) == 1
+                name = f"{ref['ref_id']}" if is_single else f"{ref['ref_id']}-{sentence['sent_id']}"
                 records.append(Record(name, sentence["raw"].strip(), file, mask, category=category))
         except (KeyError, TypeError, ValueError, AttributeError) as err:
-            raise InputError(f"{where}: is not as RRSIS-D has it: {err!r}") from err
+            raise InputError(f"{where}: not an entry of RRSIS-D: {err!r}") from err
     return records
 
 
@@ -97,36 +97,36 @@ def _find_parts(root: Path) -> _Parts:
         roots.append(root.absolute().parent)
     lists = [base / folder for base in roots for folder in _LIST_FOLDERS]
     return _Parts(
-        _first([folder / _REFS for folder in lists]),
-        _first([folder / _INSTANCES for folder in lists]),
-        _first([base / folder for base in roots for folder in _IMAGE_FOLDERS]),
+        _first_existing([folder / _REFS for folder in lists]),
+        _first_existing([folder / _INSTANCES for folder in lists]),
+        _first_existing([base / folder for base in roots for folder in _IMAGE_FOLDERS]),
     )
 
 
-def _first(places: list[Path]) -> Path:
+def _first_existing(places: list[Path]) -> Path:
     for place in places:
         if place.exists():
             return place
     others = ", ".join(str(place) for place in places[1:])
-    raise InputError(f"{places[0]}: is missing, a part of RRSIS-D; nor is there {others}")
+    raise InputError(f"{places[0]}: missing part of RRSIS-D; also looked for {others}")
 
 
-def _entry(entries: Mapping[Any, Any], key: Any, where: str, parts: _Parts) -> Any:
+def _look_up(entries: Mapping[Any, Any], key: Any, where: str, parts: _Parts) -> Any:
     if key not in entries:
         raise InputError(f"{where} {key} is not in {parts.instances}")
     return entries[key]
 
 
 def _is_in(ref: Mapping[str, Any], split: str) -> bool:
-    """As the loaders have it: "testA" is part of "test", other names are whole."""
-    told: str = ref["split"]
-    return "test" in told if split == "test" else told == split
+    """Match a split as the published loaders do: "testA" belongs to "test", others are exact."""
+    name: str = ref["split"]
+    return "test" in name if split == "test" else name == split
 
 
 def _splits_of(refs: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    told = {ref["split"] for ref in refs}
-    usual = [name for name in COUNTS if any(_is_in({"split": item}, name) for item in told)]
-    return (*usual, *sorted(told - set(usual)))
+    names = {ref["split"] for ref in refs}
+    usual = [name for name in COUNTS if any(_is_in({"split": item}, name) for item in names)]
+    return (*usual, *sorted(names - set(usual)))
 
 
 def _read_instances(
@@ -134,47 +134,47 @@ def _read_instances(
 ) -> tuple[dict[Any, Mapping[str, Any]], dict[Any, Mapping[str, Any]], dict[Any, str]]:
     """Images, annotations and category names of a COCO file, each by its id."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
         return (
-            {entry["id"]: entry for entry in told["images"]},
-            {entry["id"]: entry for entry in told["annotations"]},
-            {entry["id"]: _plain_name(entry["name"]) for entry in told["categories"]},
+            {entry["id"]: entry for entry in content["images"]},
+            {entry["id"]: entry for entry in content["annotations"]},
+            {entry["id"]: _normalize_name(entry["name"]) for entry in content["categories"]},
         )
     except (OSError, ValueError, RecursionError) as err:
         raise InputError(f"{path}: cannot be read as JSON: {err}") from err
     except (KeyError, TypeError, AttributeError) as err:
-        raise InputError(f"{path}: is no COCO instances file: {err!r}") from err
+        raise InputError(f"{path}: not a COCO instances file: {err!r}") from err
 
 
-def _plain_name(name: str) -> str:
-    """A category as the papers write it: "Expressway-Service-area" has three words."""
-    plain = name.lower()
-    return _PLAIN_NAMES.get(re.sub(r"[^a-z]", "", plain), plain)
+def _normalize_name(name: str) -> str:
+    """A category as in the papers: "Expressway-Service-area" is "expressway service area"."""
+    lower = name.lower()
+    return _NAMES_WITHOUT_BLANKS.get(re.sub(r"[^a-z]", "", lower), lower)
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Reads plain containers and values only: a pickle from the internet may ask for any code."""
+    """Unpickler for plain containers and values. A pickle can otherwise run any code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise InputError(f"asks for {module}.{name}, which is no plain value")
+        raise InputError(f"asks for {module}.{name}, which is not a plain value")
 
 
 def read_plain_pickle(path: Path) -> Any:
-    """A pickle of lists, dictionaries, tuples, strings, numbers, booleans and None.
+    """Read a pickle of lists, dictionaries, tuples, strings, numbers, booleans and None.
 
     Raises:
-        InputError: the file is missing or damaged, or asks for anything else, which is not run.
+        InputError: the file is missing or damaged, or asks for anything else. Nothing is run.
     """
     try:
-        # Python 2 wrote RefCOCO's files, after which this one is made; its strings are bytes.
+        # The format comes from RefCOCO, whose files were written by Python 2 with byte strings.
         return _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="utf-8").load()
     except InputError as err:
-        raise InputError(f"{path}: {err}; it is refused, since it could run any code") from err
+        raise InputError(f"{path}: {err}; not loaded, because it could run any code") from err
     except OSError as err:
         raise InputError(f"{path}: cannot be read: {err}") from err
     except (
         pickle.UnpicklingError,
-        ValueError,  # also what is no UTF-8
+        ValueError,  # includes UnicodeDecodeError
         EOFError,
         LookupError,
         TypeError,
@@ -182,7 +182,9 @@ def read_plain_pickle(path: Path) -> Any:
         OverflowError,
         MemoryError,
     ) as err:
-        raise InputError(f"{path}: cannot be read as a pickle, it may be damaged: {err}") from err
+        raise InputError(
+            f"{path}: cannot be read as a pickle; the file may be damaged: {err}"
+        ) from err
 
 
 def _read_refs(path: Path) -> list[dict[str, Any]]:
@@ -192,7 +194,7 @@ def _read_refs(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path}: expected a list of refs, got {type(refs).__name__}")
     for number, ref in enumerate(refs):
         if not isinstance(ref, dict) or not needed <= ref.keys():
-            raise InputError(f"{path}: entry {number} has not all of {', '.join(sorted(needed))}")
+            raise InputError(f"{path}: entry {number} lacks one of {', '.join(sorted(needed))}")
         if not isinstance(ref["split"], str):
-            raise InputError(f"{path}: entry {number} has the split {ref['split']!r}")
+            raise InputError(f"{path}: entry {number} has an invalid split {ref['split']!r}")
     return refs

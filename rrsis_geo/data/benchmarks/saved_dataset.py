@@ -1,7 +1,7 @@
 """Referring samples of a DatasetDict that the Hugging Face library saved to disk.
 
-No copy of RISBench in this form is published, so columns go by the names that people give them: the
-first that is there of :data:`IMAGE_COLUMNS`, :data:`MASK_COLUMNS`, :data:`EXPRESSION_COLUMNS`.
+No copy of RISBench in this form is published, so column names vary. The first existing name of
+:data:`IMAGE_COLUMNS`, :data:`MASK_COLUMNS` and :data:`EXPRESSION_COLUMNS` is used.
 """
 
 import json
@@ -32,37 +32,37 @@ def is_saved(root: Path) -> bool:
 
 
 def list_splits(root: Path) -> tuple[str, ...]:
-    """The splits of a saved DatasetDict; its "validation" is our "val".
+    """List the splits of a saved DatasetDict. "validation" becomes "val".
 
     Raises:
-        InputError: the list of its splits is damaged.
+        InputError: the list of splits is damaged.
     """
-    return tuple(_folders(root))
+    return tuple(_split_folders(root))
 
 
 def read_split(root: Path, split: str, *, mask_above: int = 0) -> list[Record]:
-    """The samples of a split; images and masks stay in its files until they are read.
+    """Read the records of a split. Images and masks are read later.
 
     Args:
-        root: the folder that was saved to.
+        root: folder of the DatasetDict.
         split: name of the split.
-        mask_above: the value above which a pixel of a mask is the target.
+        mask_above: mask values above this are the target.
 
     Raises:
-        ConfigError: there is no such split.
-        InputError: the library is not installed, or a column is missing.
+        ConfigError: the dataset has no such split.
+        InputError: the datasets library is not installed, or a column is missing.
     """
-    folders = _folders(root)
+    folders = _split_folders(root)
     if split not in folders:
         raise unknown_split_error(root, split, folders)
     folder = folders[split]
     table = _open_table(folder)
     columns: list[str] = table.column_names
-    image = _column(folder, columns, IMAGE_COLUMNS, "image")
-    mask = _column(folder, columns, MASK_COLUMNS, "mask")
-    expressions = table[_column(folder, columns, EXPRESSION_COLUMNS, "expression")]
-    named = [name for name in _ID_COLUMNS if name in columns]
-    names = [Path(str(name)).stem for name in table[named[0]]] if named else []
+    image = _find_column(folder, columns, IMAGE_COLUMNS, "image")
+    mask = _find_column(folder, columns, MASK_COLUMNS, "mask")
+    expressions = table[_find_column(folder, columns, EXPRESSION_COLUMNS, "expression")]
+    id_columns = [name for name in _ID_COLUMNS if name in columns]
+    names = [Path(str(name)).stem for name in table[id_columns[0]]] if id_columns else []
     if len(set(names)) < len(table):
         names = [f"{split}-{row}" for row in range(len(table))]
     return [
@@ -86,17 +86,17 @@ class SavedImage:
 
     @property
     def path(self) -> Path:
-        """The file that says which others the split has."""
+        """The index file of the split."""
         return self.folder / _STATE_FILE
 
     def read(self) -> NDArray[np.uint8]:
         """See :func:`rrsis_geo.data.image_files.read_image`."""
-        return read_image(*_content(self))
+        return read_image(*_read_cell(self))
 
 
 @dataclass(frozen=True, slots=True)
 class SavedMask:
-    """A mask in a row of a split: the pixels above a threshold."""
+    """A mask in a row of a split. Pixels above a threshold are the target."""
 
     folder: Path
     column: str
@@ -105,17 +105,17 @@ class SavedMask:
 
     @property
     def path(self) -> Path:
-        """The file that says which others the split has."""
+        """The index file of the split."""
         return self.folder / _STATE_FILE
 
     def read(self) -> NDArray[np.bool_]:
         """See :func:`rrsis_geo.data.image_files.read_mask`."""
-        path, content = _content(self)
+        path, content = _read_cell(self)
         return read_mask(path, self.threshold, content)
 
 
-def _content(cell: SavedImage | SavedMask) -> tuple[Path, bytes | None]:
-    """What a cell holds: the file's bytes, or else the path of a file elsewhere."""
+def _read_cell(cell: SavedImage | SavedMask) -> tuple[Path, bytes | None]:
+    """Path and bytes of the file in a cell. The bytes are None if the file is stored elsewhere."""
     value = _open_table(cell.folder)[cell.row][cell.column]
     where = cell.folder / f"{cell.column} {cell.row}"
     if isinstance(value, bytes):
@@ -132,12 +132,12 @@ def _content(cell: SavedImage | SavedMask) -> tuple[Path, bytes | None]:
 
 @lru_cache(maxsize=8)
 def _open_table(folder: Path) -> Any:
-    """A split, mapped into memory; images are left as the bytes of their files."""
+    """Map a split into memory. Images stay encoded."""
     try:
         import datasets
     except ImportError as err:
         raise InputError(
-            f"{folder.parent}: is a DatasetDict saved to disk, which the datasets library reads; "
+            f"{folder.parent}: a saved DatasetDict needs the datasets library; "
             'install it with pip install "rrsis-geo[hf]"'
         ) from err
     try:
@@ -150,7 +150,7 @@ def _open_table(folder: Path) -> Any:
     return table
 
 
-def _folders(root: Path) -> dict[str, Path]:
+def _split_folders(root: Path) -> dict[str, Path]:
     path = root / _DICT_FILE
     try:
         names = json.loads(path.read_text(encoding="utf-8"))["splits"]
@@ -159,10 +159,10 @@ def _folders(root: Path) -> dict[str, Path]:
         raise InputError(f"{path}: cannot be read as a list of splits: {err!r}") from err
 
 
-def _column(folder: Path, columns: list[str], known: tuple[str, ...], what: str) -> str:
+def _find_column(folder: Path, columns: list[str], known: tuple[str, ...], what: str) -> str:
     for name in known:
         if name in columns:
             return name
     raise InputError(
-        f'{folder}: no column for the {what} among {", ".join(columns)}; rename it to "{known[0]}"'
+        f'{folder}: no column for the {what} in {", ".join(columns)}; rename one to "{known[0]}"'
     )

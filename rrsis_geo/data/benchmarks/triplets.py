@@ -1,12 +1,12 @@
-"""Triplets: the format in which users bring samples of their own, and in which we write them.
+"""Triplets: the format of our own datasets and of users' datasets.
 
-``ROOT/<split>.jsonl`` holds one sample a line::
+``ROOT/<split>.jsonl`` holds one sample per line::
 
     {"image": "images/a.png", "expression": "the truck by the gate", "segmentation": {...}}
 
 ``image`` is a path relative to ROOT. ``segmentation`` is a COCO RLE (its counts a string or a list
-of numbers), the path of a mask relative to ROOT (any value but 0 is the target), or null where the
-target is absent. ``kind``, ``category`` and ``source`` may tell more; other keys are not read.
+of numbers), the path of a mask relative to ROOT (nonzero pixels are the target), or null if the
+target is absent. ``kind``, ``category`` and ``source`` are optional. Other keys are ignored.
 """
 
 import json
@@ -34,20 +34,23 @@ _SUFFIX: Final = ".jsonl"
 
 
 def list_splits(root: Path) -> tuple[str, ...]:
-    """The splits of a folder of triplets, sorted."""
+    """List the splits of a folder of triplets, sorted."""
     return tuple(sorted(path.stem for path in root.glob(f"*{_SUFFIX}") if path.is_file()))
 
 
 def read_split(root: Path, split: str) -> list[Record]:
-    """The samples of ``ROOT/<split>.jsonl``; the id of each is the split's name and its line.
+    """Read the records of ``ROOT/<split>.jsonl``. The id of a sample is the split and its line.
 
     Raises:
-        ConfigError: there is no such split.
-        InputError: there is no split at all, or a line is no sample; the message tells its number.
+        ConfigError: the dataset has no such split.
+        InputError: there is no split at all, or a line is not a sample. The message gives its
+            number.
     """
     splits = list_splits(root)
     if not splits:
-        raise InputError(f"{root}: no triplets here; it needs a list of samples, <split>{_SUFFIX}")
+        raise InputError(
+            f"{root}: not a triplets dataset; expected a list of samples, <split>{_SUFFIX}"
+        )
     if split not in splits:
         raise unknown_split_error(root, split, splits)
     path = root / f"{split}{_SUFFIX}"
@@ -57,30 +60,30 @@ def read_split(root: Path, split: str) -> list[Record]:
 def _record(root: Path, path: Path, number: int, line: str) -> Record:
     where = f"{path}, line {number}"
     try:
-        told = json.loads(line)
+        entry = json.loads(line)
     except ValueError as err:
-        raise InputError(f"{where}: is not JSON: {err}") from err
+        raise InputError(f"{where}: not JSON: {err}") from err
     except RecursionError as err:
-        raise InputError(f"{where}: is nested too deep to be a sample") from err
-    if not isinstance(told, dict):
-        raise InputError(f"{where}: expected an object, got {type(told).__name__}")
+        raise InputError(f"{where}: nested too deeply for a sample") from err
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected an object, got {type(entry).__name__}")
     for key in ("image", "expression", "segmentation"):
-        if key not in told:
-            null = " (null where the target is absent)" if key == "segmentation" else ""
+        if key not in entry:
+            null = " (use null if the target is absent)" if key == "segmentation" else ""
             raise InputError(f'{where}: "{key}" is missing{null}')
-    expression = told["expression"]
+    expression = entry["expression"]
     if not isinstance(expression, str) or not expression.strip():
-        raise InputError(f'{where}: "expression" must be a sentence, got {expression!r}')
+        raise InputError(f'{where}: "expression" must be a non-blank string, got {expression!r}')
     return Record(
         id=f"{path.stem}-{number}",
         expression=expression,
-        image=ImageFile(path_inside(root, told["image"], where)),
-        mask=_mask(root, path, number, told["segmentation"]),
-        **{key: _word(told, key, where) for key in ("kind", "category", "source")},
+        image=ImageFile(path_inside(root, entry["image"], where)),
+        mask=_mask_ref(root, path, number, entry["segmentation"]),
+        **{key: _optional_string(entry, key, where) for key in ("kind", "category", "source")},
     )
 
 
-def _mask(root: Path, path: Path, number: int, segmentation: Any) -> MaskRef | None:
+def _mask_ref(root: Path, path: Path, number: int, segmentation: Any) -> MaskRef | None:
     where = f", line {number}"
     if segmentation is None:
         return None
@@ -94,52 +97,51 @@ def _mask(root: Path, path: Path, number: int, segmentation: Any) -> MaskRef | N
     )
 
 
-def _word(told: dict[str, Any], key: str, where: str) -> str:
-    value = told.get(key)
+def _optional_string(entry: dict[str, Any], key: str, where: str) -> str:
+    value = entry.get(key)
     if value is not None and not isinstance(value, str):
         raise InputError(f'{where}: "{key}" must be a string, got {value!r}')
     return value or ""
 
 
 class TripletWriter:
-    """Writes a split of triplets; a context manager.
+    """Context manager that writes a split of triplets.
 
-    Images go to ``ROOT/images/<split>``. The list of samples appears only when the block ends
-    without an error, so that what is there is whole.
+    Images go to ``ROOT/images/<split>``. The list of samples is created when the block ends without
+    an error, so an existing list is always complete.
     """
 
     def __init__(self, root: Path, split: str, *, overwrite: bool = False) -> None:
         """Prepare to write ``ROOT/<split>.jsonl``.
 
         Args:
-            root: the folder; made if need be.
-            split: the name of the split.
-            overwrite: replace a list that is there.
+            root: folder of the dataset. It is created if needed.
+            split: name of the split.
+            overwrite: replace an existing list.
 
         Raises:
-            OutputError: the name cannot be a file's, the list is there already, or the folder
-                cannot be made.
+            OutputError: the split is not a valid file name, or the list exists already.
         """
         if not split or Path(split).name != split or split.startswith("."):
-            raise OutputError(f'"{split}" cannot name a split: it becomes the name of a file')
+            raise OutputError(f'invalid split "{split}": it must be a valid file name')
         self.path = root / f"{split}{_SUFFIX}"
         if self.path.exists() and not overwrite:
-            raise OutputError(f"{self.path}: exists; allow overwriting, or write elsewhere")
+            raise OutputError(f"{self.path}: exists already; overwrite it or choose another folder")
         self._root = root
         self._split = split
-        self._part = root / f".{split}{_SUFFIX}.part"
-        self._written: dict[str, int] = {}
+        self._partial_path = root / f".{split}{_SUFFIX}.part"
+        self._checksums: dict[str, int] = {}
         self._count = 0
         self._file: TextIO | None = None
 
     def __len__(self) -> int:
-        """How many samples were added."""
+        """Number of samples written."""
         return self._count
 
     def __enter__(self) -> Self:
         try:
             (self._root / "images" / self._split).mkdir(parents=True, exist_ok=True)
-            self._file = self._part.open("w", encoding="utf-8", newline="\n")
+            self._file = self._partial_path.open("w", encoding="utf-8", newline="\n")
         except OSError as err:
             raise OutputError(f"{self._root}: cannot be written: {err}") from err
         return self
@@ -154,34 +156,36 @@ class TripletWriter:
         if kind is not None:
             self._file.close()
             with suppress(OSError):
-                self._part.unlink()
+                self._partial_path.unlink()
             return
         try:
             self._file.close()
-            self._part.replace(self.path)
+            self._partial_path.replace(self.path)
         except OSError as err:
             raise OutputError(f"{self.path}: cannot be written: {err}") from err
 
     def add(self, sample: Sample, *, image_name: str | None = None, source: str = "") -> None:
-        """Write a sample: a line, and its image unless one of that name was written before.
+        """Write a sample: its line, and its image unless the image was written before.
 
         Args:
-            sample: a mask with no pixel in it is written as an absent target.
-            image_name: file name for the image; samples that give the same name share the image.
-                Its suffix chooses the format, PNG where there is none. None numbers the images.
-            source: where the sample comes from.
+            sample: the sample. An empty mask is written as an absent target.
+            image_name: file name of the image. Samples with the same name share the image. The
+                suffix chooses the format, which is PNG by default. None numbers the images.
+            source: origin of the sample.
 
         Raises:
             OutputError: a file cannot be written.
-            ValueError: the expression is blank, or another image has the name.
+            ValueError: the expression is blank, or a different image has the same name.
         """
-        assert self._file is not None, "to be used in a with block"
+        assert self._file is not None, "use TripletWriter in a with block"
         if not sample.expression.strip():
             raise ValueError("the expression is blank")
         name = image_name or f"{self._count:06}"
-        if Path(name).suffix.lower() not in Image.registered_extensions():  # "gsd_0.5" has none
+        if (
+            Path(name).suffix.lower() not in Image.registered_extensions()
+        ):  # in "gsd_0.5", ".5" is no suffix
             name += ".png"
-        told: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "image": self._write_image(sample, name),
             "expression": sample.expression,
             "segmentation": encode_mask(sample.mask) if sample.mask.any() else None,
@@ -189,7 +193,7 @@ class TripletWriter:
             "category": sample.category,
             "source": source,
         }
-        line = {key: value for key, value in told.items() if value != ""}
+        line = {key: value for key, value in entry.items() if value != ""}
         try:
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         except OSError as err:
@@ -197,12 +201,12 @@ class TripletWriter:
         self._count += 1
 
     def _write_image(self, sample: Sample, name: str) -> str:
-        """Write the image of a sample once; its path relative to the folder."""
+        """Write the image of a sample, once, and return its path relative to the folder."""
         relative = f"images/{self._split}/{name}"
-        check = zlib.crc32(sample.image.tobytes())
-        if name in self._written:
-            if self._written[name] != check:
-                raise ValueError(f"another image was written as {name}")
+        checksum = zlib.crc32(sample.image.tobytes())
+        if name in self._checksums:
+            if self._checksums[name] != checksum:
+                raise ValueError(f"a different image was written as {name}")
             return relative
         path = path_inside(self._root, relative, "image_name")
         try:
@@ -210,5 +214,5 @@ class TripletWriter:
             Image.fromarray(sample.image).save(path)
         except (OSError, ValueError) as err:
             raise OutputError(f"{path}: the image cannot be written: {err}") from err
-        self._written[name] = check
+        self._checksums[name] = checksum
         return relative

@@ -1,4 +1,4 @@
-"""COCO instances with their images."""
+"""Reader of COCO instances files and their images."""
 
 import io
 import json
@@ -24,7 +24,7 @@ _MIB: Final = 2**20
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """An image of the file, and its annotations as they are stored."""
+    """An image of the file, with its annotations as stored."""
 
     path: Path
     height: int
@@ -35,20 +35,20 @@ class _Record:
     gsd_m: float | None
     false_colour: bool
     annotations: tuple[tuple[str, Any, bool], ...]
-    """(category, segmentation, whether the mask is only a box)."""
+    """(category, segmentation, whether the mask is a bounding box)."""
 
 
 class InstanceSource:
     """A COCO instances file with its images.
 
-    The file is read once. Images are decoded when first asked for, and kept while memory allows;
-    masks are decoded once and kept, each cut to its box.
+    The file is read once. Images are decoded on first access and cached within a memory limit.
+    Masks are decoded once, cropped to their boxes and cached.
 
     Attributes:
-        counts: for each image, how many instances of each category it has.
-        names: for each image, the source it comes from.
-        groups: for each image, what it shares with those that show the same ground: its
-            "sequence" where the file tells one, else its own name.
+        counts: for each image, category -> number of instances.
+        names: for each image, the name of its source.
+        groups: for each image, a name that images of the same place share: the field "sequence", or
+            the file name if there is none.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class InstanceSource:
 
         Args:
             instances_path: the JSON file.
-            image_dir: the folder of the images; None takes "images" beside the file.
-            cache_mib: how much memory decoded images may take.
+            image_dir: folder of the images. None is "images" beside the file.
+            cache_mib: memory limit of cached images.
 
         Raises:
-            InputError: no such file, or it is no COCO instances file.
+            InputError: the file is missing or is not a COCO instances file.
         """
         self._records = _read_records(instances_path, image_dir or instances_path.parent / "images")
         self.counts = [
@@ -78,7 +78,7 @@ class InstanceSource:
         return len(self._records)
 
     def subset(self, indices: Sequence[int]) -> "InstanceSource":
-        """Some of the images as a source of their own; what is decoded is not shared."""
+        """A source with some of the images. The caches are not shared."""
         part = copy(self)
         part._records = [self._records[index] for index in indices]
         part.counts = [self.counts[index] for index in indices]
@@ -88,25 +88,25 @@ class InstanceSource:
         return part
 
     def read(self, index: int) -> LabelledImage:
-        """The whole image of a record with its instances.
+        """Read an image with its instances.
 
         Raises:
-            InputError: the image is missing, damaged, or not of the size that the file tells.
+            InputError: the image is missing or damaged, or differs in size from its record.
         """
         record = self._records[index]
         return LabelledImage(
-            image=self._image(index),
-            instances=self._instances_of(index),
+            image=self._read_image(index),
+            instances=self._decode_instances(index),
             complete=record.complete,
             gsd_m=record.gsd_m,
             false_colour=record.false_colour,
             id=record.path.stem,
         )
 
-    def _image(self, index: int) -> NDArray[np.uint8]:
-        kept = self._images.get(index)
-        if kept is not None:
-            return kept
+    def _read_image(self, index: int) -> NDArray[np.uint8]:
+        cached = self._images.get(index)
+        if cached is not None:
+            return cached
         record = self._records[index]
         try:
             with Image.open(io.BytesIO(record.path.read_bytes())) as file:
@@ -115,34 +115,35 @@ class InstanceSource:
             raise InputError(f"{record.path}: cannot be read as an image: {err}") from err
         if image.shape[:2] != (record.height, record.width):
             raise InputError(
-                f"{record.path}: is {image.shape[1]} x {image.shape[0]} pixels, but its instances "
-                f"were drawn on {record.width} x {record.height}"
+                f"{record.path}: the image is {image.shape[1]} x {image.shape[0]} pixels, but the "
+                f"instances file says {record.width} x {record.height}"
             )
         if image.nbytes <= self._free_bytes:
             self._free_bytes -= image.nbytes
             self._images[index] = image
         return image
 
-    def _instances_of(self, index: int) -> tuple[Instance, ...]:
-        kept = self._instances.get(index)
-        if kept is None:
+    def _decode_instances(self, index: int) -> tuple[Instance, ...]:
+        cached = self._instances.get(index)
+        if cached is None:
             record = self._records[index]
             decoded = (_decode(*annotation, record) for annotation in record.annotations)
-            kept = self._instances[index] = tuple(item for item in decoded if item is not None)
-        return kept
+            cached = tuple(item for item in decoded if item is not None)
+            self._instances[index] = cached
+        return cached
 
 
 def _read_records(instances_path: Path, image_dir: Path) -> list[_Record]:
     try:
-        told = json.loads(instances_path.read_text())
-        names = {entry["id"]: str(entry["name"]) for entry in told["categories"]}
+        content = json.loads(instances_path.read_text())
+        names = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
         annotations: dict[int, list[tuple[str, Any, bool]]] = defaultdict(list)
-        for entry in told["annotations"]:
+        for entry in content["annotations"]:
             is_box = entry.get("label_quality") in ("box", "obb")
             annotations[entry["image_id"]].append(
                 (names[entry["category_id"]], entry["segmentation"], is_box)
             )
-        images = [entry for entry in told["images"] if annotations[entry["id"]]]
+        images = [entry for entry in content["images"] if annotations[entry["id"]]]
         by_source: dict[str, set[str]] = defaultdict(set)
         for entry in images:
             by_source[entry.get("source", "")].update(
@@ -155,10 +156,10 @@ def _read_records(instances_path: Path, image_dir: Path) -> list[_Record]:
     except OSError as err:
         raise InputError(f"{instances_path}: cannot be read ({err.strerror})") from err
     except ValueError as err:
-        raise InputError(f"{instances_path}: is not JSON: {err}") from err
+        raise InputError(f"{instances_path}: not JSON: {err}") from err
     except (KeyError, TypeError) as err:
         raise InputError(
-            f"{instances_path}: is no COCO instances file (it lacks {err}); it needs images, "
+            f"{instances_path}: not a COCO instances file (it lacks {err}); it needs images, "
             "annotations and categories"
         ) from err
 
@@ -194,7 +195,7 @@ def _record(
 
 
 def _decode(category: str, segmentation: Any, is_box: bool, record: _Record) -> Instance | None:
-    """An instance cut to its box; None where the mask is empty.
+    """Decode an instance and crop its mask to its box. None if the mask is empty.
 
     Raises:
         InputError: the segmentation is damaged.

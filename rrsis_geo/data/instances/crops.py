@@ -1,6 +1,6 @@
-"""Square pieces of labelled images: cut, scaled, mirrored and turned together with their masks.
+"""Square crops of labelled images: cropped, scaled, mirrored and rotated with their masks.
 
-This comes before an expression is written, so its words are true of what is seen.
+Expressions are written about the crop, so they are true of what the crop shows.
 """
 
 from collections.abc import Iterable
@@ -16,15 +16,15 @@ from rrsis_geo.data.expressions.traits import GROUND
 from rrsis_geo.data.sample import Instance, LabelledImage
 
 _MIN_SHARE: Final = 0.25
-"""An object of which less is left is a sliver ..."""
-_RECOGNISABLE: Final = 0.02
-"""... unless what is left fills so much of the crop."""
+"""An object is a sliver if less than this fraction of it is left ..."""
+_RECOGNIZABLE_SHARE: Final = 0.02
+"""... unless the rest fills this fraction of the crop."""
 MIN_PIXELS: Final = 12
-"""Fewer pixels than this are always a sliver."""
+"""An object with fewer pixels is always a sliver."""
 
 
 class CropBox(NamedTuple):
-    """A square of the image, pixels."""
+    """A square of an image, in pixels."""
 
     row: int
     col: int
@@ -44,13 +44,13 @@ def plan_crop(
 
     Args:
         labelled_image: the image.
-        rng: the only source of chance.
-        size_px: side of the crop when it has been scaled.
-        scale_range: pixels of the image per pixel of the crop, chosen log-uniformly; less where the
-            image is smaller than the crop.
-        gsd_range_m: the crop's metres per pixel should lie in this range, where the image's are
-            known and ``scale_range`` allows.
-        around: an object whose middle, at least, is to be in the crop.
+        rng: source of all randomness.
+        size_px: side of the scaled crop.
+        scale_range: pixels of the image per pixel of the crop, drawn log-uniformly. Small images
+            lower it.
+        gsd_range_m: range for the ground sample distance of the crop. It applies if that of the
+            image is known, within ``scale_range``.
+        around: an object whose centre the crop must contain.
     """
     height, width = labelled_image.image.shape[:2]
     low, high = scale_range
@@ -82,20 +82,20 @@ def crop_labelled(
     turn: bool = True,
     jitter: bool = True,
 ) -> LabelledImage:
-    """A random square piece of a labelled image, [size_px, size_px].
+    """Crop a square from a labelled image, and scale it to [size_px, size_px].
 
-    An object cut to a sliver stays, marked by its attribute "cut": its pixels belong to "all of
-    them", but nothing else is said of it. An object cut to less than a pixel goes.
+    An object cut to a sliver stays, with the attribute "cut". It belongs to "all of them", but no
+    other expression refers to it. An object without pixels in the crop is dropped.
 
     Args:
         labelled_image: the image.
-        rng: the only source of chance.
+        rng: source of all randomness.
         size_px: side of the result, pixels.
-        box: which square; None chooses one by :func:`plan_crop` with the next two settings.
+        box: the square. None draws one with :func:`plan_crop` and the next two settings.
         scale_range: see :func:`plan_crop`.
         gsd_range_m: see :func:`plan_crop`.
-        turn: mirror and turn by quarters at random.
-        jitter: change light, contrast and saturation a little, so that a colour keeps its name.
+        turn: mirror and rotate by quarter turns at random.
+        jitter: change brightness, contrast and saturation a little. Colours keep their names.
     """
     if box is None:
         box = plan_crop(
@@ -110,8 +110,8 @@ def crop_labelled(
         picture = jitter_light(picture, rng)
     image = flip_rotate(np.asarray(picture), mirror, turns)
     instances = [
-        _turn_instance(item, size_px, mirror, turns)
-        for item in _cut_instances(labelled_image.instances, box, size_px)
+        _flip_rotate_instance(item, size_px, mirror, turns)
+        for item in _crop_instances(labelled_image.instances, box, size_px)
     ]
     return LabelledImage(
         image=image,
@@ -123,8 +123,10 @@ def crop_labelled(
     )
 
 
-def _cut_instances(instances: Iterable[Instance], box: CropBox, size_px: int) -> Iterable[Instance]:
-    """What is left of the objects in a crop, on its pixels (nearest neighbour)."""
+def _crop_instances(
+    instances: Iterable[Instance], box: CropBox, size_px: int
+) -> Iterable[Instance]:
+    """Crop and scale the objects (nearest neighbour)."""
     steps = ((np.arange(size_px) + 0.5) * box.side / size_px).astype(np.intp)
     rows, cols = box.row + steps, box.col + steps
     for item in instances:
@@ -137,16 +139,16 @@ def _cut_instances(instances: Iterable[Instance], box: CropBox, size_px: int) ->
         if not mask.any():
             continue
         bbox, mask = shrink_box(mask, int(first_row), int(first_col))
-        left = Instance(item.category, bbox, mask, item.attributes)
-        yield mark_cut(left, _share_left(item, box), size_px)
+        visible = Instance(item.category, bbox, mask, item.attributes)
+        yield mark_cut(visible, _visible_fraction(item, box), size_px)
 
 
 def mark_cut(item: Instance, share: float, size_px: int) -> Instance:
-    """An object as a crop shows it, its attribute "cut" saying if much of it is missing.
+    """Set the attribute "cut" of an object of which a crop shows only a part.
 
     Args:
-        item: what is left of it in the crop.
-        share: how much that is of the whole object.
+        item: the visible part of the object.
+        share: fraction of the object that is visible.
         size_px: side of the crop, pixels.
     """
     if _is_sliver(item, share, int(np.count_nonzero(item.mask)), size_px):
@@ -159,14 +161,14 @@ def mark_cut(item: Instance, share: float, size_px: int) -> Instance:
 def _is_sliver(item: Instance, share: float, n_pixels: int, size_px: int) -> bool:
     if item.attributes.get(CUT) == SLIVER or n_pixels < MIN_PIXELS:
         return True
-    few = n_pixels < _RECOGNISABLE * size_px**2
+    few = n_pixels < _RECOGNIZABLE_SHARE * size_px**2
     if item.category in GROUND:
-        return n_pixels < 0.1 * _RECOGNISABLE * size_px**2
+        return n_pixels < 0.1 * _RECOGNIZABLE_SHARE * size_px**2
     return share < _MIN_SHARE and few
 
 
-def _share_left(item: Instance, box: CropBox) -> float:
-    """Share of an object's pixels inside the crop."""
+def _visible_fraction(item: Instance, box: CropBox) -> float:
+    """Fraction of an object's pixels inside a crop."""
     row, col, height, width = item.bbox
     top, left = max(box.row - row, 0), max(box.col - col, 0)
     bottom, right = box.row + box.side - row, box.col + box.side - col
@@ -179,26 +181,31 @@ def _share_left(item: Instance, box: CropBox) -> float:
 def shrink_box(
     mask: NDArray[np.bool_], row: int, col: int
 ) -> tuple[tuple[int, int, int, int], NDArray[np.bool_]]:
-    """The smallest box of a mask that has a pixel, and the mask in it."""
+    """The smallest box around the pixels of a mask, and the mask inside it.
+
+    Args:
+        mask: bool [h, w] with at least one pixel.
+        row: row of the mask's first pixel in the image.
+        col: column of the mask's first pixel in the image.
+    """
     rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1
     bbox = (row + top, col + left, bottom - top, right - left)
     return bbox, mask[top:bottom, left:right]
 
 
-# --- mirrors and turns ---
-
+# --- mirror and rotate ---
 
 _Pixel = TypeVar("_Pixel", bound=np.generic)
 
 
 def flip_rotate(array: NDArray[_Pixel], mirror: bool, turns: int) -> NDArray[_Pixel]:
-    """Mirror left to right, then turn counter-clockwise by quarters, [H, W, ...]."""
-    turned = array[:, ::-1] if mirror else array
-    return np.ascontiguousarray(np.rot90(turned, turns))
+    """Mirror left to right, then rotate counter-clockwise by quarter turns, [H, W, ...]."""
+    flipped = array[:, ::-1] if mirror else array
+    return np.ascontiguousarray(np.rot90(flipped, turns))
 
 
-def _turn_instance(item: Instance, size_px: int, mirror: bool, turns: int) -> Instance:
+def _flip_rotate_instance(item: Instance, size_px: int, mirror: bool, turns: int) -> Instance:
     row, col, height, width = item.bbox
     if mirror:
         col = size_px - col - width
@@ -209,7 +216,7 @@ def _turn_instance(item: Instance, size_px: int, mirror: bool, turns: int) -> In
 
 
 def jitter_light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Another light on the same scene, RGB: gain, gamma and tint by table, then saturation."""
+    """Change gain, gamma, contrast, tint and saturation of an RGB picture at random."""
     gain = float(np.exp(rng.normal(0, 0.08)))
     gamma = float(np.exp(rng.normal(0, 0.1)))
     pivot = rng.uniform(0.3, 0.6)

@@ -1,4 +1,4 @@
-"""Referring samples on the fly from COCO instances: image + an expression written about it."""
+"""Referring samples drawn at random from COCO instances: a crop and an expression about it."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -20,25 +20,25 @@ from rrsis_geo.errors import InputError
 from rrsis_geo.text.vocabulary import kinds_of
 
 _ATTEMPTS: Final = 9
-"""How many crops are tried for a kind of expression before a plain category is named instead."""
+"""Crops tried for a kind of expression before a plain category is named instead."""
 _ATTEMPTS_PER_CATEGORY: Final = 3
-"""Then another category is tried, lest those be drawn most that are said most easily."""
+"""Attempts before another category is drawn. Otherwise the easiest categories would dominate."""
 _MAX_ROUNDS: Final = 100
-"""Rounds of such attempts before the instances are taken for useless."""
+"""Rounds of attempts before an error is raised."""
 _NEEDS_OTHERS: Final = frozenset({"size", "relation", "combination"})
-"""Kinds that compare objects: their crops are from the wider half of the scales."""
-_ENOUGH_PARTS: Final = 4
-"""A crop of contrast of whose objects so many different parts can be spoken of is taken."""
+"""Kinds that compare objects. Their crops come from the coarser half of the scales."""
+_ENOUGH_SUBSETS: Final = 4
+"""Number of different subsets of objects at which a contrast crop is accepted at once."""
 _ENOUGH_IMAGES: Final = 150
-"""A category in more images than this is not drawn more often."""
+"""Number of images above which a category is not drawn more often."""
 
 
 class ReferringInstances:
     """Random referring samples from a source of instances.
 
-    A draw goes: a kind of expression, a category (the rare as good as the common), one of the
-    sources that have it, an image, one of its instances, a crop around it, an expression. Every
-    step but the first is repeated where nothing of the kind can be said.
+    Each sample draws a kind of expression, a category (rare categories are favoured), a source that
+    has it, an image, an instance, a crop around the instance, and an expression. All steps but the
+    first are repeated if no expression of the kind is possible.
     """
 
     def __init__(
@@ -52,16 +52,16 @@ class ReferringInstances:
         gsd_range_m: tuple[float, float] | None = None,
         augment: bool = True,
     ) -> None:
-        """Prepare to draw.
+        """Index the images by category.
 
         Args:
             source: images with instances.
             size_px: side of the samples, pixels.
-            seed: of the generator that :meth:`sample` uses where it is given none.
+            seed: random seed of :meth:`sample` without a generator.
             kinds: kind of expression -> its weight.
             scale_range: see :func:`rrsis_geo.data.instances.crops.plan_crop`.
             gsd_range_m: see :func:`rrsis_geo.data.instances.crops.plan_crop`.
-            augment: mirror and turn crops, and change their light a little.
+            augment: mirror and rotate crops, and change their brightness a little.
 
         Raises:
             InputError: no image has an instance.
@@ -69,11 +69,11 @@ class ReferringInstances:
         self.source = source
         self.size_px = size_px
         self._rng = np.random.default_rng(seed)
-        self._cells = {kind: _Cells(source, kind) for kind in (*kinds, "category")}
-        self._several = _Cells(source, "size")
-        if not len(self._cells["category"]):
-            raise InputError("there is no instance in the images, so there is nothing to refer to")
-        self._kinds = [kind for kind in kinds if len(self._cells[kind])]
+        self._indexes = {kind: _ImageIndex(source, kind) for kind in (*kinds, "category")}
+        self._multi_object_index = _ImageIndex(source, "size")
+        if not len(self._indexes["category"]):
+            raise InputError("the images have no instances, so there is nothing to refer to")
+        self._kinds = [kind for kind in kinds if len(self._indexes[kind])]
         weights = np.array([kinds[kind] for kind in self._kinds])
         self._kind_weights = weights / weights.sum()
         self._scale_range = scale_range
@@ -81,12 +81,12 @@ class ReferringInstances:
         self._augment = augment
 
     def __iter__(self) -> Iterator[Sample]:
-        """Samples without end, from the generator of the seed."""
+        """Endless samples from the generator of the seed."""
         while True:
             yield self.sample()
 
     def sample(self, rng: np.random.Generator | None = None) -> Sample:
-        """Draw one sample, [size_px, size_px], by a generator or by the seed's own.
+        """Draw one sample, [size_px, size_px]. Without ``rng``, the generator of the seed is used.
 
         Raises:
             InputError: see :meth:`draw`.
@@ -97,56 +97,60 @@ class ReferringInstances:
         """Draw a crop, [size_px, size_px], and an expression about it.
 
         Raises:
-            InputError: an image cannot be read, or nothing can be said of any (all of its instances
-                are a few pixels).
+            InputError: an image cannot be read, or no expression is possible (for example, because
+                all instances are a few pixels in size).
         """
         kind = self._kinds[int(rng.choice(len(self._kinds), p=self._kind_weights))]
         for _ in range(_MAX_ROUNDS):
             for attempt in range(_ATTEMPTS):
                 if attempt % _ATTEMPTS_PER_CATEGORY == 0:
-                    category = self._cells[kind].draw_category(rng)
-                drawn = self._try(kind, category, self._cells[kind].draw_image(category, rng), rng)
-                if drawn is not None:
-                    return drawn
+                    category = self._indexes[kind].draw_category(rng)
+                index = self._indexes[kind].draw_image(category, rng)
+                pair = self._try_draw(kind, category, index, rng)
+                if pair is not None:
+                    return pair
             kind = "category"
         raise InputError(
-            "nothing can be said of the instances: in crop after crop they were too small or cut"
+            "no expression about the instances is possible: in all crops they are too small or cut"
         )
 
-    def _try(
+    def _try_draw(
         self, kind: str, category: str, index: int, rng: np.random.Generator
     ) -> tuple[LabelledImage, WrittenExpression] | None:
-        """A crop of an image and an expression; None where nothing of the kind can be said."""
-        told: str | None = category
+        """A crop of an image and an expression. None if no expression of the kind is possible."""
+        target: str | None = category
         if kind == "absent":
             whole = self.source.read(index)
             box = self._crop_without(whole, category, rng)
-            told = category if box is not None else None
+            target = category if box is not None else None
             if box is None:
-                box = self._plan(whole, rng)
+                box = self._plan_crop(whole, rng)
             crop = self._crop(whole, box, rng)
         else:
             crop = self._crop_around(index, category, rng, wide=kind in _NEEDS_OTHERS)
-        written = write_expression(crop, rng, kind, category=told)
+        written = write_expression(crop, rng, kind, category=target)
         return None if written is None else (crop, written)
 
-    def contrast(self, rng: np.random.Generator) -> tuple[LabelledImage, str] | None:
-        """A crop that shows several objects of a category, and the category; None if none is found.
+    def draw_contrast_crop(self, rng: np.random.Generator) -> tuple[LabelledImage, str] | None:
+        """Draw a crop with several objects of a category. None if no such crop is found.
 
-        Words of place, size and colour pick out at least two different parts of these objects.
+        Clauses of position, size and colour select at least two different subsets of the objects.
+
+        Returns:
+            The crop and the category.
 
         Raises:
             InputError: an image cannot be read.
         """
-        best, most = None, 1
-        for _ in range(_ATTEMPTS if len(self._several) else 0):
-            category = self._several.draw_category(rng)
-            index = self._several.draw_image(category, rng)
+        best, n_best = None, 1
+        for _ in range(_ATTEMPTS if len(self._multi_object_index) else 0):
+            category = self._multi_object_index.draw_category(rng)
+            index = self._multi_object_index.draw_image(category, rng)
             crop = self._crop_around(index, category, rng, wide=True)
-            parts = count_distinct_subsets(crop, category, rng)
-            if parts > most:
-                best, most = (crop, category), parts
-            if parts >= _ENOUGH_PARTS:
+            n_subsets = count_distinct_subsets(crop, category, rng)
+            if n_subsets > n_best:
+                best, n_best = (crop, category), n_subsets
+            if n_subsets >= _ENOUGH_SUBSETS:
                 break
         return best
 
@@ -155,7 +159,7 @@ class ReferringInstances:
     ) -> LabelledImage:
         whole = self.source.read(index)
         same = [item for item in whole.instances if item.category == category]
-        box = self._plan(whole, rng, same[int(rng.integers(len(same)))], wide=wide)
+        box = self._plan_crop(whole, rng, same[int(rng.integers(len(same)))], wide=wide)
         return self._crop(whole, box, rng)
 
     def _crop(self, whole: LabelledImage, box: CropBox, rng: np.random.Generator) -> LabelledImage:
@@ -163,7 +167,7 @@ class ReferringInstances:
             whole, rng, self.size_px, box=box, turn=self._augment, jitter=self._augment
         )
 
-    def _plan(
+    def _plan_crop(
         self,
         whole: LabelledImage,
         rng: np.random.Generator,
@@ -184,56 +188,56 @@ class ReferringInstances:
     def _crop_without(
         self, whole: LabelledImage, category: str, rng: np.random.Generator
     ) -> CropBox | None:
-        """Half of the time, a crop of an image that has a category which shows none of it.
+        """With probability 0.5, a crop without a category that the image has.
 
-        Such crops are the hard ones: an apron without an airplane.
+        Such crops are hard negatives, for example an apron without an airplane.
         """
         if category not in whole.complete or rng.random() < 0.5:
             return None
         kinds = kinds_of(category)
         boxes = np.array([item.bbox for item in whole.instances if item.category in kinds])
         for _ in range(8):
-            box = self._plan(whole, rng)
+            box = self._plan_crop(whole, rng)
             ends = boxes[:, :2] + boxes[:, 2:]
-            clear = (ends <= (box.row, box.col)).any(1)
-            clear |= (boxes[:, :2] >= (box.row + box.side, box.col + box.side)).any(1)
-            if clear.all():
+            is_outside = (ends <= (box.row, box.col)).any(1)
+            is_outside |= (boxes[:, :2] >= (box.row + box.side, box.col + box.side)).any(1)
+            if is_outside.all():
                 return box
         return None
 
 
-class _Cells:
-    """Which images may serve a kind of expression: by category, then by source."""
+class _ImageIndex:
+    """Images that can serve a kind of expression, by category and source."""
 
     def __init__(self, source: InstanceSource, kind: str) -> None:
-        cells: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        images_by_category: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for index, counts in enumerate(source.counts):
             for category, count in counts.items():
-                if _may_serve(kind, category, count, counts):
-                    cells[category][source.names[index]].append(index)
-        self._categories = sorted(cells)
-        totals = [sum(map(len, cells[name].values())) for name in self._categories]
+                if _can_serve(kind, category, count, counts):
+                    images_by_category[category][source.names[index]].append(index)
+        self._categories = sorted(images_by_category)
+        totals = [sum(map(len, images_by_category[name].values())) for name in self._categories]
         weights = np.minimum(totals, _ENOUGH_IMAGES) ** 0.5
         self._weights = weights / weights.sum() if len(weights) else weights
-        self._images = {name: list(cells[name].values()) for name in self._categories}
+        self._images = {name: list(images_by_category[name].values()) for name in self._categories}
 
     def __len__(self) -> int:
-        """How many categories may serve."""
+        """Number of categories with images."""
         return len(self._categories)
 
     def draw_category(self, rng: np.random.Generator) -> str:
-        """One of the categories that may serve."""
+        """Draw a category."""
         return self._categories[int(rng.choice(len(self._categories), p=self._weights))]
 
     def draw_image(self, category: str, rng: np.random.Generator) -> int:
-        """The number of an image that has the category."""
+        """Draw an image with the category, and return its index."""
         images = self._images[category]
         weights = np.array([len(group) for group in images]) ** 0.5
         group = images[int(rng.choice(len(images), p=weights / weights.sum()))]
         return group[int(rng.integers(len(group)))]
 
 
-def _may_serve(kind: str, category: str, count: int, counts: Mapping[str, int]) -> bool:
+def _can_serve(kind: str, category: str, count: int, counts: Mapping[str, int]) -> bool:
     if kind in ("size", "relation", "combination", "colour") and category in GROUND:
         return False
     if kind == "position" and category in WHOLE_ONLY:
@@ -248,7 +252,7 @@ def _may_serve(kind: str, category: str, count: int, counts: Mapping[str, int]) 
 
 
 def to_sample(labelled_image: LabelledImage, written: WrittenExpression) -> Sample:
-    """What was written about an image, real or painted, as a sample."""
+    """Make a sample of an image and an expression about it."""
     return Sample(
         image=labelled_image.image,
         expression=written.expression,
@@ -260,9 +264,9 @@ def to_sample(labelled_image: LabelledImage, written: WrittenExpression) -> Samp
 
 
 class ValidationSamples:
-    """A fixed series of samples, each made when it is asked for.
+    """A fixed series of samples, created on access.
 
-    Number i is the same for the same source, seed and size.
+    Sample i is the same for the same source, seed and size.
     """
 
     def __init__(self, source: InstanceSource, seed: int, size_px: int) -> None:
@@ -273,7 +277,7 @@ class ValidationSamples:
         return to_sample(*self.draw(index))
 
     def draw(self, index: int) -> tuple[LabelledImage, WrittenExpression]:
-        """The crop of a number, and what is said of it."""
+        """The crop and the expression of a sample."""
         return self._referring.draw(np.random.default_rng([self._seed, index]))
 
 

@@ -1,7 +1,8 @@
-"""What may be called absent in the images of each public source of instances.
+"""Categories that expressions can call absent, for each public source of instances.
 
-A source labels some categories wholly and others not at all; "no X in this image" is true only of
-the former, and of what its scenes cannot hold. The tables rest on looking at the images.
+A source labels some categories fully and others not at all. "No X in this image" is certain only
+for the former, and for categories that cannot occur in its images. The table comes from looking at
+the images.
 """
 
 import re
@@ -14,15 +15,15 @@ from rrsis_geo.text.vocabulary import kinds_of
 
 @dataclass(frozen=True, slots=True)
 class SourceRule:
-    """What is known of a source beyond its labels.
+    """Facts about a source that its labels do not state.
 
     Attributes:
-        complete: categories of which every object is labelled in every image of the source, those
-            that its scenes cannot hold included.
-        if_labelled: categories of which every object is labelled in an image that has one.
-        unless: category -> categories; where an image has one of these, the first is not complete
-            (boats moored in a harbor are not labelled as ships).
-        false_colour_gsd_m: metres per pixel of its false-colour images, where they differ.
+        complete: categories of which every object is labelled in every image of the source,
+            including categories that cannot occur in its images.
+        if_labelled: categories that are complete in each image with at least one such label.
+        unless: pairs of a category and other categories. If an image has one of the others, the
+            category is not complete (boats moored in a harbor are not labelled as ships).
+        false_colour_gsd_m: ground sample distance of its false-colour images, if it differs.
     """
 
     complete: frozenset[str]
@@ -50,7 +51,7 @@ SOURCE_RULES: Final[dict[str, SourceRule]] = {
         if_labelled=frozenset({"building"}),
     ),
     "epfl_roads": SourceRule(_PORT | {"airplane", "storage tank", "road", "swimming pool"}),
-    # Its swimming pools come from a spectral rule that misses some.
+    # Its labels of swimming pools come from a spectral rule that misses some.
     "urban_tree_naip": SourceRule(_PORT | {"airplane"}, if_labelled=frozenset({"tree"})),
     "aerial_cars_minsk": SourceRule(_COURTS | _PORT | _NOT_IN_TOWN | {"bus", "truck"}),
     "aerial_cars_kitais": SourceRule(_COURTS | _PORT | _NOT_IN_TOWN | {"bus", "truck"}),
@@ -72,10 +73,11 @@ def complete_categories(
     """Categories of which every object in an image is labelled.
 
     Args:
-        source: name of the source; one without a rule is believed in what it says itself.
-        here: categories that the image has labels of.
-        all_labelled: the image is said to be labelled wholly for the source's categories.
-        source_categories: categories that the source labels at all.
+        source: name of the source.
+        here: categories of the labels in the image.
+        all_labelled: whether the file says that the image is fully labelled. Only sources without a
+            rule are trusted in this.
+        source_categories: all categories that the source labels.
     """
     rule = SOURCE_RULES.get(source)
     if rule is None:
@@ -86,16 +88,16 @@ def complete_categories(
     for category, spoilers in rule.unless:
         if spoilers.intersection(here):
             complete.discard(category)
-    # An unnamed vehicle may be a bus: nothing is known of the kinds of a category labelled here.
+    # A "vehicle" can be a bus: if a category has labels here, its kinds are not complete.
     for category in here:
         complete -= kinds_of(category) - {category}
     return frozenset(complete)
 
 
 def parse_gsd_m(value: object) -> float | None:
-    """Metres per pixel from a number or a note such as "0.5-2 (Google Earth)"; None if unknown.
+    """Parse metres per pixel from a number or a note such as "0.5-2 (Google Earth)".
 
-    The middle of a range is its geometric mean, since scales are compared by their ratio.
+    A range becomes its geometric mean. None if there is no number.
     """
     numbers = re.match(r"\s*~?\s*(\d*\.?\d+)(?:\s*-\s*(\d*\.?\d+))?", str(value))
     if numbers is None:

@@ -1,4 +1,4 @@
-"""An endless, numbered stream of training samples: real instances and painted scenes."""
+"""Numbered stream of training samples from real instances and painted scenes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,10 +25,11 @@ PAINTED_KINDS: Final = {
     "relation": 0.32,
     "combination": 0.12,
 }
-"""Share of each kind among expressions about painted scenes: their relations are known."""
+"""Kind -> its share of the expressions about painted scenes, whose relations are known."""
 PAINTED_FOCUS: Final = {"truck": 0.34, "bus": 0.08, "van": 0.08, "car": 0.16, "": 0.34}
-"""Share of categories among what expressions about painted scenes are to speak of, "" leaving it to
-chance: real labels hardly know traffic by its kinds."""
+"""Category -> its share of the expressions about painted scenes; "" is any category.
+
+Traffic has large shares because real labels rarely distinguish its kinds."""
 
 CONTRAST_KINDS: Final = {
     "category": 0.12,
@@ -37,47 +38,47 @@ CONTRAST_KINDS: Final = {
     "position": 0.34,
     "combination": 0.15,
 }
-"""Share of each kind among expressions that share a real crop with several objects of one sort."""
+"""Kind -> its share of the expressions about a contrast crop of a real image."""
 
 _CONTRAST_ATTEMPTS: Final = 6
-"""Scenes painted in search of one where a category is on the road and off it."""
+"""Scenes painted to find one with a category both on and off the road."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamConfig:
-    """Where training samples come from."""
+    """Sources of training samples."""
 
     instances: Path | None = None
-    """COCO file, its images in "images" beside it; None trains on painted scenes alone."""
+    """COCO file with its images in "images" beside it. None uses painted scenes only."""
     val_instances: Path | None = None
     size_px: int = 320
     scale_range: tuple[float, float] = (0.5, 2.0)
     """Pixels of a real image per pixel of a sample."""
     gsd_range_m: tuple[float, float] = (0.12, 0.8)
     painted_gsd_range_m: tuple[float, float] = (0.12, 0.5)
-    """Ground pixel of painted scenes; vehicles are to be more than a few pixels."""
+    """Ground sample distance of painted scenes. It keeps vehicles larger than a few pixels."""
     painted_share: float = 0.3
     painted_kinds: Mapping[str, float] = field(default_factory=lambda: PAINTED_KINDS)
     painted_focus: Mapping[str, float] = field(default_factory=lambda: PAINTED_FOCUS)
     expressions_per_scene: int = 1
-    """Samples in a row that are about the same painted scene, or the same crop of a real image
-    where ``instance_contrast`` says so: only their words tell them apart."""
+    """Consecutive samples that share a painted scene, or a contrast crop of a real image, so that
+    they differ only in their expressions."""
     instance_contrast: float = 0.0
-    """Share of the real images of which samples in a row share a crop that shows several objects of
-    a category, and all speak of it: without words of place, size and colour none is found."""
+    """Share of real images that become contrast crops: consecutive samples share a crop with
+    several objects of a category and refer to some of them by position, size or colour."""
     contrast_kinds: Mapping[str, float] = field(default_factory=lambda: CONTRAST_KINDS)
     painted_contrast: float = 0.0
-    """Share of the scenes that several expressions share which all speak of one category, and are
-    drawn anew until it is on the road and off it: then only the relation tells them apart."""
+    """Share of shared painted scenes with a category both on and off the road. All their
+    expressions name that category, so only the relation distinguishes its objects."""
     reworded_share: float = 0.0
-    """Samples that are said in rarer words, see `data/expressions/rewording.py`."""
+    """Share of samples reworded with rare names, see `data/expressions/rewording.py`."""
     foreign_share: float = 0.0
-    """Samples, of those whose target is absent, that ask for what no label knows."""
+    """Share of samples with an absent target that name a thing that no label knows."""
     absent_share: float = 0.25
-    """Samples whose target is absent; most windows of a scene are such."""
+    """Share of samples with an absent target. The target is absent from most windows of a scene."""
     val_samples: int = 300
     cache_mib: int = 1024
-    """Memory in which each process that reads samples may keep decoded images."""
+    """Memory for decoded images in each process that reads samples."""
 
     def __post_init__(self) -> None:
         names = ("painted_share", "absent_share", "painted_contrast", "reworded_share")
@@ -87,11 +88,11 @@ class StreamConfig:
         for name in ("painted_kinds", "painted_focus", "contrast_kinds"):
             shares = getattr(self, name)
             if not shares or min(shares.values()) < 0 or sum(shares.values()) <= 0:
-                raise ConfigError(f"{name} must hold shares, got {dict(shares)}")
+                raise ConfigError(f"{name} must be shares with a positive sum, got {dict(shares)}")
         for name in ("painted_kinds", "contrast_kinds"):
             if unknown := sorted(getattr(self, name).keys() - PAINTED_KINDS):
                 kinds = ", ".join(PAINTED_KINDS)
-                raise ConfigError(f"{name}: {unknown[0]!r} is none of {kinds}")
+                raise ConfigError(f"{name}: unknown kind {unknown[0]!r}; choose from {kinds}")
         if self.expressions_per_scene < 1:
             raise ConfigError("expressions_per_scene must be positive")
         if self.cache_mib < 0:
@@ -101,12 +102,12 @@ class StreamConfig:
 
 
 class SampleStream(Dataset[Sample]):
-    """Sample number i of a seed is always the same, whatever the order or process."""
+    """Training samples by number. Sample i depends on the seed and i only, not on access order."""
 
     def __init__(self, config: StreamConfig, *, seed: int, length: int) -> None:
         self._config, self._seed, self._length = config, seed, length
         self._real = None
-        self._shared: _Shared | None = None
+        self._current_image: _SharedImage | None = None
         if config.instances is not None:
             self._real = ReferringInstances(
                 InstanceSource(config.instances, cache_mib=config.cache_mib),
@@ -118,7 +119,7 @@ class SampleStream(Dataset[Sample]):
 
     @property
     def categories(self) -> frozenset[str]:
-        """The categories that samples may speak of."""
+        """Categories that expressions can name."""
         painted = PAINTED_CATEGORIES if self._config.painted_share > 0 else frozenset()
         real = () if self._real is None else self._real.source.counts
         return painted.union(*(counts.keys() for counts in real))
@@ -127,7 +128,7 @@ class SampleStream(Dataset[Sample]):
         return self._length
 
     def __getitem__(self, index: int) -> Sample:
-        sample = self._usual(index)
+        sample = self._draw_sample(index)
         rng = np.random.default_rng([self._seed, index, 2])
         if sample.kind == "absent" and rng.random() < self._config.foreign_share:
             return replace(sample, expression=write_foreign_expression(rng), category="")
@@ -135,18 +136,18 @@ class SampleStream(Dataset[Sample]):
             return replace(sample, expression=reword_expression(sample.expression, rng))
         return sample
 
-    def _usual(self, index: int) -> Sample:
-        """A sample as our writer says it."""
+    def _draw_sample(self, index: int) -> Sample:
+        """A sample before rewording."""
         config = self._config
         rng = np.random.default_rng([self._seed, index])
         if config.expressions_per_scene == 1:
             real = self._is_real(rng)
         else:
             first = index - index % config.expressions_per_scene
-            if self._shared is None or self._shared.number != first:
-                self._shared = self._share(first)
-            real = self._shared.real
-            if sample := self._shared.tell(rng):
+            if self._current_image is None or self._current_image.number != first:
+                self._current_image = self._draw_shared_image(first)
+            real = self._current_image.is_real
+            if sample := self._current_image.write_sample(rng):
                 return sample
         if real:
             assert self._real is not None
@@ -163,89 +164,93 @@ class SampleStream(Dataset[Sample]):
     def _is_real(self, rng: np.random.Generator) -> bool:
         return self._real is not None and rng.random() >= self._config.painted_share
 
-    def _share(self, number: int) -> "_Shared":
-        """What the samples from ``number`` on share."""
+    def _draw_shared_image(self, number: int) -> "_SharedImage":
+        """Draw the image that the samples from ``number`` on share."""
         config = self._config
         rng = np.random.default_rng([self._seed, number, 1])
         if self._is_real(rng):
-            return self._share_real(number, rng)
-        scene, category = _paint_contrast(rng, config)
+            return self._draw_real_image(number, rng)
+        scene, category = _paint_contrast_scene(rng, config)
         kinds = _with_absent(config.painted_kinds, config.absent_share)
         focus = {category: 1.0} if category else config.painted_focus
-        return _Shared(number, False, scene, kinds, focus)
+        return _SharedImage(number, False, scene, kinds, focus)
 
-    def _share_real(self, number: int, rng: np.random.Generator) -> "_Shared":
+    def _draw_real_image(self, number: int, rng: np.random.Generator) -> "_SharedImage":
         config, real = self._config, self._real
         assert real is not None
         kinds = _with_absent(config.contrast_kinds, config.absent_share)
-        found = real.contrast(rng) if rng.random() < config.instance_contrast else None
-        if found is None:
-            return _Shared(number, True, None, kinds, {})
-        crop, category = found
-        return _Shared(number, True, crop, kinds, {category: 1.0})
+        contrast = real.draw_contrast_crop(rng) if rng.random() < config.instance_contrast else None
+        if contrast is None:
+            return _SharedImage(number, True, None, kinds, {})
+        crop, category = contrast
+        return _SharedImage(number, True, crop, kinds, {category: 1.0})
 
 
-class _Shared(NamedTuple):
-    """What samples in a row share; the last one is kept, since samples are asked for in a row.
+class _SharedImage(NamedTuple):
+    """The image that consecutive samples share. The stream keeps the last one.
 
     Attributes:
-        number: of the first sample.
-        real: of a real image, not painted.
-        scene: that they are about; None where each draws an image of its own.
-        kinds: share of each kind of expression.
-        focus: share of the categories to speak of.
+        number: number of the first sample.
+        is_real: whether the image is real or painted.
+        scene: the image; None if each sample draws its own.
+        kinds: kind of expression -> its share.
+        focus: category -> its share of the expressions.
     """
 
     number: int
-    real: bool
+    is_real: bool
     scene: LabelledImage | None
     kinds: Mapping[str, float]
     focus: Mapping[str, float]
 
-    def tell(self, rng: np.random.Generator) -> Sample | None:
-        """A sample about the scene; None where nothing can be said of it."""
-        return None if self.scene is None else _told(self.scene, rng, self.kinds, self.focus)
+    def write_sample(self, rng: np.random.Generator) -> Sample | None:
+        """Write a sample about the image. None if no expression is possible."""
+        return (
+            None if self.scene is None else _write_sample(self.scene, rng, self.kinds, self.focus)
+        )
 
 
-def _paint_contrast(rng: np.random.Generator, config: StreamConfig) -> tuple[LabelledImage, str]:
-    """A painted scene, and the category that is on the road and off it where that was asked for."""
-    contrast = rng.random() < config.painted_contrast
-    category = _draw(config.painted_focus, rng) if contrast else ""
+def _paint_contrast_scene(
+    rng: np.random.Generator, config: StreamConfig
+) -> tuple[LabelledImage, str]:
+    """Paint a scene. Returns it with the category that is on and off the road, or with ""."""
+    use_contrast = rng.random() < config.painted_contrast
+    category = _draw_name(config.painted_focus, rng) if use_contrast else ""
     for _ in range(_CONTRAST_ATTEMPTS if category else 1):
-        scene = _paint(rng, config.size_px, config.painted_gsd_range_m)
+        scene = _paint_random_scene(rng, config.size_px, config.painted_gsd_range_m)
         on = {item.attributes.get("on") for item in scene.instances if item.category == category}
         if "road" in on and len(on) > 1:
             return scene, category
     return scene, ""
 
 
-def _paint(
+def _paint_random_scene(
     rng: np.random.Generator, size_px: int, gsd_range_m: tuple[float, float]
 ) -> LabelledImage:
     low, high = np.log(gsd_range_m)
     return paint_scene(rng, size_px, size_px, float(np.exp(rng.uniform(low, high))))
 
 
-def _told(
+def _write_sample(
     scene: LabelledImage,
     rng: np.random.Generator,
     kinds: Mapping[str, float],
     focus: Mapping[str, float],
 ) -> Sample | None:
-    """A sample about a scene; None where nothing can be said of it.
+    """Write a sample about a scene. None if no expression is possible.
 
-    What cannot be said is replaced: where the focus is one category by another kind of expression
-    about it, else by another category. Half of what is absent is of any category all the same, for
-    what is absent most often is a thing, not a colour of it.
+    If the focus is one category, other kinds of expressions about it are tried first. Otherwise
+    other categories are tried. Half of the absent targets can have any category, because an absent
+    category is more common than an absent colour of a present one.
     """
     if len(focus) == 1:
         (category,) = focus
-        attempts = [(kind, category) for kind in _shuffled(kinds, rng)]
+        attempts = [(kind, category) for kind in _weighted_order(kinds, rng)]
         if attempts[0][0] == "absent" and rng.random() < 0.5:
             attempts.insert(0, ("absent", ""))
     else:
-        kind = _draw(kinds, rng)
-        attempts = [(kind, _draw(focus, rng)), (kind, "")]
+        kind = _draw_name(kinds, rng)
+        attempts = [(kind, _draw_name(focus, rng)), (kind, "")]
     for kind, name in [*attempts, ("category", "")]:
         if written := write_expression(scene, rng, kind, category=name or None):
             return replace(to_sample(scene, written), id=f"{scene.id}: {written.expression}")
@@ -261,30 +266,30 @@ def painted_sample(
     kinds: Mapping[str, float] = PAINTED_KINDS,
     focus: Mapping[str, float] = PAINTED_FOCUS,
 ) -> Sample:
-    """A painted scene with an expression about it.
+    """Paint a scene and write an expression about it.
 
     Args:
-        rng: the source of chance.
+        rng: source of all randomness.
         size_px: side of the scene, pixels.
-        gsd_range_m: least and most metres per pixel.
-        absent_share: how often the target is to be absent.
-        kinds: share of each kind of expression whose target is present.
-        focus: share of the categories to speak of, where the scene allows it; "" is any.
+        gsd_range_m: smallest and largest ground sample distance.
+        absent_share: share of absent targets.
+        kinds: kind of expression with a present target -> its share.
+        focus: category to name, if the scene allows it -> its share; "" is any category.
     """
     kinds = _with_absent(kinds, absent_share)
     while True:
-        scene = _paint(rng, size_px, gsd_range_m)
-        if sample := _told(scene, rng, kinds, focus):
+        scene = _paint_random_scene(rng, size_px, gsd_range_m)
+        if sample := _write_sample(scene, rng, kinds, focus):
             return sample
 
 
-def _draw(shares: Mapping[str, float], rng: np.random.Generator) -> str:
+def _draw_name(shares: Mapping[str, float], rng: np.random.Generator) -> str:
     weights = np.array(list(shares.values()))
     return list(shares)[int(rng.choice(len(shares), p=weights / weights.sum()))]
 
 
-def _shuffled(shares: Mapping[str, float], rng: np.random.Generator) -> list[str]:
-    """All that have a share, the first one drawn by it, and so on."""
+def _weighted_order(shares: Mapping[str, float], rng: np.random.Generator) -> list[str]:
+    """The names with a positive share, in random order weighted by their shares."""
     names = [name for name, share in shares.items() if share > 0]
     weights = np.array([shares[name] for name in names])
     order = rng.choice(len(names), len(names), replace=False, p=weights / weights.sum())
@@ -292,7 +297,7 @@ def _shuffled(shares: Mapping[str, float], rng: np.random.Generator) -> list[str
 
 
 def _with_absent(kinds: Mapping[str, float], absent_share: float) -> dict[str, float]:
-    """The shares of kinds, scaled so that "absent" has the share given."""
+    """Add "absent" to the shares of kinds, scaled to the share given."""
     present = {kind: share for kind, share in kinds.items() if kind != "absent"}
     rest = (1 - absent_share) / sum(present.values())
     return {**{kind: share * rest for kind, share in present.items()}, "absent": absent_share}

@@ -32,7 +32,7 @@ def test_every_layout_reads_its_splits(make_benchmark: MakeBenchmark, layout: st
 
 
 @pytest.mark.parametrize("layout", BENCHMARKS)
-def test_one_warning_names_another_count(
+def test_a_different_count_logs_one_warning(
     make_benchmark: MakeBenchmark, layout: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     published = LAYOUTS[layout].counts["val"]
@@ -45,7 +45,7 @@ def test_one_warning_names_another_count(
     assert f"({2 - published:+d})" in record.message
 
 
-def test_the_published_count_gives_no_warning(
+def test_the_published_count_logs_no_warning(
     make_benchmark: MakeBenchmark,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -57,26 +57,24 @@ def test_the_published_count_gives_no_warning(
     assert not caplog.records
 
 
-def test_an_unknown_layout_is_named(tmp_path: Path) -> None:
+def test_unknown_layout(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='unknown layout "rrsis-d"; did you mean "rrsisd"'):
         load_split("rrsis-d", tmp_path, "train")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_an_unknown_split_is_named_with_the_folder(
-    make_benchmark: MakeBenchmark, layout: str
-) -> None:
+def test_unknown_split_message_names_the_folder(make_benchmark: MakeBenchmark, layout: str) -> None:
     root = make_benchmark(layout)
-    with pytest.raises(ConfigError, match=rf'{root}: has no split "tset"; did you mean "test"'):
+    with pytest.raises(ConfigError, match=rf'{root}: no split "tset"; did you mean "test"'):
         load_split(layout, root, "tset")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_missing_folder_is_named(tmp_path: Path, layout: str) -> None:
+def test_missing_folder(tmp_path: Path, layout: str) -> None:
     with pytest.raises(InputError, match="nowhere: no such folder"):
         load_split(layout, tmp_path / "nowhere", "train")
 
 
-def test_triplets_of_an_empty_folder_say_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no triplets here; .*<split>\.jsonl"):
+def test_triplets_of_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not a triplets dataset; .*<split>\.jsonl"):
         load_split("triplets", tmp_path, "train")

@@ -34,21 +34,21 @@ def first_of(samples: list[Sample]) -> Sample:
     return samples[0]
 
 
-def test_a_loader_reads_them_in_another_process(make_benchmark: MakeBenchmark) -> None:
+def test_a_loader_reads_records_in_another_process(make_benchmark: MakeBenchmark) -> None:
     records = load_split("triplets", make_benchmark("triplets"), "train")
     loader = DataLoader(records, batch_size=1, num_workers=1, collate_fn=first_of)
     read = list(loader)
     assert [sample.expression for sample in read] == [sample.expression for sample in records]
 
 
-def test_an_index_beyond_the_end_is_an_index_error(make_benchmark: MakeBenchmark) -> None:
+def test_an_index_beyond_the_end_raises_index_error(make_benchmark: MakeBenchmark) -> None:
     records = load_split("triplets", make_benchmark("triplets"), "train")
     with pytest.raises(IndexError):
         records[SPLITS["train"]]
     assert records[-1].expression == records[SPLITS["train"] - 1].expression
 
 
-def test_an_absent_target_is_an_empty_mask_of_the_images_size(
+def test_an_absent_target_has_an_empty_mask_of_the_image_size(
     make_benchmark: MakeBenchmark,
 ) -> None:
     image = load_split("risbench", make_benchmark("risbench"), "val").records[0].image
@@ -58,7 +58,7 @@ def test_an_absent_target_is_an_empty_mask_of_the_images_size(
     assert not sample.mask.any()
 
 
-def test_files_are_told_once_each(make_benchmark: MakeBenchmark) -> None:
+def test_files_are_listed_without_repetition(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("triplets", absent=True)
     records = load_split("triplets", root, "val")
     lines = root / "val.jsonl"
@@ -67,13 +67,13 @@ def test_files_are_told_once_each(make_benchmark: MakeBenchmark) -> None:
     assert records.missing_files() == []
 
 
-def test_one_missing_file_is_named_alone(tmp_path: Path) -> None:
+def test_message_of_one_missing_file(tmp_path: Path) -> None:
     records = Records([Record("a", "it", ImageFile(tmp_path / "a.png"), None)], "some split")
-    with pytest.raises(InputError, match=r"some split: .*a\.png is missing or empty; complete"):
+    with pytest.raises(InputError, match=r"some split: .*a\.png is missing or empty; add"):
         records.check_files()
 
 
-def test_a_damaged_file_is_named_when_read(make_benchmark: MakeBenchmark) -> None:
+def test_a_damaged_file_raises_when_read(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("risbench")
     (root / "mask" / "val_1_0.png").write_bytes(b"\x89PNG\r\n\x1a\nand then nothing")
     records = load_split("risbench", root, "val")
@@ -83,7 +83,7 @@ def test_a_damaged_file_is_named_when_read(make_benchmark: MakeBenchmark) -> Non
 
 
 @pytest.mark.parametrize("mask_shape", [(48, 48), (50, 47), (96, 20)])
-def test_image_and_mask_are_resized_each_from_its_own_size(mask_shape: tuple[int, int]) -> None:
+def test_image_and_mask_are_resized_from_their_own_sizes(mask_shape: tuple[int, int]) -> None:
     sample = make_sample("a", (48, 47))
     mask = make_sample("b", mask_shape).mask
     square = resize_sample(Sample(sample.image, "it", mask, "a", "kind", "tree"), 32)
@@ -97,7 +97,7 @@ def test_image_and_mask_are_resized_each_from_its_own_size(mask_shape: tuple[int
     )
 
 
-def test_resizing_to_the_own_size_changes_nothing() -> None:
+def test_resizing_to_the_same_size_changes_nothing() -> None:
     sample = make_sample("a", (64, 64))
     square = resize_sample(sample, 64)
     np.testing.assert_array_equal(square.image, sample.image)
@@ -110,9 +110,9 @@ def test_resizing_to_the_own_size_changes_nothing() -> None:
         ("tarin", '; did you mean "train"?'),
         ("validation", '; did you mean "val"?'),
         ("Test", '; did you mean "test"?'),
-        ("quux", "; known here: test, train, val"),
+        ("quux", "; choose one of test, train, val"),
     ],
 )
-def test_the_nearest_name_is_told(name: str, hint: str) -> None:
+def test_suggest_name(name: str, hint: str) -> None:
     assert suggest_name(name, ["train", "val", "test"]) == hint
     assert suggest_name(name, []) == ""

@@ -15,7 +15,7 @@ MakeBenchmark = Callable[..., Path]
 
 @pytest.mark.parametrize("first_release", [False, True])
 @pytest.mark.parametrize("split", SPLITS)
-def test_both_layouts_give_what_was_written(
+def test_both_layouts_are_read(
     make_benchmark: MakeBenchmark, split: str, first_release: bool
 ) -> None:
     root = make_benchmark("refsegrs", first_release=first_release)
@@ -29,12 +29,12 @@ def test_both_layouts_give_what_was_written(
     assert list_splits(root) == tuple(SPLITS)
 
 
-def test_the_folder_itself_may_be_given(make_benchmark: MakeBenchmark) -> None:
+def test_root_can_be_the_inner_folder(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs", first_release=True)
     assert len(read_split(root / "new_dataset2", "val")) == SPLITS["val"]
 
 
-def test_lists_may_lie_above_the_first_release(make_benchmark: MakeBenchmark) -> None:
+def test_lists_can_lie_above_the_first_release(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs", first_release=True)
     for path in (root / "new_dataset2").glob("*.txt"):
         path.rename(root / path.name)
@@ -59,7 +59,7 @@ def test_first_release_prefers_the_third_list(make_benchmark: MakeBenchmark) -> 
         "7  road marking on the left \n",
     ],
 )
-def test_lines_split_on_the_first_blank(make_benchmark: MakeBenchmark, text: str) -> None:
+def test_lines_split_at_the_first_blank(make_benchmark: MakeBenchmark, text: str) -> None:
     root = make_benchmark("refsegrs")
     (root / "output_phrase_val.txt").write_bytes(text.encode())
     (record,) = read_split(root, "val")
@@ -67,7 +67,7 @@ def test_lines_split_on_the_first_blank(make_benchmark: MakeBenchmark, text: str
     assert record.image.path == root / "images" / "7.tif"
 
 
-def test_masks_hold_the_target_above_50(make_benchmark: MakeBenchmark) -> None:
+def test_mask_values_above_50_are_the_target(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs")
     values = np.array([[0, 50, 51, 255]], np.uint8)
     Image.fromarray(values).save(root / "masks" / "1.tif")
@@ -75,25 +75,25 @@ def test_masks_hold_the_target_above_50(make_benchmark: MakeBenchmark) -> None:
     assert mask.tolist() == [[False, False, True, True]]
 
 
-def test_a_line_without_words_is_named(make_benchmark: MakeBenchmark) -> None:
+def test_a_line_without_an_expression(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs")
     (root / "output_phrase_val.txt").write_text("1 a road\n2\n")
     with pytest.raises(InputError, match=r"output_phrase_val\.txt, line 2: expected"):
         read_split(root, "val")
 
 
-def test_names_cannot_lead_out_of_the_folder(make_benchmark: MakeBenchmark) -> None:
+def test_names_cannot_leave_the_folder(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs")
     (root / "output_phrase_val.txt").write_text("../../secret.png a road\n")
-    with pytest.raises(InputError, match=r"line 1: '../../secret\.png' leads out of"):
+    with pytest.raises(InputError, match=r"line 1: '../../secret\.png' is outside of"):
         read_split(root, "val")
 
 
-def test_another_folder_is_refused_with_the_places_tried(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no RefSegRS here; looked for images, .*images2"):
+def test_message_of_another_folder_lists_the_paths_tried(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not a RefSegRS dataset; looked for images, .*images2"):
         read_split(tmp_path, "train")
 
 
-def test_an_unknown_split_is_named(make_benchmark: MakeBenchmark) -> None:
+def test_unknown_split(make_benchmark: MakeBenchmark) -> None:
     with pytest.raises(ConfigError, match='no split "tets"; did you mean "test"'):
         read_split(make_benchmark("refsegrs"), "tets")

@@ -14,9 +14,7 @@ MakeBenchmark = Callable[..., Path]
 
 @pytest.mark.parametrize("image_folder", ["img_rgb", "rgb", "images"])
 @pytest.mark.parametrize("split", SPLITS)
-def test_folders_give_what_was_written(
-    make_benchmark: MakeBenchmark, split: str, image_folder: str
-) -> None:
+def test_folders_are_read(make_benchmark: MakeBenchmark, split: str, image_folder: str) -> None:
     root = make_benchmark("risbench", image_folder=image_folder)
     assert list_splits(root) == tuple(SPLITS)
     records = Records(read_split(root, split), split)
@@ -29,7 +27,7 @@ def test_folders_give_what_was_written(
         np.testing.assert_array_equal(sample.mask, truth.mask)
 
 
-def test_names_may_come_without_their_suffix(make_benchmark: MakeBenchmark) -> None:
+def test_names_without_suffix(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("risbench")
     (root / "output_phrase_val.txt").write_text("val_0_0 a ship\nval_1_0.png a dam\n")
     records = read_split(root, "val")
@@ -37,11 +35,11 @@ def test_names_may_come_without_their_suffix(make_benchmark: MakeBenchmark) -> N
     assert [record.id for record in records] == ["val_0_0", "val_1_0"]
 
 
-def test_another_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no RISBench here; it needs a folder of images"):
+def test_another_folder_raises(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a RISBench dataset; expected a folder of images"):
         read_split(tmp_path, "train")
 
 
-def test_an_unknown_split_is_named(make_benchmark: MakeBenchmark) -> None:
+def test_unknown_split(make_benchmark: MakeBenchmark) -> None:
     with pytest.raises(ConfigError, match='did you mean "val"'):
         read_split(make_benchmark("risbench"), "validation")

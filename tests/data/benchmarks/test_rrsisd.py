@@ -23,8 +23,8 @@ from rrsis_geo.text.categories import RRSISD_CATEGORIES
 MakeBenchmark = Callable[..., Path]
 
 
-def as_written(root: Path, split: str) -> None:
-    """The split holds what was painted; images went through JPEG."""
+def check_split(root: Path, split: str) -> None:
+    """Check a split against the samples it was made of. Its images are JPEG files."""
     records = Records(read_split(root, split), split)
     records.check_files()
     assert len(records) == SPLITS[split]
@@ -33,37 +33,35 @@ def as_written(root: Path, split: str) -> None:
         assert (sample.expression, sample.category) == (truth.expression, truth.category)
         np.testing.assert_array_equal(sample.mask, truth.mask)
         error = np.abs(sample.image.astype(int) - truth.image.astype(int)).mean()
-        assert error < 8  # JPEG at quality 95, its colours at half the resolution
+        assert error < 8  # JPEG of quality 95, with chroma at half the resolution
 
 
 @pytest.mark.parametrize("three_folders", [False, True])
 @pytest.mark.parametrize("split", SPLITS)
-def test_layouts_give_what_was_written(
-    make_benchmark: MakeBenchmark, split: str, three_folders: bool
-) -> None:
-    as_written(make_benchmark("rrsisd", three_folders=three_folders), split)
+def test_layouts_are_read(make_benchmark: MakeBenchmark, split: str, three_folders: bool) -> None:
+    check_split(make_benchmark("rrsisd", three_folders=three_folders), split)
 
 
 @pytest.mark.parametrize("form", ["polygons", "overlapping"])
-def test_segmentations_of_every_form_give_the_same(
+def test_all_forms_of_segmentations_give_the_same_mask(
     make_benchmark: MakeBenchmark, form: str
 ) -> None:
-    """Where RLEs of a list overlap, the published sum is 2; those pixels are the target too."""
-    as_written(make_benchmark("rrsisd", **{form: True}), "train")
+    """Where RLEs of a list overlap, the published sum is 2. These pixels are the target too."""
+    check_split(make_benchmark("rrsisd", **{form: True}), "train")
 
 
-def test_parts_are_found_from_the_folder_of_the_lists(make_benchmark: MakeBenchmark) -> None:
-    as_written(make_benchmark("rrsisd") / "rrsisd", "val")
+def test_root_can_be_the_folder_of_the_lists(make_benchmark: MakeBenchmark) -> None:
+    check_split(make_benchmark("rrsisd") / "rrsisd", "val")
 
 
-def test_parts_are_found_below_the_archive(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
+def test_root_can_be_above_the_archive(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
     root = make_benchmark("rrsisd")
     (tmp_path / "above").mkdir()
     root.rename(tmp_path / "above" / "RRSIS-D")
-    as_written(tmp_path / "above", "val")
+    check_split(tmp_path / "above", "val")
 
 
-def test_a_mask_may_have_another_size_than_its_image(make_benchmark: MakeBenchmark) -> None:
+def test_mask_and_image_can_differ_in_size(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd", odd_sizes=True, splits={"test": 1})
     sample = Records(read_split(root, "test"), "test")[0]
     assert sample.image.shape == (800, 787, 3)
@@ -73,19 +71,19 @@ def test_a_mask_may_have_another_size_than_its_image(make_benchmark: MakeBenchma
     assert square.mask.shape == (480, 480)
 
 
-def test_the_words_are_the_raw_ones(make_benchmark: MakeBenchmark) -> None:
+def test_expressions_are_the_raw_sentences(make_benchmark: MakeBenchmark) -> None:
     expressions = [record.expression for record in read_split(make_benchmark("rrsisd"), "train")]
     assert all(expression.startswith("The ") for expression in expressions)
 
 
-def test_every_name_with_test_in_it_is_of_the_test_split(make_benchmark: MakeBenchmark) -> None:
+def test_split_names_that_contain_test_belong_to_test(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd", test_names=("testA", "test"))
     assert list_splits(root) == ("train", "val", "test", "testA")
     assert len(read_split(root, "test")) == SPLITS["test"]
     assert len(read_split(root, "testA")) == 2
 
 
-def test_several_sentences_are_several_samples(make_benchmark: MakeBenchmark) -> None:
+def test_each_sentence_is_a_sample(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
     change_refs(root, lambda ref: ref["sentences"].append({"sent_id": 90, "raw": "the other one"}))
     records = read_split(root, "val")
@@ -93,29 +91,29 @@ def test_several_sentences_are_several_samples(make_benchmark: MakeBenchmark) ->
     assert records[1].expression == "the other one"
 
 
-def test_categories_go_by_the_names_of_the_papers(make_benchmark: MakeBenchmark) -> None:
+def test_categories_have_the_names_of_the_papers(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
     change_refs(root, lambda ref: ref.update(category_id=0))
-    told = {record.category for record in read_split(root, "train")}
-    assert told == {"expressway service area"}
-    assert told < set(RRSISD_CATEGORIES)
+    categories = {record.category for record in read_split(root, "train")}
+    assert categories == {"expressway service area"}
+    assert categories < set(RRSISD_CATEGORIES)
     assert len(RRSISD_CATEGORIES) == 20
 
 
-def test_lists_of_runs_that_are_numbers_are_read(make_benchmark: MakeBenchmark) -> None:
+def test_uncompressed_rles_are_read(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
     runs = {"size": [48, 48], "counts": [0, 48, 48 * 47]}
-    change_instances(root, lambda told: told["annotations"][0].update(segmentation=[runs]))
+    change_instances(root, lambda content: content["annotations"][0].update(segmentation=[runs]))
     mask = Records(read_split(root, "train"), "train")[0].mask
     assert mask[:, 0].all()
     assert mask.sum() == 48
 
 
-def test_damaged_runs_are_named(make_benchmark: MakeBenchmark) -> None:
+def test_damaged_rle(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
     change_instances(
         root,
-        lambda told: told["annotations"][0].update(
+        lambda content: content["annotations"][0].update(
             segmentation=[{"size": [48, 48], "counts": "no runs"}]
         ),
     )
@@ -124,7 +122,7 @@ def test_damaged_runs_are_named(make_benchmark: MakeBenchmark) -> None:
         records[0]
 
 
-def test_an_annotation_that_is_not_there_is_named(make_benchmark: MakeBenchmark) -> None:
+def test_missing_annotation(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
     change_refs(root, lambda ref: ref.update(ann_id=77))
     with pytest.raises(InputError, match=r"ref 1: annotation 77 is not in .*instances\.json"):
@@ -132,7 +130,7 @@ def test_an_annotation_that_is_not_there_is_named(make_benchmark: MakeBenchmark)
 
 
 @pytest.mark.parametrize("part", ["refs(unc).p", "instances.json"])
-def test_a_missing_part_is_named_with_the_places_tried(
+def test_message_of_a_missing_part_lists_the_paths_tried(
     make_benchmark: MakeBenchmark, part: str
 ) -> None:
     root = make_benchmark("rrsisd")
@@ -143,7 +141,7 @@ def test_a_missing_part_is_named_with_the_places_tried(
     assert str(root / "RRSIS-D") in str(caught.value)
 
 
-def test_a_missing_image_is_named_before_any_is_read(make_benchmark: MakeBenchmark) -> None:
+def test_missing_image_is_found_before_reading(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
     images = root / "images" / "rrsisd" / "JPEGImages"
     (images / "00002.jpg").unlink()
@@ -153,13 +151,13 @@ def test_a_missing_image_is_named_before_any_is_read(make_benchmark: MakeBenchma
         records.check_files()
 
 
-def test_an_unknown_split_is_named(make_benchmark: MakeBenchmark) -> None:
+def test_unknown_split(make_benchmark: MakeBenchmark) -> None:
     with pytest.raises(ConfigError, match='no split "vall"; did you mean "val"'):
         read_split(make_benchmark("rrsisd"), "vall")
 
 
 class Hostile:
-    """Unpickled carelessly, runs a command of the shell."""
+    """An object that runs a shell command when it is unpickled."""
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -169,7 +167,7 @@ class Hostile:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_hostile_pickle_is_refused_and_not_run(
+def test_a_malicious_pickle_is_not_run(
     make_benchmark: MakeBenchmark, tmp_path: Path, protocol: int
 ) -> None:
     root = make_benchmark("rrsisd")
@@ -196,10 +194,10 @@ def test_a_hostile_pickle_is_refused_and_not_run(
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_no_plain_value_is_refused(tmp_path: Path, value: object) -> None:
+def test_pickles_of_other_values_are_not_read(tmp_path: Path, value: object) -> None:
     path = tmp_path / "some.p"
     path.write_bytes(pickle.dumps([value]))
-    with pytest.raises(InputError, match=r"some\.p: asks for [\w.]+, which is no plain value"):
+    with pytest.raises(InputError, match=r"some\.p: asks for [\w.]+, which is not a plain value"):
         read_plain_pickle(path)
 
 
@@ -211,7 +209,7 @@ PLAIN = st.recursive(
 
 
 @given(value=PLAIN, protocol=st.integers(0, pickle.HIGHEST_PROTOCOL))
-def test_plain_values_are_read_as_they_are(
+def test_plain_values_are_read_unchanged(
     tmp_path_factory: pytest.TempPathFactory, value: object, protocol: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "plain.p"
@@ -220,7 +218,7 @@ def test_plain_values_are_read_as_they_are(
 
 
 @given(content=st.binary(max_size=60))
-def test_noise_is_never_an_error_of_another_kind(
+def test_noise_raises_input_error_only(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "noise.p"
@@ -229,11 +227,11 @@ def test_noise_is_never_an_error_of_another_kind(
         read_plain_pickle(path)
 
 
-@pytest.mark.parametrize("kept", [0, 1, 40, 200])
-def test_a_pickle_cut_short_is_an_error(make_benchmark: MakeBenchmark, kept: int) -> None:
+@pytest.mark.parametrize("n_bytes", [0, 1, 40, 200])
+def test_truncated_pickle(make_benchmark: MakeBenchmark, n_bytes: int) -> None:
     root = make_benchmark("rrsisd")
     path = root / "rrsisd" / "refs(unc).p"
-    path.write_bytes(path.read_bytes()[:kept])
+    path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(InputError, match=r"refs\(unc\)\.p: cannot be read as a pickle"):
         read_split(root, "train")
 
@@ -249,11 +247,11 @@ def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
     [
         ({}, "expected a list of refs, got dict"),
         ([], "expected a list of refs"),
-        ([3], "entry 0 has not all of"),
-        ([{"ref_id": 1}], "entry 0 has not all of ann_id, category_id"),
+        ([3], "entry 0 lacks one of"),
+        ([{"ref_id": 1}], "entry 0 lacks one of ann_id, category_id"),
     ],
 )
-def test_another_pickle_is_refused(
+def test_pickle_with_other_content(
     make_benchmark: MakeBenchmark, refs: object, message: str
 ) -> None:
     root = make_benchmark("rrsisd")
@@ -262,26 +260,26 @@ def test_another_pickle_is_refused(
         read_split(root, "train")
 
 
-def test_image_names_cannot_lead_out_of_the_folder(make_benchmark: MakeBenchmark) -> None:
+def test_image_names_cannot_leave_the_folder(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
-    change_instances(root, lambda told: told["images"][0].update(file_name="/etc/passwd"))
-    with pytest.raises(InputError, match=r"ref 1: '/etc/passwd' leads out of"):
+    change_instances(root, lambda content: content["images"][0].update(file_name="/etc/passwd"))
+    with pytest.raises(InputError, match=r"ref 1: '/etc/passwd' is outside of"):
         read_split(root, "train")
 
 
-def test_annotations_may_hold_an_rle_alone(make_benchmark: MakeBenchmark) -> None:
+def test_an_annotation_can_hold_a_single_rle(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
     mask = np.zeros((48, 48), bool)
     mask[3:9, 4:5] = True
-    change_instances(root, lambda told: told["annotations"][0].update(segmentation=rle(mask)))
+    change_instances(root, lambda content: content["annotations"][0].update(segmentation=rle(mask)))
     np.testing.assert_array_equal(Records(read_split(root, "train"), "train")[0].mask, mask)
 
 
-def test_the_made_tree_is_as_the_loaders_expect(make_benchmark: MakeBenchmark) -> None:
-    """The fixture itself, against what is known of the files: a list with one RLE of a string."""
+def test_the_fixture_matches_the_published_format(make_benchmark: MakeBenchmark) -> None:
+    """The published file has a list with one RLE whose counts are a string."""
     root = make_benchmark("rrsisd")
-    told = json.loads((root / "rrsisd" / "instances.json").read_text())
-    (segmentation,) = told["annotations"][0]["segmentation"]
+    content = json.loads((root / "rrsisd" / "instances.json").read_text())
+    (segmentation,) = content["annotations"][0]["segmentation"]
     assert isinstance(segmentation["counts"], str)
     assert segmentation["size"] == [48, 48]
     with Image.open(root / "images" / "rrsisd" / "JPEGImages" / "00001.jpg") as file:
@@ -298,6 +296,6 @@ def change_refs(root: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 def change_instances(root: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     path = root / "rrsisd" / "instances.json"
-    told = json.loads(path.read_text())
-    change(told)
-    path.write_text(json.dumps(told))
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))

@@ -17,7 +17,7 @@ MakeBenchmark = Callable[..., Path]
 
 
 @pytest.mark.parametrize("columns", [("image", "mask", "expression"), ("img", "label", "phrase")])
-def test_a_saved_dataset_gives_what_was_written(
+def test_a_saved_dataset_is_read(
     make_benchmark: MakeBenchmark, columns: tuple[str, str, str]
 ) -> None:
     pytest.importorskip("datasets")
@@ -34,7 +34,7 @@ def test_a_saved_dataset_gives_what_was_written(
             np.testing.assert_array_equal(sample.mask, truth.mask)
 
 
-def test_records_travel_to_other_processes(make_benchmark: MakeBenchmark) -> None:
+def test_records_can_be_sent_to_other_processes(make_benchmark: MakeBenchmark) -> None:
     pytest.importorskip("datasets")
     records = read_split(make_benchmark("risbench", saved=True), "val")
     sent = pickle.dumps(records)
@@ -42,16 +42,14 @@ def test_records_travel_to_other_processes(make_benchmark: MakeBenchmark) -> Non
     assert pickle.loads(sent) == records
 
 
-def test_a_missing_column_is_named(make_benchmark: MakeBenchmark) -> None:
+def test_missing_column(make_benchmark: MakeBenchmark) -> None:
     pytest.importorskip("datasets")
     root = make_benchmark("risbench", saved=True, columns=("image", "mask", "words"))
-    with pytest.raises(InputError, match=r"no column for the expression among .*words"):
+    with pytest.raises(InputError, match=r"no column for the expression in .*words"):
         read_split(root, "val")
 
 
-def test_without_the_library_the_remedy_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_message_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dataset_dict.json").write_text(json.dumps({"splits": ["train"]}))
     monkeypatch.setitem(sys.modules, "datasets", None)
     saved_dataset._open_table.cache_clear()
@@ -59,14 +57,14 @@ def test_without_the_library_the_remedy_is_told(
         read_split(tmp_path, "train")
 
 
-def test_splits_are_known_without_the_library(tmp_path: Path) -> None:
+def test_splits_are_listed_without_the_library(tmp_path: Path) -> None:
     (tmp_path / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "validation"]}))
     assert list_splits(tmp_path) == ("train", "val")
     with pytest.raises(ConfigError, match='no split "tran"; did you mean "train"'):
         read_split(tmp_path, "tran")
 
 
-def test_a_split_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_split(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     (tmp_path / "dataset_dict.json").write_text(json.dumps({"splits": ["train"]}))
     saved_dataset._open_table.cache_clear()

@@ -34,7 +34,7 @@ def samples(draw: st.DrawFn) -> Sample:
 
 
 @given(written=st.lists(samples(), max_size=4))
-def test_what_is_written_is_read_back(
+def test_written_samples_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, written: list[Sample]
 ) -> None:
     root = tmp_path_factory.getbasetemp() / "triplets"
@@ -54,7 +54,7 @@ def test_what_is_written_is_read_back(
         assert (records.records[number].mask is None) == (not truth.mask.any())
 
 
-def test_made_trees_give_what_was_written(make_benchmark: MakeBenchmark) -> None:
+def test_triplets_are_read(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("triplets", absent=True)
     assert list_splits(root) == tuple(sorted(SPLITS))
     for split, count in SPLITS.items():
@@ -65,7 +65,7 @@ def test_made_trees_give_what_was_written(make_benchmark: MakeBenchmark) -> None
         np.testing.assert_array_equal(records[0].mask, make_sample(f"{split}_0_0", (48, 48)).mask)
 
 
-def test_samples_share_an_image_that_is_written_once(tmp_path: Path) -> None:
+def test_samples_can_share_an_image(tmp_path: Path) -> None:
     sample = make_sample("a", (20, 20))
     with TripletWriter(tmp_path, "train") as writer:
         writer.add(sample, image_name="a")
@@ -76,15 +76,15 @@ def test_samples_share_an_image_that_is_written_once(tmp_path: Path) -> None:
     assert len(list((tmp_path / "images").rglob("*.*"))) == 1
 
 
-def test_another_image_cannot_have_the_same_name(tmp_path: Path) -> None:
+def test_two_images_cannot_share_a_name(tmp_path: Path) -> None:
     with TripletWriter(tmp_path, "train") as writer:
         writer.add(make_sample("a", (20, 20)), image_name="a")
-        with pytest.raises(ValueError, match=r"another image was written as a\.png"):
+        with pytest.raises(ValueError, match=r"a different image was written as a\.png"):
             writer.add(make_sample("b", (20, 20)), image_name="a")
     assert len(read_split(tmp_path, "train")) == 1
 
 
-def test_the_list_appears_only_when_all_went_well(tmp_path: Path) -> None:
+def test_the_list_is_created_only_on_success(tmp_path: Path) -> None:
     def fail(writer: TripletWriter) -> None:
         with writer:
             writer.add(make_sample("a", (20, 20)))
@@ -99,7 +99,7 @@ def test_the_list_appears_only_when_all_went_well(tmp_path: Path) -> None:
     assert list_splits(tmp_path) == ("train",)
 
 
-def test_a_list_that_is_there_is_kept(tmp_path: Path) -> None:
+def test_an_existing_list_is_not_replaced(tmp_path: Path) -> None:
     with TripletWriter(tmp_path, "train") as writer:
         writer.add(make_sample("a", (20, 20)))
     with pytest.raises(OutputError, match=r"train\.jsonl: exists"):
@@ -110,8 +110,8 @@ def test_a_list_that_is_there_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["", "a/b", "..", ".hidden"])
-def test_a_split_must_be_a_file_name(tmp_path: Path, split: str) -> None:
-    with pytest.raises(OutputError, match="cannot name a split"):
+def test_a_split_must_be_a_valid_file_name(tmp_path: Path, split: str) -> None:
+    with pytest.raises(OutputError, match="invalid split"):
         TripletWriter(tmp_path, split)
 
 
@@ -130,31 +130,31 @@ def test_the_suffix_of_a_name_chooses_the_format(
         assert file.format == kind
 
 
-def test_image_names_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+def test_image_names_cannot_leave_the_folder(tmp_path: Path) -> None:
     with TripletWriter(tmp_path / "root", "train") as writer, pytest.raises(InputError):
         writer.add(make_sample("a", (20, 20)), image_name="../../../a.png")
     assert not list(tmp_path.glob("*.png"))
 
 
-def one_line(tmp_path: Path, **told: Any) -> Path:
-    """A tree with one line, its image and a mask file; None takes a key away."""
+def one_line(tmp_path: Path, **entry: Any) -> Path:
+    """A dataset with one sample, its image and a mask file. None removes a key."""
     sample = make_sample("a", (20, 20))
     Image.fromarray(sample.image).save(tmp_path / "a.png")
     grey_mask(sample.mask).save(tmp_path / "a_mask.png")
     grey_mask(sample.mask).save(tmp_path / "a_mask.tif")
-    line = {"image": "a.png", "expression": "a thing", "segmentation": None, **told}
+    line = {"image": "a.png", "expression": "a thing", "segmentation": None, **entry}
     (tmp_path / "val.jsonl").write_text("\n" + json.dumps(line) + "\n")
     return tmp_path
 
 
 @pytest.mark.parametrize("name", ["a_mask.png", "a_mask.tif"])
-def test_masks_may_be_files(tmp_path: Path, name: str) -> None:
+def test_masks_can_be_files(tmp_path: Path, name: str) -> None:
     records = Records(read_split(one_line(tmp_path, segmentation=name), "val"), "val")
     np.testing.assert_array_equal(records[0].mask, make_sample("a", (20, 20)).mask)
     assert records.files() == [tmp_path / "a.png", tmp_path / name]
 
 
-def test_counts_may_be_numbers(tmp_path: Path) -> None:
+def test_counts_can_be_numbers(tmp_path: Path) -> None:
     runs = {"size": [20, 20], "counts": [0, 20, 380]}
     records = Records(read_split(one_line(tmp_path, segmentation=runs), "val"), "val")
     assert records[0].mask[:, 0].all()
@@ -167,44 +167,46 @@ def test_null_is_an_absent_target(tmp_path: Path) -> None:
     assert not sample.mask.any()
 
 
-def test_unknown_keys_are_not_read(tmp_path: Path) -> None:
+def test_unknown_keys_are_ignored(tmp_path: Path) -> None:
     (record,) = read_split(one_line(tmp_path, crs="EPSG:32633", kind=None), "val")
     assert record.kind == ""
     assert record.id == "val-2"
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("entry", "message"),
     [
-        ({"image": "../a.png"}, r"'\.\./a\.png' leads out of"),
-        ({"image": "/a.png"}, "leads out of"),
-        ({"image": None}, "expected the name of a file"),
-        ({"segmentation": "../m.png"}, "leads out of"),
+        ({"image": "../a.png"}, r"'\.\./a\.png' is outside of"),
+        ({"image": "/a.png"}, "is outside of"),
+        ({"image": None}, "expected a file name"),
+        ({"segmentation": "../m.png"}, "is outside of"),
         ({"segmentation": [[1, 2, 3]]}, '"segmentation" must be a COCO RLE'),
         ({"segmentation": {"counts": "x"}}, '"segmentation" must be a COCO RLE'),
-        ({"expression": "  "}, '"expression" must be a sentence'),
-        ({"expression": 3}, '"expression" must be a sentence'),
+        ({"expression": "  "}, '"expression" must be a non-blank string'),
+        ({"expression": 3}, '"expression" must be a non-blank string'),
         ({"kind": 3}, '"kind" must be a string'),
     ],
 )
-def test_a_line_that_is_no_sample_is_told_by_its_number(
-    tmp_path: Path, told: dict[str, Any], message: str
+def test_message_of_a_wrong_line_gives_its_number(
+    tmp_path: Path, entry: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=rf"val\.jsonl, line 2: .*{message}"):
-        read_split(one_line(tmp_path, **told), "val")
+        read_split(one_line(tmp_path, **entry), "val")
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "is not JSON"),
+        ("{", "not JSON"),
         ("[1]", "expected an object, got list"),
-        ('{"image": "a.png", "expression": "a"}', r'"segmentation" is missing \(null where'),
+        ('{"image": "a.png", "expression": "a"}', r'"segmentation" is missing \(use null if'),
         ('{"expression": "a", "segmentation": null}', '"image" is missing'),
-        ("[" * 100_000, "is nested too deep"),
+        ("[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_damaged_line_is_told_by_its_number(tmp_path: Path, line: str, message: str) -> None:
+def test_message_of_a_damaged_line_gives_its_number(
+    tmp_path: Path, line: str, message: str
+) -> None:
     (tmp_path / "val.jsonl").write_text(
         '{"image": "a.png", "expression": "a", "segmentation": null}\n' + line
     )
@@ -212,13 +214,13 @@ def test_a_damaged_line_is_told_by_its_number(tmp_path: Path, line: str, message
         read_split(tmp_path, "val")
 
 
-def test_damaged_runs_are_told_by_their_line(tmp_path: Path) -> None:
+def test_message_of_a_damaged_rle_gives_its_line(tmp_path: Path) -> None:
     runs = {"size": [20, 20], "counts": [3]}
     records = Records(read_split(one_line(tmp_path, segmentation=runs), "val"), "val")
     with pytest.raises(InputError, match=r"val\.jsonl, line 2: the segmentation cannot be decoded"):
         records[0]
 
 
-def test_an_unknown_split_is_named(make_benchmark: MakeBenchmark) -> None:
+def test_unknown_split(make_benchmark: MakeBenchmark) -> None:
     with pytest.raises(ConfigError, match='no split "trian"; did you mean "train"'):
         read_split(make_benchmark("triplets"), "trian")

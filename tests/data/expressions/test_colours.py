@@ -35,7 +35,7 @@ def test_lab_of_known_colours() -> None:
 
 
 @pytest.mark.parametrize(("colour", "rgb"), PAINTS.items())
-def test_paints_are_named_as_people_do(colour: str, rgb: tuple[int, int, int]) -> None:
+def test_names_of_clear_colours(colour: str, rgb: tuple[int, int, int]) -> None:
     (name,) = name_pixels(np.array([rgb], np.uint8))
     assert COLOURS[name] == colour
 
@@ -47,14 +47,14 @@ def test_neighbours_are_mutual() -> None:
     assert set(NEIGHBOURS) == set(COLOURS)
 
 
-def test_what_is_brightest_in_a_dark_scene_is_not_called_gray() -> None:
+def test_the_brightest_pixels_of_a_dark_image_are_not_gray() -> None:
     gray = np.array([PAINTS["gray"]], np.uint8)
     assert COLOURS[name_pixels(gray)[0]] == "gray"
     (name,) = name_pixels(gray, Brightness(middle=15, bright=40))
     assert name < 0 or name >= len(COLOURS)
 
 
-def test_shares_ignore_the_rim_and_what_lies_outside_the_mask() -> None:
+def test_shares_ignore_the_rim_and_the_background() -> None:
     image = np.full((60, 60, 3), PAINTS["green"], np.uint8)
     image[10:40, 10:40] = PAINTS["red"]
     mask = np.zeros((40, 40), bool)
@@ -63,7 +63,7 @@ def test_shares_ignore_the_rim_and_what_lies_outside_the_mask() -> None:
     assert shares[COLOURS.index("red")] > 0.97
 
 
-def test_only_the_middle_of_a_box_is_looked_at() -> None:
+def test_only_the_middle_of_a_box_is_measured() -> None:
     image = np.full((40, 40, 3), PAINTS["gray"], np.uint8)
     image[15:25, 15:25] = PAINTS["red"]
     box = np.ones((20, 20), bool)

@@ -16,7 +16,7 @@ def relations(
     return [one for one in written if one is not None and one.category == category]
 
 
-def test_near_is_near_and_far_is_not() -> None:
+def test_near_and_far_objects() -> None:
     labelled_image = labelled_blocks(
         [
             block("ship", 20, 20, 4, 8),
@@ -30,7 +30,7 @@ def test_near_is_near_and_far_is_not() -> None:
     assert all((one.mask == pixels_of(labelled_image, 0)).all() for one in near)
 
 
-def test_neither_near_nor_far_is_not_said() -> None:
+def test_no_relation_between_near_and_far() -> None:
     labelled_image = labelled_blocks(
         [block("ship", 20, 20, 4, 8), block("harbor", 34, 18, 10, 14)],
         complete={"ship", "harbor"},
@@ -38,7 +38,7 @@ def test_neither_near_nor_far_is_not_said() -> None:
     assert not any("next to" in one.expression for one in relations(labelled_image, "ship"))
 
 
-def test_an_anchor_that_is_not_wholly_labelled_is_not_used() -> None:
+def test_an_anchor_must_be_fully_labelled() -> None:
     labelled_image = labelled_blocks(
         [block("ship", 20, 20, 4, 8), block("harbor", 26, 18, 10, 14)], complete={"ship"}
     )
@@ -54,19 +54,19 @@ def test_an_anchor_that_is_not_wholly_labelled_is_not_used() -> None:
         (90, 47, {"below", "south"}),
     ],
 )
-def test_sides_of_the_only_one(row: int, col: int, words: set[str]) -> None:
+def test_sides_of_a_single_anchor(row: int, col: int, words: set[str]) -> None:
     labelled_image = labelled_blocks(
         [block("car", row, col, 5, 5), block("building", 40, 40, 20, 20)],
         complete={"car", "building"},
     )
     texts = [one.expression for one in relations(labelled_image, "car")]
     sides = {"left", "west", "right", "east", "above", "north", "below", "south"}
-    told = {word for text in texts for word in text.split() if word in sides}
-    assert told
-    assert told <= words
+    named_sides = {word for text in texts for word in text.split() if word in sides}
+    assert named_sides
+    assert named_sides <= words
 
 
-def test_between_two() -> None:
+def test_between_two_anchors() -> None:
     labelled_image = labelled_blocks(
         [
             block("car", 48, 48, 4, 4),
@@ -81,7 +81,7 @@ def test_between_two() -> None:
     assert all((one.mask == pixels_of(labelled_image, 0)).all() for one in between)
 
 
-def test_on_and_beside_are_told_apart_by_masks() -> None:
+def test_masks_distinguish_on_and_beside() -> None:
     labelled_image = labelled_blocks(
         [
             block("car", 48, 20, 4, 6, "red"),
@@ -103,7 +103,7 @@ def test_on_and_beside_are_told_apart_by_masks() -> None:
     assert min(on, beside) > 5
 
 
-def test_no_thing_on_a_road_may_be_called_absent() -> None:
+def test_no_expression_calls_an_object_on_a_road_absent() -> None:
     labelled_image = labelled_blocks([block("truck", 20, 20, 5, 9, on="yard")], complete={"truck"})
     texts = set()
     for seed in range(300):

@@ -42,7 +42,7 @@ def words_of(written: WrittenExpression) -> set[str]:
     return set(written.expression.replace("-", " ").split())
 
 
-def write_many(
+def write_all(
     labelled_image: LabelledImage, kind: str, category: str | None = None, n: int = 200
 ) -> list[WrittenExpression]:
     written = (write(labelled_image, seed, kind, category) for seed in range(n))
@@ -69,7 +69,7 @@ def test_masks_are_empty_only_for_absent_targets(seed: int, kind: str | None) ->
 
 
 @pytest.mark.parametrize("kind", [None, *KIND_WEIGHTS])
-def test_the_same_generator_writes_the_same(kind: str | None) -> None:
+def test_the_same_generator_gives_the_same_expression(kind: str | None) -> None:
     for seed in range(20):
         first, second = write(town(), seed, kind), write(town(), seed, kind)
         assert (first is None) == (second is None)
@@ -78,8 +78,8 @@ def test_the_same_generator_writes_the_same(kind: str | None) -> None:
             assert (first.mask == second.mask).all()
 
 
-def test_a_category_means_all_of_it_in_singular_and_plural() -> None:
-    written = write_many(town(), "category", "car", 300)
+def test_singular_and_plural_refer_to_all_objects() -> None:
+    written = write_all(town(), "category", "car", 300)
     cars = [one for one in written if one.category == "car"]
     assert all((one.mask == pixels_of(town(), 0, 1)).all() for one in cars)
     texts = {one.expression for one in cars}
@@ -90,26 +90,26 @@ def test_a_category_means_all_of_it_in_singular_and_plural() -> None:
     assert all((one.mask == pixels_of(town(), 0, 1, 2)).all() for one in vehicles)
 
 
-def test_colours_mean_what_was_painted() -> None:
-    written = write_many(town(), "colour", "car")
-    meant = {
+def test_colours_refer_to_the_painted_objects() -> None:
+    written = write_all(town(), "colour", "car")
+    targets = {
         "red": pixels_of(town(), 0),
         "white": pixels_of(town(), 1),
     }
-    seen = Counter[str]()
+    counts = Counter[str]()
     for one in written:
         if one.category == "car":
-            (colour,) = [name for name in meant if name in words_of(one)]
-            assert (one.mask == meant[colour]).all()
-            seen[colour] += 1
-    assert min(seen["red"], seen["white"]) > 10
+            (colour,) = [name for name in targets if name in words_of(one)]
+            assert (one.mask == targets[colour]).all()
+            counts[colour] += 1
+    assert min(counts["red"], counts["white"]) > 10
 
 
-def test_told_colours_are_believed() -> None:
+def test_labelled_colours_take_precedence() -> None:
     labelled_image = labelled_blocks(
         [block("car", 10, 10, 5, 5, "red", colour="green"), block("car", 50, 50, 5, 5, "red")],
     )
-    for one in write_many(labelled_image, "colour"):
+    for one in write_all(labelled_image, "colour"):
         assert ("green" in words_of(one)) == (one.mask == pixels_of(labelled_image, 0)).all()
 
 
@@ -118,14 +118,14 @@ def test_false_colour_images_name_no_colour(kind: str) -> None:
     labelled_image = labelled_blocks(TOWN, complete={"car", "truck"}, false_colour=True)
     stripped = [(type(item)(item.category, item.bbox, item.mask), colour) for item, colour in TOWN]
     labelled_image = labelled_blocks(stripped, complete={"car", "truck"}, false_colour=True)
-    for one in write_many(labelled_image, kind):
+    for one in write_all(labelled_image, kind):
         if one.category in ("car", "truck"):
             assert not {"red", "white", "blue", "gray"} & words_of(one)
 
 
 def test_places_are_true() -> None:
     top_left, bottom_right = pixels_of(town(), 0), pixels_of(town(), 1)
-    for one in write_many(town(), "position", "car", 400):
+    for one in write_all(town(), "position", "car", 400):
         words = words_of(one)
         if one.category != "car":
             continue
@@ -135,9 +135,9 @@ def test_places_are_true() -> None:
             assert (one.mask == bottom_right).all(), one.expression
 
 
-def test_an_object_between_two_places_leaves_the_place_unsaid() -> None:
+def test_no_position_if_an_object_lies_between_two() -> None:
     labelled_image = labelled_blocks([block("car", 10, 46, 5, 8), block("car", 10, 5, 5, 8)])
-    for one in write_many(labelled_image, "position", n=300):
+    for one in write_all(labelled_image, "position", n=300):
         assert not {"half", "side"} & set(one.expression.split()) or "top" in one.expression
 
 
@@ -145,21 +145,21 @@ def test_sizes_are_compared_only_where_the_gap_is_clear() -> None:
     clear = labelled_blocks(
         [block("ship", 10, 10, 4, 4), block("ship", 40, 40, 4, 5), block("ship", 70, 20, 10, 12)]
     )
-    for one in write_many(clear, "size"):
+    for one in write_all(clear, "size"):
         large = {"large", "largest", "big", "biggest", "larger", "bigger"} & set(
             one.expression.split()
         )
         assert (one.mask == (pixels_of(clear, 2) if large else pixels_of(clear, 0, 1))).all()
     close = labelled_blocks([block("ship", 10, 10, 10, 10), block("ship", 40, 40, 10, 11)])
-    assert write_many(close, "size") == []
+    assert write_all(close, "size") == []
 
 
-def test_what_the_border_cuts_has_no_known_size() -> None:
+def test_objects_at_the_border_have_no_size() -> None:
     cut = labelled_blocks([block("ship", 0, 10, 9, 9), block("ship", 40, 40, 12, 12)])
-    assert write_many(cut, "size") == []
+    assert write_all(cut, "size") == []
 
 
-def test_told_surfaces_are_believed() -> None:
+def test_labelled_surfaces_take_precedence() -> None:
     trucks = labelled_blocks(
         [
             block("truck", 10, 10, 5, 12, on="road"),
@@ -170,7 +170,7 @@ def test_told_surfaces_are_believed() -> None:
     )
     on_road = [
         one
-        for one in write_many(trucks, "relation", n=800)
+        for one in write_all(trucks, "relation", n=800)
         if {"road", "roads", "street", "roadway"} & set(one.expression.split())
     ]
     assert any(one.expression.startswith("the truck on the ") for one in on_road)
@@ -180,21 +180,21 @@ def test_told_surfaces_are_believed() -> None:
 
 
 def test_combinations_need_both_parts() -> None:
-    for one in write_many(town(), "combination", "car"):
+    for one in write_all(town(), "combination", "car"):
         if one.category == "car":
             assert one.mask.any()
             assert not (one.mask == pixels_of(town(), 0, 1)).all()
 
 
-def test_absence_is_claimed_only_of_what_is_wholly_labelled() -> None:
+def test_absent_targets_need_full_labels() -> None:
     labelled_image = labelled_blocks(TOWN, complete={"car", "ship"})
     assert absent_categories(labelled_image) == ["ship"]
-    for one in write_many(labelled_image, "absent"):
+    for one in write_all(labelled_image, "absent"):
         assert one.category in ("ship", "car")
-    assert write_many(labelled_blocks(TOWN), "absent") == []
+    assert write_all(labelled_blocks(TOWN), "absent") == []
 
 
-def test_slivers_belong_to_all_but_are_neither_shown_nor_called_absent() -> None:
+def test_slivers_belong_to_all_but_are_never_a_target_nor_absent() -> None:
     labelled_image = labelled_blocks(
         [
             block("car", 0, 10, 1, 8, **{CUT: SLIVER}),
@@ -203,17 +203,17 @@ def test_slivers_belong_to_all_but_are_neither_shown_nor_called_absent() -> None
         ],
         complete={"car", "bus"},
     )
-    for one in write_many(labelled_image, "category"):
+    for one in write_all(labelled_image, "category"):
         if one.category == "car":
             assert (one.mask == pixels_of(labelled_image, 0, 1)).all()
         assert one.category != "bus"
     assert absent_categories(labelled_image) == []
     sliver = pixels_of(labelled_image, 0)
     for kind in ("colour", "size", "relation"):
-        assert not any((one.mask == sliver).all() for one in write_many(labelled_image, kind))
+        assert not any((one.mask == sliver).all() for one in write_all(labelled_image, kind))
 
 
-def test_kinds_that_make_up_a_category_make_it_claimable() -> None:
+def test_a_category_is_fully_labelled_if_its_kinds_are() -> None:
     assert "vehicle" in fully_labelled_categories(town())
     assert "vehicle" not in fully_labelled_categories(labelled_blocks([], complete={"car", "bus"}))
     only_generic = labelled_blocks([block("vehicle", 5, 5, 5, 5)], complete={"vehicle", "bus"})
@@ -222,7 +222,7 @@ def test_kinds_that_make_up_a_category_make_it_claimable() -> None:
 
 def test_wrong_colours_and_places_are_absent() -> None:
     labelled_image = labelled_blocks([block("car", 5, 5, 6, 6, "red")], complete={"car"})
-    texts = [one.expression for one in write_many(labelled_image, "absent")]
+    texts = [one.expression for one in write_all(labelled_image, "absent")]
     assert any("blue" in text or "white" in text for text in texts)
     assert any("right" in text or "bottom" in text for text in texts)
     assert not any("red" in text.split() for text in texts)
@@ -230,19 +230,19 @@ def test_wrong_colours_and_places_are_absent() -> None:
     assert not any(here.search(text) for text in texts)
 
 
-def test_only_a_few_trees_are_told_apart() -> None:
+def test_a_partial_target_has_few_trees() -> None:
     trees = labelled_blocks([block("tree", 10 * i + 1, 5, 4, 4) for i in range(9)])
     for kind in ("position", "size"):
-        for one in write_many(trees, kind):
+        for one in write_all(trees, kind):
             assert sum(one.mask[10 * i + 2, 6] for i in range(9)) <= 5
 
 
 def test_a_synonym_that_names_another_category_is_not_used() -> None:
     labelled_image = labelled_blocks([block("building", 5, 5, 9, 9)], complete={"house"})
-    assert all("house" not in one.expression for one in write_many(labelled_image, "category"))
+    assert all("house" not in one.expression for one in write_all(labelled_image, "category"))
 
 
-def test_nothing_to_say_of_an_empty_image() -> None:
+def test_no_expression_about_an_empty_image() -> None:
     assert write(labelled_blocks([]), 0) is None
 
 
@@ -255,9 +255,9 @@ def test_candidates_measure_their_objects() -> None:
     assert not candidates.touches_border.any()
 
 
-def test_parts_that_words_pick_out_are_counted() -> None:
+def test_count_distinct_subsets() -> None:
     rng = np.random.default_rng(0)
-    assert count_distinct_subsets(town(), "truck", rng) == 0  # the only one: nothing is told apart
+    assert count_distinct_subsets(town(), "truck", rng) == 0  # a single object has no subsets
     assert (
         count_distinct_subsets(town(), "car", rng) == 2
     )  # the left, red one and the right, white one

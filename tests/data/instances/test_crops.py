@@ -24,7 +24,7 @@ def test_masks_stay_on_their_objects(seed: int, size: int) -> None:
     assert crop.image.shape == (size, size, 3)
     red = (crop.image[..., 0] > 150) & (crop.image[..., 1] < 80)
     mask = union_mask(crop.instances, (size, size))
-    # Where pixels are mixed by scaling, the image and the nearest-neighbour mask may part by one.
+    # Scaling mixes pixels, so the image and the nearest-neighbour mask can differ by one pixel.
     core = mask.copy()
     core[1:-1, 1:-1] &= mask[2:, 1:-1] & mask[:-2, 1:-1] & mask[1:-1, 2:] & mask[1:-1, :-2]
     core[[0, -1]] = core[:, [0, -1]] = False
@@ -48,18 +48,18 @@ def test_boxes_are_tight_and_inside(seed: int) -> None:
 
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("turns", range(4))
-def test_image_and_masks_turn_alike(mirror: bool, turns: int) -> None:
+def test_image_and_masks_rotate_together(mirror: bool, turns: int) -> None:
     whole = labelled_blocks([block("car", 10, 70, 7, 20, "red")])
     mask = union_mask(whole.instances, (100, 100))
-    turned = {flip_rotate(mask, mirror, turns).tobytes()}
-    seen = set()
+    rotations = {flip_rotate(mask, mirror, turns).tobytes()}
+    crops = set()
     for seed in range(60):
         rng = np.random.default_rng(seed)
         crop = crop_labelled(whole, rng, 100, box=CropBox(0, 0, 100), jitter=False)
         here = union_mask(crop.instances, (100, 100))
         assert (here == (crop.image[..., 0] > 150)).all()
-        seen.add(here.tobytes())
-    assert turned <= seen
+        crops.add(here.tobytes())
+    assert rotations <= crops
 
 
 def test_slivers_are_marked_and_large_parts_are_not() -> None:
@@ -73,7 +73,7 @@ def test_slivers_are_marked_and_large_parts_are_not() -> None:
     assert crop.instances[0].bbox == (0, 46, 10, 4)
 
 
-def test_the_object_asked_for_is_in_the_crop() -> None:
+def test_the_crop_contains_the_requested_object() -> None:
     whole = labelled_blocks(RED_BLOCKS)
     for seed in range(50):
         box = plan_crop(
@@ -89,7 +89,7 @@ def test_the_object_asked_for_is_in_the_crop() -> None:
         assert 0 <= box.col <= 100 - box.side
 
 
-def test_ground_pixel_follows_the_scale_and_keeps_to_its_range() -> None:
+def test_gsd_follows_the_scale_within_its_range() -> None:
     whole = labelled_blocks([])
     crop = crop_labelled(whole, np.random.default_rng(0), 50, box=CropBox(0, 0, 25))
     assert crop.gsd_m == pytest.approx(0.15)

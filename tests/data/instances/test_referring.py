@@ -1,4 +1,4 @@
-"""Samples drawn of COCO instances."""
+"""Random samples from COCO instances."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,15 +14,15 @@ from rrsis_geo.data.instances.referring import ReferringInstances, validation_sa
 DATA = SHARED / "data"
 
 
-def test_the_rare_are_drawn_as_the_common(coco: Path) -> None:
+def test_rare_categories_are_drawn_as_often_as_common_ones(coco: Path) -> None:
     referring = ReferringInstances(InstanceSource(coco), 64)
     rng = np.random.default_rng(1)
-    drawn = [referring.sample(rng) for _ in range(400)]
-    kinds = Counter(sample.kind for sample in drawn)
-    present = Counter(sample.category for sample in drawn if sample.kind != "absent")
+    samples = [referring.sample(rng) for _ in range(400)]
+    kinds = Counter(sample.kind for sample in samples)
+    present = Counter(sample.category for sample in samples if sample.kind != "absent")
     assert present["bus"] + present["car"] > 0.2 * sum(present.values())
     assert set(kinds) == set(KIND_WEIGHTS)
-    for sample in drawn:
+    for sample in samples:
         assert sample.image.shape == (64, 64, 3)
         assert sample.mask.shape == (64, 64)
         assert sample.mask.any() == (sample.kind != "absent")
@@ -39,7 +39,7 @@ def test_draws_repeat(coco: Path) -> None:
         assert (one.mask == other.mask).all()
 
 
-def test_validation_is_fixed_and_its_start_does_not_depend_on_its_length(coco: Path) -> None:
+def test_validation_samples_are_fixed_whatever_their_number(coco: Path) -> None:
     source = InstanceSource(coco)
     short, long = validation_samples(source, 5, 3, 64), validation_samples(source, 9, 3, 64)
     for one, other in zip(short, long, strict=False):
@@ -48,7 +48,7 @@ def test_validation_is_fixed_and_its_start_does_not_depend_on_its_length(coco: P
     assert len(long) == 9
 
 
-def test_kinds_may_be_chosen(coco: Path) -> None:
+def test_kinds_can_be_chosen(coco: Path) -> None:
     referring = ReferringInstances(InstanceSource(coco), 64, kinds={"category": 1.0})
     assert {referring.sample().kind for _ in range(30)} == {"category"}
 

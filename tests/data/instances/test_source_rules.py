@@ -4,7 +4,7 @@ from rrsis_geo.data.instances.source_rules import complete_categories, parse_gsd
 
 
 @pytest.mark.parametrize(
-    ("told", "gsd_m"),
+    ("value", "gsd_m"),
     [
         ("0.5-2 (Google Earth); 0.08 for the rest", 1.0),
         ("~0.3 stretched to 640x360", 0.3),
@@ -16,8 +16,8 @@ from rrsis_geo.data.instances.source_rules import complete_categories, parse_gsd
         (0, None),
     ],
 )
-def test_gsd_is_read_from_numbers_and_notes(told: object, gsd_m: float | None) -> None:
-    assert parse_gsd_m(told) == (gsd_m if gsd_m is None else pytest.approx(gsd_m))
+def test_parse_gsd_m(value: object, gsd_m: float | None) -> None:
+    assert parse_gsd_m(value) == (gsd_m if gsd_m is None else pytest.approx(gsd_m))
 
 
 def complete(source: str, *here: str, all_labelled: bool = True) -> frozenset[str]:
@@ -26,7 +26,7 @@ def complete(source: str, *here: str, all_labelled: bool = True) -> frozenset[st
     )
 
 
-def test_an_unknown_source_is_believed_in_what_it_says() -> None:
+def test_an_unknown_source_is_trusted() -> None:
     assert complete("mine", "car") == {"ship", "car"}
     assert complete("mine", "car", all_labelled=False) == frozenset()
 
@@ -36,12 +36,12 @@ def test_boats_in_a_harbor_are_not_labelled_as_ships() -> None:
     assert "ship" not in complete("nwpu_vhr10", "harbor")
 
 
-def test_unlabelled_vehicles_are_nowhere_called_absent() -> None:
+def test_unlabelled_vehicles_are_never_complete() -> None:
     assert "vehicle" not in complete("nwpu_vhr10", "tennis court")
     assert "vehicle" in complete("nwpu_vhr10", "vehicle")
     assert "building" not in complete("fair_oam", "building", all_labelled=False)
 
 
-def test_an_unnamed_vehicle_may_be_of_any_kind() -> None:
+def test_a_vehicle_can_be_of_any_kind() -> None:
     assert "bus" in complete("aerial_cars_minsk", "car")
     assert "bus" not in complete("aerial_cars_minsk", "vehicle")

@@ -13,7 +13,7 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.text.vocabulary import kinds_of
 
 
-def test_a_sample_depends_on_seed_and_number_alone():
+def test_a_sample_depends_on_seed_and_number_only():
     config = StreamConfig(size_px=64, painted_share=1.0)
     stream = SampleStream(config, seed=3, length=10)
     again = SampleStream(config, seed=3, length=10)
@@ -29,7 +29,7 @@ def test_a_sample_depends_on_seed_and_number_alone():
     assert {"truck", "road", "building"} <= stream.categories
 
 
-def test_painted_samples_have_a_target_unless_it_is_absent():
+def test_painted_samples_have_a_target_unless_absent():
     kinds = set()
     for i in range(12):
         sample = painted_sample(np.random.default_rng([7, i]), 96, (0.2, 0.5))
@@ -40,7 +40,7 @@ def test_painted_samples_have_a_target_unless_it_is_absent():
     assert len(kinds) > 2
 
 
-def test_painted_samples_speak_of_what_the_shares_say():
+def test_painted_samples_follow_the_shares():
     config = StreamConfig(
         size_px=96,
         painted_share=1.0,
@@ -55,7 +55,7 @@ def test_painted_samples_speak_of_what_the_shares_say():
     assert set(kinds) <= {"colour", "category"}
 
 
-def test_samples_in_a_row_may_share_their_scene():
+def test_consecutive_samples_can_share_their_scene():
     config = StreamConfig(size_px=64, painted_share=1.0, expressions_per_scene=3)
     stream = SampleStream(config, seed=6, length=9)
     samples = [stream[i] for i in (8, 3, 4, 5, 6)][::-1]  # in any order
@@ -66,7 +66,7 @@ def test_samples_in_a_row_may_share_their_scene():
     assert not np.array_equal(last.image, row[0].image)
 
 
-def test_scenes_of_contrast_tell_one_category_apart_by_where_it_is():
+def test_contrast_scenes_have_one_category_on_and_off_the_road():
     config = StreamConfig(
         size_px=160,
         painted_share=1.0,
@@ -83,7 +83,7 @@ def test_scenes_of_contrast_tell_one_category_apart_by_where_it_is():
     assert len({sample.image.tobytes() for sample in samples}) == 1
 
 
-def test_what_is_absent_from_a_scene_of_contrast_is_often_another_thing():
+def test_absent_targets_of_contrast_scenes_can_be_other_categories():
     config = StreamConfig(
         size_px=64,
         painted_share=1.0,
@@ -99,7 +99,7 @@ def test_what_is_absent_from_a_scene_of_contrast_is_often_another_thing():
     assert 10 < of_cars < 35
 
 
-def test_some_samples_are_said_in_rarer_words_or_ask_for_foreign_things():
+def test_some_samples_are_reworded_or_name_foreign_things():
     plain = StreamConfig(size_px=64, painted_share=1.0, absent_share=0.5)
     spoken = replace(plain, reworded_share=0.5, foreign_share=0.5)
     before, after = (SampleStream(config, seed=8, length=40) for config in (plain, spoken))
@@ -129,12 +129,16 @@ def car_park(tmp_path: Path) -> Path:
             annotations.append({"image_id": number, "category_id": 1, "segmentation": [corners]})
         Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
         images.append({"id": number, "file_name": f"{number}.png", "height": 96, "width": 96})
-    told = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "car"}]}
-    (tmp_path / "instances.json").write_text(json.dumps(told))
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "car"}],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(content))
     return tmp_path / "instances.json"
 
 
-def test_a_real_crop_of_contrast_is_told_apart_by_words_of_place(car_park: Path):
+def test_contrast_crops_differ_by_position(car_park: Path):
     config = StreamConfig(
         instances=car_park,
         size_px=64,
@@ -156,7 +160,7 @@ def test_a_real_crop_of_contrast_is_told_apart_by_words_of_place(car_park: Path)
     assert np.array_equal(again.mask, samples[33].mask)
 
 
-def test_without_contrast_each_real_sample_has_a_crop_of_its_own(car_park: Path):
+def test_without_contrast_each_real_sample_has_its_own_crop(car_park: Path):
     config = StreamConfig(
         instances=car_park, size_px=64, painted_share=0.0, expressions_per_scene=4
     )
@@ -177,11 +181,11 @@ def test_without_contrast_each_real_sample_has_a_crop_of_its_own(car_park: Path)
         {"painted_focus": {"truck": -1.0, "": 2.0}},
     ],
 )
-def test_wrong_settings_are_refused(wrong):
+def test_wrong_settings_raise(wrong):
     with pytest.raises(ConfigError):
         StreamConfig(**wrong)
 
 
-def test_memory_for_decoded_images_cannot_be_negative():
+def test_cache_mib_cannot_be_negative():
     with pytest.raises(ConfigError, match="cache_mib"):
         StreamConfig(cache_mib=-1)

@@ -1,4 +1,4 @@
-"""The shipped sample: scene and truth belong together, and hold what the demo asks for."""
+"""The sample scene: scene and truth match, and contain the target of the demo."""
 
 import geopandas as gpd
 import numpy as np
@@ -18,7 +18,7 @@ def test_scene_is_large_projected_and_small_on_disk() -> None:
     assert (SAMPLE_DATA / "scene.tif").stat().st_size < 6_000_000
 
 
-def test_truth_lies_in_the_scene_and_tells_trucks_on_the_road_from_others() -> None:
+def test_truth_lies_in_the_scene_and_has_trucks_on_and_off_the_road() -> None:
     objects = gpd.read_file(SAMPLE_DATA / "truth.gpkg", layer="objects")
     trucks = gpd.read_file(SAMPLE_DATA / "truth.gpkg", layer="truck_on_the_road")
     with rasterio.open(SAMPLE_DATA / "scene.tif") as scene:
@@ -37,7 +37,7 @@ def test_truth_lies_in_the_scene_and_tells_trucks_on_the_road_from_others() -> N
 
 
 def test_outlines_fit_the_picture() -> None:
-    """White trucks are brighter than the ring around them: a shifted truth would not show it."""
+    """White trucks are brighter than their surroundings. With a shifted truth they would not be."""
     trucks = gpd.read_file(SAMPLE_DATA / "truth.gpkg", layer="truck_on_the_road")
     white = trucks[trucks["colour"] == "white"]
     with rasterio.open(SAMPLE_DATA / "scene.tif") as scene:

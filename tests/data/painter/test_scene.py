@@ -1,4 +1,4 @@
-"""Painted scenes: exact masks, true sizes, the same from the same seed."""
+"""Painted scenes: exact masks, true sizes, and the same scene for the same seed."""
 
 import time
 
@@ -57,10 +57,10 @@ def test_every_theme_paints_whole_records(theme: str, gsd_m: float) -> None:
 
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10_000), gsd_m=st.floats(0.1, 1.0))
-def test_things_do_not_overlap(seed: int, gsd_m: float) -> None:
+def test_objects_do_not_overlap(seed: int, gsd_m: float) -> None:
     scene = paint_scene(np.random.default_rng(seed), 96, 96, gsd_m)
-    over = {"harbor", "bridge"}  # these lie over the ground they span
-    surfaces = {"road", "parking lot"}  # and these run on under vehicles
+    over = {"harbor", "bridge"}  # these lie over the ground that they span
+    surfaces = {"road", "parking lot"}  # these continue under vehicles
     things, ground = np.zeros((96, 96), int), np.zeros((96, 96), int)
     for instance in scene.instances:
         mask = burn(instance, (96, 96))
@@ -68,13 +68,13 @@ def test_things_do_not_overlap(seed: int, gsd_m: float) -> None:
             things += mask
         if instance.category in surfaces | {"water", "building", "tree"}:
             ground += mask
-    # At edges two things may both hold half of a pixel.
+    # At an edge, two objects can both cover half of a pixel.
     assert (things > 2).sum() == 0
     assert (things > 1).mean() < 0.02
     assert (ground > 1).mean() < 0.02
 
 
-def test_same_seed_same_scene() -> None:
+def test_the_same_seed_gives_the_same_scene() -> None:
     first, second = (paint_scene(np.random.default_rng(11), 128, 128, 0.3) for _ in range(2))
 
     assert np.array_equal(first.image, second.image)
@@ -97,14 +97,14 @@ def test_vehicles_have_their_true_size(category: str, gsd_m: float, heading: flo
         ((np.cos(heading), -np.sin(heading)), (np.sin(heading), np.cos(heading)))
     )
     length, width = (np.ptp(points, axis=0) + 1) * gsd_m
-    slack = 2 * gsd_m  # a pixel at either end
+    slack = 2 * gsd_m  # one pixel at each end
     assert length == pytest.approx(vehicle.length_m, abs=slack)
     assert width == pytest.approx(vehicle.width_m, abs=slack)
     middle = np.array((instance.bbox[1], instance.bbox[0])) + (cols.mean(), rows.mean()) + 0.5
     assert middle * gsd_m == pytest.approx(np.array((15.0, 15.0)), abs=0.35 + gsd_m)
 
 
-def test_masks_hold_no_shadow() -> None:
+def test_masks_exclude_shadows() -> None:
     canvas = plain_canvas(100, 0.2)
     vehicle = draw_vehicle(canvas.rng, "truck", "white", "box truck")
     paint_vehicle(canvas, vehicle, Frame(10.0, 10.0, np.pi / 2), "road")
@@ -114,11 +114,11 @@ def test_masks_hold_no_shadow() -> None:
 
     grey = scene.image.mean(axis=2)
     left = np.roll(mask, -8, axis=1) & ~np.roll(mask, -2, axis=1) & ~mask
-    assert grey[right].mean() < 0.6 * grey[left].mean()  # the sun stands on the left
+    assert grey[right].mean() < 0.6 * grey[left].mean()  # the sun is on the left
     assert grey[mask].mean() > grey[left].mean()
 
 
-def test_taller_things_hide_lower_ones_and_roads_run_on_under_vehicles() -> None:
+def test_taller_objects_hide_lower_ones_and_roads_continue_under_vehicles() -> None:
     canvas = plain_canvas(64, 0.5)
     road = canvas.begin("road", "asphalt", level="ground")
     canvas.shape(road, Frame(16, 16, 0).box(-16, 16, -5, 5), (90, 90, 90))
@@ -136,7 +136,7 @@ def test_taller_things_hide_lower_ones_and_roads_run_on_under_vehicles() -> None
 
 @pytest.mark.parametrize("colour", ["white", "black", "red", "blue", "green", "yellow"])
 @pytest.mark.parametrize("category", VEHICLES)
-def test_named_colours_are_seen(category: str, colour: str) -> None:
+def test_colour_attributes_match_the_pixels(category: str, colour: str) -> None:
     canvas = plain_canvas(80, 0.25, seed=3)
     kind = "box truck" if category == "truck" else None
     vehicle = draw_vehicle(canvas.rng, category, colour, kind)
@@ -189,8 +189,8 @@ def test_soften_keeps_constants_and_the_mean() -> None:
     assert (blurred[..., 0].sum(axis=0) * offsets**2).sum() == pytest.approx(0.64, rel=1e-4)
 
 
-def test_a_crop_is_quick() -> None:
-    """60 ms is the aim on an idle core; this catches a scene that has become several times that."""
+def test_painting_is_fast() -> None:
+    """A scene takes about 60 ms on an idle core. The limit catches a slowdown of several times."""
     rng = np.random.default_rng(0)
     paint_scene(rng, 384, 384, 0.3)
     start = time.process_time()
