@@ -97,6 +97,31 @@ def _move(files: Sequence[Path], path: Path) -> None:
 
 
 @contextmanager
+def atomic_files(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder inside the existing `folder`, for any number of files.
+
+    When the block ends, the files are moved into `folder` and replace files of the same name. If
+    the block raises, they are removed. Unlike `atomic_file`, the disk is not synchronized.
+
+    Raises:
+        OutputError: the temporary folder cannot be created, or a file cannot be moved.
+    """
+    try:
+        part = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder))
+    except OSError as err:
+        raise OutputError(f"{folder}: cannot be written ({err.strerror})") from err
+    try:
+        yield part
+        try:
+            for path in sorted(part.iterdir()):
+                path.replace(folder / path.name)
+        except OSError as err:
+            raise OutputError(f"{folder}: cannot be written ({err.strerror})") from err
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Give a hidden temporary folder that becomes `target` when the block ends without an error.
 

@@ -7,6 +7,7 @@ import pytest
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import (
+    atomic_files,
     atomic_folder,
     is_empty,
     open_atomic,
@@ -31,6 +32,17 @@ def test_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
     assert (target / "a.txt").read_text() == "a"
     assert target.stat().st_mode & 0o777 == 0o755
     assert [path.name for path in target.parent.iterdir()] == ["target"]
+
+
+def test_files_appear_in_an_existing_folder_when_the_block_ends(existing: Path) -> None:
+    with atomic_files(existing) as part:
+        (part / "new.txt").write_text("new")
+        assert not (existing / "new.txt").exists()
+    assert sorted(path.name for path in existing.iterdir()) == ["new.txt", "old.txt"]
+    with pytest.raises(ZeroDivisionError), atomic_files(existing) as part:
+        _ = (part / "old.txt").write_text("replaced") / 0
+    assert sorted(path.name for path in existing.iterdir()) == ["new.txt", "old.txt"]
+    assert (existing / "old.txt").read_text() == "old"
 
 
 def test_folder_is_replaced(existing: Path) -> None:

@@ -29,7 +29,7 @@ def find_published_rows(layout: str, split: str) -> tuple[PublishedRow, ...]:
     )
 
 
-def cautions(
+def list_cautions(
     rows: Sequence[PublishedRow],
     *,
     size_px: int,

@@ -181,7 +181,7 @@ def choose_category_source(info: SplitInfo, category_by: str | None) -> str:
     """Where the categories of samples come from: "label", "text", or "" for nowhere.
 
     Args:
-        info: of the split.
+        info: facts about the split.
         category_by: the requested source; None prefers labels to the text.
 
     Raises:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rrsis_geo.evaluate.comparison import cautions, find_published_rows
+from rrsis_geo.evaluate.comparison import find_published_rows, list_cautions
 from rrsis_geo.evaluate.data import EvaluationData, choose_category_source, open_data
 from rrsis_geo.evaluate.examples import choose_pictures
 from rrsis_geo.evaluate.gallery import write_gallery
@@ -27,7 +27,7 @@ class EvaluationReport:
 
     Attributes:
         model: name of the bundle.
-        model_sha256: of its weights.
+        model_sha256: SHA-256 of the weights.
         data: folder of the dataset.
         layout: layout of the dataset.
         split: the split that was scored.
@@ -42,8 +42,8 @@ class EvaluationReport:
         cautions: reasons why the scores may not be comparable to ``published``.
         seconds: time to read, predict and score.
         device: where the network ran.
-        dtype: of its matrix products.
-        version: of rrsis-geo.
+        dtype: data type of the matrix products.
+        version: version of rrsis-geo.
         files: written files and folders.
     """
 
@@ -183,7 +183,7 @@ def _make_report(run: _Run) -> EvaluationReport:
         cut_expressions=_count_cut_expressions(bundle, run.scores),
         published=run.published,
         cautions=tuple(
-            cautions(
+            list_cautions(
                 run.published,
                 size_px=run.size_px,
                 n=len(run.scores),

@@ -18,11 +18,11 @@ from PIL import Image
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import atomic_file
 
-HIT, MISSED, FALSE = (0, 191, 255), (255, 176, 0), (255, 0, 144)
+TRUE_POSITIVE, FALSE_NEGATIVE, FALSE_POSITIVE = (0, 191, 255), (255, 176, 0), (255, 0, 144)
 """Colours of true positives, false negatives and false positives; safe for colour-blind readers."""
 OUTLINE: Final = (255, 255, 255)
 _TINT_ALPHA: Final = 115
-_EMPTY, _HIT, _MISSED, _FALSE, _OUTLINE = range(5)
+_EMPTY, _TRUE_POSITIVE, _FALSE_NEGATIVE, _FALSE_POSITIVE, _OUTLINE = range(5)
 _JPEG_QUALITY: Final = 85
 
 
@@ -75,48 +75,48 @@ def write_gallery(
     )
     sections_html = "".join(
         f"<section><h2>{html.escape(heading)}</h2>"
-        f'<div class="grid">{"".join(map(_card, pictures))}</div></section>'
+        f'<div class="grid">{"".join(map(_render_picture, pictures))}</div></section>'
         for heading, pictures in sections.items()
         if pictures
     )
     page = _PAGE.format(
         title=html.escape(title), style=_STYLE, facts=facts_html, sections=sections_html
     )
-    with atomic_file(path, overwrite=overwrite) as place:
+    with atomic_file(path, overwrite=overwrite) as part:
         try:
-            place.write_text(page, encoding="utf-8")
+            part.write_text(page, encoding="utf-8")
         except OSError as err:
             raise OutputError(f"{path}: cannot be written ({err.strerror})") from err
 
 
-def overlay(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Image.Image:
+def draw_overlay(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Image.Image:
     """Draw true positives, false negatives and false positives, and the outline of the target.
 
     Both masks are bool [H, W]. The result is a palette image, transparent where both are False.
     """
     index = np.full(truth.shape, _EMPTY, np.uint8)
-    index[truth & predicted] = _HIT
-    index[truth & ~predicted] = _MISSED
-    index[~truth & predicted] = _FALSE
-    index[_edge(truth)] = _OUTLINE
+    index[truth & predicted] = _TRUE_POSITIVE
+    index[truth & ~predicted] = _FALSE_NEGATIVE
+    index[~truth & predicted] = _FALSE_POSITIVE
+    index[_inner_edge(truth)] = _OUTLINE
     picture = Image.fromarray(index)
-    picture.putpalette([*(0, 0, 0), *HIT, *MISSED, *FALSE, *OUTLINE])
+    picture.putpalette([*(0, 0, 0), *TRUE_POSITIVE, *FALSE_NEGATIVE, *FALSE_POSITIVE, *OUTLINE])
     picture.info["transparency"] = bytes([0, _TINT_ALPHA, _TINT_ALPHA, _TINT_ALPHA, 255])
     return picture
 
 
-def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _inner_edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels of a mask with a neighbour outside the mask; the image border does not count."""
     padded = np.pad(mask, 1, mode="edge")
     inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inside
 
 
-def _card(picture: Picture) -> str:
+def _render_picture(picture: Picture) -> str:
     facts = " · ".join(map(html.escape, picture.facts))
     expression = html.escape(picture.expression)
     image = _data_url(Image.fromarray(picture.image), "JPEG", quality=_JPEG_QUALITY)
-    masks = _data_url(overlay(picture.truth, picture.predicted), "PNG", optimize=True)
+    masks = _data_url(draw_overlay(picture.truth, picture.predicted), "PNG", optimize=True)
     return (
         f'<figure tabindex="0"><div class="picture" style="aspect-ratio:{picture.aspect:.4f}">'
         f'<img src="{image}" alt="{expression}"><img class="masks" src="{masks}" alt=""></div>'
@@ -170,9 +170,9 @@ _PAGE = f"""<!DOCTYPE html>
 <body>
 <h1>{{title}}</h1>
 <dl>{{facts}}</dl>
-<p class="legend"><span><i style="background:rgb{HIT}"></i>true positive</span>
-<span><i style="background:rgb{MISSED}"></i>false negative</span>
-<span><i style="background:rgb{FALSE}"></i>false positive</span>
+<p class="legend"><span><i style="background:rgb{TRUE_POSITIVE}"></i>true positive</span>
+<span><i style="background:rgb{FALSE_NEGATIVE}"></i>false negative</span>
+<span><i style="background:rgb{FALSE_POSITIVE}"></i>false positive</span>
 <span><i style="background:rgb{OUTLINE}"></i>outline of the target</span>
 <span>Hover over a picture to hide its masks.</span></p>
 <input type="checkbox" id="hide"> <label for="hide">hide all masks</label>

@@ -87,8 +87,8 @@ def write_scores(
     assert folder is not None
     files = {
         SCORES_JSON: json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-        SCORES_CSV: _csv(_score_rows(scores)),
-        SAMPLES_CSV: _csv(_sample_rows(samples)),
+        SCORES_CSV: _format_csv(_make_score_rows(scores)),
+        SAMPLES_CSV: _format_csv(_make_sample_rows(samples)),
     }
     with atomic_file(folder / SCORES_JSON, overwrite=outputs.overwrite) as part:
         for name, text in files.items():
@@ -98,7 +98,7 @@ def write_scores(
                 raise OutputError(f"{folder / name}: cannot be written ({err.strerror})") from err
 
 
-def _csv(rows: Iterator[dict[str, object]]) -> str:
+def _format_csv(rows: Iterator[dict[str, object]]) -> str:
     table = list(rows)
     file = io.StringIO()
     writer = csv.DictWriter(file, table[0], lineterminator="\n")
@@ -107,15 +107,15 @@ def _csv(rows: Iterator[dict[str, object]]) -> str:
     return file.getvalue()
 
 
-def _score_rows(scores: Mapping[str, Scores]) -> Iterator[dict[str, object]]:
-    for size, whole in scores.items():
-        yield {"size": size, "group": "all", "name": "", **_figures(whole)}
-        for group, parts in (("kind", whole.by_kind), ("category", whole.by_category)):
+def _make_score_rows(scores: Mapping[str, Scores]) -> Iterator[dict[str, object]]:
+    for size, total in scores.items():
+        yield {"size": size, "group": "all", "name": "", **_score_columns(total)}
+        for group, parts in (("kind", total.by_kind), ("category", total.by_category)):
             for name, part in parts.items():
-                yield {"size": size, "group": group, "name": name, **_figures(part)}
+                yield {"size": size, "group": group, "name": name, **_score_columns(part)}
 
 
-def _figures(scores: Scores) -> dict[str, object]:
+def _score_columns(scores: Scores) -> dict[str, object]:
     return {
         "samples": scores.n,
         "absent": scores.n_absent,
@@ -129,7 +129,7 @@ def _figures(scores: Scores) -> dict[str, object]:
     }
 
 
-def _sample_rows(samples: Sequence[SampleScore]) -> Iterator[dict[str, object]]:
+def _make_sample_rows(samples: Sequence[SampleScore]) -> Iterator[dict[str, object]]:
     has_native = any(sample.native is not None for sample in samples)
     for sample in samples:
         yield {
@@ -138,14 +138,14 @@ def _sample_rows(samples: Sequence[SampleScore]) -> Iterator[dict[str, object]]:
             "kind": sample.kind,
             "category": ";".join(sample.categories),
             "absent": int(sample.absent),
-            **_pixels(sample.counts, ""),
-            **(_pixels(sample.native, "native_") if has_native else {}),
+            **_pixel_columns(sample.counts, ""),
+            **(_pixel_columns(sample.native, "native_") if has_native else {}),
             "presence": "" if sample.presence is None else f"{sample.presence:.4f}",
             "mask": sample.mask,
         }
 
 
-def _pixels(counts: PixelCounts | None, prefix: str) -> dict[str, object]:
+def _pixel_columns(counts: PixelCounts | None, prefix: str) -> dict[str, object]:
     assert counts is not None
     return {
         f"{prefix}iou": counts.iou,

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from rrsis_geo.evaluate.data import EvaluationData, EvaluationSample
-from rrsis_geo.evaluate.mask_folder import MaskFolder
+from rrsis_geo.evaluate.mask_folder import open_mask_folder
 from rrsis_geo.evaluate.options import EvaluateOptions
 from rrsis_geo.metrics import PixelCounts, count_pixels
 from rrsis_geo.model.predictor import Predictor
@@ -88,11 +88,11 @@ def score_data(
     batch_size = options.batch_size or BATCH_SIZE.get(predictor.device.type, 4)
     samples = _read_samples(data, predictor.device, batch_size, options.workers)
     scores: list[SampleScore] = []
-    with MaskFolder(masks) if masks is not None else nullcontext() as folder:
+    with open_mask_folder(masks) if masks is not None else nullcontext() as folder:
         for batch in predict_batches(predictor, samples, batch_size=batch_size):
             for sample, prediction in batch:
-                mask = _native_mask(prediction, sample) if options.native else prediction.mask
-                file_name = "" if folder is None else folder.add(sample.id, mask)
+                mask = _resize_mask(prediction, sample) if options.native else prediction.mask
+                file_name = "" if folder is None else folder.write(sample.id, mask)
                 scores.append(
                     SampleScore(
                         id=sample.id,
@@ -134,7 +134,7 @@ def _read_samples(
     return chain.from_iterable(loader)
 
 
-def _native_mask(prediction: Prediction, sample: EvaluationSample) -> NDArray[np.bool_]:
+def _resize_mask(prediction: Prediction, sample: EvaluationSample) -> NDArray[np.bool_]:
     """The mask from logits that are resized bilinearly to the original size of the target."""
     if prediction.logits.shape == sample.mask.shape:
         return prediction.mask

@@ -17,7 +17,7 @@ from rrsis_geo.version import __version__
 LIBRARIES = ("torch", "timm", "transformers")
 COLUMNS = ("samples", "mIoU", "oIoU", "Pr@0.5", "Pr@0.7", "Pr@0.9", "gIoU", "N-acc")
 
-FRONT = """---
+FRONT_MATTER = """---
 library_name: rrsis-geo
 pipeline_tag: image-segmentation
 tags:
@@ -74,7 +74,7 @@ class CardFacts:
         step: step after which the weights were saved.
         steps: steps of the whole run.
         seed: random seed of the run.
-        scores: on the validation samples, after ``step``.
+        scores: validation scores after ``step``.
         config: all settings of the run, JSON-able.
     """
 
@@ -101,7 +101,7 @@ class TrainedModel(NamedTuple):
         image: image settings of the network.
         step: the step.
         steps: steps of the whole run.
-        scores: on the validation samples.
+        scores: validation scores.
     """
 
     net: ReferringNet
@@ -162,7 +162,7 @@ def _describe_data(config: TrainConfig, data: RunData, scores: Scores) -> dict[s
     }
 
 
-def library_versions() -> dict[str, str]:
+def find_library_versions() -> dict[str, str]:
     """Versions of rrsis-geo and of the libraries that a trained network depends on."""
     versions = {"rrsis-geo": __version__}
     for name in LIBRARIES:
@@ -183,10 +183,10 @@ def render_card(facts: CardFacts) -> str:
     run = {
         "step": f"{facts.step} of {facts.steps}, the best on the validation samples",
         "seed": str(facts.seed),
-        "versions": ", ".join(f"{name} {value}" for name, value in library_versions().items()),
+        "versions": ", ".join(f"{name} {value}" for name, value in find_library_versions().items()),
     }
     parts = [
-        FRONT + f"# {facts.title}",
+        FRONT_MATTER + f"# {facts.title}",
         facts.summary,
         _render_pairs(network),
         USE,

@@ -78,8 +78,8 @@ class TrainConfig:
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     precision: Literal["int8", "fp16", "fp32"] = "int8"
-    """Of the weights in the saved bundle. A run that starts from an int8 bundle with a low learning
-    rate needs "fp16": int8 would round its small changes back to the initial values."""
+    """Precision of the weights in the saved bundle. A run that starts from an int8 bundle with a low
+    learning rate needs "fp16": int8 would round small changes back to the initial values."""
     tensorboard: bool | None = None
     """Write TensorBoard events; None writes them if TensorBoard is installed."""
 
@@ -118,7 +118,7 @@ def load_train_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
             removes ``epochs`` of the file, and the other way round.
 
     Raises:
-        ConfigError: as for :func:`rrsis_geo.config.load`.
+        ConfigError: see :func:`rrsis_geo.config.load`.
     """
     overridden = {item.partition("=")[0].strip() for item in overrides}
     lengths = {"steps", "epochs"}

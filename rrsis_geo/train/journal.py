@@ -81,9 +81,9 @@ class Journal:
     def write_scores(self, step: int, scores: Scores) -> None:
         """Write the validation scores after a step."""
         self._append({"step": step, "val": scores.to_dict()})
-        self._plot(step, "val", _numbers(scores))
+        self._plot(step, "val", _select_numbers(scores))
         for kind, kind_scores in scores.by_kind.items():
-            self._plot(step, f"val_{kind.replace(' ', '_')}", _numbers(kind_scores))
+            self._plot(step, f"val_{kind.replace(' ', '_')}", _select_numbers(kind_scores))
 
     def write_pictures(
         self, step: int, samples: Sequence[Sample], masks: Sequence[NDArray[np.bool_]]
@@ -121,7 +121,7 @@ class Journal:
                     self._events.add_scalar(f"{group}/{name}", value, step)
 
 
-def _numbers(scores: Scores) -> dict[str, float]:
+def _select_numbers(scores: Scores) -> dict[str, float]:
     """The scores that are numbers, by name; thresholds as "precision_0.5"."""
     values = scores.to_dict()
     precision = {f"precision_{at}": share for at, share in values["precision"].items()}
@@ -138,10 +138,10 @@ def _open_event_writer(folder: Path, since_step: int) -> "SummaryWriter":
 def _delete_entries_after(step: int, metrics: Path, pictures: Path) -> None:
     """Delete lines and pictures of later steps, and a line that a crash cut short."""
     lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
-    kept = [line for line in lines if _read_step(line) <= step]
-    if len(kept) < len(lines):
+    earlier = [line for line in lines if _read_step(line) <= step]
+    if len(earlier) < len(lines):
         with open_atomic(metrics) as file:
-            file.write("".join(f"{line}\n" for line in kept).encode())
+            file.write("".join(f"{line}\n" for line in earlier).encode())
     for path in pictures.glob("step-*.png"):
         match = re.fullmatch(r"step-(\d{8,})\.png", path.name)
         if match and int(match[1]) > step:

@@ -74,7 +74,7 @@ def load_stream_data(config: StreamConfig, *, seed: int, length: int) -> RunData
     """The endless stream of real crops and painted scenes, and validation samples of both kinds.
 
     Args:
-        config: of the stream.
+        config: settings of the stream.
         seed: random seed of the training samples.
         length: number of training samples.
 
@@ -110,7 +110,7 @@ def load_benchmark_data(config: BenchmarkConfig, *, seed: int, workers: int) -> 
     """Epochs over the training split of a dataset, and its whole validation split.
 
     Args:
-        config: of the dataset.
+        config: settings of the dataset.
         seed: random seed of the order and the augmentation.
         workers: processes that read validation samples.
 
@@ -175,7 +175,7 @@ class EpochSamples(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         epoch, position = divmod(index, len(self._records))
-        order = _epoch_order(len(self._records), self._seed, epoch)
+        order = _shuffle_epoch(len(self._records), self._seed, epoch)
         sample = self._records[int(order[position])]
         if self._augment:
             if sample.mask.shape != sample.image.shape[:2]:
@@ -185,7 +185,7 @@ class EpochSamples(Dataset[Sample]):
 
 
 @lru_cache(maxsize=2)
-def _epoch_order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+def _shuffle_epoch(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order of an epoch. Its random numbers are independent of the augmentation's."""
     return np.random.default_rng([seed, epoch, 1]).permutation(n)
 
@@ -238,7 +238,7 @@ def load_batches(
     Args:
         samples: item i is sample i of the run.
         indices: indices of the samples of each batch.
-        tokenizer: of the network.
+        tokenizer: tokenizer of the network.
         workers: processes that read ahead; 0 reads in this process.
         pinned: use pinned memory, for asynchronous copies to a GPU.
 

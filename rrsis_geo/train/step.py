@@ -63,11 +63,11 @@ class StepSettings:
     """What all steps of a run share.
 
     Attributes:
-        optimizer: of the network's parameters.
+        optimizer: optimizer of the network's parameters.
         scaler: scales the loss of fp16; a step whose gradients overflow changes no weights.
         image: mean and std of the network's images.
         clip_norm: largest norm of the gradient.
-        dtype: of matrix products.
+        dtype: data type of matrix products.
     """
 
     optimizer: Optimizer
@@ -110,7 +110,7 @@ def train_step(
     *losses, gradient_norm = torch.cat([means, norm[None]]).tolist()
     is_finite = math.isfinite(sum(losses)) and (scaler.is_enabled() or math.isfinite(gradient_norm))
     if not is_finite:
-        raise LossError(_describe_error(batches, rows, gradient_norm))
+        raise LossError(_describe_loss_error(batches, rows, gradient_norm))
     scaler.step(optimizer)
     scaler.update()
     return dict(zip(names, losses, strict=True))
@@ -125,7 +125,9 @@ def _synchronized(
     return model.no_sync()
 
 
-def _describe_error(batches: Sequence[Batch], rows: Sequence[Tensor], gradient_norm: float) -> str:
+def _describe_loss_error(
+    batches: Sequence[Batch], rows: Sequence[Tensor], gradient_norm: float
+) -> str:
     bad = [b for b, row in zip(batches, rows, strict=True) if not row.isfinite().all()]
     ids = ", ".join(id_ for batch in bad or batches for id_ in batch.ids)
     if bad:

@@ -80,8 +80,8 @@ class TrainProgress:
         rates: learning rates of "encoder" and "rest".
         images_per_second: speed of the last steps.
         seconds_left: estimate for the remaining steps, without validation.
-        scores: of the last validation, None before the first.
-        best: of the best validation so far, also before the run was resumed.
+        scores: scores of the last validation, None before the first.
+        best: best scores so far, also from before the run was resumed.
     """
 
     step: int
@@ -284,7 +284,7 @@ class _Run:
         for step in range(self.step + 1, self.plan.steps + 1):
             rates = set_rates(self.optimizer, config.optim, step, self.plan.steps)
             # a seed per step and process, so that no random state must be saved for resuming
-            torch.manual_seed(_step_seed(config.seed, step, self.world.rank))
+            torch.manual_seed(_make_step_seed(config.seed, step, self.world.rank))
             losses = train_step(model, list(islice(batches, config.accumulate)), settings)
             if self.average is not None:
                 self.average.update_parameters(net)
@@ -372,5 +372,5 @@ def _load_data(config: TrainConfig) -> RunData:
     return load_stream_data(config.data, seed=config.seed, length=length)
 
 
-def _step_seed(*numbers: int) -> int:
+def _make_step_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

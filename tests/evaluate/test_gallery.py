@@ -10,7 +10,15 @@ import pytest
 from PIL import Image
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.evaluate.gallery import FALSE, HIT, MISSED, OUTLINE, Picture, overlay, write_gallery
+from rrsis_geo.evaluate.gallery import (
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    OUTLINE,
+    TRUE_POSITIVE,
+    Picture,
+    draw_overlay,
+    write_gallery,
+)
 
 
 class Page(HTMLParser):
@@ -89,21 +97,21 @@ def test_the_overlay_has_a_colour_for_each_kind_of_pixel() -> None:
     truth, predicted = np.zeros((2, 9, 9), bool)
     truth[1:6, 1:6] = True
     predicted[3:8, 1:6] = True
-    colours = np.asarray(overlay(truth, predicted).convert("RGBA"))
-    assert tuple(colours[4, 3, :3]) == HIT
-    assert tuple(colours[2, 3, :3]) == MISSED
-    assert tuple(colours[7, 3, :3]) == FALSE
+    colours = np.asarray(draw_overlay(truth, predicted).convert("RGBA"))
+    assert tuple(colours[4, 3, :3]) == TRUE_POSITIVE
+    assert tuple(colours[2, 3, :3]) == FALSE_NEGATIVE
+    assert tuple(colours[7, 3, :3]) == FALSE_POSITIVE
     assert tuple(colours[1, 1]) == (*OUTLINE, 255)
     assert colours[0, 0, 3] == 0
-    assert len({HIT, MISSED, FALSE, OUTLINE}) == 4
+    assert len({TRUE_POSITIVE, FALSE_NEGATIVE, FALSE_POSITIVE, OUTLINE}) == 4
     outline = (colours == (*OUTLINE, 255)).all(2)
     assert outline.sum() == 16  # the border of a 5 x 5 square
 
 
 def test_a_target_that_fills_the_image_has_no_outline() -> None:
     everything = np.ones((8, 8), bool)
-    colours = np.asarray(overlay(everything, everything).convert("RGB"))
-    assert (colours == HIT).all()
+    colours = np.asarray(draw_overlay(everything, everything).convert("RGB"))
+    assert (colours == TRUE_POSITIVE).all()
 
 
 def test_text_is_escaped(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.evaluate.mask_folder import MaskFolder
+from rrsis_geo.evaluate.mask_folder import open_mask_folder
 
 MASK = np.eye(5, 7, dtype=bool)
 
@@ -27,8 +27,8 @@ MASK = np.eye(5, 7, dtype=bool)
     ],
 )
 def test_file_names(tmp_path: Path, id_: str, name: str) -> None:
-    with MaskFolder(tmp_path) as folder:
-        assert folder.add(id_, MASK) == name
+    with open_mask_folder(tmp_path) as folder:
+        assert folder.write(id_, MASK) == name
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -36,17 +36,17 @@ def test_file_names(tmp_path: Path, id_: str, name: str) -> None:
 def test_file_names_are_valid_and_unique(
     tmp_path_factory: pytest.TempPathFactory, ids: list[str]
 ) -> None:
-    place = tmp_path_factory.mktemp("masks")
-    with MaskFolder(place) as folder:
-        names = [folder.add(id_, MASK) for id_ in ids]
+    target = tmp_path_factory.mktemp("masks")
+    with open_mask_folder(target) as folder:
+        names = [folder.write(id_, MASK) for id_ in ids]
     assert len({name.lower() for name in names}) == len(ids)
     assert all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*\.png", name) for name in names)
-    assert sorted(path.name for path in place.iterdir()) == sorted(names)
+    assert sorted(path.name for path in target.iterdir()) == sorted(names)
 
 
 def test_a_mask_is_written_unchanged(tmp_path: Path) -> None:
-    with MaskFolder(tmp_path) as folder:
-        folder.add("a", MASK)
+    with open_mask_folder(tmp_path) as folder:
+        folder.write("a", MASK)
         assert not list(tmp_path.glob("*.png"))  # files appear when the block ends
     with Image.open(tmp_path / "a.png") as file:
         assert file.mode == "1"
@@ -54,12 +54,12 @@ def test_a_mask_is_written_unchanged(tmp_path: Path) -> None:
 
 
 def test_a_block_that_fails_leaves_no_files(tmp_path: Path) -> None:
-    with pytest.raises(AttributeError), MaskFolder(tmp_path) as folder:
-        folder.add(folder.add("a", MASK), None)  # type: ignore[arg-type]
+    with pytest.raises(AttributeError), open_mask_folder(tmp_path) as folder:
+        folder.write(folder.write("a", MASK), None)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
 def test_a_path_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"), MaskFolder(tmp_path / "file"):
+    with pytest.raises(OutputError, match="cannot be written"), open_mask_folder(tmp_path / "file"):
         pass

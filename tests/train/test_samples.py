@@ -131,7 +131,7 @@ def test_batches_are_read_and_damaged_files_reported(root, workers):
     batches = read()
     assert [batch.images.shape for batch in batches] == [(2, 64, 64, 3)] * 3
     assert [id_ for batch in batches for id_ in batch.ids] == [samples[i].id for i in range(6)]
-    damaged = samples._records.records[0].image.path
+    damaged = load_split("triplets", root, "train").records[0].image.path
     damaged.write_bytes(b"no image")
     with pytest.raises(InputError) as caught:
         read()
