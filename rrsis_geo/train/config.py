@@ -78,8 +78,8 @@ class TrainConfig:
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     precision: Literal["int8", "fp16", "fp32"] = "int8"
-    """Precision of the weights in the saved bundle. A run that starts from an int8 bundle with a low
-    learning rate needs "fp16": int8 would round small changes back to the initial values."""
+    """Precision of the weights in the saved bundle. A run that starts from an int8 bundle with a
+    low learning rate needs "fp16": int8 would round small changes back to the initial values."""
     tensorboard: bool | None = None
     """Write TensorBoard events; None writes them if TensorBoard is installed."""
 
