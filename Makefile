@@ -1,11 +1,16 @@
-# make demo   sets everything up and runs the main job on the sample scene
-# make test   sets everything up and runs lint, types and tests
+# make demo           install the package and find the trucks in the sample scene
+# make test           install the package and run lint, type checks and tests
+# make test-slow      run the slow tests
+# make picture        update the picture of the README
+# make eval-default   score the shipped model
+# make clean          delete everything that make created
 #
-# Needs python3 (3.11 to 3.13) with its venv module, and a network the first time. Variables:
-#   PYTHON=python3.12                   another interpreter
+# Requires python3 (3.11 to 3.13) with the venv module, and a network connection the first time.
+# Variables:
+#   PYTHON=python3.12                   Python interpreter
 #   PIP_ARGS="..."                      more arguments for pip, such as another index
 #   WORKERS=4                           test processes
-#   INSTANCES=path/instances_val.json   what `make eval-default` scores the shipped model on
+#   INSTANCES=path/instances_val.json   COCO file for `make eval-default`
 
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -25,7 +30,7 @@ demo: $(VENV)/installed
 	@$(BIN)/python benchmarks/layer_score.py $(OUT)/demo.gpkg sample_data/truth.gpkg
 	@echo "preview   $(abspath $(OUT)/demo.png)"
 
-# What the README shows of the demo.
+# The picture of the README: the preview of the demo, smaller.
 picture: demo
 	$(BIN)/python -c "from PIL import Image; im = Image.open('$(OUT)/demo.png').convert('RGB'); \
 		im.thumbnail((1000, 1100)); im.quantize(128).save('docs/demo.png', optimize=True)"
@@ -39,8 +44,8 @@ test: $(VENV)/installed-dev
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
-# Scores of the shipped model: held-back images and painted scenes, then mosaics through the
-# whole pipeline. Minutes on two cores.
+# Scores of the shipped model on held-back images and painted scenes, then on mosaics with the
+# whole pipeline. Takes minutes on two cores.
 eval-default: $(VENV)/installed
 	$(BIN)/python benchmarks/validation.py --instances $(INSTANCES)
 	$(BIN)/python benchmarks/mosaics.py --instances $(INSTANCES)
@@ -48,7 +53,7 @@ eval-default: $(VENV)/installed
 clean:
 	rm -rf $(VENV) $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache
 
-# The install is editable, so that a stamp need not follow every source file.
+# The install is editable, so it does not depend on the source files.
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -e .
 	@touch $@
