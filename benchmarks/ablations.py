@@ -1,14 +1,14 @@
-"""What parts are worth: trained without each at equal budget, scored on the same held-back data.
+"""Train without each part at equal budget, and score on the same held-back data.
 
     python benchmarks/ablations.py runs/ablations --instances ../shared/data/instances_val.json
 
-The parts are those of the network, or with ``--of data`` those of the data engine. Every row starts
-from the pre-trained encoders of ``--config`` (or those of the bundle that ``--encoders`` names,
-which helps short runs; all else is fresh; or from the whole of the bundle that ``--start`` names),
-trains for ``--steps`` steps, those of the network on the same samples in the same order, and is
-scored with the same held-back samples as ``validation.py``. A row that is done is kept; a run that
-was cut short goes on from its last checkpoint. The average over the steps that is scored must not
-reach back to the start: see ``ema_decay``.
+The parts are those of the network or, with ``--of data``, of the training data. Every row starts
+from the pretrained encoders of ``--config``, from the encoders of the bundle ``--encoders`` (all
+other weights fresh; helps short runs), or from the whole bundle ``--start``. It trains for
+``--steps`` steps, in ablations of the network on the same samples in the same order, and is scored
+on the samples of ``validation.py``. Finished rows are kept, and an interrupted row resumes from its
+last checkpoint. The scored weights are a running average: set ``ema_decay`` low enough that it does
+not reach back to the start.
 """
 
 import argparse
@@ -16,7 +16,8 @@ import json
 from pathlib import Path
 
 import torch
-from validation import scored, validation_sets
+from markdown_table import print_header, print_row
+from scoring import score_sets, validation_sets
 
 from rrsis_geo.model.bundle import load_bundle, save_bundle
 from rrsis_geo.nets import build_net
@@ -24,10 +25,10 @@ from rrsis_geo.train.config import load_train_config
 from rrsis_geo.train.training import train_model
 
 NETWORK: dict[str, tuple[str, ...]] = {
-    "whole": (),
+    "all parts": (),
     "no background stream": ("net.background_weight=0.0",),
-    "no prior of the masked text": ("net.background_prior=false",),
-    "no vision to text in BSC": ("net.bsc_to_text=false",),
+    "no prior from the masked text": ("net.background_prior=false",),
+    "no image-to-text direction in BSC": ("net.bsc_to_text=false",),
     "no BSC windows 3 and 5": ("net.vision_windows=[1]", "net.text_windows=[1]"),
     "no reconstruction": ("net.reconstruction_weight=0.0",),
     "no presence": ("net.presence=false",),
@@ -36,7 +37,7 @@ DATA: dict[str, tuple[str, ...]] = {
     "as configured": (),
     "no painted scenes": ("data.painted_share=0.0",),
     "no shared real crops": ("data.instance_contrast=0.0",),
-    "expressions as they fall": ("data.expressions_per_scene=1",),
+    "one expression per scene": ("data.expressions_per_scene=1",),
 }
 ROWS = {"network": NETWORK, "data": DATA}
 
@@ -45,16 +46,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, help="folder for the runs and their scores")
     parser.add_argument("--config", type=Path, default=Path("configs/btdnet_lite.toml"))
-    parser.add_argument("--of", choices=list(ROWS), default="network", help="whose parts")
+    parser.add_argument("--of", choices=list(ROWS), default="network", help="what to ablate")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--encoders", help="bundle whose trunk and text encoder every row gets")
-    start.add_argument("--start", help="bundle that every row goes on from")
-    parser.add_argument("--instances", type=Path, help="COCO file; without it only painted scenes")
+    start.add_argument("--encoders", help="bundle whose encoders every row starts from")
+    start.add_argument("--start", help="bundle that every row starts from")
+    parser.add_argument("--instances", type=Path, help="COCO file; omit for painted scenes only")
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--real", type=int, default=400, help="samples of real images to score")
-    parser.add_argument("--painted", type=int, default=200, help="samples of painted scenes")
-    parser.add_argument("--size", type=int, default=256, help="side of samples, pixels")
-    parser.add_argument("--only", nargs="+", metavar="ROW", help="of the rows, these")
+    parser.add_argument("--real", type=int, default=400, help="number of real samples to score")
+    parser.add_argument("--painted", type=int, default=200, help="number of painted samples")
+    parser.add_argument("--size", type=int, default=256, help="side of the samples, pixels")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="run only these rows")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="for every row")
     args = parser.parse_args()
     rows = ROWS[args.of]
@@ -64,32 +65,32 @@ def main() -> None:
     results = {}
     for name in args.only or rows:
         folder = args.runs / name.replace(" ", "_")
-        scores = folder / "scores.json"
-        if not scores.exists():
-            changes = [*args.set, *rows[name], f"data.size_px={args.size}"]
-            if args.start:
-                changes.append(f'init.bundle="{args.start}"')
-            train(folder, args.config, args.steps, changes, args.encoders)
-            found = {of: each.to_dict() for of, each in scored(str(folder / "model"), sets)}
-            scores.write_text(json.dumps(found, indent=2) + "\n")
-        results[name] = json.loads(scores.read_text())
+        path = folder / "scores.json"
+        if not path.exists():
+            train_row(folder, rows[name], args)
+            scores = {of: each.to_dict() for of, each in score_sets(str(folder / "model"), sets)}
+            path.write_text(json.dumps(scores, indent=2) + "\n")
+        results[name] = json.loads(path.read_text())
     for name in sets:
-        show(name, {row: scores[name] for row, scores in results.items()})
+        print_table(name, {row: scores[name] for row, scores in results.items()})
 
 
-def train(folder: Path, config: Path, steps: int, changes: list[str], encoders: str | None) -> None:
-    """One row's run."""
-    settings = [f"steps={steps}", f"val_every={steps}", *changes]
-    if encoders is not None:
+def train_row(folder: Path, changes: tuple[str, ...], args: argparse.Namespace) -> None:
+    """Train one row, or resume its training."""
+    settings = [f"steps={args.steps}", f"val_every={args.steps}"]
+    settings += [*args.set, *changes, f"data.size_px={args.size}"]
+    if args.start:
+        settings.append(f'init.bundle="{args.start}"')
+    if args.encoders:
         start = folder.parent / f"{folder.name}_start"
-        save_start(start, encoders, dict(load_train_config(config, settings).net))
+        save_start(start, args.encoders, dict(load_train_config(args.config, settings).net))
         settings.append(f'init.bundle="{start}"')
-    run = load_train_config(config, settings)
+    run = load_train_config(args.config, settings)
     train_model(run, folder, resume=any((folder / "checkpoints").glob("*")))
 
 
 def save_start(folder: Path, encoders: str, settings: dict[str, object]) -> None:
-    """A bundle of a fresh network with another bundle's encoders."""
+    """Save a bundle of a fresh network with the encoders of another bundle."""
     torch.manual_seed(0)
     bundle = load_bundle(encoders)
     net = build_net(str(settings.pop("name")), settings)
@@ -101,18 +102,14 @@ def save_start(folder: Path, encoders: str, settings: dict[str, object]) -> None
     save_bundle(folder, net, bundle.tokenizer, bundle.image, {}, precision="fp16")
 
 
-def show(title: str, rows: dict[str, dict[str, object]]) -> None:
-    """Print a table in Markdown: mIoU over present targets, by kind too, and the absent ones."""
+def print_table(title: str, rows: dict[str, dict[str, object]]) -> None:
     kinds = [kind for kind in rows[next(iter(rows))]["by_kind"] if kind != "absent"]
-    print(f"\n| {title} | mIoU | " + " | ".join(kinds) + " | N-acc | false area |")
-    print("|---" * (len(kinds) + 4) + "|")
+    print()
+    print_header(title, "mIoU", *kinds, "N-acc", "false area")
     for name, scores in rows.items():
-        by_kind = [f"{scores['by_kind'][kind]['miou_present']:.3f}" for kind in kinds]
-        print(
-            f"| {name} | {scores['miou_present']:.3f} | "
-            + " | ".join(by_kind)
-            + f" | {scores['n_acc']:.3f} | {scores['false_area_ppm']:.0f} |"
-        )
+        by_kind = [scores["by_kind"][kind]["miou_present"] for kind in kinds]
+        mious = [f"{miou:.3f}" for miou in (scores["miou_present"], *by_kind)]
+        print_row(name, *mious, f"{scores['n_acc']:.3f}", f"{scores['false_area_ppm']:.0f}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""The last step of the shipped model: runs averaged, presence shifted, weights stored small.
+"""Finish a model: average the weights of runs, shift the presence output, store as int8.
 
     python benchmarks/finish_model.py OUT runs/a/model runs/b/model --presence -0.5
 
-Runs that went on from the same bundle with other samples end near each other, so that their
-weights can be averaged. Where training goes on from an average, `--precision fp16` keeps it whole.
-`presence.py` shows what a shift of the presence output trades. OUT says of itself what the first
-bundle does, but for its scores.
+Weights can be averaged when the runs started from the same bundle and differ in their samples. Use
+`--precision fp16` if training continues from the average. `presence.py` helps to choose the shift.
+OUT keeps the description of the first bundle except for its scores.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from rrsis_geo.model.bundle import load_bundle, save_bundle
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("bundles", nargs="+", help="of equal networks")
+    parser.add_argument("bundles", nargs="+", help="bundles with the same network")
     parser.add_argument("--presence", type=float, default=0.0, help="log-odds to add")
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], default="int8")
     parser.add_argument("--seconds-per-window", type=float, help="on two cores, for estimates")

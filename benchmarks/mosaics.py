@@ -1,11 +1,12 @@
-"""Scores of mosaics of held-back images through `segment`, windows and blending included.
+"""Score the whole `segment` pipeline on mosaics of held-back images.
 
     python benchmarks/mosaics.py --instances ../shared/data/instances_val.json
 
-For each category one scene of twelve 512-px pieces is searched for all of it; half of them are
-surely without it, or fewer where labels do not tell. Pieces come from fixed seeds; windows do not
-fall together with pieces. "IoU" is over the pixels of the scene, "empty" the share of the pieces
-without the target that got not a pixel, "false area" the pixels per million wrongly target in them.
+For each category, `segment` looks for every object of it in one scene of twelve 512-px pieces.
+Half of the pieces do not contain the category, fewer where the labels do not guarantee that. Fixed
+seeds determine the pieces, and windows do not coincide with pieces. "IoU" is over all pixels of the
+scene. "Empty" is the share of pieces without the target in which no pixel is marked. "False area"
+is the number of pixels per million that are marked in those pieces.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import rasterio
+from markdown_table import print_header, print_row
 from rasterio.transform import from_origin
 
 from rrsis_geo.data.expressions.writer import fully_labelled_categories
@@ -31,11 +33,11 @@ SEED = 20_000_003
 PIECE_PX = 512
 ROWS, COLUMNS = 3, 4
 GSD_M = 0.3
-"""What the scenes say of their ground pixel; the pieces have many."""
+"""Ground pixel written to the scenes; the pieces have various ones."""
 
 
 class Score(NamedTuple):
-    """What came of one scene; the last two are None where no piece is without the target."""
+    """Scores of one scene; the last two are None if every piece contains the target."""
 
     iou: float
     empty: float | None
@@ -46,32 +48,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instances", type=Path, required=True, help="COCO file")
     parser.add_argument("--model", default="btdnet-lite")
-    parser.add_argument("--json", type=Path, help="also write the scores here")
+    parser.add_argument("--json", type=Path, help="also write the scores to this file")
     args = parser.parse_args()
     source = InstanceSource(args.instances)
     results = {}
-    print("| all of a category in one scene | IoU | empty | false area |\n|---|---|---|---|")
+    print_header("every object of a category in one scene", "IoU", "empty", "false area")
     for category in sorted(set().union(*source.counts)):
         pieces = choose_pieces(source, category)
         if pieces:
             results[category] = score_scene(pieces, category, args.model)
-            show(category, results[category])
+            print_score(category, results[category])
     columns = zip(*results.values(), strict=True)
-    show("mean", Score(*(np.mean([v for v in column if v is not None]) for column in columns)))
+    means = (np.mean([value for value in column if value is not None]) for column in columns)
+    print_score("mean", Score(*means))
     if args.json:
         scores = {name: score._asdict() for name, score in results.items()}
         args.json.write_text(json.dumps(scores, indent=2) + "\n")
 
 
-def show(name: str, score: Score) -> None:
-    """Print a line in Markdown."""
+def print_score(name: str, score: Score) -> None:
     empty = "" if score.empty is None else f"{score.empty:.2f}"
     area = "" if score.false_area_ppm is None else f"{score.false_area_ppm:.0f}"
-    print(f"| {name} | {score.iou:.3f} | {empty} | {area} |", flush=True)
+    print_row(name, f"{score.iou:.3f}", empty, area)
 
 
 def choose_pieces(source: InstanceSource, category: str) -> list[LabelledImage]:
-    """Twelve pieces in which all of a category is labelled; [] where too few hold any of it."""
+    """Twelve pieces whose objects of a category are all labelled; [] if too few contain one."""
     rng = np.random.default_rng([SEED, *category.encode()])
     n, present, absent = ROWS * COLUMNS, list[LabelledImage](), list[LabelledImage]()
     for index in rng.permutation(np.repeat(np.arange(len(source)), 3)):
@@ -80,7 +82,7 @@ def choose_pieces(source: InstanceSource, category: str) -> list[LabelledImage]:
             labelled, rng, PIECE_PX, scale_range=(0.7, 1.5), turn=False, jitter=False
         )
         if category in fully_labelled_categories(piece):
-            (present if mask_of(piece, category).any() else absent).append(piece)
+            (present if category_mask(piece, category).any() else absent).append(piece)
     absent = absent[: n // 2]
     pieces = [*absent, *present[: n - len(absent)]]
     if len(pieces) < n:
@@ -89,9 +91,9 @@ def choose_pieces(source: InstanceSource, category: str) -> list[LabelledImage]:
 
 
 def score_scene(pieces: list[LabelledImage], category: str, model: str) -> Score:
-    """Lay the pieces out, write them as a scene, search it, and compare."""
-    image = lay_out([piece.image for piece in pieces])
-    truth = lay_out([mask_of(piece, category) for piece in pieces])
+    """Write the pieces as one scene, segment it, and compare the mask with the labels."""
+    image = join_pieces([piece.image for piece in pieces])
+    truth = join_pieces([category_mask(piece, category) for piece in pieces])
     noun = noun_of(category)
     expression = f"all the {(noun.plural or noun.singular)[0]}"
     with tempfile.TemporaryDirectory() as folder:
@@ -100,21 +102,21 @@ def score_scene(pieces: list[LabelledImage], category: str, model: str) -> Score
         outputs = Outputs(vector=Path(folder, "found.gpkg"), mask=mask)
         segment_scene(str(scene), expression, outputs, SegmentOptions(model=model))
         with rasterio.open(mask) as file:
-            found = file.read(1) == 1
-    wrong = [
-        answer.sum()
-        for answer, true in zip(take_apart(found), take_apart(truth), strict=True)
-        if not true.any()
+            predicted = file.read(1) == 1
+    false_px = [
+        piece.sum()
+        for piece, target in zip(split_pieces(predicted), split_pieces(truth), strict=True)
+        if not target.any()
     ]
     return Score(
-        iou=float((found & truth).sum() / (found | truth).sum()),
-        empty=float(np.mean(np.equal(wrong, 0))) if wrong else None,
-        false_area_ppm=float(1e6 * np.mean(wrong) / PIECE_PX**2) if wrong else None,
+        iou=float((predicted & truth).sum() / (predicted | truth).sum()),
+        empty=float(np.mean(np.equal(false_px, 0))) if false_px else None,
+        false_area_ppm=float(1e6 * np.mean(false_px) / PIECE_PX**2) if false_px else None,
     )
 
 
 def write_scene(path: Path, image: np.ndarray) -> None:
-    """A GeoTIFF of uint8 RGB [H, W, 3]."""
+    """Write uint8 RGB [H, W, 3] as a GeoTIFF."""
     height, width = image.shape[:2]
     with rasterio.open(
         path,
@@ -132,8 +134,8 @@ def write_scene(path: Path, image: np.ndarray) -> None:
         file.write(image.transpose(2, 0, 1))
 
 
-def mask_of(piece: LabelledImage, category: str) -> np.ndarray:
-    """Where a category is, bool [H, W]."""
+def category_mask(piece: LabelledImage, category: str) -> np.ndarray:
+    """Pixels of a category, bool [H, W]."""
     mask = np.zeros(piece.image.shape[:2], bool)
     for item in piece.instances:
         if item.category in kinds_of(category):
@@ -142,14 +144,14 @@ def mask_of(piece: LabelledImage, category: str) -> np.ndarray:
     return mask
 
 
-def lay_out(arrays: list[np.ndarray]) -> np.ndarray:
-    """Squares side by side, row by row."""
+def join_pieces(arrays: list[np.ndarray]) -> np.ndarray:
+    """Arrange squares in rows."""
     rows = [arrays[start : start + COLUMNS] for start in range(0, len(arrays), COLUMNS)]
     return np.concatenate([np.concatenate(row, axis=1) for row in rows])
 
 
-def take_apart(scene: np.ndarray) -> list[np.ndarray]:
-    """The squares again, in the order in which :func:`lay_out` got them."""
+def split_pieces(scene: np.ndarray) -> list[np.ndarray]:
+    """The inverse of :func:`join_pieces`."""
     return [square for row in np.split(scene, ROWS) for square in np.split(row, COLUMNS, axis=1)]
 
 

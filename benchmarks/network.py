@@ -1,4 +1,4 @@
-"""Seconds a window of a network, and where they go by part.
+"""Measure the seconds per window of a network, and the share of each of its parts.
 
 python benchmarks/network.py                       # the shipped model
 python benchmarks/network.py --preset btdnet       # the paper's network, fresh weights
@@ -19,7 +19,7 @@ from rrsis_geo.text.batch import TextBatch
 
 PARTS = {
     "trunk": "image trunk",
-    "text": "text encoder, stages that need the image",
+    "text": "text encoder, from the first stage that sees the image",
     "bsc": "BSC",
     "decoder.layers": "MCI",
     "decoder.lateral": "mask feature",
@@ -27,12 +27,14 @@ PARTS = {
     "decoder.fine": "fine feature",
     "presence": "presence",
 }
+TOKEN_DTYPES = (torch.int64, torch.bool, torch.bool, torch.bool, torch.bool)
+"""Of the fields of a TextBatch."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="btdnet-lite")
-    parser.add_argument("--preset", choices=sorted(PRESETS), help="fresh weights of a preset")
+    parser.add_argument("--preset", choices=sorted(PRESETS), help="preset with fresh weights")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtypes", nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[1, 4])
@@ -46,7 +48,8 @@ def main() -> None:
         dtype = choose_dtype(name, device)
         if args.preset:
             net = build_preset(args.preset).eval().to(device)
-            tokens = TextBatch(*(torch.ones(1, 7, dtype=kind) for kind in KINDS)).to(device)
+            ones = (torch.ones(1, 7, dtype=kind) for kind in TOKEN_DTYPES)
+            tokens = TextBatch(*ones).to(device)
         else:
             bundle = load_bundle(args.model)
             net = Predictor(bundle, str(device), name)._net
@@ -59,11 +62,8 @@ def main() -> None:
                 measure(net, image, words, args.repeats, f"{name}, batch {batch}")
 
 
-KINDS = (torch.int64, torch.bool, torch.bool, torch.bool, torch.bool)
-
-
 def measure(net: nn.Module, image: torch.Tensor, words: object, repeats: int, label: str) -> None:
-    """Print the quickest and the median run, and the shares of the parts, a window."""
+    """Print the best and median seconds per window, and the share of each part."""
     seconds: dict[str, float] = defaultdict(float)
     started: dict[int, float] = {}
     cuda = image.device.type == "cuda"
@@ -94,15 +94,15 @@ def measure(net: nn.Module, image: torch.Tensor, words: object, repeats: int, la
     total = sum(run() for _ in range(repeats))
     for hook in hooks:
         hook.remove()
-    print(f"{label}: {min(times):.3f} s a window (median {statistics.median(times):.3f})")
+    print(f"{label}: {min(times):.3f} s per window (median {statistics.median(times):.3f})")
     for part, spent in sorted(seconds.items(), key=lambda item: -item[1]):
         print(f"  {spent / total:6.1%}  {part}")
     print(f"  {1 - sum(seconds.values()) / total:6.1%}  the rest")
 
 
 def parts_of(net: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The modules that are timed, with the name of the part that each belongs to."""
-    found = []
+    """The timed modules, each with the name of its part."""
+    modules = []
     for prefix, part in PARTS.items():
         module = net
         for name in prefix.split("."):
@@ -116,8 +116,8 @@ def parts_of(net: nn.Module) -> list[tuple[str, nn.Module]]:
             children = module if isinstance(module, nn.ModuleList) else [module]
             if isinstance(module, nn.ModuleDict):
                 children = list(module.values())
-            found += [(part, child) for child in children]
-    return found
+            modules += [(part, child) for child in children]
+    return modules
 
 
 if __name__ == "__main__":

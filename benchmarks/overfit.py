@@ -1,11 +1,11 @@
-"""Can BTDNet learn at all? From scratch, on 16 painted samples, until it knows them by heart.
+"""Check that BTDNet can learn: overfit it to 16 painted samples from scratch.
 
     python benchmarks/overfit.py runs/overfit
 
-All of the paper's parts at reduced width: correlation at four stages in both directions, deformable
-attention, background prior and joint reconstruction. The trunk is a ConvNeXt, since timm has no
-Swin so small. The last line tells the mIoU on the samples; above 0.9 they are known. A minute or
-two on a CPU.
+The network has all parts of the paper at reduced width: correlation at four stages in both
+directions, deformable attention, background prior and joint reconstruction. The trunk is a
+ConvNeXt, since timm has no Swin this small. The last line is the mIoU on the samples, which should
+exceed 0.9. Takes a minute or two on a CPU.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from rrsis_geo.train.training import TrainConfig, TrainProgress, train_model
 SEED = 40_000_003
 N_SAMPLES = 16
 SIZE_PX = 128
-SMALLEST_SHARE = 0.02
-"""Of the pixels, that a target covers: boundaries of smaller ones are most of their pixels."""
+MIN_TARGET_SHARE = 0.02
+"""Of the pixels of a sample. Smaller targets consist mostly of boundary pixels."""
 NET = {
     "name": "btdnet",
     "trunk": "test_convnext",
@@ -74,28 +74,26 @@ def main() -> None:
             "checkpoint_minutes": 60,
         },
     )
-    scores = train_model(config, args.run / "run", progress=show)
+    scores = train_model(config, args.run / "run", progress=print_progress)
     assert scores is not None
     print(f"train mIoU {scores.miou:.4f}")
 
 
 def write_samples(root: Path) -> None:
-    """The first painted samples whose targets are there and not small."""
-    rng, written = np.random.default_rng(SEED), 0
+    """Write the first painted samples with a target that is not small."""
+    rng, n_written = np.random.default_rng(SEED), 0
     with TripletWriter(root, "train", overwrite=True) as writer:
-        while written < N_SAMPLES:
+        while n_written < N_SAMPLES:
             sample = painted_sample(rng, SIZE_PX, (0.15, 0.3), absent_share=0.0)
-            if sample.mask.mean() >= SMALLEST_SHARE:
+            if sample.mask.mean() >= MIN_TARGET_SHARE:
                 writer.add(sample)
-                written += 1
+                n_written += 1
 
 
-def show(now: TrainProgress) -> None:
-    """One line a report."""
-    score = "" if now.scores is None else f", mIoU {now.scores.miou:.4f}"
-    total = now.losses["total"]
-    left = now.seconds_left / 60
-    print(f"step {now.step}: loss {total:.4f}{score}, {left:.1f} min left", flush=True)
+def print_progress(report: TrainProgress) -> None:
+    score = "" if report.scores is None else f", mIoU {report.scores.miou:.4f}"
+    loss, minutes_left = report.losses["total"], report.seconds_left / 60
+    print(f"step {report.step}: loss {loss:.4f}{score}, {minutes_left:.1f} min left", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""geo-inference beside us: its `GeoInference`, with two workers in place of cores less one.
+"""geo-inference: its class `GeoInference`, with two workers instead of all cores but one.
 
-Windows overlap by half, which is fixed. The model is TorchScript, as it asks for.
+Its windows always overlap by half. It takes a TorchScript model.
 """
 
 from pathlib import Path
@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from geo_inference.geo_inference import GeoInference
-from meter import Meter, main
+from resource_meter import ResourceMeter, run_program
 from stub import BoxNet
 
 
-def work(scene: str, folder: Path, meter: Meter) -> dict[str, Any]:
+def work(scene: str, folder: Path, meter: ResourceMeter) -> dict[str, Any]:
     model = folder / "model.pt"
     torch.jit.script(BoxNet(output="probability")).save(model)
-    meter.lap("model")
+    meter.end_phase("model")
     program = GeoInference(
         model=str(model),
         work_dir=str(folder),
@@ -25,9 +25,9 @@ def work(scene: str, folder: Path, meter: Meter) -> dict[str, Any]:
         prediction_threshold=0.5,
     )
     name = program(scene, patch_size=512, workers=2)
-    meter.lap("all")
+    meter.end_phase("all")
     return {"mask": folder / name}
 
 
 if __name__ == "__main__":
-    main(work, "geo-inference", "torch", "dask", "rasterio")
+    run_program(work, "geo-inference", "torch", "dask", "rasterio")

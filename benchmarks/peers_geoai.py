@@ -1,4 +1,4 @@
-"""geoai beside us: `predict_geotiff`, the newest of its ways, and `raster_to_vector`."""
+"""geoai: `predict_geotiff`, its newest function for this, and `raster_to_vector`."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from geoai.inference import predict_geotiff
 from geoai.utils.raster import raster_to_vector
-from meter import Meter, main
+from resource_meter import ResourceMeter, run_program
 from stub import BoxNet
 
 
-def work(scene: str, folder: Path, meter: Meter) -> dict[str, Any]:
+def work(scene: str, folder: Path, meter: ResourceMeter) -> dict[str, Any]:
     mask = folder / "mask.tif"
     predict_geotiff(
         BoxNet(scale=255),
@@ -23,11 +23,11 @@ def work(scene: str, folder: Path, meter: Meter) -> dict[str, Any]:
         postprocess_fn=lambda logits: (logits > 0).astype(np.uint8),
         device="cpu",
     )
-    meter.lap("mask")
+    meter.end_phase("mask")
     polygons = raster_to_vector(str(mask), str(folder / "polygons.gpkg"), min_area=0)
-    meter.lap("polygons")
+    meter.end_phase("polygons")
     return {"mask": mask, "objects": len(polygons)}
 
 
 if __name__ == "__main__":
-    main(work, "geoai-py", "torch", "rasterio")
+    run_program(work, "geoai-py", "torch", "rasterio")

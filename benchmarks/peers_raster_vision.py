@@ -1,9 +1,8 @@
-"""raster-vision beside us, used as a library: a sliding window, smooth labels, polygons."""
+"""raster-vision as a library: sliding windows, smooth labels, polygons."""
 
 from pathlib import Path
 from typing import Any
 
-from meter import Meter, main
 from rastervision.core.data import (
     ClassConfig,
     PolygonVectorOutputConfig,
@@ -16,10 +15,11 @@ from rastervision.pytorch_learner import (
     SemanticSegmentationSlidingWindowGeoDataset,
     SolverConfig,
 )
+from resource_meter import ResourceMeter, run_program
 from stub import BoxNet
 
 
-def work(scene: str, folder: Path, meter: Meter) -> dict[str, Any]:
+def work(scene: str, folder: Path, meter: ResourceMeter) -> dict[str, Any]:
     classes = ClassConfig(names=["ground", "bright", "null"], null_class="null")
     windows = SemanticSegmentationSlidingWindowGeoDataset.from_uris(
         class_config=classes, image_uri=scene, size=512, stride=384
@@ -47,9 +47,9 @@ def work(scene: str, folder: Path, meter: Meter) -> dict[str, Any]:
         smooth_output=False,
         vector_outputs=[PolygonVectorOutputConfig(class_id=1, denoise=0)],
     )
-    meter.lap("all")
+    meter.end_phase("all")
     return {"mask": folder / "labels.tif"}
 
 
 if __name__ == "__main__":
-    main(work, "rastervision", "torch", "rasterio")
+    run_program(work, "rastervision", "torch", "rasterio")

@@ -1,4 +1,4 @@
-"""Ours: `segment_scene`, all options left as they are."""
+"""rrsis-geo: `segment_scene` with its default options."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from meter import Meter, main
 from numpy.typing import NDArray
+from resource_meter import ResourceMeter, run_program
 from stub import BoxNet
 
 from rrsis_geo import Outputs, segment_scene
@@ -15,15 +15,15 @@ from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.facts import ModelFacts
 
 
-class Output(NamedTuple):
-    """What `segment_scene` asks of a network; float32 [B, S, S]."""
+class StubOutput(NamedTuple):
+    """Output for B windows: log-odds float32 [B, S, S]."""
 
     logits: NDArray[np.float32]
     presence: None = None
 
 
 class StubPredictor:
-    """The stub in a predictor's place."""
+    """A predictor with the stub network."""
 
     facts = ModelFacts(name="StubPredictor", image=ImageSpec(size_px=512))
 
@@ -37,18 +37,18 @@ class StubPredictor:
         return ""
 
     @torch.inference_mode()
-    def predict_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[Output]:
+    def predict_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[StubOutput]:
         logits = self.net(torch.from_numpy(images).permute(0, 3, 1, 2))[:, 0].numpy()
-        return [Output(logits) for _ in words]
+        return [StubOutput(logits) for _ in words]
 
 
-def work(scene: str, folder: Path, meter: Meter) -> dict[str, Any]:
+def work(scene: str, folder: Path, meter: ResourceMeter) -> dict[str, Any]:
     mask = folder / "mask.tif"
     outputs = Outputs(folder / "polygons.gpkg", mask=mask)
-    result = segment_scene(scene, "what is bright", outputs, predictor=StubPredictor())
-    meter.lap("all")
+    result = segment_scene(scene, "bright squares", outputs, predictor=StubPredictor())
+    meter.end_phase("all")
     return {"mask": mask, "objects": result.n_objects, "network": result.network_seconds}
 
 
 if __name__ == "__main__":
-    main(work, "rrsis-geo", "torch", "rasterio")
+    run_program(work, "rrsis-geo", "torch", "rasterio")

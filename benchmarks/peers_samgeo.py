@@ -1,7 +1,8 @@
-"""samgeo (segment-geospatial) beside us: `SamGeo3.generate_masks_tiled`, and `raster_to_vector`.
+"""samgeo (segment-geospatial): `SamGeo3.generate_masks_tiled` and `raster_to_vector`.
 
-The weights of SAM 3 are not ours to fetch, so the class is not initialised, and what it calls for a
-window is replaced. One mask a window is what costs it least: SAM gives one an object.
+The weights of SAM 3 are gated, so this script does not initialise the class and replaces the method
+that segments a window. The stub returns one mask per window, which is the cheapest case: SAM 3
+returns one per object.
 """
 
 from pathlib import Path
@@ -9,15 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from meter import Meter, main
 from numpy.typing import NDArray
+from resource_meter import ResourceMeter, run_program
 from samgeo.common import raster_to_vector
 from samgeo.samgeo3 import SamGeo3
 from stub import BoxNet
 
 
-class Stub(SamGeo3):
-    """SamGeo3 with the stub for a network."""
+class StubSam(SamGeo3):
+    """SamGeo3 with the stub network."""
 
     image: NDArray[np.uint8]
 
@@ -31,16 +32,16 @@ class Stub(SamGeo3):
         self.masks = (logits[0] > 0).numpy()
 
 
-def work(scene: str, folder: Path, meter: Meter) -> dict[str, Any]:
+def work(scene: str, folder: Path, meter: ResourceMeter) -> dict[str, Any]:
     mask = folder / "mask.tif"
-    Stub().generate_masks_tiled(
+    StubSam().generate_masks_tiled(
         scene, "bright", str(mask), tile_size=512, overlap=128, unique=False, dtype="uint8"
     )
-    meter.lap("mask")
+    meter.end_phase("mask")
     raster_to_vector(str(mask), str(folder / "polygons.gpkg"))
-    meter.lap("polygons")
+    meter.end_phase("polygons")
     return {"mask": mask}
 
 
 if __name__ == "__main__":
-    main(work, "segment-geospatial", "torch", "rasterio")
+    run_program(work, "segment-geospatial", "torch", "rasterio")

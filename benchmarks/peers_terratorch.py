@@ -1,4 +1,4 @@
-"""terratorch beside us: `tiled_inference` takes a tensor and gives one; the rest is rasterio.
+"""terratorch: `tiled_inference`, which maps a tensor to a tensor; rasterio reads and writes.
 
 It makes no polygons.
 """
@@ -8,12 +8,12 @@ from typing import Any
 
 import rasterio
 import torch
-from meter import Meter, main
+from resource_meter import ResourceMeter, run_program
 from stub import BoxNet
 from terratorch.tasks.tiled_inference import tiled_inference
 
 
-def work(scene: str, folder: Path, meter: Meter) -> dict[str, Any]:
+def work(scene: str, folder: Path, meter: ResourceMeter) -> dict[str, Any]:
     with rasterio.open(scene) as dataset:
         profile = dataset.profile
         pixels = torch.from_numpy(dataset.read()).float()[None]
@@ -22,9 +22,9 @@ def work(scene: str, folder: Path, meter: Meter) -> dict[str, Any]:
     mask = folder / "mask.tif"
     with rasterio.open(mask, "w", **profile) as dataset:
         dataset.write((logits[0] > 0).to(torch.uint8).numpy())
-    meter.lap("mask")
+    meter.end_phase("mask")
     return {"mask": mask}
 
 
 if __name__ == "__main__":
-    main(work, "terratorch", "torch", "rasterio")
+    run_program(work, "terratorch", "torch", "rasterio")

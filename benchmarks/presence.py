@@ -1,23 +1,23 @@
-"""What a shift of the presence log-odds of a bundle trades: silence where nothing is, against loss.
+"""Show how a shift of the presence log-odds trades false positives against missed pixels.
 
     python benchmarks/presence.py --instances ../shared/data/instances_train.json
 
-Samples are of images that the model was trained on, so that the held-back ones stay unseen, and of
-painted scenes; each counts half.
+Half of the samples are painted, half are of real training images, so that the validation images
+stay unseen. `finish_model.py` applies the shift that you choose.
 """
 
 import argparse
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
+from markdown_table import print_header, print_row
+from scoring import painted_samples
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import validation_samples
-from rrsis_geo.data.instances.stream import painted_sample
 from rrsis_geo.data.sample import Sample, collate
 from rrsis_geo.images import to_input
 from rrsis_geo.metrics import ScoreMeter
@@ -34,19 +34,20 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--size", type=int, default=512, help="side of the samples, pixels")
     args = parser.parse_args()
-    show(args.model, samples_of(args.instances, args.samples, args.size))
-
-
-def samples_of(instances: Path, n: int, size_px: int) -> list[Sample]:
-    """Half of them real, half painted."""
-    real = validation_samples(InstanceSource(instances), n - n // 2, SEED, size_px)
-    rngs = (np.random.default_rng([SEED, i]) for i in range(n // 2))
-    return real + [painted_sample(rng, size_px, (0.12, 0.5)) for rng in rngs]
+    n_painted = args.samples // 2
+    source = InstanceSource(args.instances)
+    samples = validation_samples(source, args.samples - n_painted, SEED, args.size)
+    samples += painted_samples(SEED, n_painted, args.size)
+    meters = score_shifts(args.model, samples)
+    print_header("shift", "mIoU", "gIoU", "N-acc", "false area")
+    for shift, meter in meters.items():
+        s = meter.scores()
+        cells = f"{s.miou_present:.3f}", f"{s.giou:.3f}", f"{s.n_acc:.3f}"
+        print_row(f"{shift:+.1f}", *cells, f"{s.false_area_ppm:.0f}")
 
 
 @torch.inference_mode()
-def show(model: str, samples: list[Sample]) -> None:
-    """Print a table in Markdown: a row a shift."""
+def score_shifts(model: str, samples: list[Sample]) -> dict[float, ScoreMeter]:
     bundle = load_bundle(model)
     net = bundle.net.eval()
     meters = {shift: ScoreMeter() for shift in SHIFTS}
@@ -56,23 +57,19 @@ def show(model: str, samples: list[Sample]) -> None:
         if output.presence is None:
             raise SystemExit(f"{model} has no presence output")
         for shift, meter in meters.items():
-            found = answer(output.logits[0].double(), output.presence[0].double(), shift)
-            meter.add(found.numpy(), sample.mask, kind=sample.kind)
-    print("| shift | mIoU | gIoU | N-acc | false area |\n|---|---|---|---|---|")
-    for shift, meter in meters.items():
-        s = meter.scores()
-        cells = f"{s.miou_present:.3f} | {s.giou:.3f} | {s.n_acc:.3f} | {s.false_area_ppm:.0f}"
-        print(f"| {shift:+.1f} | {cells} |")
+            mask = shift_mask(output.logits[0].double(), output.presence[0].double(), shift)
+            meter.add(mask.numpy(), sample.mask, kind=sample.kind)
+    return meters
 
 
-def answer(gated: Tensor, presence: Tensor, shift: float) -> Tensor:
-    """The mask that the gated log-odds [H, W] would be, had presence [] been shifted.
+def shift_mask(gated: Tensor, presence: Tensor, shift: float) -> Tensor:
+    """The mask of gated log-odds [H, W] after a shift of the presence log-odds [].
 
-    With g the gated log-odds and l those of the pixel, softplus(-g) = softplus(-l) + softplus(-r):
-    the shift moves the threshold of g.
+    With the gated log-odds g, those of the pixel l, and those of presence r:
+    softplus(-g) = softplus(-l) + softplus(-r). A shift of r therefore moves the threshold of g.
     """
-    least = math.log(2) + softplus(-presence) - softplus(-(presence + shift))
-    return softplus(-gated) < least
+    limit = math.log(2) + softplus(-presence) - softplus(-(presence + shift))
+    return softplus(-gated) < limit
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Generated scenes of any size, what the stub ought to find in them, and how right a mask is.
+"""Generate scenes of any size with their true masks, and count the errors of a mask.
 
-A scene is cut out of ground that goes on beyond it, so what is right is known at its border too:
-what a network would say there that saw all around. Nobody can know it all; a program that feeds its
-network zeros there, or mirrored pixels, guesses.
+A scene is a part of larger generated ground, so the correct mask is known at its border too: the
+answer of a network that sees the ground beyond the scene. Programs cannot see that ground; they pad
+with zeros or mirrored pixels.
 
-Every scene holds some pixels of 1 and of 255 in its last band everywhere, so that programs which
-stretch each window by itself leave it as it is.
+The last band has some pixels of 1 and 255 everywhere, so that programs that stretch each window by
+itself do not change it.
 """
 
 from pathlib import Path
@@ -21,13 +21,13 @@ from stub import LIMIT, RADIUS_PX, box_sums
 
 Pattern = Literal["small", "huge", "speckle", "nodata"]
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
-"""Many small objects; few huge ones; noise about the limit; small ones in a swath, 60 % empty."""
+"""Many small objects; a few huge ones; noise around the limit; small objects, 60% without data."""
 
 BLOCK_PX = 512
 PERIOD_PX = 64
-"""One small object in a square of this side."""
-FRAME_PX = 32
-"""What is called the border: as far from the scene's edge, or from pixels without data."""
+"""Side of the square that contains one small object."""
+BORDER_PX = 32
+"""Pixels closer than this to the edge of the scene or to missing data form the border."""
 CACHE_MB = 256
 GSD_M = 0.3
 PROFILE: dict[str, Any] = {
@@ -42,15 +42,15 @@ PROFILE: dict[str, Any] = {
 _NO_DATA = 255
 
 
-class Wrong(NamedTuple):
-    """Pixels of a mask that are not what they ought to be.
+class MaskErrors(NamedTuple):
+    """Counts of wrong pixels of a mask.
 
     Attributes:
-        border: of those within 32 pixels of the scene's edge or of pixels without data.
-        border_px: how many these are.
-        inside: of all others that hold data.
-        inside_px: how many these are.
-        outside: target where there is no data.
+        border: wrong pixels in the border.
+        border_px: pixels in the border.
+        inside: wrong pixels elsewhere on data.
+        inside_px: pixels elsewhere on data.
+        outside: target pixels where the scene has no data.
     """
 
     border: int
@@ -61,7 +61,7 @@ class Wrong(NamedTuple):
 
 
 def make_scene(path: Path, pattern: Pattern, height: int, width: int) -> None:
-    """Write a scene, and beside it the right mask (see `truth_path`), band of rows by band."""
+    """Write a scene, and its true mask next to it (see `truth_path`), by strips of rows."""
     shape = {"height": height, "width": width, "dtype": "uint8", "crs": "EPSG:32632"}
     place = {"transform": Affine(GSD_M, 0, 5e5, 0, -GSD_M, 5.2e6)}
     nodata = {"nodata": 0} if pattern == "nodata" else {}
@@ -78,7 +78,7 @@ def make_scene(path: Path, pattern: Pattern, height: int, width: int) -> None:
             below = _ground(pattern, k + 1, width)
             n_rows = min(BLOCK_PX, height - top)
             around = np.concatenate([above[-RADIUS_PX:], here, below[:RADIUS_PX]])
-            target = _right(around)[:n_rows]
+            target = _true_mask(around)[:n_rows]
             red = here[:n_rows, RADIUS_PX:-RADIUS_PX]
             rgb = np.stack([red, red // 2 + 20, _last_band(red, k)])
             if pattern == "nodata":
@@ -92,58 +92,66 @@ def make_scene(path: Path, pattern: Pattern, height: int, width: int) -> None:
 
 
 def truth_path(scene: Path) -> Path:
-    """Where the right mask of a scene lies: 1 target, 0 not, 255 no data."""
+    """The file of a scene's true mask: 1 target, 0 background, 255 no data."""
     return scene.with_name(scene.stem + "-truth.tif")
 
 
-def count_wrong(scene: Path, mask: Path) -> Wrong:
-    """Compare a mask with the right one; in the mask all but 1 to 254 is "no target".
+def count_errors(scene: Path, mask: Path) -> MaskErrors:
+    """Compare a mask with the true one. Values 1 to 254 of the mask are target.
 
     Raises:
-        ValueError: they differ in size.
+        ValueError: the sizes differ.
     """
     counts = np.zeros(5, np.int64)
     with (
         rasterio.Env(GDAL_CACHEMAX=CACHE_MB),
         rasterio.open(truth_path(scene)) as truth,
-        rasterio.open(mask) as found,
+        rasterio.open(mask) as predicted,
     ):
-        if truth.shape != found.shape:
-            raise ValueError(f"{mask} has {found.shape} pixels, the scene {truth.shape}")
+        if truth.shape != predicted.shape:
+            raise ValueError(
+                f"{mask} has {predicted.shape} pixels, but the scene has {truth.shape}"
+            )
         height, width = truth.shape
         for top in range(0, height, 2 * BLOCK_PX):
             stop = min(top + 2 * BLOCK_PX, height)
-            values = found.read(1, window=Window(0, top, width, stop - top))
-            first, last = max(top - FRAME_PX, 0), min(stop + FRAME_PX, height)
-            right = truth.read(1, window=Window(0, first, width, last - first))
-            beyond = FRAME_PX - (top - first), FRAME_PX - (last - stop)
-            right = np.pad(right, (beyond, (FRAME_PX, FRAME_PX)), constant_values=_NO_DATA)
-            counts += _count((values > 0) & (values != _NO_DATA), right)
-    return Wrong(*counts.tolist())
+            values = predicted.read(1, window=Window(0, top, width, stop - top))
+            first, last = max(top - BORDER_PX, 0), min(stop + BORDER_PX, height)
+            true = truth.read(1, window=Window(0, first, width, last - first))
+            missing_rows = BORDER_PX - (top - first), BORDER_PX - (last - stop)
+            true = np.pad(true, (missing_rows, (BORDER_PX, BORDER_PX)), constant_values=_NO_DATA)
+            counts += _count((values > 0) & (values != _NO_DATA), true)
+    return MaskErrors(*counts.tolist())
 
 
-def _count(said: NDArray[np.bool_], right: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The numbers of `Wrong`: bool [n, W], and uint8 with a frame around it."""
-    core = right[FRAME_PX:-FRAME_PX, FRAME_PX:-FRAME_PX]
-    empty = torch.from_numpy(right == _NO_DATA)
-    is_near = box_sums(empty.float(), FRAME_PX).numpy() > 0
+def _count(predicted: NDArray[np.bool_], true: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The counts of `MaskErrors`: bool [n, W], and uint8 with a border of 32 px around it."""
+    core = true[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
+    empty = torch.from_numpy(true == _NO_DATA)
+    is_near = box_sums(empty.float(), BORDER_PX).numpy() > 0
     valid = core != _NO_DATA
-    wrong = (said != (core == 1)) & valid
-    masks = (wrong & is_near, valid & is_near, wrong & ~is_near, valid & ~is_near, said & ~valid)
+    wrong = (predicted != (core == 1)) & valid
+    masks = (
+        wrong & is_near,
+        valid & is_near,
+        wrong & ~is_near,
+        valid & ~is_near,
+        predicted & ~valid,
+    )
     return np.array([np.count_nonzero(mask) for mask in masks])
 
 
-def _right(around: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What the stub says that sees all around: [n + 2 r, w + 2 r] -> 0 or 1, [n, w]."""
+def _true_mask(around: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Output of the stub with complete surroundings: [n + 2 r, w + 2 r] -> 0 or 1, [n, w]."""
     sums = box_sums(torch.from_numpy(around.astype(np.float32)), RADIUS_PX)
     mask: NDArray[np.uint8] = (sums > LIMIT * (2 * RADIUS_PX + 1) ** 2).numpy().astype(np.uint8)
     return mask
 
 
-def _ground(pattern: Pattern, band: int, width: int) -> NDArray[np.uint8]:
-    """First band of the ground, also beyond the scene: uint8 [512, width + 2 r]."""
-    rng = np.random.default_rng([7, band + 1])
-    row = np.arange(band * BLOCK_PX, (band + 1) * BLOCK_PX)
+def _ground(pattern: Pattern, strip: int, width: int) -> NDArray[np.uint8]:
+    """First band of the ground in a strip of rows, with margins: uint8 [512, width + 2 r]."""
+    rng = np.random.default_rng([7, strip + 1])
+    row = np.arange(strip * BLOCK_PX, (strip + 1) * BLOCK_PX)
     col = np.arange(-RADIUS_PX, width + RADIUS_PX)
     shape = len(row), len(col)
     if pattern == "speckle":
@@ -152,10 +160,10 @@ def _ground(pattern: Pattern, band: int, width: int) -> NDArray[np.uint8]:
     return np.where(bright, np.uint8(220), rng.integers(60, 92, shape, dtype=np.uint8))
 
 
-def _last_band(red: NDArray[np.uint8], band: int) -> NDArray[np.uint8]:
-    """The third band, uint8 of the same shape, with its few pixels of 1 and 255."""
+def _last_band(red: NDArray[np.uint8], strip: int) -> NDArray[np.uint8]:
+    """The third band, uint8 of the same shape, with a few pixels of 1 and 255."""
     blue = red // 4 + 10
-    rng = np.random.default_rng([8, band])
+    rng = np.random.default_rng([8, strip])
     n = red.size // 2048
     for value in (1, 255):
         blue[rng.integers(0, red.shape[0], n), rng.integers(0, red.shape[1], n)] = value
@@ -163,7 +171,7 @@ def _last_band(red: NDArray[np.uint8], band: int) -> NDArray[np.uint8]:
 
 
 def _discs(row: NDArray[np.int64], col: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Discs of 8 to 22 pixels, at places that differ from cell to cell; bool [n, w]."""
+    """Discs with a radius of 8 to 22 pixels, at a different place in each cell; bool [n, w]."""
     inside = np.empty((len(row), len(col)), np.bool_)
     j = col // PERIOD_PX
     for i in np.unique(row // PERIOD_PX):
@@ -186,7 +194,7 @@ def _blobs(row: NDArray[np.int64], col: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _swath(row: NDArray[np.int64], height: int, width: int) -> NDArray[np.bool_]:
-    """A slanting strip over two fifths of the scene; bool [n, width]."""
+    """A diagonal swath that covers two fifths of the scene; bool [n, width]."""
     col = np.arange(width)[None, :]
     middle = width * (0.3 + 0.4 * row[:, None] / height)
     return np.abs(col - middle) < 0.2 * width

@@ -1,14 +1,14 @@
-"""The whole of `segment` with the real network, beside the network alone on the same windows.
+"""Measure `segment` with the real network against the network alone on the same windows.
 
     python benchmarks/segment.py                                    # CPU: minutes
     python benchmarks/segment.py --device cuda --size 20000 --dtypes bf16 fp32 --batch-sizes 8 16 32
     python benchmarks/segment.py --size 700 --repeats 1             # only to see that it runs
 
-The scene is the sample scene, laid side by side in mirror images until it is as large as wanted.
-"Alone" is the network on tensors that lie on its device already, answers left there: no program
-that uses it can be quicker. "Whole" is everything after loading the model: opening, reading,
-predicting, blending, writing the mask and the polygons. Runs of both take turns; medians count.
-``--workers`` adds runs by several processes, their start and loading included.
+The scene is the sample scene, repeated in mirror images up to the requested size. "Alone" is the
+network on tensors that are on its device already, with its outputs left there: an upper bound.
+"Whole" is everything after loading the model: opening, reading, predicting, blending, writing the
+mask and the polygons. Runs of both alternate, and the table shows medians. ``--workers`` adds runs
+with several processes, including the time to start and to load the model.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import rasterio
 import torch
+from markdown_table import print_header, print_row
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
@@ -39,22 +40,22 @@ from rrsis_geo.segment.scene import segment_scene
 
 SAMPLE = Path(__file__).parents[1] / "sample_data" / "scene.tif"
 GOAL = 0.95
-HELD_BYTES = 2**29
-"""Of windows that are kept for the network alone, four times as many on the device; where a scene
-has more, these are looked at again and again."""
+RECORD_BYTES = 2**29
+"""Windows recorded for the network alone (four times as many bytes on the device). If the scene has
+more windows, the network predicts these repeatedly."""
 
 
 class Speed(NamedTuple):
-    """Windows of a scene, and how many of them a second; medians."""
+    """Number of windows of a scene, and medians of windows per second."""
 
     windows: int
     alone: float
     whole: float
-    busy: float | None  # share of the time in which the GPU worked; None without one
+    busy: float | None  # share of the time in which the GPU is busy; None without a GPU
 
 
 class Recorder:
-    """A predictor that keeps the first windows it is shown."""
+    """A predictor that keeps the first windows that it predicts."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
@@ -68,7 +69,7 @@ class Recorder:
         return self._predictor.cut_words(expression)
 
     def predict_all(self, images: NDArray[np.uint8], words: Sequence[Any]) -> list[WindowLogits]:
-        if sum(batch.nbytes for batch in self.batches) < HELD_BYTES:
+        if sum(batch.nbytes for batch in self.batches) < RECORD_BYTES:
             self.batches.append(images.copy())
         return self._predictor.predict_all(images, words)
 
@@ -81,50 +82,49 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtypes", nargs="+", default=["auto"])
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[1, 4, 8])
-    parser.add_argument("--threads", type=int, help="of the processor, for the network")
-    parser.add_argument("--size", type=int, default=4800, help="pixels a side of the scene")
+    parser.add_argument("--threads", type=int, help="CPU threads of the network")
+    parser.add_argument("--size", type=int, default=4800, help="side of the scene, pixels")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--workers", nargs="+", type=int, default=[], help="processes")
+    parser.add_argument("--workers", nargs="+", type=int, default=[], help="numbers of processes")
     parser.add_argument("--expression", default="the truck on the road")
-    parser.add_argument("--second", default="all buildings")
+    parser.add_argument("--second", default="all buildings", help="second expression")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         scene = Path(temporary) / "scene.tif"
-        enlarge(SAMPLE, scene, args.size)
-        told = False
-        for dtype in args.dtypes:
+        enlarge_scene(SAMPLE, scene, args.size)
+        for number, dtype in enumerate(args.dtypes):
             predictor = Predictor(load_bundle(args.model), args.device, dtype, threads=args.threads)
-            if not told:
-                print(f"{machine(predictor)}; {args.model}, {args.size} x {args.size} px\n")
-                print("| | batch | windows | alone, windows/s | whole | share | GPU busy |")
-                print("|---|---|---|---|---|---|---|", flush=True)
-                told = True
+            if number == 0:
+                machine = describe_machine(predictor)
+                print(f"{machine}; {args.model}, {args.size} x {args.size} px\n")
+                columns = "windows", "alone, windows/s", "whole", "share", "GPU busy"
+                print_header("", "batch", *columns)
             name = str(predictor.dtype).removeprefix("torch.")
             for batch_size in args.batch_sizes:
                 speed = compare(predictor, scene, args.expression, batch_size, args.repeats)
-                print(f"| {name} | {batch_size} | {row(speed)} |", flush=True)
-        tell_second(predictor, scene, args)
-        tell_workers(scene, args)
+                print_row(name, batch_size, *speed_cells(speed))
+        print_second_expression(predictor, scene, args)
+        print_workers(scene, args)
 
 
-def tell_second(predictor: Predictor, scene: Path, args: argparse.Namespace) -> None:
-    """Print what a second expression costs, with the last dtype and batch size."""
-    wanted = [args.expression], [args.expression, args.second]
+def print_second_expression(predictor: Predictor, scene: Path, args: argparse.Namespace) -> None:
+    """Print the cost of a second expression, with the last dtype and batch size."""
     options = SegmentOptions(batch_size=args.batch_sizes[-1])
     runs = [
-        [whole(predictor, scene, expressions, options) for expressions in wanted]
+        [
+            run_segment(predictor, scene, expressions, options).seconds
+            for expressions in ([args.expression], [args.expression, args.second])
+        ]
         for _ in range(args.repeats)
     ]
-    one, two = (
-        statistics.median(report.seconds for report in reports)
-        for reports in zip(*runs, strict=True)
-    )
-    print(f"\none expression {one:.2f} s, two {two:.2f} s: the second costs {two / one - 1:.0%}")
-    print("of the first; work on the image is shared")
+    one_s, two_s = (statistics.median(seconds) for seconds in zip(*runs, strict=True))
+    cost = two_s / one_s - 1
+    print(f"\none expression {one_s:.2f} s, two {two_s:.2f} s")
+    print(f"the second expression costs {cost:.0%} of the first")
 
 
-def tell_workers(scene: Path, args: argparse.Namespace) -> None:
-    """Print how fast several processes are, with the last dtype and batch size."""
+def print_workers(scene: Path, args: argparse.Namespace) -> None:
+    """Print the speed of several processes, with the last dtype and batch size."""
     options = SegmentOptions(
         model=args.model,
         device=args.device,
@@ -133,24 +133,24 @@ def tell_workers(scene: Path, args: argparse.Namespace) -> None:
         threads=args.threads,
     )
     for n in args.workers:
-        report = whole(None, scene, [args.expression], options, RunOptions(workers=n))
+        report = run_segment(None, scene, [args.expression], options, RunOptions(workers=n))
         speed = report.windows / report.seconds
-        print(f"{n} workers: {speed:.2f} windows/s, start and loading included", flush=True)
+        print(f"{n} workers: {speed:.2f} windows/s, including start and loading", flush=True)
 
 
-def enlarge(source: Path, target: Path, size_px: int) -> None:
+def enlarge_scene(source: Path, target: Path, size_px: int) -> None:
     """Write a square scene of mirror images of another, 512 rows at a time."""
     with rasterio.open(source) as dataset:
         pixels, profile = dataset.read(), dataset.profile
-    whole = {"height": size_px, "width": size_px, "bigtiff": "if_safer", "compress": "jpeg"}
-    rows, cols = (mirrored(size_px, side) for side in pixels.shape[1:])
-    with rasterio.open(target, "w", **{**profile, **whole}) as dataset:
+    changes = {"height": size_px, "width": size_px, "bigtiff": "if_safer", "compress": "jpeg"}
+    rows, cols = (mirrored_index(size_px, side) for side in pixels.shape[1:])
+    with rasterio.open(target, "w", **{**profile, **changes}) as dataset:
         for top in range(0, size_px, 512):
-            band = pixels[:, rows[top : top + 512]][:, :, cols]
-            dataset.write(band, window=Window(0, top, size_px, band.shape[1]))
+            strip = pixels[:, rows[top : top + 512]][:, :, cols]
+            dataset.write(strip, window=Window(0, top, size_px, strip.shape[1]))
 
 
-def mirrored(length: int, side: int) -> NDArray[np.intp]:
+def mirrored_index(length: int, side: int) -> NDArray[np.intp]:
     """Indexes 0 to side - 1, back to 0, and so on."""
     place = np.arange(length) % (2 * side)
     return np.minimum(place, 2 * side - 1 - place)
@@ -159,18 +159,18 @@ def mirrored(length: int, side: int) -> NDArray[np.intp]:
 def compare(
     predictor: Predictor, scene: Path, expression: str, batch_size: int, repeats: int
 ) -> Speed:
-    """The whole beside the network alone, turn by turn."""
+    """Alternate runs of the network alone and of the whole."""
     recorder = Recorder(predictor)
     options = SegmentOptions(batch_size=batch_size)
-    n_windows = whole(recorder, scene, [expression], options).windows  # warms up too
+    n_windows = run_segment(recorder, scene, [expression], options).windows  # warms up too
     words = predictor.encode(expression)
-    held = [to_input(batch, predictor.image, predictor.device) for batch in recorder.batches]
-    alone_speed(predictor, held, words, 1)
+    batches = [to_input(batch, predictor.image, predictor.device) for batch in recorder.batches]
+    network_speed(predictor, batches, words, 1)
     alone, seconds, busy = [], [], []
     for _ in range(repeats):
-        alone.append(alone_speed(predictor, held, words, n_windows))
-        with gpu_watched(predictor.device) as shares:
-            seconds.append(whole(predictor, scene, [expression], options).seconds)
+        alone.append(network_speed(predictor, batches, words, n_windows))
+        with watch_gpu(predictor.device) as shares:
+            seconds.append(run_segment(predictor, scene, [expression], options).seconds)
         busy += shares
     return Speed(
         windows=n_windows,
@@ -180,35 +180,35 @@ def compare(
     )
 
 
-def whole(
+def run_segment(
     predictor: Predictor | Recorder | None,
     scene: Path,
     expressions: Sequence[str],
     options: SegmentOptions,
     run: RunOptions | None = None,
 ) -> SegmentReport:
-    """A run with a mask, in a folder that is removed again; None has the model loaded anew."""
+    """Segment with a mask into a temporary folder. None loads the model of the options."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         return segment_scene(
             scene,
             expressions,
-            Outputs(folder / "found.gpkg", mask=folder / "mask.tif"),
+            Outputs(folder / "result.gpkg", mask=folder / "mask.tif"),
             options,
             run=run,
             predictor=predictor,
         )
 
 
-def alone_speed(
-    predictor: Predictor, held: list[torch.Tensor], words: Any, n_windows: int
+def network_speed(
+    predictor: Predictor, batches: list[torch.Tensor], words: Any, n_windows: int
 ) -> float:
-    """Windows a second of the network on so many windows, or some more."""
+    """Windows per second of the network alone on at least `n_windows` windows."""
     net, done = predictor._net, 0
     with predictor._inference():
         synchronize(predictor.device)
         started = time.perf_counter()
-        for batch in itertools.cycle(held):
+        for batch in itertools.cycle(batches):
             net.segment(batch, words)
             done += len(batch)
             if done >= n_windows:
@@ -223,10 +223,10 @@ def synchronize(device: torch.device) -> None:
 
 
 @contextlib.contextmanager
-def gpu_watched(device: torch.device) -> Iterator[list[float]]:
-    """Shares of the time in which the GPU worked, as NVIDIA's driver tells them.
+def watch_gpu(device: torch.device) -> Iterator[list[float]]:
+    """Shares of time in which the GPU is busy, from nvidia-smi.
 
-    Filled in when the context is left; empty where there is no such GPU.
+    The list is filled on exit. It stays empty without an NVIDIA GPU.
     """
     shares: list[float] = []
     if device.type != "cuda":
@@ -239,24 +239,24 @@ def gpu_watched(device: torch.device) -> Iterator[list[float]]:
             yield shares
         finally:
             watcher.terminate()
-            said, _ = watcher.communicate()
-            shares += [int(word) / 100 for word in said.split() if word.isdigit()]
+            output, _ = watcher.communicate()
+            shares += [int(word) / 100 for word in output.split() if word.isdigit()]
 
 
-def row(speed: Speed) -> str:
+def speed_cells(speed: Speed) -> tuple[str, ...]:
     """Cells of the table from the number of windows on."""
     share = speed.whole / speed.alone
-    met = "" if share >= GOAL else f" (goal: {GOAL:.0%})"
+    note = "" if share >= GOAL else f" (goal: {GOAL:.0%})"
     busy = "none" if speed.busy is None else f"{speed.busy:.0%}"
-    speeds = f"{speed.alone:.2f} | {speed.whole:.2f} | {share:.1%}{met}"
-    return f"{speed.windows} | {speeds} | {busy}"
+    speeds = f"{speed.alone:.2f}", f"{speed.whole:.2f}"
+    return str(speed.windows), *speeds, f"{share:.1%}{note}", busy
 
 
-def machine(predictor: Predictor) -> str:
+def describe_machine(predictor: Predictor) -> str:
     if predictor.device.type == "cuda":
         name = torch.cuda.get_device_name(predictor.device)
     else:
-        name = f"{torch.get_num_threads()} threads of a processor"
+        name = f"{torch.get_num_threads()} CPU threads"
     return f"torch {torch.__version__}, {name}"
 
 

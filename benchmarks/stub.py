@@ -1,54 +1,55 @@
-"""A stand-in for a network, with a right answer that is known: is a small square bright on average?
+"""A stub network with a known correct answer: is the mean of a small square bright?
 
-It is as deterministic and as local as a convolution, and like one it takes what lies beyond its
-window for zeros, so that what it says near the rim of a window is wrong. Sums are of whole numbers
-below 2^24, which float32 adds exactly, in any order.
+It is deterministic and local like a convolution. Like one, it pads its window with zeros, so its
+output near the edge of a window is wrong. It sums integers below 2^24, which float32 adds exactly
+in any order.
 
-Needs torch and nothing else, so that the programs of `peers.py` can each run it in their own
-environment.
+Needs only torch, so that each program of `peers.py` can run it in its own environment.
 """
 
 import torch
 from torch import Tensor, nn
 
 RADIUS_PX = 8
-"""Of the square that a pixel is judged by, its own row or column not counted."""
+"""Distance from a pixel to the edge of the square that classifies it."""
 LIMIT = 148.0
-"""A square is the target where its first band is brighter than this on average."""
+"""A pixel is target if the mean of the first band in its square exceeds this."""
 SOFTNESS = 8.0
-"""Levels of brightness to a unit of log-odds."""
+"""Brightness levels per unit of log-odds."""
 
 
 def box_sums(values: Tensor, radius: int) -> Tensor:
     """Sum over the square around each pixel: [..., H, W] -> [..., H - 2 radius, W - 2 radius].
 
-    The radius is a power of two.
+    The radius must be a power of two.
     """
     for axis in (-2, -1):
         width = 1
         sums = values
-        while width < 2 * radius:  # sums of twice as many, until one is missing
+        while width < 2 * radius:  # double the width of the sums
             n = sums.size(axis) - width
             sums = sums.narrow(axis, 0, n) + sums.narrow(axis, width, n)
             width *= 2
-        n = sums.size(axis) - 1
+        n = sums.size(axis) - 1  # add the last element of the square
         values = sums.narrow(axis, 0, n) + values.narrow(axis, width, n)
     return values
 
 
 class BoxNet(nn.Module):
-    """Float images [B, C, H, W] -> log-odds [B, 1, H, W], or what a program wants of them."""
+    """Float images [B, C, H, W] -> log-odds [B, 1, H, W], or the form that a program needs."""
 
     def __init__(self, scale: float = 1.0, output: str = "logits") -> None:
-        """Take images of [0, 255 / scale].
+        """Set the form of inputs and outputs.
 
         Args:
-            scale: what the first band is multiplied by, to be 0 to 255.
-            output: "logits"; "probability"; or "classes": log-odds of two, [B, 2, H, W].
+            scale: factor that brings the first band to 0 to 255.
+            output: "logits"; "probability"; or "classes", the logits of two classes [B, 2, H, W].
         """
         super().__init__()
         self.scale, self.output = scale, output
-        self.radius, self.limit, self.softness = RADIUS_PX, LIMIT, SOFTNESS  # for TorchScript
+        # TorchScript cannot read the constants of the module.
+        # TorchScript cannot read the constants of the module.
+        self.radius, self.limit, self.softness = RADIUS_PX, LIMIT, SOFTNESS
 
     def forward(self, images: Tensor) -> Tensor:
         levels = torch.round(images[:, :1].float() * self.scale)

@@ -1,18 +1,20 @@
-"""Images a second that a network trains on and answers, beside the matrix products of the device.
+"""Measure images per second of training and inference against matrix products of the device.
 
     python benchmarks/throughput.py                                  # the paper's preset, on a GPU
     python benchmarks/throughput.py --preset btdnet-lite --size 128 --batch 2 --device cpu
 
-"FLOP" are counted by torch of matrix products and convolutions, a step of training with its
-backward pass; the ceiling is what one large matrix product of the same type reaches on the device.
-Weights are fresh, images noise, expressions 20 tokens long.
+torch counts the FLOP of matrix products and convolutions; a training step includes its backward
+pass. The ceiling is the speed of one large matrix product of the same dtype. Weights are fresh,
+images are noise, and expressions have 20 tokens.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
+from markdown_table import print_header, print_row
 from torch.amp.grad_scaler import GradScaler
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -34,10 +36,18 @@ TOKENS = 20
 SPEC = ImageSpec()
 
 
+class Cost(NamedTuple):
+    """Seconds, FLOP and peak memory of one step; the memory is text."""
+
+    seconds: float
+    flop: int
+    memory: str
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", choices=sorted(PRESETS), default="btdnet")
-    parser.add_argument("--size", type=int, default=512, help="pixels; Swin takes 512 only")
+    parser.add_argument("--size", type=int, default=512, help="pixels; Swin needs 512")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="bf16")
@@ -49,7 +59,7 @@ def main() -> None:
     net = net.to(memory_format=torch.channels_last)
     if device.type == "cpu":
         float32_depthwise(net)
-    batch = made_up_batch(args.batch, args.size)
+    batch = random_batch(args.batch, args.size)
     images = to_input(batch.images, SPEC, device)
     tokens = batch.tokens.to(device)
     model = NetWithLoss(net)
@@ -61,26 +71,30 @@ def main() -> None:
         dtype=dtype,
     )
 
-    def answer() -> None:
+    def infer() -> None:
         with torch.inference_mode(), autocast(device, dtype):
             net(images, tokens)
 
-    def learn() -> None:
+    def train() -> None:
         train_step(model, [batch], settings)
 
     ceiling = matrix_ceiling(device, dtype)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "processor"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     print(f"torch {torch.__version__}, {name}, {args.dtype}, {args.preset} at {args.size} px")
     print(f"ceiling: {ceiling / 1e12:.2f} TFLOP/s in one matrix product\n")
-    print(f"| batch of {args.batch} | images/s | GFLOP an image | of the ceiling | peak memory |")
-    print("|---|---|---|---|---|")
-    for label, work, mode in (("inference", answer, False), ("training", learn, True)):
-        net.train(mode)
-        report(label, work, args.batch, args.repeats, device, ceiling)
+    columns = "images/s", "GFLOP per image", "of the ceiling", "peak memory"
+    print_header(f"batch of {args.batch}", *columns)
+    for label, step, is_training in (("inference", infer, False), ("training", train, True)):
+        net.train(is_training)
+        cost = measure(step, args.repeats, device)
+        images_per_s, flop_per_image = args.batch / cost.seconds, cost.flop / args.batch
+        share = cost.flop / cost.seconds / ceiling
+        speed = f"{images_per_s:.1f}", f"{flop_per_image / 1e9:.1f}", f"{share:.0%}"
+        print_row(label, *speed, cost.memory)
 
 
-def made_up_batch(n: int, size_px: int) -> Batch:
-    """Noise with a square in it, and words."""
+def random_batch(n: int, size_px: int) -> Batch:
+    """Noise images, square masks and random tokens."""
     masks = torch.zeros(n, size_px, size_px, dtype=torch.bool)
     masks[:, : size_px // 4, : size_px // 4] = True
     some = torch.ones(n, TOKENS, dtype=torch.bool)
@@ -95,43 +109,31 @@ def matrix_ceiling(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP per second of one large matrix product."""
     side = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    return 2 * side**3 / quickest(lambda: torch.mm(a, b), 10, device)
+    return 2 * side**3 / best_seconds(lambda: torch.mm(a, b), 10, device)
 
 
-def quickest(work: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """Seconds of the quickest run after three that warm up."""
+def best_seconds(step: Callable[[], object], repeats: int, device: torch.device) -> float:
+    """Seconds of the fastest run, after three runs to warm up."""
     times = []
     for _ in range(3 + repeats):
         start = time.perf_counter()
-        work()
+        step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
     return min(times[3:])
 
 
-def report(
-    label: str,
-    work: Callable[[], None],
-    batch: int,
-    repeats: int,
-    device: torch.device,
-    ceiling: float,
-) -> None:
-    """Print a line of the table."""
+def measure(step: Callable[[], object], repeats: int, device: torch.device) -> Cost:
     with FlopCounterMode(display=False) as counter:
-        work()
-    flop = counter.get_total_flops()
+        step()
     memory = "not measured"
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    seconds = quickest(work, repeats, device)
+    seconds = best_seconds(step, repeats, device)
     if device.type == "cuda":
         memory = f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
-    share = flop / seconds / ceiling
-    print(
-        f"| {label} | {batch / seconds:.1f} | {flop / batch / 1e9:.1f} | {share:.0%} | {memory} |"
-    )
+    return Cost(seconds, counter.get_total_flops(), memory)
 
 
 if __name__ == "__main__":
