@@ -33,16 +33,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A loaded model.
+    """A model: a network and what is needed to run it.
 
     Attributes:
         name: name of the folder, or ``owner/name`` of a bundle from the Hub.
-        path: the folder.
-        net: in eval mode, on the CPU, in float32.
+        path: folder of the bundle.
+        net: the network. ``load_bundle`` gives it in eval mode, on the CPU, in float32.
         tokenizer: tokenizer of its expressions.
         image: size, normalisation and ground pixel of its images.
         about: free-form description, JSON-able: training data, scores, licence.
-        sha256: checksum of the weights file. It identifies the model.
+        sha256: checksum of the weights file, "" if the bundle is not saved. It identifies the
+            model.
     """
 
     name: str
@@ -101,24 +102,14 @@ def load_settings(name_or_path: str | Path = DEFAULT_BUNDLE) -> tuple[Tokenizer,
     return _read_settings(folder, read_manifest(folder))
 
 
-def save_bundle(
-    folder: Path,
-    net: ReferringNet,
-    tokenizer: Tokenizer,
-    image: ImageSpec,
-    about: Mapping[str, Any],
-    *,
-    precision: Precision = "int8",
-    card: str | None = None,
-) -> Path:
-    """Write a bundle. The folder appears when it is complete, and replaces an older bundle.
+def save_bundle(bundle: Bundle, *, precision: Precision = "int8", card: str | None = None) -> Path:
+    """Write a bundle to its ``path`` and return the path.
+
+    The folder appears when it is complete, and replaces an older bundle.
 
     Args:
-        folder: the folder to write. Its name is the name of the bundle.
-        net: the network. Its training-only parts are left out.
-        tokenizer: the tokenizer that the network was trained with.
-        image: the image settings that the network was trained with.
-        about: description of the model, JSON-able.
+        bundle: the model. Training-only parts of its network are left out. Its ``sha256`` is not
+            used.
         precision: of the stored weights, see ``rrsis_geo.model.storage``.
         card: Markdown for README.md. None writes a plain card from ``about``.
 
@@ -126,16 +117,18 @@ def save_bundle(
         ModelError: some weights are not finite.
         OutputError: the folder cannot be written, or contains something else than a bundle.
     """
-    folder = Path(folder)
+    folder = bundle.path
     if folder.exists() and not (folder / MODEL_FILE).is_file() and not is_empty(folder):
         raise OutputError(f"{folder}: exists and is not a model bundle; choose another folder")
-    tensors = stored_state(net, precision)
-    manifest = make_manifest(net, tokenizer, image, about, precision)
+    tensors = stored_state(bundle.net, precision)
+    manifest = make_manifest(
+        bundle.net, bundle.tokenizer, bundle.image, bundle.about, precision=precision
+    )
     try:
         with atomic_folder(folder) as part:
             save_file(tensors, part / WEIGHTS_FILE)
             (part / WEIGHTS_FILE).chmod(0o644)  # safetensors makes files that only the owner reads
-            tokenizer.save(part)
+            bundle.tokenizer.save(part)
             manifest["weights"]["sha256"] = compute_sha256(part / WEIGHTS_FILE)
             manifest["text"]["sha256"] = compute_sha256(part / VOCABULARY_FILE)
             text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

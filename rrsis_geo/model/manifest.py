@@ -65,6 +65,7 @@ def make_manifest(
     tokenizer: "Tokenizer",
     image: "ImageSpec",
     about: Mapping[str, Any],
+    *,
     precision: "Precision",
 ) -> dict[str, Any]:
     """Contents of model.json without the checksums."""

@@ -128,7 +128,7 @@ class Predictor:
         return self._encoded[expression]
 
     def cut_words(self, expression: str) -> str:
-        """The end of an expression that is longer than the model reads; "" if all of it is read."""
+        """End of the expression that the model does not read because it is too long, else ""."""
         return self.bundle.tokenizer.cut_words(expression)
 
     def predict(self, images: NDArray[np.uint8], words: Any) -> WindowLogits:
@@ -218,12 +218,12 @@ class Predictor:
         try:
             with self._inference():
                 pixels = self._net.encode_image(to_input(images, self.image, self.device))
-                outputs = [_to_host(self._net.segment(pixels, each)) for each in words]
+                outputs = [_to_host(self._net.segment(pixels, w)) for w in words]
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
-            return None  # the error keeps the tensors of its frames alive: leave the block first
-        if not all(np.isfinite(each.logits).all() for each in outputs):
+            return None  # leave the block first: the error keeps the tensors of its frames alive
+        if not all(np.isfinite(output.logits).all() for output in outputs):
             raise DeviceError(
                 f"the model {self.bundle.name} gave values that are not finite in {self.dtype} "
                 f"on {self.device}; use --dtype fp32"

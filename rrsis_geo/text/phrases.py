@@ -138,14 +138,15 @@ def _find_subject(words: list[Word], names: tuple[tuple[Span, str], ...]) -> Spa
         name = next((s for s in name_spans if s.start <= word.span.start < s.stop), None)
         if name is not None:
             return name  # also at the end of a run of nouns: "rooftop car" is a car
-        if word.tag.startswith("NN") and not _is_not_an_object(words, index):
+        if word.tag.startswith("NN") and not _is_place_or_quantity(words, index):
             run.append(word)
         elif run:
             break
     return Span(run[0].span.start, run[-1].span.stop) if run else None
 
 
-def _is_not_an_object(words: list[Word], index: int) -> bool:
+def _is_place_or_quantity(words: list[Word], index: int) -> bool:
+    """Whether a noun names a place, the picture or, before "of", a quantity."""
     text = words[index].text
     singular = text[:-1] if text.endswith("s") else text
     if {text, singular} & RELATIONAL_NOUNS:

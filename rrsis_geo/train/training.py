@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, cast
@@ -334,11 +334,7 @@ class _Run:
         }
         model = TrainedModel(bundle.net, bundle.image, self.step, self.plan.steps, scores)
         save_bundle(
-            bundle.path,
-            bundle.net,
-            bundle.tokenizer,
-            bundle.image,
-            about,
+            replace(bundle, about=about),
             precision=config.precision,
             card=render_card(collect_facts(config, self.data, model)),
         )

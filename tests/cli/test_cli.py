@@ -614,11 +614,10 @@ def test_real_bundle_from_end_to_end(
     from rrsis_geo.model.bundle import save_bundle
 
     monkeypatch.chdir(tmp_path)
-    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
     about = {"categories": ["truck"]}
     scene = make_scene(200, 300)
     with tiny_net.register():
-        save_bundle(tmp_path / "tiny", tiny_net.make_net(), tokenizer, spec, about)
+        save_bundle(tiny_net.make_bundle(tmp_path / "tiny", about=about))
         run = Run(
             *("segment", scene, "the truck on the road beside all the old buildings there"),
             *("--model", "tiny", "-o", "o.gpkg", "--overlap", 16, "--json", "--threads", 1),

@@ -35,9 +35,8 @@ def _register_tiny_net() -> Iterator[None]:
 
 
 def save(folder: Path, *, precision: Precision = "int8", **settings: Any) -> Path:
-    net = tiny_net.make_net(**settings)
-    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
-    return save_bundle(folder, net, tokenizer, spec, ABOUT, precision=precision)
+    bundle = tiny_net.make_bundle(folder, tiny_net.make_net(**settings), ABOUT)
+    return save_bundle(bundle, precision=precision)
 
 
 @pytest.fixture
@@ -100,8 +99,7 @@ def test_a_row_of_zeros_and_a_value_too_large_for_fp16(tmp_path: Path) -> None:
     with torch.no_grad():
         net.embed.weight[3] = 0
         net.conv.weight[0, 0, 0, 0] = 1e6
-    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
-    folder = save_bundle(tmp_path / "tiny", net, tokenizer, spec, ABOUT)
+    folder = save_bundle(tiny_net.make_bundle(tmp_path / "tiny", net))
     loaded = load_bundle(folder).net.state_dict()
     assert not loaded["embed.weight"][3].any()
     assert torch.equal(loaded["conv.weight"], net.conv.weight)
@@ -111,9 +109,8 @@ def test_weights_that_are_not_finite_raise(tmp_path: Path) -> None:
     net = tiny_net.make_net()
     with torch.no_grad():
         net.conv.weight[0, 0, 0, 0] = torch.nan
-    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
     with pytest.raises(ModelError, match=r"conv\.weight .* not finite"):
-        save_bundle(tmp_path / "tiny", net, tokenizer, spec, ABOUT)
+        save_bundle(tiny_net.make_bundle(tmp_path / "tiny", net))
     assert not list(tmp_path.iterdir())
 
 
@@ -383,14 +380,14 @@ def test_btdnet_round_trip(tmp_path: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = build_net("btdnet", asdict(replace(lite, text=text, width=64, fine_width=16))).eval()
-    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
-    bundle = load_bundle(save_bundle(tmp_path / "lite", net, tokenizer, spec, ABOUT))
+    original = tiny_net.make_bundle(tmp_path / "lite", net)
+    bundle = load_bundle(save_bundle(original))
     assert bundle.net.config == net.config
     stored = load_file(bundle.path / "weights.safetensors")
     assert net.training_only
     assert any(name.startswith(net.training_only) for name in net.state_dict())
     assert not any(name.startswith(net.training_only) for name in stored)
-    tokens = tokenizer.encode(["the truck on the road"])
+    tokens = original.tokenizer.encode(["the truck on the road"])
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         before, after = net(image, tokens).logits, bundle.net(image, tokens).logits

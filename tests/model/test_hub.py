@@ -31,8 +31,7 @@ OTHER = "f" * 40
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     with tiny_net.register():
-        spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
-        return save_bundle(tmp_path / "tiny", tiny_net.make_net(), tokenizer, spec, {})
+        return save_bundle(tiny_net.make_bundle(tmp_path / "tiny"))
 
 
 @pytest.fixture(autouse=True)

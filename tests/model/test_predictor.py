@@ -13,17 +13,10 @@ from torch import Tensor
 
 from rrsis_geo.errors import ConfigError, DeviceError, InputError
 from rrsis_geo.images import to_input
-from rrsis_geo.model.bundle import Bundle
 from rrsis_geo.model.predictor import Predictor, choose_device, choose_dtype, has_bf16
 from rrsis_geo.nets.base import SegOutput
 
 CPU = torch.device("cpu")
-
-
-def make_bundle(net: tiny_net.TinyNet | None = None) -> Bundle:
-    net = net or tiny_net.make_net()
-    spec, tokenizer = tiny_net.make_spec(), tiny_net.make_tokenizer()
-    return Bundle("tiny", Path("tiny"), net, tokenizer, spec, {}, "0" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +25,7 @@ def images() -> NDArray[np.uint8]:
 
 
 def test_predict_equals_the_network(images: NDArray[np.uint8]) -> None:
-    bundle = make_bundle()
+    bundle = tiny_net.make_bundle()
     predictor = Predictor(bundle, "cpu", "fp32")
     result = predictor.predict(images, predictor.encode("the truck on the road"))
     tokens = bundle.tokenizer.encode(["the truck on the road"] * 5)
@@ -48,7 +41,7 @@ def test_predict_equals_the_network(images: NDArray[np.uint8]) -> None:
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_a_short_batch_equals_a_full_one(images: NDArray[np.uint8], dtype: str) -> None:
-    predictor = Predictor(make_bundle(), "cpu", dtype)
+    predictor = Predictor(tiny_net.make_bundle(), "cpu", dtype)
     words = predictor.encode("all buildings")
     full = predictor.predict(images, words)
     # in bf16 the rounding of sums depends on the batch size: a unit in the last place
@@ -61,20 +54,20 @@ def test_a_short_batch_equals_a_full_one(images: NDArray[np.uint8], dtype: str) 
 def test_bf16_is_close_to_fp32(images: NDArray[np.uint8]) -> None:
     results = []
     for dtype in ("fp32", "bf16"):
-        predictor = Predictor(make_bundle(), "cpu", dtype)
+        predictor = Predictor(tiny_net.make_bundle(), "cpu", dtype)
         results.append(predictor.predict(images, predictor.encode("the road")).logits)
     assert np.abs(results[0] - results[1]).max() < 0.05 * np.abs(results[0]).max()
     assert not np.array_equal(*results)  # bf16 was used
 
 
 def test_a_network_without_presence_head(images: NDArray[np.uint8]) -> None:
-    predictor = Predictor(make_bundle(tiny_net.make_net(presence=False)), "cpu")
+    predictor = Predictor(tiny_net.make_bundle(net=tiny_net.make_net(presence=False)), "cpu")
     assert predictor.predict(images, predictor.encode("the road")).presence is None
 
 
 def test_predict_does_not_change_its_input_or_keep_gradients(images: NDArray[np.uint8]) -> None:
     original = images.copy()
-    predictor = Predictor(make_bundle(), "cpu")
+    predictor = Predictor(tiny_net.make_bundle(), "cpu")
     words = predictor.encode("the road")
     assert not words.sentence.requires_grad
     result = predictor.predict(images, words)
@@ -85,7 +78,7 @@ def test_predict_does_not_change_its_input_or_keep_gradients(images: NDArray[np.
 
 
 def test_a_network_in_training_mode_predicts_in_eval_mode(images: NDArray[np.uint8]) -> None:
-    bundle = make_bundle()
+    bundle = tiny_net.make_bundle()
     bundle.net.train()
     predictor = Predictor(bundle, "cpu", "fp32")
     before = {name: value.clone() for name, value in bundle.net.state_dict().items()}
@@ -95,12 +88,12 @@ def test_a_network_in_training_mode_predicts_in_eval_mode(images: NDArray[np.uin
 
 def test_a_blank_expression_raises() -> None:
     with pytest.raises(InputError, match="empty"):
-        Predictor(make_bundle(), "cpu").encode(" ")
+        Predictor(tiny_net.make_bundle(), "cpu").encode(" ")
 
 
 @pytest.mark.parametrize("shape", [(0, 64, 64, 3), (64, 64, 3)])
 def test_images_of_another_shape_raise(shape: tuple[int, ...]) -> None:
-    predictor = Predictor(make_bundle(), "cpu")
+    predictor = Predictor(tiny_net.make_bundle(), "cpu")
     with pytest.raises(ValueError, match="B > 0"):
         predictor.predict(np.zeros(shape, np.uint8), predictor.encode("the road"))
 
@@ -109,7 +102,7 @@ def test_images_of_another_shape_raise(shape: tuple[int, ...]) -> None:
 def test_several_expressions_equal_single_ones(
     images: NDArray[np.uint8], limit: int | None
 ) -> None:
-    predictor = Predictor(make_bundle(), "cpu")
+    predictor = Predictor(tiny_net.make_bundle(), "cpu")
     predictor.batch_limit = limit
     words = [predictor.encode(text) for text in ("the road", "all buildings", "the truck")]
     outputs = predictor.predict_all(images, words)
@@ -123,7 +116,7 @@ def test_several_expressions_equal_single_ones(
 
 
 def test_images_are_encoded_once_for_all_expressions(images: NDArray[np.uint8]) -> None:
-    bundle = make_bundle()
+    bundle = tiny_net.make_bundle()
     predictor = Predictor(bundle, "cpu")
     words = [predictor.encode(text) for text in ("the road", "all buildings")]
     with mock.patch.object(bundle.net, "encode_image", wraps=bundle.net.encode_image) as encode:
@@ -132,7 +125,7 @@ def test_images_are_encoded_once_for_all_expressions(images: NDArray[np.uint8]) 
 
 
 def test_an_expression_is_encoded_once_for_all_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle = make_bundle()
+    bundle = tiny_net.make_bundle()
     predictor = Predictor(bundle, "cpu")
     monkeypatch.setattr("rrsis_geo.model.predictor.MAX_CACHED_EXPRESSIONS", 2)
     with mock.patch.object(bundle.net, "encode_text", wraps=bundle.net.encode_text) as encode:
@@ -178,7 +171,7 @@ def test_out_of_memory_halves_the_batch_for_later_calls_too(
 ) -> None:
     net = MemoryLimitedNet(tiny_net.TinyConfig(presence=presence))
     net.error = error
-    predictor = Predictor(make_bundle(net), "cpu", "fp32")
+    predictor = Predictor(tiny_net.make_bundle(net=net), "cpu", "fp32")
     words = predictor.encode("the road")
     assert predictor.batch_limit is None
     limited = predictor.predict(images, words)
@@ -197,7 +190,7 @@ def test_out_of_memory_halves_the_batch_for_later_calls_too(
 
 def test_pairs_equal_single_images(images: NDArray[np.uint8]) -> None:
     expressions = ["the truck", "all buildings", "the road", "the truck on the road", "the truck"]
-    predictor = Predictor(make_bundle(), "cpu", "fp32")
+    predictor = Predictor(tiny_net.make_bundle(), "cpu", "fp32")
     pairs = predictor.predict_pairs(images, expressions)
     assert pairs.presence is not None
     for index, expression in enumerate(expressions):
@@ -213,7 +206,7 @@ def test_pairs_stay_together_when_the_batch_is_halved(images: NDArray[np.uint8])
     expressions = ["the truck", "all buildings", "the road", "the truck on the road", "the truck"]
     net = MemoryLimitedNet(tiny_net.TinyConfig())
     net.error = torch.OutOfMemoryError("CUDA out of memory.")
-    predictor = Predictor(make_bundle(net), "cpu", "fp32")
+    predictor = Predictor(tiny_net.make_bundle(net=net), "cpu", "fp32")
     limited = predictor.predict_pairs(images, expressions)
     assert net.batch_sizes == [5, 2, 2, 1]
     net.max_batch, predictor.batch_limit = 5, None
@@ -224,7 +217,7 @@ def test_pairs_stay_together_when_the_batch_is_halved(images: NDArray[np.uint8])
 def test_too_little_memory_for_one_window_raises(images: NDArray[np.uint8]) -> None:
     net = MemoryLimitedNet(tiny_net.TinyConfig())
     net.max_batch = 0
-    predictor = Predictor(make_bundle(net), "cpu")
+    predictor = Predictor(tiny_net.make_bundle(net=net), "cpu")
     with pytest.raises(DeviceError, match="too little free memory for one window of 64 px"):
         predictor.predict(images, predictor.encode("the road"))
 
@@ -232,7 +225,7 @@ def test_too_little_memory_for_one_window_raises(images: NDArray[np.uint8]) -> N
 def test_other_errors_are_not_treated_as_out_of_memory(images: NDArray[np.uint8]) -> None:
     net = MemoryLimitedNet(tiny_net.TinyConfig())
     net.error = RuntimeError("shapes do not match")
-    predictor = Predictor(make_bundle(net), "cpu")
+    predictor = Predictor(tiny_net.make_bundle(net=net), "cpu")
     with pytest.raises(RuntimeError, match="shapes do not match"):
         predictor.predict(images, predictor.encode("the road"))
 
@@ -241,7 +234,7 @@ def test_values_that_are_not_finite_raise(images: NDArray[np.uint8]) -> None:
     net = tiny_net.make_net()
     with torch.no_grad():
         net.conv.bias.fill_(torch.inf)  # type: ignore[union-attr]
-    predictor = Predictor(make_bundle(net), "cpu")
+    predictor = Predictor(tiny_net.make_bundle(net=net), "cpu")
     with pytest.raises(DeviceError, match=r"not finite .* use --dtype fp32"):
         predictor.predict(images, predictor.encode("the road"))
 
@@ -328,10 +321,10 @@ def _restore_threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_restore_threads")
 def test_threads() -> None:
-    Predictor(make_bundle(), "cpu", threads=1)
+    Predictor(tiny_net.make_bundle(), "cpu", threads=1)
     assert torch.get_num_threads() == 1
     with pytest.raises(ConfigError, match="threads"):
-        Predictor(make_bundle(), "cpu", threads=0)
+        Predictor(tiny_net.make_bundle(), "cpu", threads=0)
 
 
 @pytest.mark.gpu
@@ -339,7 +332,10 @@ def test_threads() -> None:
 def test_cuda_is_close_to_the_cpu(images: NDArray[np.uint8], dtype: str) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    cpu, cuda = Predictor(make_bundle(), "cpu", "fp32"), Predictor(make_bundle(), "cuda", dtype)
+    cpu, cuda = (
+        Predictor(tiny_net.make_bundle(), "cpu", "fp32"),
+        Predictor(tiny_net.make_bundle(), "cuda", dtype),
+    )
     expected = cpu.predict(images, cpu.encode("the road")).logits
     logits = cuda.predict(images, cuda.encode("the road")).logits
     assert np.abs(logits - expected).max() < 0.05 * np.abs(expected).max()

@@ -373,8 +373,7 @@ def bundle(folder: Path, seed: int) -> None:
     rng = np.random.default_rng([3, seed])
     place = folder / "tiny"
     with tiny_net.register():
-        parts = tiny_net.make_net(), tiny_net.make_tokenizer(), tiny_net.make_spec()
-        save_bundle(place, *parts, {}, precision="fp32")
+        save_bundle(tiny_net.make_bundle(place), precision="fp32")
     facts = json.loads((place / "model.json").read_text())
     kind = seed % 5
     if kind == 0:

@@ -1,8 +1,10 @@
 """A very small referring network for tests of bundles and predictors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 from unittest import mock
 
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rrsis_geo.images import ImageSpec
+from rrsis_geo.model.bundle import Bundle
 from rrsis_geo.nets import NETS, ReferringNet, SegOutput
 from rrsis_geo.nets.base import gate_logits
 from rrsis_geo.text.batch import TextBatch
@@ -84,6 +87,16 @@ def make_net(seed: int = 0, **settings: Any) -> TinyNet:
         net.norm.running_mean.normal_()  # type: ignore[union-attr]
         net.norm.running_var.uniform_(0.5, 2.0)  # type: ignore[union-attr]
     return net.eval()
+
+
+def make_bundle(
+    path: Path = Path("tiny"),
+    net: ReferringNet | None = None,
+    about: Mapping[str, Any] = MappingProxyType({}),
+) -> Bundle:
+    """A bundle that is not saved, of a new TinyNet by default."""
+    net = make_net() if net is None else net
+    return Bundle(path.name, path, net, make_tokenizer(), make_spec(), about, "0" * 64)
 
 
 def make_tokenizer() -> Tokenizer:
