@@ -13,6 +13,7 @@ not reach back to the start.
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -99,7 +100,7 @@ def save_start(folder: Path, encoders: str, settings: dict[str, object]) -> None
         if name.startswith(("trunk.", "text.")):
             state[name] = tensor
     net.load_state_dict(state)
-    save_bundle(folder, net, bundle.tokenizer, bundle.image, {}, precision="fp16")
+    save_bundle(replace(bundle, path=folder, net=net, about={}), precision="fp16")
 
 
 def print_table(title: str, rows: dict[str, dict[str, object]]) -> None:

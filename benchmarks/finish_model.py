@@ -8,6 +8,7 @@ OUT keeps the description of the first bundle except for its scores.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -36,14 +37,7 @@ def main() -> None:
     about = {key: value for key, value in bundle.about.items() if key != "val_scores"}
     if args.seconds_per_window is not None:
         about["seconds_per_window"] = args.seconds_per_window
-    save_bundle(
-        args.out,
-        bundle.net.eval(),
-        bundle.tokenizer,
-        bundle.image,
-        about,
-        precision=args.precision,
-    )
+    save_bundle(replace(bundle, path=args.out, about=about), precision=args.precision)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def main() -> None:
             optimizer.step()
         with torch.inference_mode():
             print(f"epoch {epoch + 1}: held-back loss {loss(priors, held_back):.3f}", flush=True)
-    save_bundle(args.out, net, start.tokenizer, start.image, start.about, precision="fp32")
+    save_bundle(dataclasses.replace(start, path=args.out, net=net), precision="fp32")
 
 
 @torch.inference_mode()
