@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from rrsis_geo.errors import InputError, OutputError
-from rrsis_geo.files import open_atomic
+from rrsis_geo.files import open_atomic, remove_leftovers
 from rrsis_geo.metrics import Scores
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     path = folder / f"step-{step:08d}.pt"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
         with open_atomic(path) as file:
             torch.save(state, file)
         paths = list_checkpoints(folder)
