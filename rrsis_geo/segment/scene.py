@@ -7,7 +7,7 @@ can be resumed.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.files import remove_leftovers
+from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.geo.scene.options import open_part
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.progress import Progress, no_progress
@@ -102,12 +103,7 @@ def segment_scene(
     ):
         work, plan = opened_run.work, opened_run.work.plan
         merger = Merger(plan, [job.files(shard) for shard in plan.shards], outputs)
-        _log_warnings(
-            [*advise_on_repeats(expression), *advise_before_run(plan, opened_run.predictor)]
-        )
-        run_missing_shards(
-            job, work, plan.shards, options, run, opened_run.predictor, progress=progress, stop=stop
-        )
+        _compute(opened_run, job, plan.shards, run, progress=progress, stop=stop)
         context = RunContext(
             scene=str(scene),
             command=run.command,
@@ -153,6 +149,7 @@ def segment_part(
         RrsisError: see `segment_scene`.
     """
     options, run = options or SegmentOptions(), run or RunOptions()
+    progress = progress or no_progress
     folder = job_path(outputs.vector)
     outputs = _allow_replacing(outputs, folder)
     _check_part(part)
@@ -165,14 +162,7 @@ def segment_part(
             with lock_shards(folder, indexes):
                 job.tidy(shards)
                 check_space(job, work, outputs, shards)
-                _log_warnings(
-                    [*advise_on_repeats(expression), *advise_before_run(plan, opened_run.predictor)]
-                )
-                run_missing_shards(
-                    *(job, work, shards, options, run, opened_run.predictor),
-                    progress=progress or no_progress,
-                    stop=stop,
-                )
+                _compute(opened_run, job, shards, run, progress=progress, stop=stop)
     stats = [each for shard in shards for each in job.stats(shard) or ()]
     return PartReport(
         job=folder,
@@ -236,6 +226,9 @@ def merge_job(
 
 
 class _OpenedRun(NamedTuple):
+    """An open scene, a loaded model and the plan of a run."""
+
+    expression: str | Sequence[str]  # as given
     work: PreparedRun
     predictor: WindowPredictor
     load_seconds: float
@@ -263,7 +256,7 @@ def _open_run(
         predictor, model = _load_model(options, run, predictor)
         load_seconds = time.perf_counter() - before
         work = prepare_run(whole, part, expressions, model, options)
-        yield _OpenedRun(work, predictor, load_seconds, warnings)
+        yield _OpenedRun(expression, work, predictor, load_seconds, warnings)
 
 
 def _load_model(
@@ -290,6 +283,26 @@ def _check_part(part: tuple[int, int]) -> None:
 def _indexes_of_part(part: tuple[int, int], n_shards: int) -> range:
     number, n_parts = part
     return range((number - 1) * n_shards // n_parts, number * n_shards // n_parts)
+
+
+def _compute(
+    opened_run: _OpenedRun,
+    job: Job,
+    shards: Sequence[Shard],
+    run: RunOptions,
+    *,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> None:
+    """Warn of what may spoil the result, and compute the shards that are missing."""
+    work, predictor = opened_run.work, opened_run.predictor
+    for text in advise_on_repeats(opened_run.expression):
+        logger.warning(text)
+    for text in advise_before_run(work.plan, predictor):
+        logger.warning(text)
+    run_missing_shards(
+        job, work, shards, work.plan.options, run, predictor, progress=progress, stop=stop
+    )
 
 
 def _finish(
@@ -321,8 +334,3 @@ def _sum_stats(job: Job, n_expressions: int) -> list[ShardStats]:
     for total in totals:
         total.failed = list(merge_failed(total.failed))
     return totals
-
-
-def _log_warnings(texts: Iterable[str]) -> None:
-    for text in texts:
-        logger.warning(text)
