@@ -1,4 +1,4 @@
-"""Scenes with red discs in them, and the stand-in for a model that finds them."""
+"""Scenes with red discs, and a stub model that finds them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ def red() -> RedPredictor:
 
 @pytest.fixture
 def make_blobs(make_scene: Callable[..., Path]) -> Callable[..., Path]:
-    """`make_scene` with red discs in it."""
+    """`make_scene` with red discs."""
 
     def make(height: int = 200, width: int = 300, **options: Any) -> Path:
         return make_scene(height, width, **{"content": blobs(), **options})

@@ -19,9 +19,9 @@ from predictor_stubs import RedPredictor
 from rrsis_geo import Outputs, segment_scene
 from rrsis_geo.geo.scene import pixels
 
-pixels.CACHE_MB = 16  # GDAL's cache is bounded, but it would take these small scenes whole
+pixels.CACHE_MB = 16  # GDAL's cache is bounded, but it could hold all of these small scenes
 
-def kibibytes(name):  # unlike getrusage, without the peak of the process that started this one
+def kibibytes(name):  # unlike getrusage, excludes the peak of the parent process
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
@@ -34,25 +34,25 @@ print(json.dumps([1024 * (kibibytes("VmHWM") - before), report.n_objects]))
 
 
 def peak_bytes(scene: Path) -> tuple[int, int]:
-    """Peak of a run beyond the imports, and the number of its objects."""
-    done = subprocess.run(
+    """Peak memory of a run above that of the imports, and the number of objects."""
+    process = subprocess.run(
         [sys.executable, "-c", MEASURE, str(SUPPORT), str(scene)],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    peak, n_objects = json.loads(done.stdout)
+    peak, n_objects = json.loads(process.stdout)
     return peak, n_objects
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measured as Linux tells it")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc of Linux")
 def test_peak_memory_does_not_grow_with_height(make_blobs: Callable[..., Path]) -> None:
-    # few objects: 20,000 of them travel together, and are not what is measured here
+    # few objects, because batches of up to 20,000 of them are not what is measured here
     few = blobs(period=150)
     low, high = (make_blobs(h, 1500, blocks=512, content=few) for h in (2048, 12 * 1024))
     (low_bytes, low_objects), (high_bytes, high_objects) = peak_bytes(low), peak_bytes(high)
     assert high_objects > 5 * low_objects
-    # one more byte a pixel for any of the rasters would be 15 MB
+    # one more byte per pixel for any of the rasters would be 15 MB
     assert high_bytes - low_bytes < 15 * 2**20, (low_bytes, high_bytes)

@@ -1,4 +1,4 @@
-"""The main job on every kind of scene, with a stand-in for the network that is easy to check."""
+"""`segment_scene` on every kind of scene, with a stub model whose results are easy to check."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ MakeScene = Callable[..., Path]
 
 
 class Result:
-    """Runs the main job with everything switched on, and reads what it wrote."""
+    """Segments a scene with all outputs, and reads them."""
 
     def __init__(
         self,
@@ -58,8 +58,8 @@ class Result:
             self.probability: NDArray[np.uint8] = dataset.read(1)
             self.scale = dataset.scales[0]
 
-    def burnt(self) -> NDArray[np.uint8]:
-        """The polygons put back on the pixels: bool."""
+    def burn(self) -> NDArray[np.uint8]:
+        """Ids of the polygons burned into the pixels, int32 [H, W]; 0 outside."""
         if self.layer.empty:
             return np.zeros(self.mask.shape, np.uint8)
         return rasterize(
@@ -70,13 +70,13 @@ class Result:
         )
 
     def check(self) -> None:
-        """What holds for every result."""
-        burnt = self.burnt()
-        assert np.array_equal(burnt > 0, self.mask == 1)
+        """Check the properties of every result."""
+        ids = self.burn()
+        assert np.array_equal(ids > 0, self.mask == 1)
         assert self.layer.is_valid.all()
         assert (self.layer.geom_type == "Polygon").all()
         assert self.layer.id.tolist() == list(range(1, len(self.layer) + 1))
-        sizes = np.bincount(burnt.ravel(), minlength=len(self.layer) + 1)[1:]
+        sizes = np.bincount(ids.ravel(), minlength=len(self.layer) + 1)[1:]
         assert np.array_equal(sizes, self.layer.n_pixels)
         assert self.layer.score.between(0.5, 1).all()
         assert (self.layer.score <= self.layer.score_max + 1e-6).all()
@@ -86,16 +86,16 @@ class Result:
         assert (self.probability[self.mask == 0] <= 125).all()
 
 
-def rgb_of(path: Path) -> NDArray[np.uint8]:
+def read_rgb(path: Path) -> NDArray[np.uint8]:
     with rasterio.open(path) as dataset:
         return dataset.read([1, 2, 3]).transpose(1, 2, 0)
 
 
-def test_the_whole_way(make_blobs: MakeScene, tmp_path: Path, red: RedPredictor) -> None:
+def test_all_outputs_of_a_scene(make_blobs: MakeScene, tmp_path: Path, red: RedPredictor) -> None:
     scene = make_blobs(200, 300)
     result = Result(scene, tmp_path / "out", red)
     result.check()
-    assert np.array_equal(result.mask, red_logits(rgb_of(scene)) > 0)
+    assert np.array_equal(result.mask, red_logits(read_rgb(scene)) > 0)
     layer = result.layer
     assert layer.crs == "EPSG:32632"
     assert set(layer.expression) == {"red discs"}
@@ -126,7 +126,9 @@ SCENES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", SCENES)
-def test_scenes_of_every_shape_and_place(make_blobs: MakeScene, tmp_path: Path, kind: str) -> None:
+def test_scenes_of_every_shape_and_georeference(
+    make_blobs: MakeScene, tmp_path: Path, kind: str
+) -> None:
     scene = make_blobs(**SCENES[kind])
     result = Result(scene, tmp_path / "out")
     result.check()
@@ -134,7 +136,7 @@ def test_scenes_of_every_shape_and_place(make_blobs: MakeScene, tmp_path: Path, 
         assert result.mask.shape == dataset.shape
         assert result.transform == dataset.transform
         assert result.crs == dataset.crs
-    assert np.array_equal(result.mask == 1, red_logits(rgb_of(scene)) > 0)
+    assert np.array_equal(result.mask == 1, red_logits(read_rgb(scene)) > 0)
 
 
 def test_ground_area_of_geographic_scene(make_blobs: MakeScene, tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_ground_area_of_geographic_scene(make_blobs: MakeScene, tmp_path: Path) 
     ],
     ids=["nodata", "alpha", "mask", "uint16", "float NaN"],
 )
-def test_pixels_without_data_come_out_as_nodata(
+def test_pixels_without_data_are_nodata_in_the_results(
     make_blobs: MakeScene, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     invalid = np.zeros((200, 300), bool)
@@ -194,7 +196,7 @@ def test_scene_without_a_valid_pixel(make_blobs: MakeScene, tmp_path: Path) -> N
     assert not red.batches
 
 
-def test_finding_nothing_is_a_result(make_scene: MakeScene, tmp_path: Path) -> None:
+def test_no_objects_are_a_valid_result(make_scene: MakeScene, tmp_path: Path) -> None:
     scene = make_scene(content=lambda row, col, band: 100 + 0 * row)
     result = Result(scene, tmp_path / "out")
     result.check()
@@ -218,7 +220,7 @@ def test_bands_can_be_chosen(make_blobs: MakeScene, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "how", [{"batch_size": 1}, {"batch_size": 9, "rows_per_shard": 512}, {"rows_per_shard": 1024}]
 )
-def test_cutting_the_work_otherwise_changes_no_byte(
+def test_shards_and_batches_do_not_change_the_result(
     make_blobs: MakeScene, tmp_path: Path, how: dict[str, Any]
 ) -> None:
     scene = make_blobs(1300, 130)
@@ -240,7 +242,7 @@ def test_threshold_is_a_probability(make_blobs: MakeScene, tmp_path: Path) -> No
     assert np.array_equal(low.probability, high.probability)
 
 
-def test_resampled_run_lands_on_the_scenes_own_pixels(
+def test_a_resampled_run_writes_the_pixels_of_the_scene(
     make_blobs: MakeScene, tmp_path: Path
 ) -> None:
     scene = make_blobs(crs="EPSG:4326")  # 1.11 m from row to row, 0.76 m from column to column
@@ -248,17 +250,17 @@ def test_resampled_run_lands_on_the_scenes_own_pixels(
     result = Result(scene, tmp_path / "out", red)
     result.check()
     assert result.mask.shape == (200, 300)
-    wanted = red_logits(rgb_of(scene)) > 0
-    both, either = ((result.mask == 1) & wanted).sum(), ((result.mask == 1) | wanted).sum()
+    expected = red_logits(read_rgb(scene)) > 0
+    both, either = ((result.mask == 1) & expected).sum(), ((result.mask == 1) | expected).sum()
     assert both / either > 0.85  # outlines may shift by part of a pixel
     assert result.report.windows == 10 * 10  # 445 x 456 pixels of half a metre
     assert any("is resampled to 50 cm" in warning for warning in result.report.warnings)
-    as_it_is = Result(scene, tmp_path / "off", red, resample=False)
-    assert np.array_equal(as_it_is.mask == 1, wanted)
-    assert any("expect worse results" in warning for warning in as_it_is.report.warnings)
+    original = Result(scene, tmp_path / "off", red, resample=False)
+    assert np.array_equal(original.mask == 1, expected)
+    assert any("expect worse results" in warning for warning in original.report.warnings)
 
 
-def test_small_objects_are_left_out_after_joining(make_blobs: MakeScene, tmp_path: Path) -> None:
+def test_small_objects_are_removed_after_merging(make_blobs: MakeScene, tmp_path: Path) -> None:
     scene = make_blobs(1100, 100)
     everything = Result(scene, tmp_path / "all")
     areas = everything.layer.area_m2
@@ -288,7 +290,7 @@ def test_preview(make_blobs: MakeScene, tmp_path: Path) -> None:
         assert min(picture.size) > 400
 
 
-def test_bbox_bounds_result_and_work(make_blobs: MakeScene, tmp_path: Path) -> None:
+def test_bbox_limits_result_and_windows(make_blobs: MakeScene, tmp_path: Path) -> None:
     scene = make_blobs(400, 400)
     whole = Result(scene, tmp_path / "whole", RedPredictor())
     red = RedPredictor()
@@ -312,7 +314,7 @@ def test_bbox_in_another_crs(make_blobs: MakeScene, tmp_path: Path) -> None:
     assert 100 <= part.mask.shape[1] <= 104
 
 
-def test_aoi_of_another_crs_cuts_along_its_polygons(make_blobs: MakeScene, tmp_path: Path) -> None:
+def test_aoi_in_another_crs_crops_to_its_polygons(make_blobs: MakeScene, tmp_path: Path) -> None:
     triangle = gpd.GeoSeries.from_wkt(
         ["POLYGON ((500010 5199990, 500140 5199990, 500010 5199910, 500010 5199990))"],
         crs="EPSG:32632",
@@ -328,7 +330,7 @@ def test_aoi_of_another_crs_cuts_along_its_polygons(make_blobs: MakeScene, tmp_p
     assert np.array_equal(part.mask[inside], whole.mask[20 : 20 + rows, 20 : 20 + cols][inside])
 
 
-def test_without_crs_only_if_allowed(make_blobs: MakeScene, tmp_path: Path) -> None:
+def test_a_scene_without_crs_must_be_allowed(make_blobs: MakeScene, tmp_path: Path) -> None:
     scene = make_blobs(crs=None, transform=Affine.identity())
     with pytest.raises(InputError, match=r"scene-0\.tif: no CRS; .*--allow-no-crs"):
         Result(scene, tmp_path / "refused")
@@ -348,24 +350,24 @@ def test_report_is_json(make_blobs: MakeScene, tmp_path: Path) -> None:
     assert record["seconds"] >= record["network_seconds"] > 0
 
 
-def test_progress_counts_to_its_end(make_blobs: MakeScene, tmp_path: Path) -> None:
-    seen: list[tuple[str, int, int]] = []
+def test_progress_reaches_its_total(make_blobs: MakeScene, tmp_path: Path) -> None:
+    calls: list[tuple[str, int, int]] = []
     segment_scene(
         make_blobs(1100, 100),
         "red discs",
         Outputs(tmp_path / "o.gpkg"),
         SegmentOptions(overlap_px=16, rows_per_shard=512),
         predictor=RedPredictor(),
-        progress=lambda *step: seen.append(step),
+        progress=lambda *call: calls.append(call),
     )
     for stage in ("windows", "outputs"):
-        done, totals = zip(*(step[1:] for step in seen if step[0] == stage), strict=True)
+        done, totals = zip(*(call[1:] for call in calls if call[0] == stage), strict=True)
         assert list(done) == sorted(done)
         assert done[0] == 0
         assert {done[-1]} == set(totals)
 
 
-# --- what the user is told
+# --- warnings
 
 
 @pytest.mark.parametrize(
@@ -375,7 +377,7 @@ def test_progress_counts_to_its_end(make_blobs: MakeScene, tmp_path: Path) -> No
         ("the red disc in the top left", "answered within each window"),
     ],
 )
-def test_scene_wide_words_are_told_once(
+def test_scene_wide_words_give_one_warning(
     make_blobs: MakeScene, tmp_path: Path, expression: str, warning: str
 ) -> None:
     report = Result(make_blobs(), tmp_path / "out", expression=expression).report
@@ -383,11 +385,11 @@ def test_scene_wide_words_are_told_once(
     assert any(warning in text for text in report.warnings)
 
 
-def test_plain_expression_needs_no_warning(make_blobs: MakeScene, tmp_path: Path) -> None:
+def test_a_plain_expression_gives_no_warning(make_blobs: MakeScene, tmp_path: Path) -> None:
     assert Result(make_blobs(), tmp_path / "out").report.warnings == ()
 
 
-def test_doubt_everywhere_is_told(make_blobs: MakeScene, tmp_path: Path) -> None:
+def test_low_presence_everywhere_gives_a_warning(make_blobs: MakeScene, tmp_path: Path) -> None:
     report = Result(make_blobs(), tmp_path / "out", RedPredictor(presence=-2.0)).report
     assert report.warnings == (
         'the model doubts that "red discs" is anywhere in the scene: '
@@ -395,11 +397,11 @@ def test_doubt_everywhere_is_told(make_blobs: MakeScene, tmp_path: Path) -> None
     )
 
 
-# --- failures leave nothing behind
+# --- errors leave no files
 
 
 class FailingPredictor(RedPredictor):
-    """Breaks in the middle of the scene."""
+    """Raises an error in the middle of the scene."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()
@@ -412,7 +414,7 @@ class FailingPredictor(RedPredictor):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), InputError("x"), RuntimeError("bug")])
-def test_failure_removes_all_temporary_files(
+def test_an_error_removes_all_temporary_files(
     make_blobs: MakeScene, tmp_path: Path, error: BaseException
 ) -> None:
     scene = make_blobs()
@@ -424,7 +426,7 @@ def test_failure_removes_all_temporary_files(
     assert logging.getLogger("rrsis_geo").handlers == handlers
 
 
-def test_failure_leaves_the_last_result_as_it_was(make_blobs: MakeScene, tmp_path: Path) -> None:
+def test_an_error_keeps_the_last_result(make_blobs: MakeScene, tmp_path: Path) -> None:
     scene, path = make_blobs(), tmp_path / "o.gpkg"
     path.write_bytes(b"last result")
     with pytest.raises(RuntimeError):
@@ -466,7 +468,9 @@ def test_area_outside_the_scene(make_blobs: MakeScene, tmp_path: Path) -> None:
         Result(make_blobs(), tmp_path / "out", bbox=(0.0, 0, 1, 1), bbox_crs="EPSG:nonsense")
 
 
-def test_metres_need_a_crs_and_that_is_told_first(make_blobs: MakeScene, tmp_path: Path) -> None:
+def test_options_in_metres_without_crs_are_refused_first(
+    make_blobs: MakeScene, tmp_path: Path
+) -> None:
     scene = make_blobs(crs=None)
     red = RedPredictor()
     for options in ({"min_area_m2": 5.0}, {"simplify_m": 1.0}, {"gsd_m": 0.3}):
