@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.files import remove_leftovers
-from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.geo.scene.options import open_part
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.progress import Progress, no_progress
@@ -26,12 +25,10 @@ from rrsis_geo.segment.jobs.job import (
     format_shards,
     is_merging,
     job_path,
-    read_outputs,
     refuse_existing,
 )
 from rrsis_geo.segment.jobs.lock import lock_shards
 from rrsis_geo.segment.jobs.prepare import (
-    PreparedRun,
     clean_expressions,
     load_for_planning,
     load_predictor,
@@ -42,6 +39,7 @@ from rrsis_geo.segment.jobs.session import check_space, job_session, make_folder
 from rrsis_geo.segment.plan.advice import advise_before_run, advise_on_repeats
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.plan.plan import PreparedRun
 from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.results.finish import RunContext, finish_run
 from rrsis_geo.segment.results.merge import Merger
@@ -103,7 +101,7 @@ def segment_scene(
     ):
         work, plan = opened_run.work, opened_run.work.plan
         merger = Merger(plan, [job.files(shard) for shard in plan.shards], outputs)
-        _compute(opened_run, job, plan.shards, run, progress=progress, stop=stop)
+        _compute(opened_run, job, run, progress=progress, stop=stop)
         context = RunContext(
             scene=str(scene),
             command=run.command,
@@ -154,20 +152,21 @@ def segment_part(
     outputs = _allow_replacing(outputs, folder)
     _check_part(part)
     with _open_run(scene, expression, outputs, options, run, predictor) as opened_run:
-        work, plan = opened_run.work, opened_run.work.plan
+        plan = opened_run.work.plan
         indexes = _indexes_of_part(part, len(plan.shards))
         shards = plan.shards[indexes.start : indexes.stop]
+        part_of_run = opened_run._replace(work=opened_run.work._replace(shards=shards))
         job = Job.begin(folder, plan, outputs)
         if shards:
             with lock_shards(folder, indexes):
-                job.tidy(shards)
-                check_space(job, work, outputs, shards)
-                _compute(opened_run, job, shards, run, progress=progress, stop=stop)
+                job.remove_incomplete(shards)
+                check_space(job, part_of_run.work)
+                _compute(part_of_run, job, run, progress=progress, stop=stop)
     stats = [each for shard in shards for each in job.stats(shard) or ()]
     return PartReport(
         job=folder,
         shards=(indexes.start + 1, indexes.stop) if shards else (),
-        missing=len(job.missing()),
+        missing=len(job.missing_shards()),
         failed=merge_failed(window for each in stats for window in each.failed),
         warnings=tuple(opened_run.warnings),
     )
@@ -201,13 +200,13 @@ def merge_job(
     started = time.perf_counter()
     folder = Path(folder)
     job = Job.open(folder)
-    missing = job.missing()
+    missing = job.missing_shards()
     if missing:
         raise InputError(
             f"{folder}: shards {format_shards(missing)} of {len(job.shards)} are missing; "
             "compute them first with --shard or --resume"
         )
-    outputs = read_outputs(job.record, overwrite=overwrite or is_merging(folder))
+    outputs = replace(job.outputs, overwrite=overwrite or is_merging(folder))
     outputs.check([], job.record["expressions"])
     with (
         collect_warnings() as warnings,
@@ -250,12 +249,12 @@ def _open_run(
     with (
         collect_warnings() as warnings,
         make_folder(job_path(outputs.vector)),
-        open_part(scene, options.scene) as (whole, part),
+        open_part(scene, options.scene) as open_scene,
     ):
         before = time.perf_counter()
         predictor, model = _load_model(options, run, predictor)
         load_seconds = time.perf_counter() - before
-        work = prepare_run(whole, part, expressions, model, options)
+        work = prepare_run(open_scene, expressions, model, options)
         yield _OpenedRun(expression, work, predictor, load_seconds, warnings)
 
 
@@ -288,7 +287,6 @@ def _indexes_of_part(part: tuple[int, int], n_shards: int) -> range:
 def _compute(
     opened_run: _OpenedRun,
     job: Job,
-    shards: Sequence[Shard],
     run: RunOptions,
     *,
     progress: Progress,
@@ -300,9 +298,7 @@ def _compute(
         logger.warning(text)
     for text in advise_before_run(work.plan, predictor):
         logger.warning(text)
-    run_missing_shards(
-        job, work, shards, work.plan.options, run, predictor, progress=progress, stop=stop
-    )
+    run_missing_shards(job, work, predictor, run, progress=progress, stop=stop)
 
 
 def _finish(
@@ -328,7 +324,7 @@ def _finish(
 def _sum_stats(job: Job, n_expressions: int) -> list[ShardStats]:
     """Statistics of each expression, summed over all shards."""
     totals = [ShardStats() for _ in range(n_expressions)]
-    for shard_stats in job.done().values():
+    for shard_stats in job.completed_stats().values():
         for total, each in zip(totals, shard_stats, strict=True):
             total.add(each)
     for total in totals:

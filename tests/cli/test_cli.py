@@ -418,7 +418,7 @@ class TestJobs(SmallShards):
         finally:
             process.kill()
         assert process.returncode == 130, err
-        assert "1 of 2 shards are kept in o.gpkg.job" in err
+        assert "1 of 2 shards are saved in o.gpkg.job" in err
         command = shlex.split(err.splitlines()[-1])
         assert command[0] == "rrsis-geo"
         assert command[-1] == "--resume"

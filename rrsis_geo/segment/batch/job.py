@@ -25,17 +25,9 @@ from rrsis_geo.errors import InputError, OutputError
 from rrsis_geo.files import write_json
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.batch.tasks import LAYERS, SceneTask
-from rrsis_geo.segment.jobs.job import (
-    MANIFEST,
-    MERGING,
-    STOP,
-    check_same_record,
-    clear_job,
-    find_differences,
-    job_path,
-    software_versions,
-)
+from rrsis_geo.segment.jobs.job import MANIFEST, MERGING, STOP, clear_job, job_path
 from rrsis_geo.segment.jobs.lock import lock_shards
+from rrsis_geo.segment.jobs.manifest import check_same_record, find_differences, software_versions
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 

@@ -28,7 +28,7 @@ from rrsis_geo.segment.batch.job import (
 from rrsis_geo.segment.batch.join_layers import join_layers
 from rrsis_geo.segment.batch.report import ScenesReport, hide_repeated_warnings
 from rrsis_geo.segment.batch.tasks import BatchOutputs, SceneTask, check_files, make_tasks
-from rrsis_geo.segment.batch.workers import SceneRun, run_in_processes, run_scene
+from rrsis_geo.segment.batch.workers import SceneRun, SceneWorkerSetup, run_in_processes, run_scene
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.job import STOP, is_merging, job_path, refuse_existing
 from rrsis_geo.segment.jobs.lock import lock_shards
@@ -292,14 +292,13 @@ def _segment(
     """Segment scenes; yield each with its result, in the order in which they are done."""
     run = SceneRun(settings, batch.run.keep_job, batch.run.command)
     if batch.run.workers > 1:
-        for task, result in run_in_processes(
-            tasks,
-            run,
-            batch.run.workers,
-            job.folder / STOP,
+        setup = SceneWorkerSetup(
+            run=run,
+            stop_file=job.folder / STOP,
             predictor=None if predictor is None or predictor.facts.has_bundle else predictor,
-            on_begin=job.mark_started,
-            stop=batch.stop,
+        )
+        for task, result in run_in_processes(
+            tasks, setup, batch.run.workers, on_begin=job.mark_started, stop=batch.stop
         ):
             for text in result.report.get("warnings", ()):  # logged in the worker process only
                 logger.warning(text)

@@ -1,31 +1,21 @@
 """Segment scenes one by one in this process, or in several processes at the same time."""
 
-import logging
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from rrsis_geo.errors import ConfigError, InputError, RrsisError, Stopped
+from rrsis_geo.errors import ConfigError, DeviceError, InputError
 from rrsis_geo.progress import Progress
 from rrsis_geo.segment.batch.job import BatchSettings, SceneResult, TaskResult
 from rrsis_geo.segment.batch.tasks import SceneTask
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.prepare import check_same_model, load_predictor
-from rrsis_geo.segment.jobs.processes import (
-    Worker,
-    free_number,
-    keep_to_parent,
-    ready_workers,
-    start_worker,
-)
+from rrsis_geo.segment.jobs.supervisor import Supervisor, TaskKind
 from rrsis_geo.segment.jobs.workers import options_of_worker
 from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.scene import segment_scene
-
-logger = logging.getLogger(__name__)
 
 
 class SceneRun(NamedTuple):
@@ -82,102 +72,74 @@ def _failed(task: SceneTask, reason: str) -> SceneResult:
     return SceneResult(scene=task.scene.path, state="failed", reason=reason, report={})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneWorkerSetup:
+    """What a worker process needs to segment scenes.
+
+    Attributes:
+        run: how every scene is segmented.
+        stop_file: if this file exists, the process stops after the current shard.
+        predictor: used instead of the bundle that the options name.
+    """
+
+    run: SceneRun
+    stop_file: Path
+    predictor: WindowPredictor | None = None
+
+
 def run_in_processes(
     tasks: Sequence[SceneTask],
-    run: SceneRun,
+    setup: SceneWorkerSetup,
     n_workers: int,
-    stop_file: Path,
     *,
-    predictor: WindowPredictor | None = None,
     on_begin: Callable[[SceneTask], None] = lambda task: None,
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[TaskResult]:
-    """Segment scenes in several processes; yield each with its result, in any order.
+) -> Generator[TaskResult]:
+    """Segment scenes in processes of this machine.
 
-    If a process dies, its scene is tried once more in another one. If that dies too, the scene has
-    failed.
+    A scene in which a process dies is tried once more. It fails if the next process dies too.
 
     Args:
-        tasks: the scenes.
-        run: settings of the batch.
+        tasks: scenes.
+        setup: of the processes; each gets its own device or its share of the cores.
         n_workers: maximum number of processes.
-        stop_file: while it exists, the processes stop after the current shard.
-        predictor: used instead of the bundle that the options name. Each process gets a copy.
-        on_begin: called with each scene before it is sent to a process.
-        stop: polled between scenes. Return True to stop after the current shards.
+        on_begin: called before a scene is sent to a process.
+        stop: polled several times a second. Return True to stop after the current shards.
+
+    Yields:
+        Each scene with its result, in the order in which they are completed.
 
     Raises:
         Stopped: `stop` returned True.
-        RrsisError: an error of one of the processes.
+        RrsisError: an error of a process.
     """
-    waiting = deque(tasks)
-    died: set[str] = set()
-    workers: list[Worker] = []
 
-    def next_task() -> SceneTask:
-        task = waiting.popleft()
-        on_begin(task)
-        return task
+    def make_setup(number: int) -> SceneWorkerSetup:
+        settings = setup.run.settings
+        options = options_of_worker(settings.options, number, n_workers)
+        return replace(setup, run=setup.run._replace(settings=replace(settings, options=options)))
 
-    stop_file.unlink(missing_ok=True)
-    try:
-        while waiting or workers:
-            while waiting and len(workers) < n_workers:
-                number = free_number(workers, n_workers)
-                arguments = _run_of_worker(run, number, n_workers), stop_file, predictor
-                workers.append(start_worker(number, _serve, arguments, next_task()))
-            for worker in ready_workers(workers):
-                task, answer = worker.task, worker.answer()
-                if isinstance(answer, RrsisError):
-                    raise answer
-                if answer is None:
-                    workers.remove(worker)
-                    told = f"{worker.death()} in {task.scene.path}"
-                    if task.scene.path in died:
-                        reason = f"{told}, {worker.death_again()}"
-                        yield TaskResult(task, _failed(task, reason))
-                    else:
-                        died.add(task.scene.path)
-                        logger.warning("%s; the scene is tried once more", told)
-                        waiting.appendleft(task)
-                    continue
-                if answer.state != "started":
-                    yield TaskResult(task, answer)
-                if waiting:
-                    worker.hand(next_task())
-                else:
-                    workers.remove(worker)
-                    worker.dismiss()
-            if stop():
-                stop_file.touch()
-                waiting.clear()
-        if stop_file.exists():
-            raise Stopped("stopped")
-    finally:
-        for worker in workers:
-            worker.kill()
-        stop_file.unlink(missing_ok=True)
+    kind: TaskKind[SceneTask] = TaskKind(
+        open_handler=scene_worker_context,
+        make_setup=make_setup,
+        describe=lambda task: task.scene.path,
+        on_start=on_begin,
+    )
+    supervisor = Supervisor(kind, n_workers, setup.stop_file)
+    with closing(supervisor.run(tasks, stop=stop)) as results:
+        for task, result in results:
+            if isinstance(result, DeviceError):
+                result = _failed(task, str(result))
+            yield TaskResult(task, result)
 
 
-def _run_of_worker(run: SceneRun, number: int, n_workers: int) -> SceneRun:
-    options = options_of_worker(run.settings.options, number, n_workers)
-    return run._replace(settings=replace(run.settings, options=options))
+@contextmanager
+def scene_worker_context(setup: SceneWorkerSetup) -> Iterator[Callable[[SceneTask], SceneResult]]:
+    """Load the model in a worker process; gives the function that segments one scene.
 
-
-def _serve(line: Connection, arguments: tuple[SceneRun, Path, WindowPredictor | None]) -> None:
-    """Main function of a worker process."""
-    run, stop_file, predictor = arguments
-    keep_to_parent()
-    try:
-        predictor = predictor or load_predictor(run.settings.options)
-        check_same_model(run.settings.model, predictor, stop_file.parent)
-        while (task := line.recv()) is not None:
-            try:
-                result = run_scene(task, run, predictor, stop=stop_file.exists)
-            except Stopped:
-                result = SceneResult(scene=task.scene.path, state="started", report={})
-            line.send(result)
-    except RrsisError as err:
-        line.send(err)
-    except EOFError:
-        pass  # the main process has ended
+    Raises:
+        ConfigError: the model is not the one that the job was started with.
+    """
+    predictor = setup.predictor or load_predictor(setup.run.settings.options)
+    check_same_model(setup.run.settings.model, predictor, setup.stop_file.parent)
+    yield lambda task: run_scene(task, setup.run, predictor, stop=setup.stop_file.exists)

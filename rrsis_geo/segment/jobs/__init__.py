@@ -1,1 +1,1 @@
-"""The folder of a job, and who computes its missing shards."""
+"""Jobs: completed shards on disk, and the processes that compute them."""

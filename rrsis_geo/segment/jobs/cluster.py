@@ -1,23 +1,21 @@
-"""A Dask cluster at work on one job. Needs the extra: ``pip install "rrsis-geo[dask]"``.
+"""Compute the shards of a job on a Dask cluster. Install with ``pip install "rrsis-geo[dask]"``.
 
-Runs of shards travel as futures, results stay in the job's folder, which every worker must see
-under the same path, as it must the scene.
+Runs of shards are submitted as futures. Results are saved in the job folder. Every worker must see
+the job folder and the scene under the same path as this process.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 from rrsis_geo.errors import ConfigError, DeviceError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
-from rrsis_geo.segment.jobs.compute import split, worker_context
-from rrsis_geo.segment.jobs.job import Job
+from rrsis_geo.segment.jobs.compute import WorkerSetup, split_shards, worker_context
 from rrsis_geo.segment.jobs.workers import RUNS_PER_WORKER
-from rrsis_geo.segment.plan.options import SegmentOptions
-from rrsis_geo.segment.plan.predictor import WindowPredictor
 
 logger = logging.getLogger(__name__)
 
@@ -25,64 +23,41 @@ CONNECT_S = 30
 POLL_S = 0.5
 RETRIES = 1
 
-_one_at_a_time = threading.Lock()  # a worker may have many threads, but it has one model
+_one_at_a_time = threading.Lock()  # a worker may have many threads, but has one model
 
 
 def run_on_cluster(
-    job: Job,
     shards: Sequence[Shard],
-    options: SegmentOptions,
+    setup: WorkerSetup,
     address: str,
     *,
-    predictor: WindowPredictor | None = None,
     on_progress: Callable[[], None] = lambda: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Compute shards on a Dask cluster.
 
-    Dask itself gives the work of a worker that dies to another one.
+    Dask gives the shards of a worker that dies to another worker.
 
     Args:
-        job: that the shards belong to.
         shards: to be computed.
-        options: of the run; device and threads are meant for each worker.
+        setup: of the workers.
         address: of the scheduler, such as "tcp://10.0.0.1:8786".
-        predictor: in place of the bundle that the options name; travels with each run of shards.
-        on_progress: called now and then.
-        stop: asked now and then.
+        on_progress: called twice a second.
+        stop: polled as often. Return True to stop after the current shards.
 
     Raises:
         ConfigError: Dask is not installed.
-        DeviceError: the scheduler cannot be reached, or workers died again and again.
-        Stopped: `stop` said so.
-        RrsisError: what one of the workers raised, twice.
+        DeviceError: the scheduler cannot be reached, or workers died repeatedly.
+        Stopped: `stop` returned True.
+        RrsisError: an error of a worker, after a retry.
     """
-    try:
-        import distributed
-    except ImportError as err:
-        raise ConfigError('Dask is not installed; pip install "rrsis-geo[dask]"') from err
-    try:
-        client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as err:
-        raise DeviceError(f"{address}: no Dask scheduler answers there ({err})") from err
-    stop_file = job.stop_file()
+    distributed = _import_dask()
+    setup = replace(
+        setup, job_folder=setup.job_folder.absolute(), stop_file=setup.stop_file.absolute()
+    )
+    client = _connect(distributed, address)
     with client, client.as_current():
-        n_workers = len(client.nthreads())
-        if not n_workers:
-            logger.warning("%s: no worker has joined yet; waiting for some", address)
-        waiting: set[Any] = {
-            client.submit(
-                compute_on_cluster,
-                job.folder.absolute(),
-                stop_file.absolute(),
-                options,
-                predictor,
-                indexes,
-                retries=RETRIES,
-                pure=False,
-            )
-            for indexes in split(shards, RUNS_PER_WORKER * max(n_workers, 1))
-        }
+        waiting = _submit(client, shards, setup, address)
         try:
             while waiting:
                 done: set[Any] = set()
@@ -94,29 +69,49 @@ def run_on_cluster(
                     future.result()
                 on_progress()
                 if stop():
-                    stop_file.touch()
-            if stop_file.exists():
+                    setup.stop_file.touch()
+            if setup.stop_file.exists():
                 raise Stopped("stopped")
         except distributed.KilledWorker as err:
             raise DeviceError(
-                f"{address}: workers died again and again ({err}); is their memory too small?"
+                f"{address}: workers died repeatedly ({err}); they may have too little memory"
             ) from err
         finally:
-            if waiting:  # what runs there cannot be called back: have it end soon
+            if waiting:  # running futures cannot be cancelled; the file makes them stop soon
                 client.cancel(list(waiting))
-                stop_file.touch()
+                setup.stop_file.touch()
             else:
-                stop_file.unlink(missing_ok=True)
+                setup.stop_file.unlink(missing_ok=True)
 
 
-def compute_on_cluster(
-    folder: Path,
-    stop_file: Path,
-    options: SegmentOptions,
-    predictor: WindowPredictor | None,
-    indexes: Sequence[int],
-) -> None:
-    """Compute a run of shards, on a worker of the cluster."""
-    arguments = folder, stop_file, options, predictor
-    with _one_at_a_time, worker_context(*arguments) as run, suppress(Stopped):
-        run(indexes)
+def compute_on_worker(setup: WorkerSetup, indexes: Sequence[int]) -> None:
+    """Compute a run of shards. Runs on a worker of the cluster."""
+    with _one_at_a_time, worker_context(setup) as compute, suppress(Stopped):
+        compute(indexes)
+
+
+def _import_dask() -> ModuleType:
+    try:
+        import distributed
+    except ImportError as err:
+        raise ConfigError('Dask is not installed; pip install "rrsis-geo[dask]"') from err
+    module: ModuleType = distributed
+    return module
+
+
+def _connect(distributed: ModuleType, address: str) -> Any:
+    try:
+        return distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as err:
+        raise DeviceError(f"{address}: no Dask scheduler answers ({err})") from err
+
+
+def _submit(client: Any, shards: Sequence[Shard], setup: WorkerSetup, address: str) -> set[Any]:
+    """Submit runs of shards. Returns their futures."""
+    n_workers = len(client.nthreads())
+    if not n_workers:
+        logger.warning("%s: the cluster has no workers yet; waiting for some", address)
+    return {
+        client.submit(compute_on_worker, setup, indexes, retries=RETRIES, pure=False)
+        for indexes in split_shards(shards, RUNS_PER_WORKER * max(n_workers, 1))
+    }

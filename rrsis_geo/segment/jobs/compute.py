@@ -1,117 +1,110 @@
-"""Compute shards of a job: in this process, or in one that serves many runs of them."""
+"""Compute shards of a job, in this process or for another one."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rrsis_geo.errors import Stopped
 from rrsis_geo.geo.grid.windows import Shard
-from rrsis_geo.segment.jobs.job import Job, read_outputs
-from rrsis_geo.segment.jobs.prepare import (
-    EncodedPredictor,
-    PreparedRun,
-    check_same_model,
-    load_predictor,
-    reopen_run,
-)
+from rrsis_geo.segment.jobs.job import Job
+from rrsis_geo.segment.jobs.prepare import check_same_model, load_predictor, reopen_run
 from rrsis_geo.segment.plan.options import SegmentOptions
-from rrsis_geo.segment.plan.plan import Plan
-from rrsis_geo.segment.plan.predictor import WindowPredictor
+from rrsis_geo.segment.plan.plan import Plan, PreparedRun
+from rrsis_geo.segment.plan.predictor import EncodedPredictor, WindowPredictor
 from rrsis_geo.segment.shards.shard import run_shards
 
-CPU_BATCH = 4
-"""Windows at once: enough to keep some cores busy, little against a network's memory."""
-GPU_BATCH = 16
 
-Compute = Callable[[Sequence[int]], None]
-"""Computes the shards of these numbers, those that are done already left out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSetup:
+    """What another process needs to compute shards of a job.
+
+    Attributes:
+        job_folder: folder of the job.
+        stop_file: if this file exists, the process stops after the current shard.
+        options: model, device, dtype, batch size and threads of the process. All other options
+            come from the manifest.
+        predictor: used instead of the bundle that the options name.
+    """
+
+    job_folder: Path
+    stop_file: Path
+    options: SegmentOptions
+    predictor: WindowPredictor | None = None
 
 
-def compute(
+def compute_shards(
     job: Job,
-    work: PreparedRun,
-    eyes: EncodedPredictor,
-    shards: Sequence[Shard],
+    prepared: PreparedRun,
+    predictor: EncodedPredictor,
     *,
-    batch_size: int | None = None,
     on_window_row: Callable[[], None] = lambda: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Compute the shards that are missing, in order, each kept as soon as it is whole.
+    """Compute the shards of a run that are missing in its job, in order.
+
+    Each shard is saved as soon as it is complete.
 
     Args:
-        job: where they are kept.
-        work: what they are computed from.
-        eyes: what is looked with.
-        shards: of the plan.
-        batch_size: windows at once, None for a number that suits the device.
-        on_window_row: called after each.
-        stop: asked after each shard.
+        job: where the shards are saved.
+        prepared: the scene, the plan and the shards.
+        predictor: with the expressions of the plan.
+        on_window_row: called after each row of windows.
+        stop: polled after each shard. Return True to stop.
 
     Raises:
-        Stopped: `stop` said so, and shards are missing or were, until now.
+        Stopped: `stop` returned True.
     """
-    rasters = read_outputs(job.record).rasters()
-    for run in split_consecutive(job.missing(shards)):
+    for shards in split_consecutive(job.missing_shards(prepared.shards)):
         if stop():
             raise Stopped("stopped")
-        finished = run_shards(
-            work.scene,
-            work.plan,
-            run,
-            eyes.predictor,
-            eyes.words,
+        finished_shards = run_shards(
+            prepared._replace(shards=tuple(shards)),
+            predictor,
             job.new_files,
-            rasters=rasters,
-            batch_size=batch_size or _batch_size(eyes.predictor),
+            rasters=job.outputs.rasters(),
             on_window_row=on_window_row,
         )
-        with closing(finished):
-            for shard in finished:
-                job.commit(shard)
+        with closing(finished_shards):
+            for finished in finished_shards:
+                job.commit(finished)
                 if stop():
                     raise Stopped("stopped")
 
 
 @contextmanager
-def worker_context(
-    folder: Path, stop_file: Path, options: SegmentOptions, predictor: WindowPredictor | None = None
-) -> Iterator[Compute]:
-    """A process of its own, at work on a job of another: gives what computes runs of its shards.
-
-    Args:
-        folder: of the job.
-        stop_file: if it exists, this process is to end after the shard in hand.
-        options: model, device, dtype, batch size and threads of this process; the rest is taken
-            from the manifest.
-        predictor: in place of the bundle that the options name.
+def worker_context(setup: WorkerSetup) -> Iterator[Callable[[Sequence[int]], None]]:
+    """Open a job of another process; gives the function that computes shards by their indexes.
 
     Raises:
-        ConfigError: the scene or the model is another one than the job was begun with.
-        InputError: the scene or the job is gone.
+        ConfigError: the scene or the model is not the one that the job was started with.
+        InputError: the scene or the job is missing.
     """
-    job = Job.open(folder)
-    with reopen_run(job) as work:
-        predictor = predictor or _loaded(options)
-        check_same_model(work.plan.model, predictor, folder)
-        eyes = EncodedPredictor.of(predictor, work.plan)
+    job, options = Job.open(setup.job_folder), setup.options
+    with reopen_run(job) as prepared:
+        predictor = setup.predictor or _load_predictor_once(options)
+        check_same_model(prepared.plan.model, predictor, setup.job_folder)
+        encoded = EncodedPredictor.encode(
+            predictor, prepared.plan.expressions, batch_size=options.batch_size
+        )
 
-        def run(indexes: Sequence[int]) -> None:
-            shards = [work.plan.shards[index] for index in indexes]
-            compute(job, work, eyes, shards, batch_size=options.batch_size, stop=stop_file.exists)
+        def compute(indexes: Sequence[int]) -> None:
+            shards = tuple(prepared.plan.shards[index] for index in indexes)
+            part = prepared._replace(shards=shards)
+            compute_shards(job, part, encoded, stop=setup.stop_file.exists)
 
-        yield run
+        yield compute
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(options: SegmentOptions) -> WindowPredictor:
-    """Loaded once a process, whatever the number of its jobs."""
+def _load_predictor_once(options: SegmentOptions) -> WindowPredictor:
+    """Load a model once per process, for all jobs of the process."""
     return load_predictor(options)
 
 
 def split_consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
-    """Shards in order, as runs without a gap."""
+    """Split shards, in order, into runs without a gap."""
     runs: list[list[Shard]] = []
     for shard in shards:
         if runs and runs[-1][-1].index + 1 == shard.index:
@@ -121,8 +114,8 @@ def split_consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
     return runs
 
 
-def split(shards: Sequence[Shard], n_runs: int) -> list[list[int]]:
-    """The numbers of shards, as about so many runs without a gap, to be computed apart."""
+def split_shards(shards: Sequence[Shard], n_runs: int) -> list[list[int]]:
+    """Split shards into about ``n_runs`` runs without a gap. Returns the indexes of each run."""
     longest = max(1, -(-len(shards) // n_runs))
     return [
         [shard.index for shard in run[first : first + longest]]
@@ -131,10 +124,6 @@ def split(shards: Sequence[Shard], n_runs: int) -> list[list[int]]:
     ]
 
 
-def n_windows(plan: Plan, shards: Sequence[Shard]) -> int:
-    """Windows that are counted for some shards, skipped ones included."""
+def count_windows(plan: Plan, shards: Sequence[Shard]) -> int:
+    """Number of windows that are counted for some shards, skipped ones included."""
     return sum(len(plan.own_window_rows(shard)) for shard in shards) * plan.grid.n_cols
-
-
-def _batch_size(predictor: WindowPredictor) -> int:
-    return CPU_BATCH if predictor.facts.device == "cpu" else GPU_BATCH

@@ -1,34 +1,32 @@
-"""Who computes the shards of a run: this process, several of this machine, or a cluster."""
+"""Compute the missing shards of a run: in this process, in several, or on a cluster."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.files import absolute_path
-from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.model.predictor import DTYPES, dtype_name
 from rrsis_geo.progress import Progress
 from rrsis_geo.segment.jobs.cluster import run_on_cluster
-from rrsis_geo.segment.jobs.compute import compute, n_windows
+from rrsis_geo.segment.jobs.compute import WorkerSetup, compute_shards, count_windows
 from rrsis_geo.segment.jobs.job import Job
-from rrsis_geo.segment.jobs.prepare import EncodedPredictor, PreparedRun
 from rrsis_geo.segment.jobs.workers import run_workers
-from rrsis_geo.segment.plan.options import SegmentOptions
-from rrsis_geo.segment.plan.predictor import WindowPredictor
+from rrsis_geo.segment.plan.plan import Plan, PreparedRun
+from rrsis_geo.segment.plan.predictor import EncodedPredictor, WindowPredictor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How a run goes about its work; the result does not depend on it.
+    """How a run computes. The result does not depend on these options.
 
     Attributes:
-        existing: what to do about a job that lies there: "refuse" it, "resume" it (or begin one),
-            or "restart", which removes it.
-        keep_job: keep the job's folder when all is done.
-        workers: processes of this machine.
-        scheduler: address of a Dask scheduler, whose workers compute in place of this machine.
-        command: that began the run, for the report.
+        existing: what to do with an existing job: "refuse" it, "resume" it (or start a new one),
+            or "restart", which removes it first.
+        keep_job: keep the job folder after a complete run.
+        workers: number of processes on this machine.
+        scheduler: address of a Dask scheduler; its workers compute instead of this machine.
+        command: command line of the run, for the report.
     """
 
     existing: Literal["refuse", "resume", "restart"] = "refuse"
@@ -41,65 +39,69 @@ class RunOptions:
         if self.workers < 1:
             raise ConfigError(f"workers must be at least 1, got {self.workers}")
         if self.workers > 1 and self.scheduler is not None:
-            raise ConfigError("workers and scheduler both say who computes; give one of them")
+            raise ConfigError("workers and scheduler cannot be combined; give one of them")
 
     @property
     def is_alone(self) -> bool:
-        """Whether this process computes by itself."""
+        """Whether this process computes all shards itself."""
         return self.workers == 1 and self.scheduler is None
 
 
 def run_missing_shards(
     job: Job,
-    work: PreparedRun,
-    shards: Sequence[Shard],
-    options: SegmentOptions,
-    run: RunOptions,
+    prepared: PreparedRun,
     predictor: WindowPredictor,
+    run: RunOptions,
     *,
     progress: Progress,
     stop: Callable[[], bool],
 ) -> None:
-    """Have the missing ones among some shards computed, by whoever is to do it."""
-    total = n_windows(work.plan, shards)
-    missing = job.missing(shards)
-    done = total - n_windows(work.plan, missing)
+    """Compute the shards of a run that are missing in its job.
+
+    Raises:
+        Stopped: `stop` returned True.
+        RrsisError: a shard cannot be computed.
+    """
+    plan = prepared.plan
+    missing = job.missing_shards(prepared.shards)
+    total = count_windows(plan, prepared.shards)
+    done = total - count_windows(plan, missing)
     progress("windows", done, total)
 
     def count_row() -> None:
         nonlocal done
-        done += work.plan.grid.n_cols
+        done += plan.grid.n_cols
         progress("windows", done, total)
 
     def count_shards() -> None:
-        progress("windows", total - n_windows(work.plan, job.missing(shards)), total)
+        left = job.missing_shards(prepared.shards)
+        progress("windows", total - count_windows(plan, left), total)
 
     if not missing:
         return
     if run.is_alone:
-        eyes = EncodedPredictor.of(predictor, work.plan)
-        compute(
-            *(job, work, eyes, missing),
-            batch_size=options.batch_size,
-            on_window_row=count_row,
-            stop=stop,
+        encoded = EncodedPredictor.encode(
+            predictor, plan.expressions, batch_size=plan.options.batch_size
         )
+        compute_shards(job, prepared, encoded, on_window_row=count_row, stop=stop)
         return
-    own = None if predictor.facts.has_bundle else predictor
-    names = {dtype_name(dtype): name for name, dtype in DTYPES.items()}
-    dtype = names.get(work.plan.model.dtype, options.dtype)
-    options = replace(options, dtype=dtype, model=absolute_path(options.model))
+    setup = _make_worker_setup(job, plan, predictor)
     if run.scheduler is None:
-        run_workers(
-            *(job, missing, options, run.workers),
-            predictor=own,
-            on_progress=count_shards,
-            stop=stop,
-        )
+        run_workers(job, missing, setup, run.workers, on_progress=count_shards, stop=stop)
     else:
-        run_on_cluster(
-            *(job, missing, options, run.scheduler),
-            predictor=own,
-            on_progress=count_shards,
-            stop=stop,
-        )
+        run_on_cluster(missing, setup, run.scheduler, on_progress=count_shards, stop=stop)
+
+
+def _make_worker_setup(job: Job, plan: Plan, predictor: WindowPredictor) -> WorkerSetup:
+    """Setup of processes that compute for this one, with the dtype that the plan was made for."""
+    names = {dtype_name(dtype): name for name, dtype in DTYPES.items()}
+    return WorkerSetup(
+        job_folder=job.folder,
+        stop_file=job.stop_file(),
+        options=replace(
+            plan.options,
+            dtype=names.get(plan.model.dtype, plan.options.dtype),
+            model=absolute_path(plan.options.model),
+        ),
+        predictor=None if predictor.facts.has_bundle else predictor,
+    )

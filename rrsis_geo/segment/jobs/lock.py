@@ -1,7 +1,7 @@
-"""A lock on a part of a job, held by a file that says who holds it.
+"""Locks on the shards of a job, so that two processes do not compute the same shard.
 
-Locks keep two processes from doing the same work. Results do not rest on them: what two processes
-compute of one shard is the same, and appears by renaming.
+A lock is a file that names its process. Results do not depend on locks: two processes that compute
+the same shard write the same files, and a shard appears by renaming.
 """
 
 import json
@@ -20,51 +20,55 @@ from rrsis_geo.errors import OutputError
 def lock_shards(folder: Path, shards: range) -> Iterator[None]:
     """Hold the lock on some shards of a job.
 
-    A lock whose process is gone from this machine is taken over. Of a process of another machine
-    nobody here can tell, so its lock holds until it is released, or removed by hand.
+    A lock of a process of this machine that has ended is taken over. Whether a process of another
+    machine has ended is unknown, so its lock holds until it is released or removed by hand.
 
     Args:
         folder: of the job; it exists.
-        shards: those that are to be worked on, at least one.
+        shards: indexes of the shards to compute, at least one.
 
     Raises:
-        OutputError: another process works on one of them, or no file can be made there.
+        OutputError: another process computes one of the shards, or the lock cannot be written.
     """
     path = folder / f"lock-{shards.start:05d}-{shards.stop:05d}.json"
-    _create(path)
+    _create_lock(path)
     try:
         for other in sorted(folder.glob("lock-*.json")):
             start, stop = map(int, other.stem.split("-")[1:])
             if other != path and start < shards.stop and shards.start < stop:
-                _refuse_if_held(other)
+                _remove_or_refuse(other)
         yield
     finally:
         path.unlink(missing_ok=True)
 
 
-def _create(path: Path) -> None:
-    mine = json.dumps(
-        {"pid": os.getpid(), "host": socket.gethostname(), "began": _began(os.getpid())}
+def _create_lock(path: Path) -> None:
+    owner = json.dumps(
+        {"pid": os.getpid(), "host": socket.gethostname(), "began": start_time(os.getpid())}
     )
-    for _ in range(3):  # others may take over the same lock
+    for _ in range(3):  # other processes may take over the same lock
         try:
             with path.open("x", encoding="utf-8") as file:
-                file.write(mine)
+                file.write(owner)
         except FileExistsError:
-            _refuse_if_held(path)
+            _remove_or_refuse(path)
         except OSError as err:
             raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
         else:
             return
-    raise OutputError(f"{path}: another process has just begun this job")
+    raise OutputError(f"{path}: another process has just started this job")
 
 
-def _refuse_if_held(path: Path) -> None:
-    """Remove a lock that nobody holds any more."""
-    owner = _owner(path)
+def _remove_or_refuse(path: Path) -> None:
+    """Remove the lock of a process that has ended.
+
+    Raises:
+        OutputError: the process is running, or may be.
+    """
+    owner = _read_owner(path)
     if owner is None:
         return  # released in the meantime
-    if owner.get("host") == socket.gethostname() and not _is_alive(owner):
+    if owner.get("host") == socket.gethostname() and not _is_running(owner):
         with suppress(OSError):
             path.unlink()
         return
@@ -74,9 +78,9 @@ def _refuse_if_held(path: Path) -> None:
     )
 
 
-def _owner(path: Path) -> dict[str, Any] | None:
-    """Who holds a lock, as far as it is known; None where it is gone."""
-    for _ in range(5):  # who has made the file may be about to write it
+def _read_owner(path: Path) -> dict[str, Any] | None:
+    """The process that holds a lock; {} if the file cannot be read, None if it is gone."""
+    for _ in range(5):  # the process that created the file may not have written it yet
         try:
             owner = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -88,21 +92,21 @@ def _owner(path: Path) -> dict[str, Any] | None:
     return {}
 
 
-def _is_alive(owner: dict[str, Any]) -> bool:
+def _is_running(owner: dict[str, Any]) -> bool:
     pid = owner.get("pid")
     if os.name == "nt" or not isinstance(pid, int):
-        return True  # where signal 0 is none, nobody can tell
+        return True  # Windows has no signal 0, so this is unknown
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return _began(pid) == owner.get("began")  # numbers of processes are used again
+    return start_time(pid) == owner.get("began")  # process numbers are reused
 
 
-def _began(pid: int) -> str | None:
-    """When a process began, as the system counts; None where it does not tell."""
+def start_time(pid: int) -> str | None:
+    """Start time of a process, in units of the system; None if the system has none."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,52 +1,42 @@
-"""All that a process needs before it can compute shards: the scene, the plan, the model."""
+"""Prepare a run: load the model, open the scene and make the plan, or read it from a job."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from rrsis_geo.errors import ConfigError, InputError
-from rrsis_geo.geo.scene.options import open_part
+from rrsis_geo.geo.scene.options import OpenScene, open_part
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
-from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.model.predictor import Predictor, choose_device, choose_dtype, dtype_name
-from rrsis_geo.segment.jobs.job import Job, read_outputs
+from rrsis_geo.segment.jobs.job import Job
 from rrsis_geo.segment.plan.options import SegmentOptions
-from rrsis_geo.segment.plan.plan import Plan, make_plan
+from rrsis_geo.segment.plan.plan import PreparedRun, make_plan
 from rrsis_geo.segment.plan.predictor import WindowPredictor
 
 
-class PreparedRun(NamedTuple):
-    """What shards are computed from."""
+def clean_expressions(expressions: str | Sequence[str]) -> tuple[str, ...]:
+    """The expressions, without repetitions and extra blanks.
 
-    scene: Scene  # the part that is worked on
-    plan: Plan
-
-
-class EncodedPredictor(NamedTuple):
-    """What windows are looked at with."""
-
-    predictor: WindowPredictor
-    words: tuple[Any, ...]  # of each expression, as the predictor encoded them
-
-    @staticmethod
-    def of(predictor: WindowPredictor, plan: Plan) -> "EncodedPredictor":
-        """A predictor, and all that the plan looks for."""
-        words = (predictor.encode(expression) for expression in plan.expressions)
-        return EncodedPredictor(predictor, tuple(words))
+    Raises:
+        InputError: there is no expression, or one has no word.
+    """
+    given = (expressions,) if isinstance(expressions, str) else tuple(expressions)
+    if not given or not all(any(map(str.isalnum, expression)) for expression in given):
+        raise InputError('the expression is empty; say what to look for, as in "the red car"')
+    return tuple(dict.fromkeys(" ".join(expression.split()) for expression in given))
 
 
 def load_predictor(options: SegmentOptions) -> WindowPredictor:
-    """The bundle that the options name, on the device that they name.
+    """Load the chosen bundle on the chosen device.
 
     Raises:
-        ConfigError: no such device or dtype.
+        ConfigError: the device or the dtype is unknown.
         ModelError: the bundle is missing or damaged.
-        DeviceError: no such device in this machine.
+        DeviceError: this machine has no such device.
     """
     bundle = load_bundle(options.model)
     return Predictor(bundle, options.device, options.dtype, threads=options.threads)
@@ -83,42 +73,27 @@ def check_same_model(expected: ModelFacts, predictor: WindowPredictor, job: Path
         )
 
 
-def clean_expressions(expressions: str | Sequence[str]) -> tuple[str, ...]:
-    """One expression or several, with single blanks, each once.
-
-    Raises:
-        InputError: there is none, or no word in one.
-    """
-    given = (expressions,) if isinstance(expressions, str) else tuple(expressions)
-    if not given or not all(any(map(str.isalnum, expression)) for expression in given):
-        raise InputError('the expression is empty; say what to look for, as in "the red car"')
-    return tuple(dict.fromkeys(" ".join(expression.split()) for expression in given))
-
-
 def prepare_run(
-    whole: Scene,
-    part: Scene,
-    expressions: Sequence[str],
-    model: ModelFacts,
-    options: SegmentOptions,
+    scene: OpenScene, expressions: Sequence[str], model: ModelFacts, options: SegmentOptions
 ) -> PreparedRun:
-    """Plan a run, measuring the stretch.
+    """Measure the stretch of a scene and plan a run over all of its shards.
 
     Raises:
-        ConfigError: options that do not fit the scene or the model.
+        ConfigError: an option does not fit the scene or the model.
         InputError: the scene cannot be read.
     """
-    plan = make_plan(part.info, expressions, model, options, measure_stretch(whole))
-    return PreparedRun(part, plan)
+    stretch = measure_stretch(scene.whole)
+    plan = make_plan(scene.part.info, expressions, model, options, stretch)
+    return PreparedRun(scene.part, plan, plan.shards)
 
 
 @contextmanager
 def reopen_run(job: Job) -> Iterator[PreparedRun]:
-    """What a job was begun with, from its manifest.
+    """Open the scene of a job, with the plan in its manifest.
 
     Raises:
-        InputError: the scene is gone.
-        ConfigError: it was changed since.
+        InputError: the scene is missing.
+        ConfigError: the scene changed after the job started.
     """
     record = job.record
     options = SegmentOptions.from_manifest(record["options"])
@@ -132,5 +107,5 @@ def reopen_run(job: Job) -> Iterator[PreparedRun]:
     with open_part(record["scene"]["path"], options.scene) as (_, part):
         plan = make_plan(part.info, record["expressions"], model, options, stretch)
         plan = replace(plan, shards=job.shards)
-        job.check(plan, read_outputs(record))
-        yield PreparedRun(part, plan)
+        job.check(plan, job.outputs)
+        yield PreparedRun(part, plan, plan.shards)

@@ -1,4 +1,4 @@
-"""Processes of this machine that serve: each is handed one task after the other, and heard of."""
+"""Worker processes of this machine: start them, send them tasks, receive their answers."""
 
 import logging
 import multiprocessing
@@ -6,105 +6,132 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, NamedTuple
+
+from rrsis_geo.errors import RrsisError, Stopped
 
 POLL_S = 0.25
+
+OpenHandler = Callable[[Any], AbstractContextManager[Callable[[Any], Any]]]
+"""Takes the setup of a worker; opens what it needs and gives the function that does one task.
+Pickled by its name, so it must be a function of a module."""
+
+
+class Answer(NamedTuple):
+    """What a worker sends back after a task."""
+
+    result: Any
+    was_stopped: bool = False
 
 
 @dataclass(slots=True)
 class Worker:
-    """A process, the line to it, and what it has in hand.
+    """A worker process.
 
     Attributes:
-        number: that no other one at work has.
-        process: it.
-        line: what is handed to it, and what it answers, goes over this.
-        task: in hand.
+        number: unique among the running workers, from 0.
+        process: the process.
+        connection: carries tasks to the process, and its answers back.
+        task: the last task that was sent.
     """
 
     number: int
     process: BaseProcess
-    line: Connection
-    task: Any
+    connection: Connection
+    task: Any = None
 
-    def hand(self, task: Any) -> None:
-        """Give it something to do."""
+    def send(self, task: Any) -> None:
+        """Send a task to the worker."""
         self.task = task
-        with suppress(OSError):  # it has died: that is heard next
-            self.line.send(task)
+        with suppress(OSError):  # the worker has died; `receive` reports it
+            self.connection.send(task)
 
-    def answer(self) -> Any:
-        """What it says, once it was heard of: never None, but where it has died."""
+    def receive(self) -> Answer | RrsisError | None:
+        """Receive the answer of a worker that is ready; None if its process has died."""
         try:
-            return self.line.recv()
+            answer: Answer | RrsisError = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
             return None
+        return answer
 
-    def death(self) -> str:
-        """How it has died."""
+    def describe_death(self) -> str:
+        """Say how the process died."""
         code = self.process.exitcode or 0
-        how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        return f"worker {self.number + 1} died ({how})"
+        reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        return f"worker {self.number + 1} died ({reason})"
 
-    def death_again(self) -> str:
-        """What to make of it where another one has died over the same task."""
-        was_killed = (self.process.exitcode or 0) < 0  # as systems do when memory runs out
-        hint = "is the memory too small for so many?" if was_killed else "its traceback tells why"
-        return f"as one did before; {hint}"
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended the process; systems send one when memory runs out."""
+        return (self.process.exitcode or 0) < 0
 
-    def dismiss(self) -> None:
-        """Let it end."""
+    def stop(self) -> None:
+        """Let the process end, and wait for it."""
         with suppress(OSError):
-            self.line.send(None)
+            self.connection.send(None)
         self.process.join()
 
     def kill(self) -> None:
-        """End it at once."""
+        """End the process at once."""
         self.process.kill()
         self.process.join()
 
 
-Serve = Callable[[Connection, Any], None]
-"""What a worker does all its life, with the line to the first process and with its arguments."""
+def start_worker(number: int, open_handler: OpenHandler, setup: Any) -> Worker:
+    """Start a process that does one task after the other.
 
-
-def start_worker(number: int, serve: Serve, arguments: Any, task: Any) -> Worker:
-    """A process with something to do."""
-    context = multiprocessing.get_context("spawn")  # CUDA and GDAL do not outlive a fork
+    Args:
+        number: unique among the running workers.
+        open_handler: called in the process with `setup`.
+        setup: sent to the process.
+    """
+    context = multiprocessing.get_context("spawn")  # CUDA and GDAL do not survive a fork
     ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, arguments), name=f"worker-{number}")
+    process = context.Process(
+        target=_serve, args=(theirs, open_handler, setup), name=f"worker-{number}"
+    )
     process.start()
-    theirs.close()  # or its end would not be heard of
-    worker = Worker(number, process, ours, None)
-    worker.hand(task)
-    return worker
-
-
-def free_number(workers: Sequence[Worker], n_workers: int) -> int:
-    """The lowest number that none of the workers has."""
-    return min(set(range(n_workers)) - {worker.number for worker in workers})
+    theirs.close()  # otherwise the end of the process would not close the connection
+    return Worker(number, process, ours)
 
 
 def ready_workers(workers: Sequence[Worker]) -> list[Worker]:
-    """Those that have something to say, or have died; waits for a moment where none has."""
-    ready = wait([worker.line for worker in workers], timeout=POLL_S)
-    return [worker for worker in workers if worker.line in ready]
+    """Workers that have sent an answer or have died. Waits a moment if there are none."""
+    ready = wait([worker.connection for worker in workers], timeout=POLL_S)
+    return [worker for worker in workers if worker.connection in ready]
 
 
-def keep_to_parent() -> None:
-    """Have this worker end with the first process, which alone hears Ctrl-C and tells the user."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    logging.getLogger("rrsis_geo").addHandler(logging.NullHandler())  # the first process has told
+def _serve(connection: Connection, open_handler: OpenHandler, setup: Any) -> None:
+    """Do tasks until None is received. Runs in the worker process."""
+    _end_with_parent()
+    try:
+        with open_handler(setup) as handle:
+            while (task := connection.recv()) is not None:
+                try:
+                    answer = Answer(handle(task))
+                except Stopped:
+                    answer = Answer(None, was_stopped=True)
+                connection.send(answer)
+    except RrsisError as err:
+        connection.send(err)
+    except EOFError:
+        pass  # the parent process has ended
 
 
 def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    """End this process when its parent ends. Ctrl-C and log messages are left to the parent."""
+
+    def wait_for_parent() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal
+    threading.Thread(target=wait_for_parent, daemon=True).start()
+    logging.getLogger("rrsis_geo").addHandler(logging.NullHandler())

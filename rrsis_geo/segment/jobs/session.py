@@ -1,25 +1,28 @@
-"""Begin the job of a run or go on with it, and decide in the end whether its folder stays."""
+"""Start or resume the job of a run, and remove its folder when the run is complete."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rrsis_geo.errors import OutputError, RrsisError, Stopped
-from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.job import Job, clear_job
 from rrsis_geo.segment.jobs.lock import lock_shards
-from rrsis_geo.segment.jobs.prepare import PreparedRun
 from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.plan.plan import PreparedRun
 
 
 @contextmanager
 def make_folder(folder: Path) -> Iterator[None]:
-    """A folder, which is removed again if it is empty in the end."""
+    """Create a folder if it is missing. It is removed at the end if it is empty.
+
+    Raises:
+        OutputError: the folder cannot be created.
+    """
     try:
         folder.mkdir(exist_ok=True)
     except OSError as err:
-        raise OutputError(f"{folder}: cannot be made ({err.strerror or err})") from err
+        raise OutputError(f"{folder}: cannot be created ({err.strerror or err})") from err
     try:
         yield
     finally:
@@ -29,40 +32,60 @@ def make_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def job_session(
-    folder: Path, work: PreparedRun, outputs: Outputs, run: RunOptions
+    folder: Path, prepared: PreparedRun, outputs: Outputs, run: RunOptions
 ) -> Iterator[Job]:
-    """The job of a whole run, begun or gone on with; removed when it has served."""
-    everything = range(len(work.plan.shards))
-    with lock_shards(folder, everything):
+    """Lock the job of a run, and start or resume it.
+
+    When the block ends, the files of the job are removed, unless windows failed or the job is to
+    be kept. If the block raises, completed shards are kept and the error says so.
+
+    Raises:
+        ConfigError: the job was started with another scene, model or option.
+        OutputError: another process uses the job, or the disk is too small.
+    """
+    with lock_shards(folder, range(len(prepared.plan.shards))):
         if run.existing == "restart":
             clear_job(folder)
-        job = Job.begin(folder, work.plan, outputs)
+        job = Job.begin(folder, prepared.plan, outputs)
         try:
-            job.tidy(job.shards)
-            check_space(job, work, outputs, job.shards)
+            job.remove_incomplete(job.shards)
+            check_space(job, prepared)
             yield job
         except BaseException as err:
-            done = len(job.done())
-            if not done:
-                with suppress(OutputError):  # the other error is the one to tell
-                    clear_job(folder)
-                raise
-            if isinstance(err, RrsisError):
-                hint = "" if isinstance(err, Stopped) else ", to go on with by --resume"
-                raise type(err)(
-                    f"{err}; {done} of {len(job.shards)} shards are kept in {folder}{hint}"
-                ) from err
+            _report_completed(job, err)
             raise
-        failed = [each.failed for stats in job.done().values() for each in stats]
+        failed = [each.failed for stats in job.completed_stats().values() for each in stats]
         if not run.keep_job and not any(failed):
             clear_job(folder)
 
 
-def check_space(job: Job, work: PreparedRun, outputs: Outputs, shards: Sequence[Shard]) -> None:
-    info = work.plan.scene
-    n_missing = info.width * sum(shard.n_rows for shard in job.missing(shards))
-    outputs.check_space(
+def check_space(job: Job, prepared: PreparedRun) -> None:
+    """Check that the outputs and the missing shards fit on the disk.
+
+    Raises:
+        OutputError: they do not.
+    """
+    info = prepared.plan.scene
+    missing = job.missing_shards(prepared.shards)
+    job.outputs.check_space(
         info.width * info.height,
-        n_missing=n_missing,
-        n_expressions=len(work.plan.expressions),
+        n_missing=info.width * sum(shard.n_rows for shard in missing),
+        n_expressions=len(prepared.plan.expressions),
     )
+
+
+def _report_completed(job: Job, err: BaseException) -> None:
+    """Remove a job without completed shards after an error; else add them to the message.
+
+    Raises:
+        RrsisError: of the class of `err`, which must be one of ours, with the longer message.
+    """
+    n_done = len(job.completed_stats())
+    if not n_done:
+        with suppress(OutputError):  # the first error is more important
+            clear_job(job.folder)
+    elif isinstance(err, RrsisError):
+        hint = "" if isinstance(err, Stopped) else "; run again with --resume to continue"
+        raise type(err)(
+            f"{err}; {n_done} of {len(job.shards)} shards are saved in {job.folder}{hint}"
+        ) from err

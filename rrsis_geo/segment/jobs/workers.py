@@ -1,146 +1,85 @@
-"""Several processes of this machine at work on one job: one a GPU, or some that share the cores."""
+"""Compute the shards of a job in several processes: one per GPU, or some that share the cores."""
 
-import logging
 import os
-from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import replace
-from multiprocessing.connection import Connection
-from pathlib import Path
 
 import torch
 
-from rrsis_geo.errors import DeviceError, RrsisError, Stopped
+from rrsis_geo.errors import DeviceError
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.model.predictor import choose_device
-from rrsis_geo.segment.jobs.compute import split, worker_context
+from rrsis_geo.segment.jobs.compute import WorkerSetup, split_shards, worker_context
 from rrsis_geo.segment.jobs.job import Job
-from rrsis_geo.segment.jobs.processes import (
-    Worker,
-    free_number,
-    keep_to_parent,
-    ready_workers,
-    start_worker,
-)
+from rrsis_geo.segment.jobs.supervisor import Supervisor, TaskKind
 from rrsis_geo.segment.plan.options import SegmentOptions
-from rrsis_geo.segment.plan.predictor import WindowPredictor
-
-logger = logging.getLogger(__name__)
 
 RUNS_PER_WORKER = 4
-"""Runs of shards that each worker gets, about: some hold less than others. Each run costs a row of
-windows that is computed twice."""
+"""Runs of shards per worker, about. More runs share the work better, because shards differ; but
+each run computes one row of windows twice."""
 
 
 def run_workers(
     job: Job,
     shards: Sequence[Shard],
-    options: SegmentOptions,
+    setup: WorkerSetup,
     n_workers: int,
     *,
-    predictor: WindowPredictor | None = None,
     on_progress: Callable[[], None] = lambda: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Compute shards in processes of this machine.
 
-    The shard in which a process dies is tried once more, by another one.
+    A shard in which a process dies is tried once more.
 
     Args:
         job: that the shards belong to.
         shards: to be computed.
-        options: of the run.
-        n_workers: processes, at most.
-        predictor: in place of the bundle that the options name; each process gets a copy.
-        on_progress: called now and then.
-        stop: asked now and then.
+        setup: of the processes; each gets its own device or its share of the cores.
+        n_workers: maximum number of processes.
+        on_progress: called several times a second.
+        stop: polled as often. Return True to stop after the current shards.
 
     Raises:
-        Stopped: `stop` said so.
-        DeviceError: two processes died in one shard.
-        RrsisError: what one of the processes raised.
+        Stopped: `stop` returned True.
+        DeviceError: two processes died in the same shard.
+        RrsisError: an error of a process.
     """
-    waiting = deque(split(shards, RUNS_PER_WORKER * n_workers))
-    deaths: Counter[int] = Counter()
-    workers: list[Worker] = []
-    stop_file = job.stop_file()
-    try:
-        while waiting or workers:
-            while waiting and len(workers) < n_workers:
-                number = free_number(workers, n_workers)
-                own = options_of_worker(options, number, n_workers)
-                arguments = job.folder, stop_file, own, predictor
-                workers.append(start_worker(number, _serve, arguments, waiting.popleft()))
-            for worker in ready_workers(workers):
-                answer = worker.answer()
-                if isinstance(answer, RrsisError):
-                    raise answer
-                if answer is None:
-                    workers.remove(worker)
-                    waiting.extendleft(_left_by(worker, job, deaths))
-                elif waiting:
-                    worker.hand(waiting.popleft())
-                else:
-                    workers.remove(worker)
-                    worker.dismiss()
-            on_progress()
-            if stop():
-                stop_file.touch()
-                waiting.clear()
-        if stop_file.exists():
-            raise Stopped("stopped")
-    finally:
-        for worker in workers:
-            worker.kill()
-        stop_file.unlink(missing_ok=True)
+
+    def make_setup(number: int) -> WorkerSetup:
+        return replace(setup, options=options_of_worker(setup.options, number, n_workers))
+
+    def unfinished(indexes: list[int]) -> list[int] | None:
+        missing = job.missing_shards([job.shards[index] for index in indexes])
+        return [shard.index for shard in missing] or None
+
+    kind: TaskKind[list[int]] = TaskKind(
+        open_handler=worker_context,
+        make_setup=make_setup,
+        describe=lambda indexes: f"shard {indexes[0] + 1} of {len(job.shards)}",
+        unfinished=unfinished,
+    )
+    supervisor = Supervisor(kind, n_workers, setup.stop_file)
+    runs = split_shards(shards, RUNS_PER_WORKER * n_workers)
+    with closing(supervisor.run(runs, on_poll=on_progress, stop=stop)) as results:
+        for _, result in results:
+            if isinstance(result, DeviceError):
+                raise result
 
 
 def options_of_worker(options: SegmentOptions, number: int, n_workers: int) -> SegmentOptions:
-    """The same options, with a device or a share of the cores for one of several workers."""
+    """The options, with the device or the share of the cores of one of several workers."""
     device = choose_device(options.device)
     if device.type == "cuda" and device.index is None:
         return replace(options, device=f"cuda:{number % torch.cuda.device_count()}")
     if device.type == "cpu":
-        cores = options.threads or (
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        )
-        return replace(options, threads=max(1, (cores or 1) // n_workers))
+        n_cores = options.threads or _count_cores()
+        return replace(options, threads=max(1, n_cores // n_workers))
     return options
 
 
-Arguments = tuple[Path, Path, SegmentOptions, WindowPredictor | None]
-"""Of `computer`."""
-
-
-def _left_by(worker: Worker, job: Job, deaths: Counter[int]) -> list[list[int]]:
-    """What a worker that died has left undone.
-
-    Raises:
-        DeviceError: it is the second one that died in the same shard.
-    """
-    shards = job.shards
-    missing = [shard.index for shard in job.missing([shards[index] for index in worker.task])]
-    if not missing:
-        return []
-    told = f"{worker.death()} in shard {missing[0] + 1} of {len(shards)}"
-    deaths[missing[0]] += 1
-    if deaths[missing[0]] > 1:
-        raise DeviceError(f"{told}, {worker.death_again()}")
-    logger.warning("%s; the shard is tried once more", told)
-    return [missing]
-
-
-def _serve(line: Connection, arguments: Arguments) -> None:
-    """What a worker does all its life."""
-    keep_to_parent()
-    try:
-        with worker_context(*arguments) as run:
-            while (indexes := line.recv()) is not None:
-                with suppress(Stopped):
-                    run(indexes)
-                line.send(True)
-    except RrsisError as err:
-        line.send(err)
-    except EOFError:
-        pass  # the first process is gone
+def _count_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rasterio.windows import Window
 
@@ -21,7 +21,7 @@ from rrsis_geo.geo.grid.model_grid import ModelGrid, model_grid
 from rrsis_geo.geo.grid.windows import Shard, WindowGrid, plan_shards
 from rrsis_geo.geo.scene.options import working_gsd_m
 from rrsis_geo.geo.scene.radiometry import Stretch
-from rrsis_geo.geo.scene.scene import SceneInfo
+from rrsis_geo.geo.scene.scene import Scene, SceneInfo
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.units import format_bytes
@@ -131,6 +131,20 @@ class Plan:
             "stretch": self.stretch.to_dict(),
             "grid": asdict(self.grid),
         }
+
+
+class PreparedRun(NamedTuple):
+    """An open scene with its plan, and the shards to compute.
+
+    Attributes:
+        scene: the part of the scene that the plan covers.
+        plan: of the run.
+        shards: those of the plan that have to be computed: all, or one part of them.
+    """
+
+    scene: Scene
+    plan: Plan
+    shards: tuple[Shard, ...]
 
 
 def make_plan(

@@ -1,1 +1,1 @@
-"""One shard: read, predict, blend, and write its rows and objects."""
+"""Shards: read rows of windows, predict, blend, and write the rasters and objects of each shard."""

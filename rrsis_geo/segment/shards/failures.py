@@ -1,4 +1,4 @@
-"""Windows that failed: kept apart from those that hold nothing, all the way to the report."""
+"""Windows that failed. Their pixels have no data in the result, and the report lists them."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,23 +16,25 @@ from rrsis_geo.segment.plan.plan import Plan
 
 logger = logging.getLogger(__name__)
 
-GIVE_UP_ROWS = 2
-"""Rows of windows in succession, none of which could be done, after which a run gives up."""
+MAX_FAILED_ROWS = 2
+"""A run ends with an error after this many consecutive rows in which all windows failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedWindow:
-    """A window that could not be read or predicted, though it was tried twice.
+    """A window that could not be read or predicted in two attempts.
+
+    Rows and columns of pixels are on the grid of the scene (or of its part), within its extent.
 
     Attributes:
-        window_row: of the grid of windows.
-        window_col: likewise.
-        row_start: first of the scene's rows (of the part that is worked on) that it covers; all
-            pixels that it covers are without data in the result.
-        row_stop: row past the last.
+        window_row: row in the grid of windows.
+        window_col: column in the grid of windows.
+        row_start: first row of pixels that the window covers. Covered pixels have no data in the
+            result.
+        row_stop: row after the last.
         col_start: first column.
-        col_stop: column past the last.
-        reason: what was said of it.
+        col_stop: column after the last.
+        reason: error message.
     """
 
     window_row: int
@@ -54,30 +56,25 @@ class FailedWindow:
 
 
 def format_window_count(failed: Sequence[FailedWindow]) -> str:
-    """How many, as people say it."""
+    """Number of windows in words: "1 window", "3 windows"."""
     return f"{len(failed)} window{'' if len(failed) == 1 else 's'}"
 
 
 def merge_failed(failed: Iterable[FailedWindow]) -> tuple[FailedWindow, ...]:
-    """Each window once, in reading order: two shards may tell of the same one."""
-    found = {(window.window_row, window.window_col): window for window in failed}
-    return tuple(found[place] for place in sorted(found))
+    """Each window once, in reading order; neighbouring shards report the same window."""
+    by_place = {(window.window_row, window.window_col): window for window in failed}
+    return tuple(by_place[place] for place in sorted(by_place))
 
 
 class Failures:
-    """What failed in one pass over rows of windows."""
+    """Failed windows of one pass over rows of windows."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._found: list[FailedWindow] = []
-
-    def of(self, shard: Shard) -> list[FailedWindow]:
-        """Those that take pixels from a shard."""
-        rows = range(shard.window_row_start, shard.window_row_stop)
-        return [window for window in self._found if window.window_row in rows]
+        self._windows: list[FailedWindow] = []
 
     def add(self, row_i: int, col_j: int, error: Exception) -> None:
-        """Note a window that was tried twice."""
+        """Add a window that failed twice."""
         place, (height, width) = self._plan.footprint(row_i, col_j), self._plan.scene.shape
         failed = FailedWindow(
             window_row=row_i,
@@ -89,48 +86,57 @@ class Failures:
             reason=str(error) or type(error).__name__,
         )
         logger.info("window %d, %d failed: %s", row_i, col_j, failed.reason)
-        self._found.append(failed)
+        self._windows.append(failed)
 
-    def burn(self, row_start: int, valid: NDArray[np.bool_]) -> None:
-        """Take the pixels of failed windows out of rows [n, W] of the scene; in place."""
-        for window in self._found:
+    def in_shard(self, shard: Shard) -> list[FailedWindow]:
+        """Failed windows that overlap a shard."""
+        rows = range(shard.window_row_start, shard.window_row_stop)
+        return [window for window in self._windows if window.window_row in rows]
+
+    def invalidate(self, row_start: int, valid: NDArray[np.bool_]) -> None:
+        """Set the pixels of failed windows to False in rows of the scene, bool [n, W]; in place."""
+        for window in self._windows:
             rows = slice(max(window.row_start - row_start, 0), max(window.row_stop - row_start, 0))
             valid[rows, window.col_start : window.col_stop] = False
 
 
-class Patience:
-    """Ends where nothing at all can be done."""
+class FailureLimit:
+    """Raises when all windows of several consecutive rows fail."""
 
     def __init__(self, plan: Plan) -> None:
-        self._limit = min(GIVE_UP_ROWS, plan.grid.n_rows)
-        self._rows_lost = 0
+        self._max_rows = min(MAX_FAILED_ROWS, plan.grid.n_rows)
+        self._failed_rows = 0
 
-    def finish_row(self, n_wanted: int, errors: Sequence[Exception]) -> None:
-        """Close a row of windows, of which so many were to be done, and failed with these errors.
+    def check_row(self, n_windows: int, errors: Sequence[Exception]) -> None:
+        """Check one row of windows.
+
+        Args:
+            n_windows: windows of the row with valid pixels.
+            errors: one for each of them that failed.
 
         Raises:
-            Exception: the last error, if nothing at all could be done for some rows: the trouble is
-                with the scene or the device then, not with a window.
+            Exception: the last error, if the limit is reached. The cause is then the scene or the
+                device, not a single window.
         """
-        if not n_wanted:
+        if not n_windows:
             return
-        self._rows_lost = self._rows_lost + 1 if len(errors) == n_wanted else 0
-        if self._rows_lost >= self._limit:
+        self._failed_rows = self._failed_rows + 1 if len(errors) == n_windows else 0
+        if self._failed_rows >= self._max_rows:
             raise errors[-1]
 
 
-def unreadable(plan: Plan, row: WindowRow, cols: Sequence[int]) -> dict[int, InputError]:
-    """Of the windows of a row in these columns, those that were not read whole, and why."""
-    lost: dict[int, InputError] = {}
+def find_unreadable(plan: Plan, row: WindowRow, cols: Sequence[int]) -> dict[int, InputError]:
+    """Columns of windows that contain unreadable pixels, with the error of each."""
+    errors: dict[int, InputError] = {}
     for col_j in cols if row.unreadable else ():
         place = plan.footprint(row.row_i, col_j)
-        reasons = (part.reason for part in row.unreadable if _overlap(part.window, place))
+        reasons = (part.reason for part in row.unreadable if _overlaps(part.window, place))
         if (reason := next(reasons, None)) is not None:
-            lost[col_j] = InputError(reason)
-    return lost
+            errors[col_j] = InputError(reason)
+    return errors
 
 
-def _overlap(one: Window, other: Window) -> bool:
+def _overlaps(one: Window, other: Window) -> bool:
     rows = one.row_off < other.row_off + other.height and other.row_off < one.row_off + one.height
     cols = one.col_off < other.col_off + other.width and other.col_off < one.col_off + one.width
     return bool(rows and cols)

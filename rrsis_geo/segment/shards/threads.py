@@ -1,4 +1,4 @@
-"""Threads before and behind the one that looks: what comes is drawn, what was found is done."""
+"""Background threads: one that reads ahead of the caller, one that works behind it."""
 
 import queue
 import threading
@@ -12,78 +12,79 @@ from rrsis_geo.geo.scene.pixels import geo_env
 
 T = TypeVar("T")
 READ_AHEAD = 1
-"""Window rows that wait, read, while the network runs."""
-DONE_BEHIND = 2
-"""Batches of windows that wait, looked at, to be blended."""
+"""Window rows that are read in advance while the network runs."""
+BACKGROUND_TASKS = 2
+"""Predicted batches of windows that wait to be blended."""
 
 
 @contextmanager
 def read_ahead(items: Iterator[T], depth: int = READ_AHEAD) -> Iterator[Iterator[T]]:
-    """Draw items in a thread while the last one is worked on.
+    """Iterate over items in a thread, in advance of the caller.
 
     Args:
-        items: used by the thread only, until the context is left.
-        depth: how many items may wait.
+        items: used by the thread only, until the context ends.
+        depth: maximum number of items that wait.
 
     Yields:
-        The items, in order; what the thread raises is raised where the next item is asked for.
+        The items, in order. An error of the thread is raised where the next item is requested.
     """
     waiting: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
     stopped = threading.Event()
 
     def put(item: T | None, error: BaseException | None) -> bool:
+        """Queue an item or an error; returns False if the caller has stopped."""
         while not stopped.is_set():
             with suppress(queue.Full):
                 waiting.put((item, error), timeout=0.1)
                 return True
         return False
 
-    def work() -> None:
+    def produce() -> None:
         try:
             with geo_env():
                 for item in items:
                     if not put(item, None):
                         return
-            put(None, _Finished())
+            put(None, _NoMoreItems())
         except BaseException as err:
             put(None, err)
 
-    def drawn() -> Iterator[T]:
+    def consume() -> Iterator[T]:
         while True:
             item, error = waiting.get()
-            if isinstance(error, _Finished):
+            if isinstance(error, _NoMoreItems):
                 return
             if error is not None:
                 raise error
             yield cast(T, item)
 
-    thread = threading.Thread(target=work, name="read-ahead", daemon=True)
+    thread = threading.Thread(target=produce, name="read-ahead", daemon=True)
     thread.start()
     try:
-        yield drawn()
+        yield consume()
     finally:
         stopped.set()
         thread.join()
 
 
 def run_in_background(
-    tasks: Iterable[Callable[[], T]], depth: int = DONE_BEHIND
+    tasks: Iterable[Callable[[], T]], depth: int = BACKGROUND_TASKS
 ) -> Generator[T, None, None]:
-    """Do tasks in a thread, one after the other, while the next ones are made here.
+    """Run tasks one by one in a thread, while the caller's thread makes the next ones.
 
     Args:
-        tasks: made as they are drawn, in the caller's thread.
-        depth: how many may wait or be at work while the next one is made.
+        tasks: iterated in the caller's thread.
+        depth: maximum number of tasks that run or wait while the next one is made.
 
     Yields:
-        What each gave, in order. What one raises, or the making of one, is raised in its place, and
-        those behind it are not begun. Close the iterator to end before the last: no task is at work
-        then.
+        The results of the tasks, in order. An error of a task, or of making one, is raised in the
+        place of its result, and no later task is started. Close the iterator to end early; no task
+        is running after that.
     """
     waiting: deque[Future[T]] = deque()
     failed = threading.Event()
 
-    def do(task: Callable[[], T]) -> T:
+    def run(task: Callable[[], T]) -> T:
         if failed.is_set():
             raise CancelledError
         try:
@@ -95,8 +96,8 @@ def run_in_background(
 
     with ThreadPoolExecutor(1, "run-in-background") as thread:
         try:
-            for task in _with_its_end(tasks):
-                waiting.append(thread.submit(do, task))
+            for task in _with_error_task(tasks):
+                waiting.append(thread.submit(run, task))
                 while len(waiting) > depth:
                     yield waiting.popleft().result()
             while waiting:
@@ -105,8 +106,8 @@ def run_in_background(
             thread.shutdown(cancel_futures=True)
 
 
-def _with_its_end(tasks: Iterable[Callable[[], T]]) -> Iterator[Callable[[], T]]:
-    """Tasks, and where the making of one fails, one that raises the error."""
+def _with_error_task(tasks: Iterable[Callable[[], T]]) -> Iterator[Callable[[], T]]:
+    """The tasks. If making one fails, a task that raises the error is the last one."""
     try:
         yield from tasks
     except Exception as err:
@@ -118,5 +119,5 @@ def _with_its_end(tasks: Iterable[Callable[[], T]]) -> Iterator[Callable[[], T]]
         yield fail
 
 
-class _Finished(Exception):
+class _NoMoreItems(Exception):
     """Marks the end of the items."""

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,10 @@ from scene_files import write_scene
 from rrsis_geo.errors import ConfigError, InputError, OutputError, OutsideError, Stopped
 from rrsis_geo.geo.layers.vector_io import SUFFIXES
 from rrsis_geo.segment.batch import scenes as module
-from rrsis_geo.segment.batch import workers as workers_module
 from rrsis_geo.segment.batch.job import BatchSettings
 from rrsis_geo.segment.batch.report import ScenesReport
 from rrsis_geo.segment.batch.scenes import segment_scenes
-from rrsis_geo.segment.batch.workers import SceneRun
+from rrsis_geo.segment.batch.workers import SceneRun, SceneWorkerSetup, scene_worker_context
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
@@ -634,21 +632,19 @@ def test_a_worker_that_dies(batch: Batch, tmp_path: Path, always: bool) -> None:
     assert [result.state for result in report.scenes] == [
         *("done", "failed" if always else "done", "done")
     ]
-    assert ("as one did before" in report.scenes[1].reason) == always
+    assert ("as another worker did before" in report.scenes[1].reason) == always
 
 
-def test_a_worker_with_another_model_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workers_module, "keep_to_parent", lambda: None)
-    ours, theirs = Pipe()
+def test_a_worker_with_another_model_is_refused(tmp_path: Path) -> None:
     facts = replace(RedPredictor().facts, sha256="of another")
     settings = BatchSettings(expressions=(EXPRESSION,), model=facts, options=OPTIONS)
     run = SceneRun(settings, keep_job=False, command="")
-    workers_module._serve(theirs, (run, tmp_path / "stop", RedPredictor()))
-    answer = ours.recv()
-    assert isinstance(answer, ConfigError)
-    assert "was started with the model RedPredictor (of another)" in str(answer)
+    setup = SceneWorkerSetup(run=run, stop_file=tmp_path / "stop", predictor=RedPredictor())
+    with (
+        pytest.raises(ConfigError, match=r"was started with the model RedPredictor \(of another\)"),
+        scene_worker_context(setup),
+    ):
+        pass
 
 
 @pytest.mark.slow

@@ -18,7 +18,8 @@ from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.jobs.engines import RunOptions
-from rrsis_geo.segment.jobs.job import Job, find_differences, format_shards
+from rrsis_geo.segment.jobs.job import Job, format_shards
+from rrsis_geo.segment.jobs.manifest import find_differences
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.results.report import SegmentReport
 from rrsis_geo.segment.scene import merge_job, segment_scene
@@ -33,7 +34,7 @@ def scene(make_blobs: MakeScene) -> Path:
 
 def stopped(run: Scenario, n_shards: int = 1) -> None:
     """Run until so many shards are done."""
-    with pytest.raises(Stopped, match=rf"{n_shards} of 3 shards are kept in .*o\.gpkg\.job"):
+    with pytest.raises(Stopped, match=rf"{n_shards} of 3 shards are saved in .*o\.gpkg\.job"):
         run.run(stop=after(n_shards + 1))
 
 
@@ -114,7 +115,7 @@ def test_restart_spares_what_is_not_a_jobs(scene: Path, tmp_path: Path) -> None:
 def test_job_can_be_kept(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
     run.run(keep_job=True)
-    assert Job.open(run.job).missing() == []
+    assert Job.open(run.job).missing_shards() == []
     red = RedPredictor()
     run.run("resume", red)  # outputs that it has written itself may be replaced
     assert not red.batches
@@ -150,7 +151,7 @@ def test_changed_scene(scene: Path, tmp_path: Path) -> None:
         ({"overlap_px": 32}, r"options\.overlap_px was 16, is 32"),
         ({"min_area_m2": 3.0}, r"options\.min_area_m2 was 0\.0, is 3\.0"),
         ({"nodata": 7.0}, r"options\.nodata was null, is 7\.0"),
-        ({"rows_per_shard": 1024}, "the shards are cut otherwise"),
+        ({"rows_per_shard": 1024}, "the shards have other rows"),
     ],
 )
 def test_changed_option(scene: Path, tmp_path: Path, options: dict[str, Any], words: str) -> None:
@@ -194,7 +195,9 @@ def test_manifest_of_another_release(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
     stopped(run)
     (run.job / "manifest.json").write_text('{"format": 0}')
-    with pytest.raises(InputError, match="of another release; start over with --restart"):
+    with pytest.raises(
+        InputError, match="was written by another release; start over with --restart"
+    ):
         run.run("resume")
     (run.job / "manifest.json").write_text("{")
     with pytest.raises(InputError, match=r"manifest\.json: cannot be read"):
@@ -205,7 +208,7 @@ def test_differences() -> None:
     nan = float("nan")
     assert find_differences({"a": {"b": nan}}, {"a": {"b": nan}}) == []
     assert find_differences({"a": {"b": 1}}, {"a": {}}) == ["a.b was 1, is none"]
-    assert find_differences({"shards": [1]}, {"shards": [2]}) == ["the shards are cut otherwise"]
+    assert find_differences({"shards": [1]}, {"shards": [2]}) == ["the shards have other rows"]
     assert find_differences({"a": 1, "shards": [1]}, {"a": 2, "shards": [2]}) == ["a was 1, is 2"]
 
 
@@ -311,7 +314,7 @@ def test_shards_of_another_manifest_do_not_count(scene: Path, tmp_path: Path) ->
     stopped(run, 2)
     marker = run.job / "shard-00001" / "done.json"
     marker.write_text(marker.read_text().replace('"job": "', '"job": "0'))
-    assert [shard.index for shard in Job.open(run.job).missing()] == [1, 2]
+    assert [shard.index for shard in Job.open(run.job).missing_shards()] == [1, 2]
 
 
 # --- a disk that is too small
@@ -336,7 +339,7 @@ def test_disk_that_fills_leaves_what_was_done(
         with pytest.raises(OutputError) as raised:
             run.run()
     assert "No space left on device" in str(raised.value)
-    assert "1 of 3 shards are kept in" in str(raised.value)
+    assert "1 of 3 shards are saved in" in str(raised.value)
     assert "--resume" in str(raised.value)
     run.run("resume")
     assert same(run.result(), calm.result())
@@ -372,7 +375,7 @@ def test_disk_that_is_really_full(
     free = shutil.disk_usage(small_disk).free
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"0" * (free - n_bytes * 3 // 2 - 8 * 4096))
-    with pytest.raises(OutputError, match=r"[12] of 3 shards are kept in .*--resume"):
+    with pytest.raises(OutputError, match=r"[12] of 3 shards are saved in .*--resume"):
         run.run()
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)

@@ -22,7 +22,7 @@ def write_lock(folder: Path, first: int, last: int, **owner: Any) -> Path:
 
 
 def living(pid: int) -> dict[str, Any]:
-    return {"pid": pid, "began": lock._began(pid)}
+    return {"pid": pid, "began": lock.start_time(pid)}
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from predictor_stubs import RedPredictor, blobs
 from rrsis_geo.errors import DeviceError, InputError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.segment.jobs import workers
-from rrsis_geo.segment.jobs.compute import split, split_consecutive
+from rrsis_geo.segment.jobs.compute import WorkerSetup, split_consecutive, split_shards
 from rrsis_geo.segment.jobs.job import Job
 from rrsis_geo.segment.jobs.workers import options_of_worker, run_workers
 from rrsis_geo.segment.plan.options import SegmentOptions
@@ -47,7 +47,7 @@ def test_runs_have_no_gap() -> None:
 @pytest.mark.parametrize("n_runs", [1, 2, 3, 5, 50])
 def test_split_covers_all_once_and_in_order(n_runs: int) -> None:
     indexes = [0, 1, 2, 5, 6, 7, 8, 9, 20]
-    runs = split(shards(*indexes), n_runs)
+    runs = split_shards(shards(*indexes), n_runs)
     assert [index for run in runs for index in run] == indexes
     assert all(run == list(range(run[0], run[-1] + 1)) for run in runs)
     assert max(map(len, runs)) <= -(-len(indexes) // n_runs)
@@ -90,7 +90,9 @@ def test_worker_that_dies_twice_in_one_shard(scene: Path, tmp_path: Path) -> Non
     calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
     calm.run()
     dying = DyingPredictor(tmp_path / "died", always=True)
-    with pytest.raises(DeviceError, match=r"in shard 3 of 4, as one did before; .*--resume"):
+    with pytest.raises(
+        DeviceError, match=r"in shard 3 of 4, as another worker did before; .*--resume"
+    ):
         run.run(predictor=dying, workers=2)
     run.run("resume")
     assert same(run.result(), calm.result())
@@ -101,9 +103,15 @@ def test_errors_of_workers_are_the_runs(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
     run.part(1, 4)
     job = Job.open(run.job)
+    setup = WorkerSetup(
+        job_folder=run.job,
+        stop_file=job.stop_file(),
+        options=SegmentOptions(),
+        predictor=RedPredictor(restless=True),
+    )
     scene.unlink()
     with pytest.raises(InputError, match="no such file"):
-        run_workers(job, job.missing(), SegmentOptions(), 2, predictor=RedPredictor(restless=True))
+        run_workers(job, job.missing_shards(), setup, 2)
 
 
 @pytest.mark.slow
@@ -139,7 +147,7 @@ def is_running(pid: int) -> bool:
 def test_workers_stop_after_the_shard_in_hand(scene: Path, tmp_path: Path) -> None:
     calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
     calm.run()
-    with pytest.raises(Stopped, match=r"[123] of 4 shards are kept"):
+    with pytest.raises(Stopped, match=r"[123] of 4 shards are saved"):
         run.run(workers=2, stop=lambda: any(run.job.glob("shard-?????")))
     assert not list(run.job.glob("stop*"))
     run.run("resume", workers=2)

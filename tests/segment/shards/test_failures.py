@@ -215,7 +215,7 @@ def test_scene_that_ends_too_soon_is_an_error(
 
     monkeypatch.setattr(Scene, "read", short)
     run = Scenario(scene, tmp_path / "run")
-    with pytest.raises(InputError, match="truncated; 1 of 2 shards are kept"):
+    with pytest.raises(InputError, match="truncated; 1 of 2 shards are saved"):
         run.run()
     assert run.written() == ["o.gpkg.job"]
 

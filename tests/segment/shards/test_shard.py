@@ -20,8 +20,9 @@ from rrsis_geo.geo.objects.vectorize import merge_shards
 from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.log_odds import sigmoid
-from rrsis_geo.segment.plan.plan import make_plan
-from rrsis_geo.segment.shards import shard_files
+from rrsis_geo.segment.plan.plan import PreparedRun, make_plan
+from rrsis_geo.segment.plan.predictor import EncodedPredictor
+from rrsis_geo.segment.shards import shard_writer
 from rrsis_geo.segment.shards.shard import run_shards
 from rrsis_geo.segment.shards.shard_files import ShardFiles, ShardStats, load_objects
 from rrsis_geo.segment.shards.threads import read_ahead, run_in_background
@@ -54,16 +55,13 @@ def all_shards(
             (folder / str(each.index)).mkdir()
             return ShardFiles(folder / str(each.index))
 
+        encoded = EncodedPredictor.encode(predictor, plan.expressions, batch_size=batch_size)
         for run in [[each] for each in plan.shards[::-1]] if apart else [plan.shards]:
             for finished in run_shards(
-                scene,
-                plan,
-                run,
-                predictor,
-                [predictor.encode("red things")],
+                PreparedRun(scene, plan, tuple(run)),
+                encoded,
                 place,
                 rasters=("mask", "probability"),
-                batch_size=batch_size,
             ):
                 total.add(*finished.stats)
     files = [ShardFiles(folder / str(each.index)) for each in plan.shards]
@@ -140,7 +138,7 @@ def test_saving_objects_more_often_changes_nothing(
 ) -> None:
     path = make_blobs(600, 200)
     whole = all_shards(path, tmp_path / "whole", RedPredictor(restless=True))
-    monkeypatch.setattr(shard_files, "OBJECTS_HELD", 5)
+    monkeypatch.setattr(shard_writer, "MAX_OBJECTS", 5)
     parts = all_shards(path, tmp_path / "parts", RedPredictor(restless=True), rows_per_shard=512)
     assert len(list((tmp_path / "whole").glob("*/*.npz"))) == 1
     assert len(list((tmp_path / "parts").glob("*/*.npz"))) > 4

@@ -1,0 +1,77 @@
+"""The manifest of a job: the record of everything that decides its result."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import rasterio
+import torch
+
+from rrsis_geo.errors import ConfigError
+from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.plan.plan import Plan
+from rrsis_geo.version import __version__
+
+FORMAT = 2
+
+
+def make_manifest(plan: Plan, outputs: Outputs) -> dict[str, Any]:
+    """The manifest of a plan, as it is read back from JSON."""
+    record = {
+        "format": FORMAT,
+        "software": software_versions(),
+        **plan.to_dict(),
+        "outputs": {name: str(path.absolute()) for name, path in outputs.files().items()},
+        "windows_layer": outputs.windows_layer,
+    }
+    value: dict[str, Any] = json.loads(json.dumps(record))
+    return value
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of the software that may change the last bits of a result."""
+    return {
+        "rrsis-geo": __version__,
+        "torch": str(torch.__version__),
+        "gdal": rasterio.__gdal_version__,
+    }
+
+
+def read_outputs(record: Mapping[str, Any]) -> Outputs:
+    """The outputs in a manifest."""
+    paths: dict[str, Any] = {name: Path(path) for name, path in record["outputs"].items()}
+    return Outputs(**paths, windows_layer=bool(record.get("windows_layer", False)))
+
+
+def check_same_record(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Check that the manifest of a job equals a new one.
+
+    Raises:
+        ConfigError: it does not; the message lists the differences.
+    """
+    found = find_differences(old, new)
+    if found:
+        raise ConfigError(
+            f"{folder}: the job was started with other settings: {'; '.join(found)}. "
+            "Use the same settings to continue, or start over with --restart"
+        )
+
+
+def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Differences between two manifests, in words. Shards count only if nothing else differs."""
+    before, after = dict(_flatten(old)), dict(_flatten(new))
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    reported = [name for name in names if not name.startswith("shards")]
+    if names and not reported:
+        return ["the shards have other rows"]
+    return [f"{n} was {before.get(n, 'none')}, is {after.get(n, 'none')}" for n in reported]
+
+
+def _flatten(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every value as JSON text (in which NaN equals NaN), with its dotted name."""
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, json.dumps(value)
