@@ -72,7 +72,7 @@ def main() -> None:
     answers = defaultdict(list)
     for index in range(args.samples):
         crop, written = samples.draw(index)
-        output = predictor.predict_pairs(crop.image[None], [written.expression])
+        output = predictor.predict_pairs(np.stack([crop.image]), [written.expression])
         mask = output.logits[0] > 0
         category = Candidates(crop, written.category).union()
         if written.kind != "absent":

@@ -1,4 +1,4 @@
-"""Malformed and hostile files end in one of our errors, or in whole results: nothing else."""
+"""Malformed and hostile files end in one of our errors or in complete results."""
 
 import json
 import os
@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from repository import ROOT, SUPPORT
 
-COUNTS = {"raster": 130, "vector": 70, "bundle": 50, "coco": 30, "triplets": 40, "probability": 20}
-"""Cases of each family of `fuzz_cases`: 340."""
-QUICK = {"raster": 13, "vector": 6, "bundle": 5, "coco": 6, "triplets": 8, "probability": 5}
+CASES = {"raster": 130, "vector": 70, "bundle": 50, "coco": 30, "triplets": 40, "probability": 20}
+"""Number of cases of each family of `fuzz_cases`, 340 in total."""
+QUICK_CASES = {"raster": 13, "vector": 6, "bundle": 5, "coco": 6, "triplets": 8, "probability": 5}
 
 
-def worked_through(folder: Path, cases: list[str], timeout_s: float) -> list[dict[str, Any]]:
-    """What became of each case, in a process with bounded memory."""
+def run_cases(folder: Path, cases: list[str], timeout_s: float) -> list[dict[str, Any]]:
+    """Run cases in a process with limited memory and return one result per case."""
     paths = (ROOT, SUPPORT)
     done = subprocess.run(
         [sys.executable, SUPPORT / "fuzz_cases.py", folder, *cases],
@@ -31,25 +31,25 @@ def worked_through(folder: Path, cases: list[str], timeout_s: float) -> list[dic
     return [line for line in lines if "case" in line]
 
 
-def check(found: list[dict[str, Any]], n: int) -> None:
-    assert len(found) == n
-    for line in found:
-        assert line["ending"] != "bug", f"{line['case']}: {line['told']}"
-        if line["ending"] != "done":
-            assert len(line["told"]) > 10
-            assert "Traceback" not in line["told"]
+def check_results(results: list[dict[str, Any]], n: int) -> None:
+    assert len(results) == n
+    for result in results:
+        assert result["outcome"] != "bug", f"{result['case']}: {result['message']}"
+        if result["outcome"] != "done":
+            assert len(result["message"]) > 10
+            assert "Traceback" not in result["message"]
 
 
-def test_some_hostile_files(tmp_path: Path) -> None:
-    cases = [f"{family}:{seed}" for family, n in QUICK.items() for seed in range(n)]
-    check(worked_through(tmp_path, cases, 300), sum(QUICK.values()))
+def test_quick_selection_of_hostile_files(tmp_path: Path) -> None:
+    cases = [f"{family}:{seed}" for family, n in QUICK_CASES.items() for seed in range(n)]
+    check_results(run_cases(tmp_path, cases, 300), sum(QUICK_CASES.values()))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", COUNTS)
+@pytest.mark.parametrize("family", CASES)
 def test_hostile_files(tmp_path: Path, family: str) -> None:
-    cases = [f"{family}:{seed}" for seed in range(COUNTS[family])]
-    found = worked_through(tmp_path, cases, 1800)
-    check(found, len(cases))
-    endings = {line["ending"] for line in found}
-    assert len(endings) > 1, "some must fail, some must work, or nothing is tried"
+    cases = [f"{family}:{seed}" for seed in range(CASES[family])]
+    results = run_cases(tmp_path, cases, 1800)
+    check_results(results, len(cases))
+    outcomes = {result["outcome"] for result in results}
+    assert len(outcomes) > 1, "some cases should fail and some should succeed"
