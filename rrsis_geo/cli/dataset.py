@@ -69,19 +69,13 @@ def check(
     The exit code is 3 if a file is damaged or missing.
     """
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.dataset.check import check_dataset
+    from rrsis_geo.dataset.check import CheckOptions, check_dataset
 
+    options = CheckOptions(
+        model=model, max_tokens=max_tokens, sheet=sheet, seed=seed, overwrite=overwrite
+    )
     with console.progress(quiet=quiet or as_json) as progress:
-        report = check_dataset(
-            root,
-            layout,
-            model=model,
-            max_tokens=max_tokens,
-            sheet=sheet,
-            seed=seed,
-            overwrite=overwrite,
-            progress=progress,
-        )
+        report = check_dataset(root, layout, options, progress=progress)
     print_check(report, sheet=sheet, as_json=as_json)
 
 
@@ -185,7 +179,7 @@ def from_vectors(
     overlap on the ground.
     """
     console.setup_logging(quiet=quiet, verbose=verbose)
-    from rrsis_geo.dataset.cutter import LabelOptions
+    from rrsis_geo.dataset.chip_labeller import LabelOptions
     from rrsis_geo.dataset.from_vectors import from_vectors as make
 
     options = LabelOptions(

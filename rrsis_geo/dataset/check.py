@@ -1,4 +1,4 @@
-"""Data sets of referring samples looked over: what there is, and what is wrong. No rasters."""
+"""Check of datasets of referring samples: counts and damaged files."""
 
 import logging
 from collections import Counter
@@ -22,30 +22,50 @@ from rrsis_geo.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-NAMED: Final = 20
-"""Samples that a warning names one by one."""
+MAX_LISTED_IDS: Final = 20
+"""Most sample ids in a warning."""
 SHEET_SAMPLES: Final = 16
-"""On a contact sheet."""
+"""Samples on a contact sheet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """How a dataset is checked.
+
+    Attributes:
+        model: bundle whose tokenizer counts the tokens of expressions.
+        max_tokens: most tokens of an expression that the network reads. None is the limit of the
+            bundle.
+        sheet: PNG for a contact sheet of random samples. None draws none.
+        seed: random seed of these samples.
+        overwrite: replace an existing PNG.
+    """
+
+    model: str = DEFAULT_BUNDLE
+    max_tokens: int | None = None
+    sheet: Path | None = None
+    seed: int = 0
+    overwrite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SplitFacts:
-    """What a split holds.
+    """Counts of a split.
 
     Attributes:
-        samples: in its list.
-        published: how many the paper tells, None where none does.
-        images: different image files.
-        absent: samples whose target is absent, as the data set says itself.
-        image_sizes: "height x width" -> samples.
-        mask_sizes: likewise.
-        kinds: kind of expression -> samples; empty where the data set does not tell.
-        categories: category by label -> samples; empty where the data set does not tell.
-        tokens: word pieces of an expression ("[CLS]" and "[SEP]" included) -> samples.
-        cut: samples whose expression is longer than the network reads.
-        other_size: ids of samples whose mask has another size than their image.
-        empty: ids of samples whose mask has no pixel, though their target is not said to be absent.
-        problems: what cannot be read: one line each, naming the file.
+        samples: number of samples in its list.
+        published: published number of samples, None if there is none.
+        images: number of different image files.
+        absent: number of samples that the dataset marks as absent targets.
+        image_sizes: "height x width" -> number of samples.
+        mask_sizes: "height x width" -> number of samples.
+        kinds: kind of expression -> number of samples; empty if the dataset has no kinds.
+        categories: category -> number of samples; empty if the dataset has no categories.
+        tokens: tokens of the expression, including "[CLS]" and "[SEP]" -> number of samples.
+        cut: number of samples whose expression is longer than the network reads.
+        other_size: ids of samples whose mask and image differ in size.
+        empty: ids of samples with an empty mask that are not marked as absent targets.
+        problems: one line per file or sample that cannot be read.
     """
 
     samples: int
@@ -65,14 +85,14 @@ class SplitFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckReport:
-    """What a data set holds.
+    """Result of a check.
 
     Attributes:
-        root: of the data set.
-        layout: of its files.
-        max_tokens: word pieces that the network reads.
-        splits: by name.
-        warnings: what the user should know.
+        root: folder of the dataset.
+        layout: layout of the dataset.
+        max_tokens: most tokens of an expression that the network reads.
+        splits: split -> its counts.
+        warnings: warnings for the user.
     """
 
     root: Path
@@ -83,86 +103,79 @@ class CheckReport:
 
     @property
     def n_problems(self) -> int:
-        """Samples and files that cannot be read."""
+        """Number of samples and files that cannot be read."""
         return sum(len(facts.problems) for facts in self.splits.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON."""
+        """The report for JSON."""
         return {**asdict(self), "root": str(self.root), "n_problems": self.n_problems}
 
 
 def check_dataset(
     root: Path,
     layout: str,
+    options: CheckOptions | None = None,
     *,
-    model: str = DEFAULT_BUNDLE,
-    max_tokens: int | None = None,
-    sheet: Path | None = None,
-    seed: int = 0,
-    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> CheckReport:
-    """Read every sample of a data set and tell what there is, and what is wrong with it.
+    """Read every sample of a dataset, and report counts and problems.
 
     Args:
-        root: of the data set.
-        layout: of its files, a name of :data:`rrsis_geo.data.benchmarks.layouts.LAYOUTS`.
-        model: bundle whose word pieces are counted.
-        max_tokens: word pieces that a network reads, in place of the bundle's own number.
-        sheet: PNG to draw, of random samples with their masks and expressions.
-        seed: of the choice of these.
-        overwrite: replace the PNG.
-        progress: told how far the work is.
+        root: folder of the dataset.
+        layout: a key of :data:`rrsis_geo.data.benchmarks.layouts.LAYOUTS`.
+        options: None takes all defaults.
+        progress: called with progress.
 
     Raises:
-        ConfigError: no such layout.
-        InputError: no such folder, or no split in it.
-        ModelError: no such bundle.
-        OutputError: the PNG cannot be written.
+        ConfigError: the layout is unknown.
+        InputError: the folder is missing or has no split.
+        ModelError: the model is missing.
+        OutputError: the contact sheet cannot be written.
     """
+    options = options or CheckOptions()
     if layout not in LAYOUTS:
         raise ConfigError(f'unknown layout "{layout}"{suggest_name(layout, LAYOUTS)}')
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
-    if sheet is not None:
-        _check_sheet(sheet, overwrite=overwrite)
-    tokenizer, _ = load_settings(model)
-    max_tokens = tokenizer.max_tokens if max_tokens is None else max_tokens
+    if options.sheet is not None:
+        _check_sheet(options.sheet, overwrite=options.overwrite)
+    tokenizer, _ = load_settings(options.model)
+    max_tokens = tokenizer.max_tokens if options.max_tokens is None else options.max_tokens
     names = LAYOUTS[layout].splits(root)
     if not names:
         raise InputError(
-            f"{root}: has no split in the layout {layout}; give its own folder, or another layout "
-            "(docs/datasets.md shows what each looks like)"
+            f"{root}: no split in the layout {layout}; choose the folder of the dataset or another "
+            "layout (docs/datasets.md describes them)"
         )
     splits: dict[str, SplitFacts] = {}
     images: dict[str, set[Path]] = {}
     readable: list[tuple[str, Records, int]] = []
     for name in names:
-        tally = _Tally(tokenizer.length, max_tokens)
+        counter = _SplitCounter(tokenizer.length, max_tokens)
         try:
             records = Records(LAYOUTS[layout].read(root, name), f"{layout} {name}")
         except InputError as err:
-            tally.problems.append(str(err))
+            counter.problems.append(str(err))
             records = Records([], f"{layout} {name}")
         for index in range(len(records)):
-            if tally.add(records, index):
+            if counter.add(records, index):
                 readable.append((name, records, index))
             if progress is not None:
                 progress(f"{name} samples", index + 1, len(records))
-        images[name] = tally.images
-        splits[name] = tally.facts(LAYOUTS[layout].counts.get(name))
+        images[name] = counter.images
+        splits[name] = counter.facts(LAYOUTS[layout].counts.get(name))
     warnings = tuple(_warnings(splits, images))
     for warning in warnings:
         logger.warning("%s: %s", root, warning)
-    if sheet is not None:
-        _draw_sheet(sheet, readable, seed)
+    if options.sheet is not None:
+        _draw_sheet(options.sheet, readable, options.seed)
     return CheckReport(
         root=root, layout=layout, max_tokens=max_tokens, splits=splits, warnings=warnings
     )
 
 
-class _Tally:
-    """Counts up a split, sample by sample."""
+class _SplitCounter:
+    """Counts the samples of a split."""
 
     def __init__(self, length_of: Callable[[str], int], max_tokens: int) -> None:
         self.images: set[Path] = set()
@@ -176,7 +189,7 @@ class _Tally:
         self._empty: list[str] = []
 
     def add(self, records: Records, index: int) -> bool:
-        """Count a sample in; whether it can be read."""
+        """Read and count a sample. Returns whether it can be read."""
         record = records.records[index]
         self._samples += 1
         self.images.add(record.image.path)
@@ -190,7 +203,7 @@ class _Tally:
             if str(err) not in self.problems:
                 self.problems.append(str(err))
             return False
-        image, mask = (_size(array.shape) for array in (sample.image, sample.mask))
+        image, mask = (_format_size(array.shape) for array in (sample.image, sample.mask))
         self._image_sizes[image] += 1
         if record.mask is not None:
             self._mask_sizes[mask] += 1
@@ -201,7 +214,7 @@ class _Tally:
         return True
 
     def facts(self, published: int | None) -> SplitFacts:
-        """What was counted."""
+        """The counts."""
         return SplitFacts(
             samples=self._samples,
             published=published,
@@ -209,8 +222,8 @@ class _Tally:
             absent=self._absent,
             image_sizes=dict(self._image_sizes.most_common()),
             mask_sizes=dict(self._mask_sizes.most_common()),
-            kinds=_most_first(self._kinds),
-            categories=_most_first(self._categories),
+            kinds=_sort_counts(self._kinds),
+            categories=_sort_counts(self._categories),
             tokens=dict(sorted(self._tokens.items())),
             cut=sum(n for length, n in self._tokens.items() if length > self._max_tokens),
             other_size=tuple(self._other_size),
@@ -220,49 +233,52 @@ class _Tally:
 
 
 def _warnings(splits: Mapping[str, SplitFacts], images: Mapping[str, set[Path]]) -> Iterator[str]:
-    """What the user should know of a data set that can be read."""
+    """Warnings about the content of a dataset."""
     for name, facts in splits.items():
         if facts.published not in (None, facts.samples):
             yield (
                 f"{facts.samples} samples in the {name} split, but {facts.published} are "
-                "published; scores cannot be compared with the papers'"
+                "published; scores are not comparable with published ones"
             )
         if facts.empty:
-            yield f"{name}: an empty mask in {_listed(facts.empty)}"
+            yield f"{name}: empty masks in {_list_ids(facts.empty)}"
         if facts.other_size:
-            yield f"{name}: a mask of another size than its image in {_listed(facts.other_size)}"
+            yield f"{name}: masks and images differ in size in {_list_ids(facts.other_size)}"
     for first, second in combinations(splits, 2):
         if shared := len(images[first] & images[second]):
-            yield f"{shared} images are in both {first} and {second}: scores will flatter"
+            yield f"{shared} images are in both {first} and {second}, so scores will be too high"
 
 
-def _listed(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-    return ", ".join(ids[:NAMED]) + more
+def _list_ids(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - MAX_LISTED_IDS} more" if len(ids) > MAX_LISTED_IDS else ""
+    return ", ".join(ids[:MAX_LISTED_IDS]) + more
 
 
-def _size(shape: Sequence[int]) -> str:
+def _format_size(shape: Sequence[int]) -> str:
     return f"{shape[0]} x {shape[1]}"
 
 
-def _most_first(counts: Counter[str]) -> dict[str, int]:
+def _sort_counts(counts: Counter[str]) -> dict[str, int]:
     return {name: n for name, n in counts.most_common() if n}
 
 
 def _check_sheet(path: Path, *, overwrite: bool) -> None:
     if path.suffix.lower() != ".png":
-        raise OutputError(f"{path}: unknown suffix {path.suffix!r}; the sheet is written as .png")
+        raise OutputError(f"{path}: unknown suffix {path.suffix!r}; use .png")
     check_writable(path, overwrite=overwrite)
 
 
 def _draw_sheet(path: Path, readable: Sequence[tuple[str, Records, int]], seed: int) -> None:
     if not readable:
-        logger.warning("%s: not drawn, since no sample can be read", path)
+        logger.warning("%s: not written, because no sample can be read", path)
         return
     order = np.random.default_rng(seed).permutation(len(readable))[:SHEET_SAMPLES]
     chosen = [readable[index] for index in sorted(order.tolist())]
     samples = [records[index] for _, records, index in chosen]
-    notes = [_note(split, sample) for (split, _, _), sample in zip(chosen, samples, strict=True)]
+    notes = [
+        _describe_sample(split, sample)
+        for (split, _, _), sample in zip(chosen, samples, strict=True)
+    ]
     try:
         with open_atomic(path) as file:
             draw_contact_sheet(samples, notes).save(file, "PNG")
@@ -270,7 +286,7 @@ def _draw_sheet(path: Path, readable: Sequence[tuple[str, Records, int]], seed: 
         raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
 
 
-def _note(split: str, sample: Sample) -> str:
-    what = sample.kind or ("" if sample.mask.any() else "absent")
-    facts = (split, what, sample.category, f"id {sample.id}")
+def _describe_sample(split: str, sample: Sample) -> str:
+    kind = sample.kind or ("" if sample.mask.any() else "absent")
+    facts = (split, kind, sample.category, f"id {sample.id}")
     return "  /  ".join(fact for fact in facts if fact)

@@ -1,4 +1,4 @@
-"""COCO instances in, a data set of referring samples out. No rasters."""
+"""Conversion of COCO instances to a dataset of referring samples."""
 
 from collections import Counter
 from collections.abc import Container
@@ -15,7 +15,7 @@ from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.progress import Progress
 
-_MOST_DRAWS: Final = 1000
+_MAX_DRAWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +23,10 @@ class CocoOptions:
     """How COCO instances become samples.
 
     Attributes:
-        samples: how many, of all splits together.
+        samples: number of samples over all splits.
         size_px: side of the crops, pixels.
-        val_share: of the images, for validation.
-        seed: of all chance.
+        val_share: share of the images for validation.
+        seed: random seed.
     """
 
     samples: int = 2000
@@ -38,19 +38,19 @@ class CocoOptions:
         if self.samples < 1:
             raise ConfigError(f"samples must be at least 1, got {self.samples}")
         if self.size_px < 64 or self.size_px % 32:
-            raise ConfigError(f"size must be a multiple of 32 from 64 on, got {self.size_px}")
+            raise ConfigError(f"size must be a multiple of 32 and at least 64, got {self.size_px}")
         check_shares(self.val_share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoReport:
-    """What was made of COCO instances.
+    """Result of the conversion.
 
     Attributes:
-        root: the data set.
-        splits: what each holds.
-        images: images of the file that have instances.
-        categories: instances of each category.
+        root: folder of the dataset.
+        splits: split -> counts of its samples.
+        images: number of images with instances.
+        categories: category -> number of instances.
     """
 
     root: Path
@@ -59,7 +59,7 @@ class CocoReport:
     categories: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON."""
+        """The report for JSON."""
         splits = {name: counts.to_dict() for name, counts in self.splits.items()}
         return {
             "root": str(self.root),
@@ -78,40 +78,39 @@ def from_coco(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> CocoReport:
-    """Make a data set of triplets from COCO instances, polygons or RLE.
+    """Make a dataset of triplets from COCO instances, polygons or RLE.
 
-    A sample is a random crop of an image and an expression about what is in it, as training on
-    instances draws them (see docs/training.md). No image is in two splits, nor is a "sequence",
-    where images tell one.
+    A sample is a random crop of an image with an expression, as in training on instances (see
+    docs/training.md). Splits share no image, and no "sequence" if the images have this field.
 
     Args:
         instances: the COCO file.
-        root: folder of the data set, to be made.
+        root: folder of the new dataset.
         options: None takes all defaults.
-        images: folder of the images; None takes "images" beside the file.
-        overwrite: replace a data set that we wrote.
-        progress: told how far the work is.
+        images: folder of the images. None is "images" beside the file.
+        overwrite: replace a dataset that rrsis-geo wrote.
+        progress: called with progress.
 
     Raises:
         ConfigError: there are too few images for two splits.
-        InputError: the file or an image cannot be used.
-        OutputError: the data set cannot be written; no trace of it is left then.
+        InputError: the file or an image cannot be read.
+        OutputError: the dataset cannot be written. Nothing is left in this case.
     """
     options = options or CocoOptions()
     with DatasetWriter(root, overwrite=overwrite) as writer:
         source = InstanceSource(instances, images)
         categories = sum(source.counts, Counter[str]())
-        done = 0
+        n_written = 0
         for number, (split, indices) in enumerate(_split_images(source, options).items()):
             part = source.subset(indices)
             referring = ReferringInstances(part, options.size_px, augment=False)
             for index in range(_n_samples(split, options)):
                 rng = np.random.default_rng([options.seed, number, index])
-                sample = _draw(referring, rng, categories)
+                sample = _draw_sample(referring, rng, categories)
                 writer.add(split, sample, image_name=f"{index:06}.png", source=sample.id)
-                done += 1
+                n_written += 1
                 if progress is not None:
-                    progress("samples", done, options.samples)
+                    progress("samples", n_written, options.samples)
         writer.describe(
             {"made_by": "from-coco", "instances": str(instances), "options": asdict(options)}
         )
@@ -129,7 +128,7 @@ def _n_samples(split: str, options: CocoOptions) -> int:
 
 
 def _split_images(source: InstanceSource, options: CocoOptions) -> dict[str, list[int]]:
-    """The images of each split: groups of images that show one ground are dealt out whole."""
+    """The indices of the images of each split. Images of one group go to the same split."""
     groups: dict[str, list[int]] = {}
     for index, group in enumerate(source.groups):
         groups.setdefault(group, []).append(index)
@@ -137,8 +136,7 @@ def _split_images(source: InstanceSource, options: CocoOptions) -> dict[str, lis
         return {"train": list(range(len(source)))}
     if len(groups) < 2:
         raise ConfigError(
-            f"there are {len(groups)} images that show different ground, too few to keep some for "
-            "validation; give --val-share 0"
+            f"too few images of different places for validation ({len(groups)}); use --val-share 0"
         )
     names = list(groups)
     order = np.random.default_rng(options.seed).permutation(len(names)).tolist()
@@ -148,15 +146,15 @@ def _split_images(source: InstanceSource, options: CocoOptions) -> dict[str, lis
     return {"train": train, "val": val}
 
 
-def _draw(
+def _draw_sample(
     referring: ReferringInstances, rng: np.random.Generator, categories: Container[str]
 ) -> Sample:
-    """A sample that speaks of one of the file's own categories, not by a wider word.
+    """Draw a sample whose expression names a category of the file.
 
-    Where only trucks are labelled, "vehicles" would mean more than the labels.
+    If only trucks are labelled, "vehicles" would refer to more than the labels.
     """
-    for _ in range(_MOST_DRAWS):
+    for _ in range(_MAX_DRAWS):
         sample = referring.sample(rng)
         if sample.category in categories:
             return sample
-    raise InputError("nothing can be said of the instances in the words of their own categories")
+    raise InputError("no expression about the categories of the instances is possible")

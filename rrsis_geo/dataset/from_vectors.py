@@ -1,4 +1,4 @@
-"""A scene and a user's labels in, a data set of referring samples out."""
+"""Conversion of a scene and vector labels to a dataset of referring samples."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from shapely.affinity import affine_transform
 
 from rrsis_geo.data.dataset_writer import DatasetWriter, SplitCounts, write_samples
 from rrsis_geo.data.instances.crops import MIN_PIXELS
-from rrsis_geo.dataset.cutter import Cutter, LabelOptions
+from rrsis_geo.dataset.chip_labeller import ChipLabeller, LabelOptions
 from rrsis_geo.errors import InputError, OutputError
 from rrsis_geo.geo.chips.chips import Chip, read_chip_rows
 from rrsis_geo.geo.chips.labels import Labels, read_labels
@@ -30,25 +30,25 @@ logger = logging.getLogger(__name__)
 
 CHIPS_FILE: Final = "chips.gpkg"
 MIN_VALID: Final = 0.25
-"""A chip of which less than this shows data is left out."""
+"""Least fraction of valid pixels in a chip."""
 FEW_SAMPLES: Final = 50
-"""Scores over fewer than this are mostly chance."""
+"""Number of samples below which scores are mostly noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelReport:
-    """What was made of a scene's labels.
+    """Result of the conversion.
 
     Attributes:
-        root: the data set.
-        splits: what each holds.
-        shown: how many labels the images of each split show; one may be in several images.
-        gsd_m: metres on the ground per pixel of the chips.
-        chip_px: their side.
-        labels: how many features were read, and how many were outside, empty, unnamed, repaired,
-            or too small to be seen at that ground pixel.
-        categories: labels of each category on the scene.
-        warnings: what the user should know.
+        root: folder of the dataset.
+        splits: split -> counts of its samples.
+        shown: split -> number of labels in its images. A label can be in several images.
+        gsd_m: ground sample distance of the chips.
+        chip_px: side of the chips, pixels.
+        labels: number of features that were read, and of those that are outside of the scene,
+            empty, without a category ("unnamed"), repaired, or too small.
+        categories: category -> number of labels in the scene.
+        warnings: warnings for the user.
     """
 
     root: Path
@@ -61,7 +61,7 @@ class LabelReport:
     warnings: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON."""
+        """The report for JSON."""
         fields = {name: getattr(self, name) for name in self.__slots__}
         splits = {name: counts.to_dict() for name, counts in self.splits.items()}
         return {**fields, "root": str(self.root), "splits": splits, "warnings": [*self.warnings]}
@@ -76,24 +76,24 @@ def from_vectors(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> LabelReport:
-    """Make a data set of triplets from a scene and the labels of a vector file.
+    """Make a dataset of triplets from a scene and the labels of a vector file.
 
-    Chips have the pixels that ``segment`` would show the network. Splits are parted by place: see
-    :mod:`rrsis_geo.geo.chips.chips`. Beside the triplets lies ``chips.gpkg``, the chips on the map.
+    Chips have the same pixels as the windows of ``segment``. Splits do not overlap on the ground,
+    see :mod:`rrsis_geo.geo.chips.chips`. The outlines of the chips are written to ``chips.gpkg``.
 
     Args:
-        scene: anything that GDAL opens.
-        labels: anything that GDAL reads as vectors, in any CRS.
-        root: folder of the data set, to be made.
-        options: how.
-        overwrite: replace a data set that we wrote.
-        progress: told how far the work is.
+        scene: path or address of a raster that GDAL opens.
+        labels: path or address of a vector file that GDAL opens, in any CRS.
+        root: folder of the new dataset.
+        options: how labels become samples.
+        overwrite: replace a dataset that rrsis-geo wrote.
+        progress: called with progress.
 
     Raises:
-        ConfigError: options that do not make sense, or not for these files.
+        ConfigError: the options are wrong, or do not fit these files.
         InputError: the scene or the labels cannot be used.
-        ModelError: there is no such model.
-        OutputError: the data set cannot be written; no trace of it is left then.
+        ModelError: the model is missing.
+        OutputError: the dataset cannot be written. Nothing is left in this case.
     """
     _, image = load_settings(options.model)
     with (
@@ -101,16 +101,16 @@ def from_vectors(
         open_part(scene, options.scene) as (whole, part),
     ):
         grid = model_grid(part.info, working_gsd_m(part.info, options.scene, image.gsd_range_m))
-        found = read_labels(part.info, grid, labels, options.columns())
-        cutter = Cutter(grid, found, options)
-        chips = cutter.plan()
-        written = _write_chips(part, whole, cutter, chips, writer, progress or no_progress)
-        if not written:
+        label_set = read_labels(part.info, grid, labels, options.columns())
+        labeller = ChipLabeller(grid, label_set, options)
+        chips = labeller.plan()
+        sample_counts = _write_chips(part, whole, labeller, chips, writer, progress or no_progress)
+        if not sample_counts:
             raise InputError(
-                f"{labels}: nothing can be said of its labels on {scene}: at {grid.gsd_m:.3g} m a "
-                f"pixel none covers {MIN_PIXELS} pixels that hold data; try a finer --gsd"
+                f"{labels}: no label covers {MIN_PIXELS} valid pixels of {scene} at "
+                f"{grid.gsd_m:.3g} m per pixel; use a finer --gsd"
             )
-        _write_map(written, part.info, grid, writer.folder / CHIPS_FILE)
+        _write_map(sample_counts, part.info, grid, writer.folder / CHIPS_FILE)
         writer.describe(
             {
                 "made_by": "from-vectors",
@@ -120,25 +120,25 @@ def from_vectors(
                 "options": options.to_dict(),
             }
         )
-    small = int((shapely.area(found.shapes) < MIN_PIXELS).sum())
-    warnings = tuple(_warnings(labels, found, small, grid, options, writer.counts))
+    n_small = int((shapely.area(label_set.shapes) < MIN_PIXELS).sum())
+    warnings = tuple(_warnings(labels, label_set, n_small, grid, options, writer.counts))
     for warning in warnings:
         logger.warning("%s", warning)
     return LabelReport(
         root=root,
         splits=writer.counts,
-        shown=_count_shown(writer.counts, written, chips),
+        shown=_count_shown(writer.counts, sample_counts, chips),
         gsd_m=grid.gsd_m,
         chip_px=options.chip_px,
         labels={
-            "read": found.n_read,
-            "outside": found.n_outside,
-            "empty": found.n_empty,
-            "unnamed": found.n_uncategorized,
-            "repaired": found.n_repaired,
-            "small": small,
+            "read": label_set.n_read,
+            "outside": label_set.n_outside,
+            "empty": label_set.n_empty,
+            "unnamed": label_set.n_uncategorized,
+            "repaired": label_set.n_repaired,
+            "small": n_small,
         },
-        categories=cutter.counts(),
+        categories=labeller.counts(),
         warnings=warnings,
     )
 
@@ -146,48 +146,50 @@ def from_vectors(
 def _write_chips(
     part: Scene,
     whole: Scene,
-    cutter: Cutter,
+    labeller: ChipLabeller,
     chips: Mapping[Chip, list[int]],
     writer: DatasetWriter,
     progress: Progress,
 ) -> dict[Chip, int]:
-    """Read the chips and write samples about them: how many about each that was worth it."""
-    options, stem = cutter.options, Path(part.info.path).stem
+    """Read the chips and write samples about them. Returns the number of samples of each chip."""
+    options, scene_name = labeller.options, Path(part.info.path).stem
     rows: dict[int, list[Chip]] = {}
     for chip in chips:
         rows.setdefault(chip.row, []).append(chip)
     stretch = measure_stretch(whole)
-    written: dict[Chip, int] = {}
-    done = 0
-    for row in read_chip_rows(part, stretch, cutter.grid, options.chip_px, rows.keys()):
+    sample_counts: dict[Chip, int] = {}
+    n_done = 0
+    for row in read_chip_rows(part, stretch, labeller.grid, options.chip_px, rows.keys()):
         for chip in rows[row.row]:
-            done += 1
+            n_done += 1
             if row.valid_in(chip).mean() < MIN_VALID:
                 continue
-            name = f"{stem}_r{chip.row:06}_c{chip.col:06}"
-            labelled_image = cutter.label_chip(chip, chips[chip], row, name)
+            name = f"{scene_name}_r{chip.row:06}_c{chip.col:06}"
+            labelled_image = labeller.label_chip(chip, chips[chip], row, name)
             rng = np.random.default_rng([options.seed, chip.row, chip.col])
             samples = write_samples(labelled_image, rng, options.per_chip if chips[chip] else 1)
             for sample in samples:
-                writer.add(chip.split, sample, image_name=f"{name}.png", source=stem)
+                writer.add(chip.split, sample, image_name=f"{name}.png", source=scene_name)
             if samples:
-                written[chip] = len(samples)
-        progress("chips", done, len(chips))
-    return written
+                sample_counts[chip] = len(samples)
+        progress("chips", n_done, len(chips))
+    return sample_counts
 
 
 def _count_shown(
     splits: Iterable[str], written: Iterable[Chip], chips: Mapping[Chip, list[int]]
 ) -> dict[str, int]:
-    """Labels that the written chips of each split show."""
-    seen: dict[str, set[int]] = {split: set() for split in splits}
+    """Number of labels in the written chips of each split."""
+    label_numbers: dict[str, set[int]] = {split: set() for split in splits}
     for chip in written:
-        seen[chip.split].update(chips[chip])
-    return {split: len(numbers) for split, numbers in seen.items()}
+        label_numbers[chip.split].update(chips[chip])
+    return {split: len(numbers) for split, numbers in label_numbers.items()}
 
 
-def _write_map(written: Mapping[Chip, int], info: SceneInfo, grid: ModelGrid, path: Path) -> None:
-    """The chips on the map: their split, their image and how many samples speak of it."""
+def _write_map(
+    sample_counts: Mapping[Chip, int], info: SceneInfo, grid: ModelGrid, path: Path
+) -> None:
+    """Write the outlines of the chips with their split, their image and their number of samples."""
     transform = info.transform @ Affine.scale(1 / grid.scale_col, 1 / grid.scale_row)
     a, b, c, d, e, f = transform[:6]
     squares = [
@@ -195,15 +197,15 @@ def _write_map(written: Mapping[Chip, int], info: SceneInfo, grid: ModelGrid, pa
             shapely.box(chip.col, chip.row, chip.col + chip.size_px, chip.row + chip.size_px),
             (a, b, d, e, c, f),
         )
-        for chip in written
+        for chip in sample_counts
     ]
-    stem = Path(info.path).stem
-    names = [f"images/{x.split}/{stem}_r{x.row:06}_c{x.col:06}.png" for x in written]
+    scene_name = Path(info.path).stem
+    names = [f"images/{x.split}/{scene_name}_r{x.row:06}_c{x.col:06}.png" for x in sample_counts]
     table = gpd.GeoDataFrame(
         {
-            "split": [chip.split for chip in written],
+            "split": [chip.split for chip in sample_counts],
             "image": names,
-            "samples": list(written.values()),
+            "samples": list(sample_counts.values()),
         },
         geometry=squares,
         crs=None if info.crs is None else info.crs.to_wkt(),
@@ -217,37 +219,36 @@ def _write_map(written: Mapping[Chip, int], info: SceneInfo, grid: ModelGrid, pa
 def _warnings(
     path: str | Path,
     labels: Labels,
-    small: int,
+    n_small: int,
     grid: ModelGrid,
     options: LabelOptions,
     splits: Mapping[str, SplitCounts],
 ) -> Iterator[str]:
-    """What the user should know."""
-    of = f"of {labels.n_read} labels"
+    """Warnings about the labels and the splits."""
+    of_all = f"of {labels.n_read} labels"
     if labels.n_outside:
-        yield f"{path}: {labels.n_outside} {of} lie outside the scene"
+        yield f"{path}: {labels.n_outside} {of_all} lie outside the scene"
     if labels.n_empty:
-        yield f"{path}: {labels.n_empty} {of} have no area (points and lines need a --size)"
+        yield f"{path}: {labels.n_empty} {of_all} have no area (points and lines need a --size)"
     if labels.n_uncategorized:
-        yield f"{path}: {labels.n_uncategorized} {of} have no category"
+        yield f"{path}: {labels.n_uncategorized} {of_all} have no category"
     if labels.n_repaired:
-        yield f"{path}: {labels.n_repaired} {of} had a self-intersecting outline; repaired"
-    if small:
+        yield f"{path}: {labels.n_repaired} {of_all} had invalid outlines and were repaired"
+    if n_small:
         yield (
-            f"{path}: {small} {of} cover less than {MIN_PIXELS} pixels of {grid.gsd_m:.3g} m, too "
-            "little to be spoken of; a finer --gsd would show them larger"
+            f"{path}: {n_small} {of_all} cover less than {MIN_PIXELS} pixels of {grid.gsd_m:.3g} m "
+            "and are too small for expressions; use a finer --gsd to include them"
         )
     if not options.complete:
         yield (
-            "no sample says that something is absent; give --complete if everything of these "
-            "categories is labelled in the scene"
+            "no expression is about absent objects; use --complete if every object of these "
+            "categories in the scene is labelled"
         )
     for split, share in (("val", options.val_share), ("test", options.test_share)):
         if share and split not in splits:
-            yield f"the {split} split is empty: nothing can be said of what lies in its ground"
+            yield f"the {split} split is empty: no expression about its ground is possible"
         elif split in splits and splits[split].samples < FEW_SAMPLES:
             yield (
-                f"the {split} split has only {splits[split].samples} samples, too few to tell a "
-                "better model from a lucky one; more labels, or a larger --per-chip or "
-                f"--{split}-share, give more"
+                f"the {split} split has only {splits[split].samples} samples, too few for reliable "
+                f"scores; use more labels or a larger --per-chip or --{split}-share"
             )

@@ -1,4 +1,4 @@
-"""From COCO instances to triplets."""
+"""Conversion of COCO instances to triplets."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def write_coco(folder: Path, n_images: int = 6, *, sequences: int | None = None)
     return path
 
 
-def test_masks_are_where_the_objects_are(tmp_path: Path) -> None:
+def test_masks_match_the_objects(tmp_path: Path) -> None:
     path = write_coco(tmp_path / "coco")
     options = CocoOptions(samples=24, size_px=96, val_share=0.25)
     report = from_coco(path, tmp_path / "made", options)
@@ -66,15 +66,17 @@ def test_masks_are_where_the_objects_are(tmp_path: Path) -> None:
         for index in range(len(records)):
             sample = records[index]
             assert sample.image.shape == (96, 96, 3)
-            assert sample.category == "truck"  # no wider word: vehicles are not labelled
+            assert (
+                sample.category == "truck"
+            )  # not "vehicle", because vehicles are not fully labelled
             red = (sample.image[..., 0] > 150) & (sample.image[..., 1] < 80)
-            # nearest-neighbour masks and bilinear images part by a pixel along outlines
+            # nearest-neighbour masks and bilinear images differ by one pixel along outlines
             assert (sample.mask & ~red).mean() < 0.03
             if sample.kind == "category":
                 assert (red & ~sample.mask).mean() < 0.03
 
 
-def test_no_image_nor_sequence_is_in_two_splits(tmp_path: Path) -> None:
+def test_splits_share_no_image_and_no_sequence(tmp_path: Path) -> None:
     path = write_coco(tmp_path / "coco", sequences=2)
     options = CocoOptions(samples=30, size_px=64, val_share=0.3)
     from_coco(path, tmp_path / "made", options)
@@ -88,7 +90,7 @@ def test_no_image_nor_sequence_is_in_two_splits(tmp_path: Path) -> None:
     assert not shown["train"] & shown["val"]
 
 
-def test_the_same_seed_makes_the_same(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_dataset(tmp_path: Path) -> None:
     path = write_coco(tmp_path / "coco")
     texts = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -97,7 +99,7 @@ def test_the_same_seed_makes_the_same(tmp_path: Path) -> None:
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_errors_leave_nothing(tmp_path: Path) -> None:
+def test_errors_leave_no_files(tmp_path: Path) -> None:
     path = write_coco(tmp_path / "coco")
     (tmp_path / "coco" / "images" / "3.png").unlink()
     with pytest.raises(InputError, match=r"3\.png"):

@@ -1,4 +1,4 @@
-"""From a scene and its labels to triplets."""
+"""Conversion of a scene and its labels to triplets."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from rrsis_geo.config import load
 from rrsis_geo.data.benchmarks.layouts import load_split
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.dataset import from_vectors as pipeline_labels
-from rrsis_geo.dataset.cutter import LabelOptions
+from rrsis_geo.dataset.chip_labeller import LabelOptions
 from rrsis_geo.dataset.from_vectors import LabelReport, from_vectors
 from rrsis_geo.errors import ConfigError, InputError, OutputError
 from rrsis_geo.geo.scene.options import SceneOptions
@@ -31,7 +31,7 @@ HEIGHT, WIDTH = 14, 26
 
 
 def red_objects(row: NDArray[np.intp], col: NDArray[np.intp], band: int) -> NDArray[np.generic]:
-    """Grey ground with a red rectangle at each place."""
+    """Gray ground with red rectangles."""
     inside = np.zeros(row.shape, bool)
     for top, left in PLACES:
         inside |= (row >= top) & (row < top + HEIGHT) & (col >= left) & (col < left + WIDTH)
@@ -47,7 +47,7 @@ def scene(make_scene: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def labels(tmp_path: Path) -> Path:
-    """What the scene shows, in degrees: "Well_Pads", but one that is a substation."""
+    """The labels of the scene in degrees: "Well_Pads" and one substation."""
     left, top = 500_000.0, 5_200_000.0
     shapes = [
         box(
@@ -66,8 +66,8 @@ def labels(tmp_path: Path) -> Path:
 
 
 def make(path: Path, labels: Path, root: Path, **options: object) -> LabelReport:
-    told: dict[str, object] = {"category_column": "what", "chip_px": 128, **options}
-    return from_vectors(path, labels, root, LabelOptions(**told))  # type: ignore[arg-type]
+    settings: dict[str, object] = {"category_column": "what", "chip_px": 128, **options}
+    return from_vectors(path, labels, root, LabelOptions(**settings))  # type: ignore[arg-type]
 
 
 def samples_of(root: Path, split: str) -> list[Sample]:
@@ -80,9 +80,7 @@ def is_red(sample: Sample) -> NDArray[np.bool_]:
     return red
 
 
-def test_masks_and_sentences_agree_with_the_pixels(
-    scene: Path, labels: Path, tmp_path: Path
-) -> None:
+def test_masks_and_expressions_match_the_pixels(scene: Path, labels: Path, tmp_path: Path) -> None:
     report = make(scene, labels, tmp_path / "made", complete=True)
     assert report.categories == {"well pad": len(PLACES) - 1, "substation": 1}
     assert set(report.splits) == {"train", "val"}
@@ -126,7 +124,7 @@ def test_splits_share_no_ground(scene: Path, labels: Path, tmp_path: Path) -> No
     assert {tmp_path / "made" / name for name in chips["image"]} == names
 
 
-def test_nothing_is_absent_unless_all_is_labelled(
+def test_absent_targets_need_complete_labels(
     scene: Path, labels: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "rrsis_geo"):
@@ -136,7 +134,7 @@ def test_nothing_is_absent_unless_all_is_labelled(
     assert "--complete" in caplog.text
 
 
-def test_chips_are_at_the_ground_pixel_asked_for(scene: Path, labels: Path, tmp_path: Path) -> None:
+def test_chips_have_the_requested_gsd(scene: Path, labels: Path, tmp_path: Path) -> None:
     report = make(scene, labels, tmp_path / "made", scene=SceneOptions(gsd_m=0.25), val_share=0)
     assert report.gsd_m == 0.25
     sizes = [
@@ -147,7 +145,7 @@ def test_chips_are_at_the_ground_pixel_asked_for(scene: Path, labels: Path, tmp_
     assert max(sizes) >= 4 * HEIGHT * WIDTH * 0.9
 
 
-def test_the_same_seed_makes_the_same(scene: Path, labels: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_dataset(scene: Path, labels: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         make(scene, labels, tmp_path / name, seed=seed)
     first, second, third = ((tmp_path / name / "train.jsonl").read_text() for name in "abc")
@@ -159,7 +157,7 @@ def test_the_same_seed_makes_the_same(scene: Path, labels: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_what_is_interrupted_leaves_no_trace(
+def test_an_interrupted_run_leaves_no_files(
     scene: Path,
     labels: Path,
     tmp_path: Path,
@@ -180,13 +178,13 @@ def test_what_is_interrupted_leaves_no_trace(
     assert sorted(folder.rglob("*")) == before
 
 
-def test_chips_are_as_large_as_the_fine_tuning_shows_them() -> None:
+def test_chips_have_the_size_of_fine_tuning() -> None:
     config = load(ROOT / "configs" / "finetune.toml", TrainConfig)
     assert config.benchmark is not None
     assert LabelOptions(category="truck").chip_px == config.benchmark.size_px
 
 
-def test_only_what_we_wrote_is_replaced(scene: Path, labels: Path, tmp_path: Path) -> None:
+def test_only_our_datasets_are_replaced(scene: Path, labels: Path, tmp_path: Path) -> None:
     make(scene, labels, tmp_path / "made")
     with pytest.raises(OutputError, match="--overwrite"):
         make(scene, labels, tmp_path / "made")
@@ -199,9 +197,9 @@ def test_only_what_we_wrote_is_replaced(scene: Path, labels: Path, tmp_path: Pat
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
-def test_errors_say_what_to_do(scene: Path, labels: Path, tmp_path: Path) -> None:
+def test_error_messages_give_the_remedy(scene: Path, labels: Path, tmp_path: Path) -> None:
     root = tmp_path / "made"
-    with pytest.raises(ConfigError, match=r"too few for train and val .* smaller --chip"):
+    with pytest.raises(ConfigError, match=r"too few for separate train and val .* smaller --chip"):
         make(scene, labels, root, chip_px=512)
     with pytest.raises(InputError, match="finer --gsd"):
         make(scene, labels, root, scene=SceneOptions(gsd_m=8.0), chip_px=64, val_share=0)

@@ -1,4 +1,4 @@
-"""Labels as objects, the chips they are cut into, and the split of each."""
+"""Labels of a scene: their options, the chips to write, and the objects in each chip."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -29,12 +29,12 @@ from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.text.vocabulary import category_from_label
 
-ATTRIBUTE_OF: Final = {"color": "colour", "colour": "colour", "on": "on"}
-"""Column -> what expressions are written from: the colour, and what a thing stands on."""
+ATTRIBUTE_BY_COLUMN: Final = {"color": "colour", "colour": "colour", "on": "on"}
+"""Column of the vector file -> attribute of an object that expressions use."""
 RECORDED_SCENE_OPTIONS: Final = ("gsd_m", "bands", "nodata", "bbox", "bbox_crs", "aoi")
-"""Options of the scene in the record of a dataset."""
-LABELLED_PER_BARE: Final = 2
-"""Chips with labels for each without, of which it is only said that things are absent."""
+"""Scene options that ``dataset.json`` records."""
+LABELLED_PER_EMPTY: Final = 2
+"""Chips with labels per chip without labels. The latter only have absent targets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,22 +42,22 @@ class LabelOptions:
     """How labels become samples.
 
     Attributes:
-        category_column: column of the vector file that tells what a label is.
-        category: what all labels are, where no column tells.
-        layer: of the file; None where it has only one.
-        attribute_columns: columns that tell more, of the names in :data:`ATTRIBUTE_OF`.
-        size_column: column that tells how many metres points and lines are across.
-        size_m: the same for all that no column tells.
-        model: bundle that is to be trained: its ground pixels are those of the chips.
-        scene: how the scene is read, as for ``segment``; a scene without CRS is refused.
+        category_column: column of the vector file with the category of each label.
+        category: category of all labels, if there is no column.
+        layer: layer of the vector file. None if it has only one.
+        attribute_columns: columns with attributes, keys of :data:`ATTRIBUTE_BY_COLUMN`.
+        size_column: column with the width of points and lines, metres.
+        size_m: width of points and lines without such a column, metres.
+        model: bundle to fine-tune. Chips have its ground sample distance.
+        scene: how the scene is read, as for ``segment``. The scene must have a CRS.
         chip_px: side of the chips, pixels.
-        per_chip: expressions about a chip with labels, at most.
-        val_share: of the ground, for validation.
-        test_share: of the ground, for a test at the end.
-        complete: every object of the labelled categories is labelled, so that they may be said to
-            be absent elsewhere.
-        false_colour: colours are not those the eye sees, so none is named.
-        seed: of all chance.
+        per_chip: most expressions about a chip with labels.
+        val_share: share of the ground for validation.
+        test_share: share of the ground for a final test.
+        complete: every object of the labelled categories is labelled, so expressions can call them
+            absent.
+        false_colour: the colours are not natural, so expressions do not name them.
+        seed: random seed.
     """
 
     category_column: str | None = None
@@ -78,22 +78,22 @@ class LabelOptions:
 
     def __post_init__(self) -> None:
         if self.chip_px < 64 or self.chip_px % 32:
-            raise ConfigError(f"chip must be a multiple of 32 from 64 on, got {self.chip_px}")
+            raise ConfigError(f"chip must be a multiple of 32 and at least 64, got {self.chip_px}")
         if self.per_chip < 1:
             raise ConfigError(f"per_chip must be at least 1, got {self.per_chip}")
         if self.scene.allow_no_crs:
-            raise ConfigError("labels are placed by their CRS, so the scene must have one too")
+            raise ConfigError("allow_no_crs: labels need a scene with a CRS")
         check_shares(self.val_share, self.test_share)
         self.columns()
         for name in self.attribute_columns:
-            if name.lower() not in ATTRIBUTE_OF:
+            if name.lower() not in ATTRIBUTE_BY_COLUMN:
                 raise ConfigError(
-                    f'attribute column "{name}": expressions are written from columns named '
-                    f"{', '.join(ATTRIBUTE_OF)}; rename it"
+                    f'attribute column "{name}": unknown attribute; rename the column to one of '
+                    f"{', '.join(ATTRIBUTE_BY_COLUMN)}"
                 )
 
     def columns(self) -> LabelColumns:
-        """What is to be read from the vector file."""
+        """The columns to read from the vector file."""
         return LabelColumns(
             category_column=self.category_column,
             category=self.category,
@@ -104,7 +104,7 @@ class LabelOptions:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The options, ready for JSON; those of the scene stand beside the others."""
+        """The options for JSON. Scene options are on the same level as the others."""
         record: dict[str, Any] = {}
         for option in fields(self):
             if option.name == "scene":
@@ -115,8 +115,14 @@ class LabelOptions:
         return record
 
 
-class Cutter:
-    """Labels as objects, and the chips that they are cut into."""
+class ChipLabeller:
+    """Plans the chips of a labelled scene, and makes labelled images of them.
+
+    Attributes:
+        options: the options.
+        grid: the model grid of the scene.
+        categories: the category of each label.
+    """
 
     def __init__(self, grid: ModelGrid, labels: Labels, options: LabelOptions) -> None:
         self.options = options
@@ -124,54 +130,54 @@ class Cutter:
         self._labels = labels
         self._areas = shapely.area(labels.shapes)
         self.categories = [category_from_label(label) for label in labels.categories]
-        self._known = sorted(set(self.categories))
+        self._category_names = sorted(set(self.categories))
         self._attributes = [
-            {ATTRIBUTE_OF[name.lower()]: text for name, text in told.items()}
-            | ({OUTLINE: "box"} if made_up else {})
-            for told, made_up in zip(labels.attributes, labels.from_points, strict=True)
+            {ATTRIBUTE_BY_COLUMN[name.lower()]: text for name, text in values.items()}
+            | ({OUTLINE: "box"} if from_point else {})
+            for values, from_point in zip(labels.attributes, labels.from_points, strict=True)
         ]
 
     def counts(self) -> dict[str, int]:
-        """Labels of each category, what is most first."""
+        """Category -> number of labels, the most common first."""
         return dict(Counter(self.categories).most_common())
 
     def plan(self) -> dict[Chip, list[int]]:
-        """The chips to write, each with the numbers of the labels that touch it.
+        """The chips to write, each with the indices of the labels that touch it.
 
         Raises:
-            ConfigError: the labels lie in so few cells that a split would be without any.
+            ConfigError: the labels lie in too few cells for all splits.
         """
         options, rng = self.options, np.random.default_rng(self.options.seed)
         size_px = options.chip_px
         shape = cell_shape(self.grid.height, self.grid.width, size_px)
-        wanted = {"val": options.val_share, "test": options.test_share}
-        shares = {name: share for name, share in wanted.items() if share}
+        all_shares = {"val": options.val_share, "test": options.test_share}
+        shares = {name: share for name, share in all_shares.items() if share}
         counts = self._count_cells()
         n_labelled = int(counts.any(axis=1).sum())
         if n_labelled <= len(shares):
             raise ConfigError(
                 f"the labels lie in {n_labelled} of {counts.shape[0]} cells of {size_px} pixels, "
-                f"too few for {' and '.join(['train', *shares])} to have ground of their own; give "
-                "a smaller --chip, or --val-share 0"
+                f"too few for separate {' and '.join(['train', *shares])} splits; use a smaller "
+                "--chip or --val-share 0"
             )
         splits = assign_splits(counts, shares, rng).reshape(shape)
         chips = plan_chips(splits, self.grid.height, self.grid.width, size_px)
         windows = [chip.window for chip in chips]
         touching = dict(zip(chips, find_overlapping(self._labels.shapes, windows), strict=True))
-        labelled_image = {chip: numbers for chip, numbers in touching.items() if numbers}
+        planned = {chip: numbers for chip, numbers in touching.items() if numbers}
         if not options.complete:
-            return labelled_image
+            return planned
         for split in (TRAIN, *shares):
-            bare = [chip for chip in chips if chip.split == split and not touching[chip]]
-            n_bare = sum(chip.split == split for chip in labelled_image) // LABELLED_PER_BARE
-            order = rng.permutation(len(bare)).tolist()
-            labelled_image |= {bare[index]: [] for index in order[:n_bare]}
-        return labelled_image
+            empty = [chip for chip in chips if chip.split == split and not touching[chip]]
+            n_empty = sum(chip.split == split for chip in planned) // LABELLED_PER_EMPTY
+            order = rng.permutation(len(empty)).tolist()
+            planned |= {empty[index]: [] for index in order[:n_empty]}
+        return planned
 
     def label_chip(
         self, chip: Chip, numbers: Iterable[int], row: ChipRow, name: str
     ) -> LabelledImage:
-        """A chip with the objects in it, those of the labels of these numbers."""
+        """Make a labelled image of a chip and the labels that touch it."""
         valid = row.valid_in(chip)
         instances = []
         for number in numbers:
@@ -185,17 +191,17 @@ class Cutter:
         return LabelledImage(
             image=row.image(chip),
             instances=instances,
-            complete=frozenset(self._known if self.options.complete else ()),
+            complete=frozenset(self._category_names if self.options.complete else ()),
             gsd_m=self.grid.gsd_m,
             false_colour=self.options.false_colour,
             id=name,
         )
 
     def _count_cells(self) -> NDArray[np.intp]:
-        """Labels of each category that touch each cell, [cells, categories]."""
+        """Number of labels of each category that touch each cell, [cells, categories]."""
         cells = cell_windows(self.grid.height, self.grid.width, self.options.chip_px)
-        counts = np.zeros((len(cells), len(self._known)), np.intp)
-        kinds = [self._known.index(name) for name in self.categories]
+        counts = np.zeros((len(cells), len(self._category_names)), np.intp)
+        kinds = [self._category_names.index(name) for name in self.categories]
         for cell, numbers in enumerate(find_overlapping(self._labels.shapes, cells)):
             for number in numbers:
                 counts[cell, kinds[number]] += 1
