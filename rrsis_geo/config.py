@@ -226,7 +226,7 @@ def _convert_scalar(hint: Any, value: Any, source: str, where: str) -> Any:
         return Path(value)
     if hint in (str, bool) and isinstance(value, hint):
         return value
-    names = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
+    names = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
     raise _type_error(source, where, names.get(hint, getattr(hint, "__name__", str(hint))), value)
 
 

@@ -132,8 +132,11 @@ def test_an_expression_is_encoded_once_for_all_scenes(monkeypatch: pytest.Monkey
         for text in ("the road", "all buildings", "the road", "all buildings"):
             predictor.encode(text)
         assert encode.call_count == 2
+        predictor.encode("the bus")  # the cache is full and is cleared
         predictor.encode("the bus")
-        assert len(predictor._encoded) == 1
+        assert encode.call_count == 3
+        predictor.encode("the road")
+        assert encode.call_count == 4
 
 
 class MemoryLimitedNet(tiny_net.TinyNet):

@@ -29,12 +29,12 @@ def test_stages_are_the_layers_of_bert(folder):
     )
     bert = Bert(config).eval()
     bert.load_pretrained(folder)
-    whole = BertModel.from_pretrained(folder).eval()
+    reference = BertModel.from_pretrained(folder).eval()
     ids = torch.randint(5, 100, (2, 9))
     attention = torch.arange(9)[None] < torch.tensor([[9], [4]])
     with torch.inference_mode():
         mine = bert.encode(ids, attention)
-        theirs = whole(input_ids=ids, attention_mask=attention.long()).last_hidden_state
+        theirs = reference(input_ids=ids, attention_mask=attention.long()).last_hidden_state
     torch.testing.assert_close(mine[attention], theirs[attention], atol=1e-5, rtol=1e-4)
 
 

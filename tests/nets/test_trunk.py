@@ -48,37 +48,37 @@ def test_stages_equal_the_feature_maps_of_timm(name):
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "swin_tiny_patch4_window7_224"])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_weights_load_from_a_file_of_the_whole_network(name, suffix, tmp_path):
-    whole = timm.create_model(name).eval()
-    side = whole.default_cfg["input_size"][-1]
+    network = timm.create_model(name).eval()
+    side = network.default_cfg["input_size"][-1]
     path = tmp_path / f"weights{suffix}"
-    state = {key: value.contiguous() for key, value in whole.state_dict().items()}
+    state = {key: value.contiguous() for key, value in network.state_dict().items()}
     torch.save(state, path) if suffix == ".pth" else save_file(state, path)
     trunk = Trunk(name, image_px=side).eval()
     trunk.load_pretrained(path)
     image = torch.randn(1, 3, side, side)
     with torch.inference_mode():
-        expected = whole.forward_intermediates(image, intermediates_only=True)[-1]
+        expected = network.forward_intermediates(image, intermediates_only=True)[-1]
         torch.testing.assert_close(stage_maps(trunk, image)[-1], expected)
 
 
 def test_swin_weights_load_for_another_image_size(tmp_path):
     name = "swin_tiny_patch4_window7_224"
-    whole = timm.create_model(name)
-    save_file(whole.state_dict(), tmp_path / "w.safetensors")
+    network = timm.create_model(name)
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
     trunk = Trunk(name, image_px=64)
     trunk.load_pretrained(tmp_path / "w.safetensors")
     weight = trunk.state_dict()["stages.0.patch_embed.proj.weight"]
-    assert torch.equal(weight, whole.patch_embed.proj.weight)
+    assert torch.equal(weight, network.patch_embed.proj.weight)
 
 
 def test_unknown_key_names_are_assigned_in_order(tmp_path):
-    whole = timm.create_model("tf_efficientnet_lite0")
-    whole.to(memory_format=torch.channels_last)  # safetensors needs contiguous tensors
-    state = {f"other.{i}": value for i, value in enumerate(whole.state_dict().values())}
+    network = timm.create_model("tf_efficientnet_lite0")
+    network.to(memory_format=torch.channels_last)  # safetensors needs contiguous tensors
+    state = {f"other.{i}": value for i, value in enumerate(network.state_dict().values())}
     torch.save(state, tmp_path / "w.pth")
     trunk = Trunk("tf_efficientnet_lite0")
     trunk.load_pretrained(tmp_path / "w.pth")
-    assert torch.equal(trunk.stages[0].conv_stem.weight, whole.conv_stem.weight)
+    assert torch.equal(trunk.stages[0].conv_stem.weight, network.conv_stem.weight)
 
 
 def test_weights_of_another_network_raise(tmp_path):
