@@ -72,13 +72,13 @@ def info(
 def models(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
     """List the installed model bundles."""
     console.setup_logging(verbose=verbose)
-    from rrsis_geo.segment.info import bundle_places, list_models
+    from rrsis_geo.segment.info import list_bundle_folders, list_models
 
     bundles = list_models()
     if as_json:
         console.print_json([asdict(model) for model in bundles])
     elif not bundles:
-        raise ModelError(f"no model bundle in any of: {', '.join(bundle_places())}")
+        raise ModelError(f"no model bundle in any of: {', '.join(list_bundle_folders())}")
     else:
         console.print_table(
             ("model", "network", "size", "description", "folder"),

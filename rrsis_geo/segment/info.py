@@ -1,4 +1,4 @@
-"""What the tool sees in a scene, and which models there are: nothing is computed or written."""
+"""Describe a scene before a run, and list the model bundles. Nothing is computed or written."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import BYTES_PER_ROW_PX, make_plan
 
 SECONDS_PER_WINDOW = 0.15
-"""Of a network of the size of btdnet-lite on two processor cores, where its card does not say."""
+"""Time of btdnet-lite on two CPU cores, for bundles that do not give theirs."""
 
 BANDS_BY = {
     "option": "as chosen",
@@ -34,28 +34,28 @@ VALIDITY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneFacts:
-    """What is known of a scene before a run, ready for JSON.
+    """Facts of a scene and of a run on it, ready for JSON.
 
     Attributes:
         path: of the scene.
-        width: columns of the part to work on.
-        height: rows of it.
-        crs: its name, None without.
-        gsd_m: metres on the ground per pixel, None where unknown.
-        dtype: of the pixels.
-        bands: those used, and how they were chosen.
-        bands_by: likewise.
-        validity: what tells which pixels hold data.
-        nodata: the value, as text since it may be NaN, or None.
-        stretch: how values become colours.
+        width: number of columns of the part to segment.
+        height: number of rows of the part to segment.
+        crs: name of the CRS, or None.
+        gsd_m: ground pixel in metres, None if unknown.
+        dtype: data type of the pixels.
+        bands: band numbers, from 1.
+        bands_by: how the bands were chosen.
+        validity: what marks pixels without data.
+        nodata: value of pixels without data, as text because it may be NaN; or None.
+        stretch: conversion of values to 8-bit colours.
         model: name of the bundle.
-        model_gsd_m: metres per pixel that the model sees, None where unknown.
-        model_height: rows that it sees.
-        model_width: columns.
-        windows: at most; those without data are skipped.
-        shards: units of work.
-        memory_bytes: about what a run holds beside program and network.
-        seconds: about what the network takes on two cores.
+        model_gsd_m: ground pixel that the model gets, in metres; None if unknown.
+        model_height: number of rows that the model gets.
+        model_width: number of columns that the model gets.
+        windows: number of windows; those without data are skipped in a run.
+        shards: number of shards.
+        memory_bytes: approximate memory of a run, without the program and the network.
+        seconds: approximate time of the network on two CPU cores.
     """
 
     path: str
@@ -80,14 +80,14 @@ class SceneFacts:
 
 
 def describe_scene(path: str, options: SegmentOptions) -> SceneFacts:
-    """What a run with these options would work on.
+    """Describe what a run with these options would segment.
 
     Raises:
-        InputError: the scene cannot be worked on.
-        ConfigError: options that do not fit it.
-        ModelError: no such model.
+        InputError: the scene cannot be used.
+        ConfigError: an option does not fit the scene.
+        ModelError: the bundle is missing or damaged.
     """
-    model = _model_facts(options.model)
+    model = _read_model_facts(options.model)
     with open_part(path, options.scene) as (whole, part):
         plan = make_plan(part.info, ("",), model, options, measure_stretch(whole))
     info, grid = plan.scene, plan.grid
@@ -118,16 +118,16 @@ def describe_scene(path: str, options: SegmentOptions) -> SceneFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleFacts:
-    """One bundle, ready for JSON.
+    """Facts of a bundle, ready for JSON.
 
     Attributes:
-        name: to be given as the model.
-        path: its folder.
-        net: name of the network, "" where unreadable.
-        size_bytes: of the weights.
-        sha256: of the weights, "" where unreadable.
-        about: one line, "" where the card has none.
-        problem: why it cannot be used, "" where nothing speaks against it.
+        name: value of the option ``model``.
+        path: folder of the bundle.
+        net: name of the network, "" if unreadable.
+        size_bytes: size of the weights.
+        sha256: checksum of the weights, "" if unreadable.
+        about: summary in one line, or "".
+        problem: why the bundle cannot be used, "" if it can.
     """
 
     name: str
@@ -140,7 +140,7 @@ class BundleFacts:
 
 
 def list_models() -> list[BundleFacts]:
-    """The bundles that can be named."""
+    """All bundles that can be used by name."""
     return [
         BundleFacts(
             name=summary.name,
@@ -155,16 +155,16 @@ def list_models() -> list[BundleFacts]:
     ]
 
 
-def bundle_places() -> list[str]:
-    """The folders in which bundles are looked for by name."""
+def list_bundle_folders() -> list[str]:
+    """Folders in which bundles are found by name."""
     return [str(folder) for folder in bundle_folders()]
 
 
-def _model_facts(name: str) -> ModelFacts:
-    """What a bundle says of itself; its weights are not read.
+def _read_model_facts(name: str) -> ModelFacts:
+    """Facts of a bundle, without loading its weights.
 
     Raises:
-        ModelError: there is none, or it is damaged.
+        ModelError: the bundle is missing or damaged.
     """
     folder = find_bundle(name)
     manifest = read_manifest(folder)

@@ -116,7 +116,7 @@ def test_several_expressions(make_scene: MakeScene, bright: BrightPredictor) -> 
         "segment", scene, "the spots", "all trees", "--expressions", "list.txt", "--overlap", 16
     )
     assert run.code == 0, run.err
-    assert '"the spots" is given more than once; it is looked for once' in run.err
+    assert '"the spots" is given more than once; it is segmented once' in run.err
     (layers,) = Path.cwd().glob("*.gpkg")
     assert layers.name == "scene-0_4_expressions.gpkg"
     rows = run.out.splitlines()

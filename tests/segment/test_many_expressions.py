@@ -165,9 +165,9 @@ def test_each_gets_the_same_result_as_alone(
     assert [result.n_objects for result in report.results] == [len(a.layer) for a in separate]
     presence_max = [0.953, 0.731, 0.269]  # of log-odds 3, 1, -1
     assert [r.presence_max for r in report.results] == pytest.approx(presence_max, abs=1e-3)
-    assert [text for text in report.warnings if "doubts" in text] == [
-        'the model doubts that "blue discs" is anywhere in the scene: in no window is it more than '
-        "27% sure"
+    assert [text for text in report.warnings if "probably" in text] == [
+        '"blue discs" is probably not in the scene: the model gives it a probability of at most '
+        "27% in every window"
     ]
     assert report.windows == sum(n for words, n in predictor.in_turn if words == "red discs")
     assert max(predictor.batches) == batch_size, "a batch counts windows"
@@ -358,7 +358,7 @@ def test_an_existing_file_of_one_expression_is_refused(scene: Path, tmp_path: Pa
 def test_repeated_expressions_are_used_once(scene: Path, tmp_path: Path) -> None:
     report = segment(scene, tmp_path / "all", ["red discs", "blue discs", " red  discs "])
     assert report.expressions == ("red discs", "blue discs")
-    assert '"red discs" is given more than once; it is looked for once' in report.warnings
+    assert '"red discs" is given more than once; it is segmented once' in report.warnings
 
 
 @pytest.mark.parametrize("expressions", [(), ("red discs", " "), ["..."]])

@@ -373,15 +373,15 @@ def test_progress_reaches_its_total(make_blobs: MakeScene, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("expression", "warning"),
     [
-        ("the largest red disc", '"the largest": answered within each window of 64 pixels (32 m)'),
-        ("the red disc in the top left", "answered within each window"),
+        ("the largest red disc", '"the largest": applied within each window of 64 pixels (32 m)'),
+        ("the red disc in the top left", "applied within each window"),
     ],
 )
 def test_scene_wide_words_give_one_warning(
     make_blobs: MakeScene, tmp_path: Path, expression: str, warning: str
 ) -> None:
     report = Result(make_blobs(), tmp_path / "out", expression=expression).report
-    assert len([text for text in report.warnings if "answered within each window" in text]) == 1
+    assert len([text for text in report.warnings if "applied within each window" in text]) == 1
     assert any(warning in text for text in report.warnings)
 
 
@@ -392,8 +392,8 @@ def test_a_plain_expression_gives_no_warning(make_blobs: MakeScene, tmp_path: Pa
 def test_low_presence_everywhere_gives_a_warning(make_blobs: MakeScene, tmp_path: Path) -> None:
     report = Result(make_blobs(), tmp_path / "out", RedPredictor(presence=-2.0)).report
     assert report.warnings == (
-        'the model doubts that "red discs" is anywhere in the scene: '
-        "in no window is it more than 12% sure",
+        '"red discs" is probably not in the scene: '
+        "the model gives it a probability of at most 12% in every window",
     )
 
 
@@ -464,7 +464,7 @@ def test_outputs_are_checked_before_the_scene_is_opened(tmp_path: Path) -> None:
 def test_area_outside_the_scene(make_blobs: MakeScene, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="bbox: lies outside the scene"):
         Result(make_blobs(), tmp_path / "out", bbox=(0.0, 0.0, 1.0, 1.0))
-    with pytest.raises(ConfigError, match='"EPSG:nonsense" is no CRS'):
+    with pytest.raises(ConfigError, match='"EPSG:nonsense" is not a CRS'):
         Result(make_blobs(), tmp_path / "out", bbox=(0.0, 0, 1, 1), bbox_crs="EPSG:nonsense")
 
 

@@ -1,4 +1,4 @@
-"""How a scene is read: its bands, its area and its ground pixel, as the user chose them."""
+"""Options of reading a scene: bands, area and ground pixel."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ class SceneOptions:
         if self.gsd_m is not None and not self.resample:
             raise ConfigError("gsd and no-resample contradict each other; give one of them")
         if self.bbox is not None and self.aoi is not None:
-            raise ConfigError("bbox and aoi both bound the area; give one of them")
+            raise ConfigError("bbox and aoi both select an area; give one of them")
         if self.bbox is not None and not all(map(math.isfinite, self.bbox)):
             raise ConfigError(f"bbox must be four finite numbers, got {self.bbox}")
 
@@ -129,7 +129,7 @@ def crop_scene(scene: Scene, options: SceneOptions) -> Scene:
             crs = CRS.from_user_input(options.bbox_crs)
         except (CRSError, ValueError) as err:
             raise ConfigError(
-                f'"{options.bbox_crs}" is no CRS; write EPSG:4326 or the like'
+                f'"{options.bbox_crs}" is not a CRS; use a form such as EPSG:4326'
             ) from err
     return scene.crop(bbox_area(scene.info, options.bbox, crs))
 
@@ -153,8 +153,8 @@ def working_gsd_m(
     if scene.gsd_m is None or scene.gsd_row_m is None or scene.gsd_col_m is None:
         if options.gsd_m is not None:
             raise ConfigError(
-                f"--gsd cannot be reached: the ground pixel of {scene.path} is unknown, as it "
-                "has no CRS"
+                f"--gsd cannot be used: the ground pixel of {scene.path} is unknown because it has "
+                "no CRS"
             )
         return None
     target_m = options.gsd_m

@@ -1,4 +1,4 @@
-"""What a user should be told about an expression and a model, in plain words, before and after."""
+"""Warnings about expressions, scenes and models whose result may be wrong."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,76 +11,76 @@ from rrsis_geo.text.phrases import categories_in, category_of, scene_wide_words,
 from rrsis_geo.text.vocabulary import names_of
 from rrsis_geo.units import format_length
 
-DOUBT = 0.5
-"""A presence below this in every window casts doubt on the whole result."""
+LOW_PRESENCE = 0.5
+"""The user is warned if the presence probability is below this in every window."""
+SAME_GSD = 1.02
+"""Ground pixels outside the range of a model by less than this factor count as inside."""
 
 
 def advise_before_run(plan: Plan, predictor: WindowPredictor) -> Iterator[str]:
-    """What speaks against a good result, as far as the expression and the scene tell."""
+    """Yield warnings that follow from the expressions, the scene and the model."""
     for expression in plan.expressions:
-        of_which = f'"{expression}": ' if len(plan.expressions) > 1 else ""
-        for text in _expression_advice(plan, expression, predictor):
-            yield f"{of_which}{text}"
-    yield from _pixel_advice(plan)
+        prefix = f'"{expression}": ' if len(plan.expressions) > 1 else ""
+        for text in _advise_on_expression(plan, expression, predictor):
+            yield f"{prefix}{text}"
+    yield from _advise_on_gsd(plan)
 
 
 def advise_on_repeats(given: str | Sequence[str]) -> Iterator[str]:
-    """Which expressions were given more than once."""
-    tidied = [given] if isinstance(given, str) else [" ".join(text.split()) for text in given]
-    for expression in dict.fromkeys(tidied):
-        if tidied.count(expression) > 1:
-            yield f'"{expression}" is given more than once; it is looked for once'
+    """Yield a warning for each expression that was given more than once."""
+    cleaned = [given] if isinstance(given, str) else [" ".join(text.split()) for text in given]
+    for expression in dict.fromkeys(cleaned):
+        if cleaned.count(expression) > 1:
+            yield f'"{expression}" is given more than once; it is segmented once'
 
 
 def advise_after_run(plan: Plan, presences_max: Sequence[float | None]) -> Iterator[str]:
-    """What the run itself brought to light.
+    """Yield warnings that follow from the output of the model.
 
     Args:
         plan: of the run.
-        presences_max: of each expression the highest log-odds that the target is in a window, None
-            where unknown.
+        presences_max: of each expression, the highest log-odds that the target is in a window;
+            None if unknown.
     """
     for expression, log_odds in zip(plan.expressions, presences_max, strict=True):
         presence = 1.0 if log_odds is None else to_probability(log_odds)
-        if presence < DOUBT:
+        if presence < LOW_PRESENCE:
             yield (
-                f'the model doubts that "{expression}" is anywhere in the scene: '
-                f"in no window is it more than {presence:.0%} sure"
+                f'"{expression}" is probably not in the scene: the model gives it a probability '
+                f"of at most {presence:.0%} in every window"
             )
 
 
-def _expression_advice(plan: Plan, expression: str, predictor: WindowPredictor) -> Iterator[str]:
+def _advise_on_expression(plan: Plan, expression: str, predictor: WindowPredictor) -> Iterator[str]:
     cut = predictor.cut_words(expression)
     if cut:
         yield (
-            f'the expression is longer than the model reads: its end "{cut.strip()}" is not read; '
-            "say it in fewer words"
+            f'the expression is longer than the model reads: its end "{cut.strip()}" is ignored; '
+            "use fewer words"
         )
-    wide = scene_wide_words(expression)
-    if wide:
-        words = ", ".join(f'"{word}"' for word in wide)
-        side_px = plan.model.image.size_px
-        gsd_m = plan.model_px.gsd_m
+    scene_words = scene_wide_words(expression)
+    if scene_words and plan.grid.n_windows > 1:
+        words = ", ".join(f'"{word}"' for word in scene_words)
+        side_px, gsd_m = plan.model.image.size_px, plan.model_px.gsd_m
         side = f"{side_px} pixels" + (f" ({format_length(side_px * gsd_m)})" if gsd_m else "")
-        several = plan.grid.n_windows > 1
-        if several:
-            yield (
-                f"{words}: answered within each window of {side} by itself, not over the whole "
-                "scene, so there may be an answer in every window"
-            )
-    unknown = find_untrained_things(expression, plan.model)
-    if unknown:
         yield (
-            f"{plan.model.name} was not trained on {' or '.join(unknown)}; "
-            "take the result with caution"
+            f"{words}: applied within each window of {side}, not to the whole scene; every window "
+            "may have its own match"
+        )
+    untrained = find_untrained_things(expression, plan.model)
+    if untrained:
+        yield (
+            f"{plan.model.name} was not trained on {' or '.join(untrained)}; the result may be "
+            "wrong"
         )
 
 
 def find_untrained_things(expression: str, model: ModelFacts) -> list[str]:
-    """What the expression speaks of and the model's card does not list; [] where it lists nothing.
+    """Things in an expression that the model was not trained on.
 
-    Categories go by their usual name; a target of none of them by its own words, unless these are
-    another name of something on the card.
+    Things of a known category are given by the name of the category. The target of an expression
+    without a known category is given in its own words, unless they are another name of a category
+    of the model. The list is empty if the bundle does not list its categories.
     """
     known = model.about.get("categories")
     if not isinstance(known, list | tuple):
@@ -96,34 +96,32 @@ def find_untrained_things(expression: str, model: ModelFacts) -> list[str]:
     return [f'"{expression[target.start : target.stop]}"', *unlisted]
 
 
-def _pixel_advice(plan: Plan) -> Iterator[str]:
-    scene_m, model_m = plan.scene.gsd_m, plan.model_px.gsd_m
-    image, options = plan.model.image, plan.options.scene
-    if scene_m is None:
-        if image.gsd_range_m is not None:
-            yield (
-                f"{plan.scene.path}: its ground pixel is unknown, so it is not resampled to what "
-                f"the model knows ({_range(image.gsd_range_m)})"
-            )
+def _advise_on_gsd(plan: Plan) -> Iterator[str]:
+    scene_gsd_m, model_gsd_m = plan.scene.gsd_m, plan.model_px.gsd_m
+    range_m, options = plan.model.image.gsd_range_m, plan.options.scene
+    if range_m is None:
         return
-    if image.gsd_range_m is None:
-        return
-    finest, coarsest = image.gsd_range_m
-    outside = not finest / 1.02 <= scene_m <= coarsest * 1.02
-    if outside and options.gsd_m is None and options.resample:
-        assert model_m is not None
+    range_text = f"{format_length(range_m[0])} to {format_length(range_m[1])}"
+    if scene_gsd_m is None:
         yield (
-            f"the scene's ground pixel of {format_length(scene_m)} is outside what the model knows "
-            f"({_range(image.gsd_range_m)}): the scene is resampled to {format_length(model_m)} "
-            "for the model, results are on the scene's own pixels"
+            f"{plan.scene.path}: its ground pixel is unknown, so it is not resampled to the range "
+            f"of the model ({range_text})"
         )
-    used_m = model_m if model_m is not None else scene_m
-    if not finest / 1.02 <= used_m <= coarsest * 1.02:
+        return
+    if not _is_in_range(scene_gsd_m, range_m) and options.gsd_m is None and options.resample:
+        assert model_gsd_m is not None
         yield (
-            f"the model works at {format_length(used_m)} a pixel and knows "
-            f"{_range(image.gsd_range_m)}: expect worse results"
+            f"the scene's ground pixel of {format_length(scene_gsd_m)} is outside the range of the "
+            f"model ({range_text}): the scene is resampled to {format_length(model_gsd_m)} for the "
+            "model; the results have the pixels of the scene"
+        )
+    used_gsd_m = model_gsd_m if model_gsd_m is not None else scene_gsd_m
+    if not _is_in_range(used_gsd_m, range_m):
+        yield (
+            f"the model gets a ground pixel of {format_length(used_gsd_m)}, outside its range of "
+            f"{range_text}: expect worse results"
         )
 
 
-def _range(gsd_range_m: tuple[float, float]) -> str:
-    return f"{format_length(gsd_range_m[0])} to {format_length(gsd_range_m[1])}"
+def _is_in_range(gsd_m: float, range_m: tuple[float, float]) -> bool:
+    return range_m[0] / SAME_GSD <= gsd_m <= range_m[1] * SAME_GSD

@@ -1,4 +1,4 @@
-"""Options of a run, checked once."""
+"""Options of a run."""
 
 import math
 from collections.abc import Mapping
@@ -15,22 +15,22 @@ RESULT_OPTIONS = ("dtype", "overlap_px", "threshold", "min_area_m2", "simplify_m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentOptions:
-    """What a user can choose.
+    """Options of a run.
 
     Attributes:
-        model: name or folder of a bundle.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        dtype: "auto", "fp32", "bf16", "fp16".
-        batch_size: windows run at once, for one expression after the other; None for a size that
-            suits the device. Changes nothing but, maybe, the last bits of a network's arithmetic.
-        threads: of the processor for the network, None leaves the choice to torch.
-        overlap_px: pixels that neighbouring windows share, on the model grid.
+        model: name, folder or Hub address of a bundle.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        dtype: "auto", "fp32", "bf16" or "fp16".
+        batch_size: windows per batch; None depends on the device. May change the last bits of the
+            arithmetic of a network, and nothing else.
+        threads: CPU threads of the network; None leaves the choice to torch.
+        overlap_px: overlap of neighbouring windows, in pixels of the model grid.
         threshold: probability above which a pixel belongs to the target.
-        min_area_m2: objects smaller than this are left out, in square metres on the ground.
-        simplify_m: by how much outlines may be straightened, in metres on the ground.
+        min_area_m2: objects below this area on the ground are dropped, in square metres.
+        simplify_m: tolerance for the simplification of outlines, in metres on the ground.
         scene: how the scene is read: its area, bands and ground pixel.
-        rows_per_shard: output rows of a shard, None for a size that suits the scene; never changes
-            the result.
+        rows_per_shard: height of a shard in pixels; None depends on the size of the scene. Never
+            changes the result.
     """
 
     model: str = DEFAULT_BUNDLE
@@ -64,14 +64,14 @@ class SegmentOptions:
 
     @staticmethod
     def from_manifest(record: Mapping[str, Any]) -> "SegmentOptions":
-        """The options of a manifest; those that the result does not depend on have defaults.
+        """The options in a manifest. Options that do not change the result have their defaults.
 
         Raises:
-            ConfigError: the record has other fields.
+            ConfigError: the record has unknown fields.
         """
         own = {name: record[name] for name in RESULT_OPTIONS if name in record}
         scene = {name: value for name, value in record.items() if name not in RESULT_OPTIONS}
         try:
             return SegmentOptions(**own, scene=SceneOptions.from_dict(scene))
         except TypeError as err:
-            raise ConfigError(f"the manifest holds unknown options: {err}") from err
+            raise ConfigError(f"the manifest has unknown options: {err}") from err

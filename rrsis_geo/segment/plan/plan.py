@@ -1,7 +1,7 @@
 """The plan of a run: everything that decides its result, fixed before the first window is read.
 
-A plan is made of the scene's facts, the model's facts and the user's options. It can be written as
-JSON (the manifest of a run) and has a hash: two runs with one hash write the same pixels.
+A plan is made from the facts of the scene and the model, and the options. It is written as JSON to
+the manifest of a job. Two runs whose plans have the same hash write the same pixels.
 """
 
 import hashlib
@@ -29,31 +29,30 @@ from rrsis_geo.version import __version__
 
 logger = logging.getLogger(__name__)
 
-MOST_SIDE_PX = 2**24
-"""Rows or columns of a part of a scene that is worked on: 1600 km at 10 cm."""
+MAX_SIDE_PX = 2**24
+"""Maximum number of rows or columns of a run: 1600 km at 10 cm."""
 BYTES_PER_ROW_PX = 30
-"""Held for each pixel of a row of windows: its colours three times, sums, logits, masks."""
+"""Memory per pixel of a row of windows: its colours three times, sums, logits and masks."""
 BYTES_PER_ROW_PX_MORE = 21
-"""Held for each of them by each expression but the first: all but the colours."""
+"""Memory per pixel for each further expression: all of the above but the colours."""
 SHARD_PX = 2**25
-"""Output pixels of a shard, about: half a minute of a small network's work on a processor, which is
-what an interruption may cost. Shards that follow each other share their window rows, so that it
-costs nothing to have many."""
+"""Approximate number of pixels in a shard. A small network needs half a minute for them on a CPU,
+so an interruption costs no more. Many shards cost nothing: consecutive ones share window rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run does, whole and fixed.
+    """Everything that decides the result of a run, and how it is divided into shards.
 
     Attributes:
-        scene: the part of the scene that is worked on.
-        expressions: what is looked for.
-        model: what looks.
+        scene: the part of the scene that is segmented.
+        expressions: one or more.
+        model: facts of the model.
         options: as chosen.
-        stretch: how the scene's values become colours.
-        model_px: the model grid: the scene's extent in the pixels that the model sees.
+        stretch: conversion of the values of the scene to 8-bit colours.
+        model_px: the model grid: the extent of the scene in the pixels that the model sees.
         grid: windows on the model grid.
-        shards: runs of rows, on the scene's grid.
+        shards: runs of rows on the grid of the scene.
     """
 
     scene: SceneInfo
@@ -66,22 +65,22 @@ class Plan:
     shards: tuple[Shard, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The manifest of the run, ready for JSON."""
-        return {**self._deciding(), "shards": [asdict(shard) for shard in self.shards]}
+        """The plan, ready for JSON."""
+        return {**self._result_facts(), "shards": [asdict(shard) for shard in self.shards]}
 
     @property
     def hash(self) -> str:
-        """Sha256 of all that decides the result; the shards do not."""
-        text = json.dumps(self._deciding(), sort_keys=True, ensure_ascii=True)
+        """Sha256 of everything that decides the result. The shards do not change it."""
+        text = json.dumps(self._result_facts(), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def own_window_rows(self, shard: Shard) -> range:
-        """The window rows that are counted for a shard: those that no shard above it needs."""
+        """Window rows that are counted for a shard: those that the shards above do not need."""
         above = self.shards[shard.index - 1].window_row_stop if shard.index else 0
         return range(max(above, shard.window_row_start), shard.window_row_stop)
 
     def footprint(self, row_i: int, col_j: int) -> Window:
-        """Where a window lies on the scene's own grid, in whole pixels; may reach beyond it."""
+        """Pixels of the scene that a window covers; may extend beyond the scene."""
         grid, model = self.grid, self.model_px
         top, left = (
             start - grid.margin_px for start, _ in (grid.rows_of(row_i), grid.cols_of(col_j))
@@ -91,7 +90,7 @@ class Plan:
         return Window(col_start, row_start, col_stop - col_start, row_stop - row_start)
 
     def provenance(self, expression: str) -> dict[str, Any]:
-        """What made the result of an expression, ready for JSON: enough to make it again."""
+        """Provenance of the result of an expression, ready for JSON: enough to repeat the run."""
         return {
             "software": f"rrsis-geo {__version__}",
             "plan_hash": self.hash,
@@ -100,7 +99,7 @@ class Plan:
         }
 
     def raster_tags(self, expression: str) -> dict[str, str]:
-        """The same in short."""
+        """Short provenance, for the metadata of a raster."""
         return {
             "software": f"rrsis-geo {__version__}",
             "plan_hash": self.hash,
@@ -108,7 +107,7 @@ class Plan:
             "model": self.model.name,
         }
 
-    def _deciding(self) -> dict[str, Any]:
+    def _result_facts(self) -> dict[str, Any]:
         scene = self.scene
         return {
             "scene": {
@@ -154,11 +153,18 @@ def make_plan(
     options: SegmentOptions,
     stretch: Stretch,
 ) -> Plan:
-    """Lay the model grid, its windows and the shards over a scene.
+    """Divide a scene into windows on the model grid, and into shards.
+
+    Args:
+        scene: the part of the scene to segment.
+        expressions: one or more.
+        model: facts of the model.
+        options: as chosen.
+        stretch: of the whole scene.
 
     Raises:
-        ConfigError: options that do not fit the scene or the model.
-        InputError: the scene is larger than any, or wider than this machine's memory allows.
+        ConfigError: an option does not fit the scene or the model.
+        InputError: the scene is too large, or too wide for the memory of this machine.
     """
     check_size(scene)
     model_px = model_grid(scene, working_gsd_m(scene, options.scene, model.image.gsd_range_m))
@@ -183,20 +189,20 @@ def make_plan(
 
 
 def check_size(scene: SceneInfo) -> None:
-    """Refuse what is larger than any scene, most likely by a damaged header.
+    """Check the size of a scene. Larger ones are most likely files with a damaged header.
 
     Raises:
-        InputError: it is.
+        InputError: the scene is too large.
     """
-    if max(scene.shape) > MOST_SIDE_PX:
+    if max(scene.shape) > MAX_SIDE_PX:
         raise InputError(
-            f"{scene.path}: {scene.width} x {scene.height} pixels are too many for one run; is it "
-            "damaged? If not, work on a part of it: --bbox or --aoi"
+            f"{scene.path}: {scene.width} x {scene.height} pixels are too many for one run; the "
+            "file may be damaged. If it is not, segment a part of it with --bbox or --aoi"
         )
 
 
 def _check_memory(scene: SceneInfo, grid: WindowGrid, n_expressions: int) -> None:
-    """Refuse a row of windows that is larger than the memory of this machine."""
+    """Check that a row of windows fits into the memory of this machine."""
     if not hasattr(os, "sysconf"):
         return
     per_px = BYTES_PER_ROW_PX + (n_expressions - 1) * BYTES_PER_ROW_PX_MORE
@@ -204,19 +210,20 @@ def _check_memory(scene: SceneInfo, grid: WindowGrid, n_expressions: int) -> Non
     present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > present:
         raise InputError(
-            f"{scene.path}: {scene.width} pixels are too wide: a row of windows needs about "
-            f"{format_bytes(needed)} of memory, this machine has {format_bytes(present)}; "
-            "work on parts of it, side by side: --bbox"
-            + (", or look for fewer expressions at once" if n_expressions > 1 else "")
+            f"{scene.path}: the scene is too wide with {scene.width} pixels: a row of windows "
+            f"needs about {format_bytes(needed)} of memory, this machine has "
+            f"{format_bytes(present)}; segment narrower parts with --bbox"
+            + (", or fewer expressions at once" if n_expressions > 1 else "")
         )
 
 
 def _rows_per_shard(scene: SceneInfo) -> int:
-    """Shards of equal height, each of about `SHARD_PX` pixels."""
-    most = max(SHARD_PX // scene.width, 1)
-    return -(-scene.height // -(-scene.height // most))
+    """Height of shards of equal height, each of about `SHARD_PX` pixels."""
+    max_rows = max(SHARD_PX // scene.width, 1)
+    n_shards = -(-scene.height // max_rows)
+    return -(-scene.height // n_shards)
 
 
 def _scaled(start: int, length: int, scale: float) -> tuple[int, int]:
-    """Pixels [start, stop) of the scene that pixels of the model grid lie on."""
+    """Pixels [start, stop) of the scene that some pixels of the model grid cover."""
     return math.floor(start / scale), math.ceil((start + length) / scale)

@@ -1,4 +1,4 @@
-"""What users are told, once, in plain words."""
+"""Warnings about expressions, scenes and models."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +23,7 @@ def info(make_scene: Callable[..., Path]) -> SceneInfo:
         return scene.info
 
 
-def told(
+def advice_for(
     info: SceneInfo,
     expression: str = "the bus",
     *,
@@ -38,8 +38,8 @@ def told(
     return list(advise_before_run(plan, RedPredictor()))
 
 
-def test_nothing_to_say(info: SceneInfo) -> None:
-    assert told(info) == []
+def test_no_advice(info: SceneInfo) -> None:
+    assert advice_for(info) == []
 
 
 @pytest.mark.parametrize(
@@ -51,74 +51,77 @@ def test_nothing_to_say(info: SceneInfo) -> None:
     ],
 )
 def test_scene_wide_words(info: SceneInfo, expression: str, words: str) -> None:
-    (text,) = told(info, expression)
+    (text,) = advice_for(info, expression)
     assert words in text
-    assert "within each window of 512 pixels (256 m) by itself" in text
+    assert "applied within each window of 512 pixels (256 m), not to the whole scene" in text
 
 
-def test_scene_wide_words_are_right_in_a_scene_of_one_window(info: SceneInfo) -> None:
-    assert told(replace(info, height=300, width=300), "the largest building") == []
+def test_no_advice_on_scene_wide_words_in_a_single_window(info: SceneInfo) -> None:
+    assert advice_for(replace(info, height=300, width=300), "the largest building") == []
 
 
-def test_category_that_the_card_does_not_list(info: SceneInfo) -> None:
+def test_category_that_is_not_in_the_bundle(info: SceneInfo) -> None:
     about = {"categories": ["car", "building"]}
-    assert told(info, "the car by the building", about=about) == []
-    (text,) = told(info, "the harbor", about=about)
-    assert text == "m was not trained on harbor; take the result with caution"
-    assert told(info, "the harbor") == []
+    assert advice_for(info, "the car by the building", about=about) == []
+    (text,) = advice_for(info, "the harbor", about=about)
+    assert text == "m was not trained on harbor; the result may be wrong"
+    assert advice_for(info, "the harbor") == []
 
 
 @pytest.mark.parametrize(
     "expression",
     ["solar panels", "the big Solar Panels on the left there", "solar panels on the building"],
 )
-def test_thing_that_no_category_is_called(info: SceneInfo, expression: str) -> None:
+def test_target_without_a_category(info: SceneInfo, expression: str) -> None:
     about = {"categories": ["car", "building", "water", "semi-trailer"]}
-    texts = told(info, expression, about=about)
+    texts = advice_for(info, expression, about=about)
     assert "m was not trained on" in texts[-1]
     assert "olar" in texts[-1]
-    assert told(info, expression) == told(
+    assert advice_for(info, expression) == advice_for(
         info, expression, about={"categories": ["solar panel", "building"]}
     )
 
 
-def test_other_names_of_what_the_card_lists(info: SceneInfo) -> None:
+def test_synonyms_of_categories_of_the_bundle(info: SceneInfo) -> None:
     about = {"categories": ["car", "building", "water", "semi-trailer"]}
     known = ("the river", "sedans", "rooftops by a car", "semi-trailers", "Bodies of water")
     for expression in known:
-        assert told(info, expression, about=about) == [], expression
+        assert advice_for(info, expression, about=about) == [], expression
 
 
-def test_resampling_is_told(info: SceneInfo) -> None:
+def test_resampling(info: SceneInfo) -> None:
     image = ImageSpec(gsd_m=0.2, gsd_range_m=(0.1, 0.3))
-    (text,) = told(info, image=image)
-    assert "ground pixel of 50 cm is outside what the model knows (10 cm to 30 cm)" in text
+    (text,) = advice_for(info, image=image)
+    assert "ground pixel of 50 cm is outside the range of the model (10 cm to 30 cm)" in text
     assert "resampled to 30 cm" in text
-    (text,) = told(info, image=image, resample=False)
-    assert text == "the model works at 50 cm a pixel and knows 10 cm to 30 cm: expect worse results"
-    (text,) = told(info, image=image, gsd_m=None)
+    (text,) = advice_for(info, image=image, resample=False)
+    assert text == (
+        "the model gets a ground pixel of 50 cm, outside its range of 10 cm to 30 cm: "
+        "expect worse results"
+    )
+    (text,) = advice_for(info, image=image, gsd_m=None)
     assert "its ground pixel is unknown" in text
-    assert told(info, image=image, gsd_m=0.2) == []
+    assert advice_for(info, image=image, gsd_m=0.2) == []
 
 
-def test_scene_too_coarse_to_be_helped(info: SceneInfo) -> None:
-    texts = told(info, image=ImageSpec(gsd_m=0.2, gsd_range_m=(0.1, 0.3)), gsd_m=10.0)
-    assert any("works at 2.5 m a pixel" in text for text in texts)
+def test_scene_that_resampling_cannot_bring_into_range(info: SceneInfo) -> None:
+    texts = advice_for(info, image=ImageSpec(gsd_m=0.2, gsd_range_m=(0.1, 0.3)), gsd_m=10.0)
+    assert any("gets a ground pixel of 2.5 m" in text for text in texts)
 
 
-def test_words_that_are_not_read(info: SceneInfo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expression_that_is_too_long(info: SceneInfo, monkeypatch: pytest.MonkeyPatch) -> None:
     model = ModelFacts(name="m", image=ImageSpec())
     plan = make_plan(info, ("the bus",), model, SegmentOptions(), Stretch("identity"))
     predictor = RedPredictor()
     monkeypatch.setattr(predictor, "cut_words", lambda expression: " by the old road")
     (text,) = advise_before_run(plan, predictor)
-    assert 'its end "by the old road" is not read' in text
+    assert 'its end "by the old road" is ignored' in text
 
 
-def test_doubt(info: SceneInfo) -> None:
+def test_low_presence(info: SceneInfo) -> None:
     model = ModelFacts(name="m", image=ImageSpec())
     plan = make_plan(info, ("the bus",), model, SegmentOptions(), Stretch("identity"))
     assert list(advise_after_run(plan, [None])) == []
     assert list(advise_after_run(plan, [0.1])) == []
     (text,) = advise_after_run(plan, [-3.0])
-    assert "in no window is it more than 5% sure" in text
+    assert "a probability of at most 5% in every window" in text

@@ -1,4 +1,4 @@
-"""Options are checked, ground pixels chosen, and a hash names the result."""
+"""Options and plans of runs."""
 
 import json
 import os
@@ -11,7 +11,6 @@ import pytest
 from predictor_stubs import make_options
 
 from rrsis_geo.errors import ConfigError, InputError
-from rrsis_geo.geo.scene.options import SceneOptions, working_gsd_m
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 from rrsis_geo.images import ImageSpec
@@ -43,10 +42,6 @@ def plan_of(info: SceneInfo, model: ModelFacts = MODEL, **options: Any) -> Plan:
         ({"simplify_m": float("inf")}, "simplify_m"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"rows_per_shard": 0}, "rows_per_shard"),
-        ({"gsd_m": 0.0}, "gsd must be above 0"),
-        ({"gsd_m": 0.3, "resample": False}, "contradict"),
-        ({"bbox": (0, 0, 1, 1), "aoi": Path("a")}, "give one of them"),
-        ({"bbox": (0, 0, 1, float("nan"))}, "finite"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], message: str) -> None:
@@ -54,34 +49,14 @@ def test_options_are_checked(options: dict[str, Any], message: str) -> None:
         make_options(**options)
 
 
-@pytest.mark.parametrize(
-    ("scene_m", "options", "wanted"),
-    [
-        (0.3, {}, None),  # known to the model: left as it is
-        (0.2, {}, None),
-        (0.1, {}, 0.2),
-        (0.8, {}, 0.4),
-        (0.405, {}, None),  # as good as 0.4
-        (0.3, {"gsd_m": 0.25}, 0.25),
-        (0.25, {"gsd_m": 0.25}, None),
-        (0.8, {"resample": False}, None),
-    ],
-)
-def test_ground_pixel_to_work_at(
-    info: SceneInfo, scene_m: float, options: dict[str, Any], wanted: float | None
-) -> None:
-    scene = replace(info, gsd_m=scene_m, gsd_row_m=scene_m, gsd_col_m=scene_m)
-    assert working_gsd_m(scene, SceneOptions(**options), MODEL.image.gsd_range_m) == wanted
-
-
-def test_pixels_that_are_not_square_are_made_so(info: SceneInfo) -> None:
+def test_pixels_become_square(info: SceneInfo) -> None:
     scene = replace(info, gsd_m=0.3, gsd_row_m=0.4, gsd_col_m=0.2)
     plan = plan_of(scene)
     assert plan.model_px.gsd_m == pytest.approx(0.3)
     assert (plan.grid.height, plan.grid.width) == (1333, 533)
 
 
-def test_model_without_a_range_leaves_the_scene_alone(info: SceneInfo) -> None:
+def test_model_without_a_range_never_resamples(info: SceneInfo) -> None:
     model = replace(MODEL, image=ImageSpec())
     assert plan_of(info, model).model_px.is_scene
 
@@ -89,7 +64,7 @@ def test_model_without_a_range_leaves_the_scene_alone(info: SceneInfo) -> None:
 def test_unknown_ground_pixel(info: SceneInfo) -> None:
     scene = replace(info, gsd_m=None, gsd_row_m=None, gsd_col_m=None)
     assert plan_of(scene).model_px.is_scene
-    with pytest.raises(ConfigError, match="--gsd cannot be reached: the ground pixel"):
+    with pytest.raises(ConfigError, match="--gsd cannot be used: the ground pixel"):
         plan_of(scene, gsd_m=0.3)
 
 
@@ -99,7 +74,7 @@ def test_shards_cover_the_scene_in_blocks(info: SceneInfo) -> None:
     assert len(plan_of(info).shards) == 1
 
 
-def test_large_scenes_get_shards_of_like_height(
+def test_shards_of_a_large_scene_have_similar_heights(
     info: SceneInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_module, "SHARD_PX", 2**22)
@@ -109,7 +84,7 @@ def test_large_scenes_get_shards_of_like_height(
     assert max(heights) - min(heights) < 1024
 
 
-def test_hash_names_the_result_and_nothing_else(info: SceneInfo) -> None:
+def test_hash_depends_on_everything_that_decides_the_result(info: SceneInfo) -> None:
     base = plan_of(info).hash
     same = [{"batch_size": 9}, {"threads": 2}, {"rows_per_shard": 512}, {"device": "cuda"}]
     assert {plan_of(info, **options).hash for options in same} == {base}
@@ -137,11 +112,9 @@ def test_provenance_is_json(info: SceneInfo) -> None:
     assert record["shards"][0]["row_start"] == 0
 
 
-def test_what_is_larger_than_any_scene_is_refused(
-    info: SceneInfo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scene_that_is_too_large(info: SceneInfo, monkeypatch: pytest.MonkeyPatch) -> None:
     for size in ({"height": 2**31}, {"width": 2_000_000_000}):
-        with pytest.raises(InputError, match="too many for one run; is it damaged"):
+        with pytest.raises(InputError, match="too many for one run; the file may be damaged"):
             plan_of(replace(info, **size))
     monkeypatch.setattr(os, "sysconf", lambda name: 2**15)  # a machine of one GiB
     plan_of(info)

@@ -33,7 +33,7 @@ def test_a_run_and_its_merge_write_the_same_page(
         "<th>minimum area</th><td>2 m",
         "<th>simplified by</th><td>up to 1 m",
         "95% that the target is in a window",
-        "answered within each window",  # the warning
+        "applied within each window",  # the warning
         report.plan_hash,
     ):
         assert part in text, part
