@@ -5,9 +5,12 @@ python benchmarks/network.py --preset btdnet       # the paper's network, fresh 
 """
 
 import argparse
+import contextlib
+import functools
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -18,8 +21,8 @@ from rrsis_geo.nets import PRESETS, build_preset
 from rrsis_geo.text.batch import TextBatch
 
 PARTS = {
-    "trunk": "image trunk",
-    "text": "text encoder, from the first stage that sees the image",
+    "trunk.stages": "image trunk",
+    "text.model.encoder.layer": "text encoder, from the first stage that sees the image",
     "bsc": "BSC",
     "decoder.layers": "MCI",
     "decoder.lateral": "mask feature",
@@ -64,59 +67,60 @@ def main() -> None:
 
 def measure(net: nn.Module, image: torch.Tensor, words: object, repeats: int, label: str) -> None:
     """Print the best and median seconds per window, and the share of each part."""
-    seconds: dict[str, float] = defaultdict(float)
-    started: dict[int, float] = {}
-    cuda = image.device.type == "cuda"
-
-    def now() -> float:
-        if cuda:
-            torch.cuda.synchronize()
-        return time.perf_counter()
 
     def run() -> float:
-        start = now()
+        start = synchronized_time(image.device)
         net.segment(image, words)
-        return now() - start
+        return synchronized_time(image.device) - start
 
     for _ in range(3):
         run()
     times = [run() / len(image) for _ in range(repeats)]
-    hooks = []
-    for part, module in parts_of(net):
-        hooks += [
-            module.register_forward_pre_hook(lambda m, _: started.__setitem__(id(m), now())),
-            module.register_forward_hook(
-                lambda m, *_, part=part: seconds.__setitem__(
-                    part, seconds[part] + now() - started[id(m)]
-                )
-            ),
-        ]
-    total = sum(run() for _ in range(repeats))
-    for hook in hooks:
-        hook.remove()
     print(f"{label}: {min(times):.3f} s per window (median {statistics.median(times):.3f})")
+    with time_parts(net, image.device) as seconds:
+        total = sum(run() for _ in range(repeats))
     for part, spent in sorted(seconds.items(), key=lambda item: -item[1]):
         print(f"  {spent / total:6.1%}  {part}")
     print(f"  {1 - sum(seconds.values()) / total:6.1%}  the rest")
 
 
-def parts_of(net: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The timed modules, each with the name of its part."""
+def synchronized_time(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+@contextlib.contextmanager
+def time_parts(net: nn.Module, device: torch.device) -> Iterator[dict[str, float]]:
+    """Add up the seconds of each part in the dictionary while the context is open."""
+    seconds: dict[str, float] = defaultdict(float)
+    started: dict[nn.Module, float] = {}
+
+    def start(module: nn.Module, _: object) -> None:
+        started[module] = synchronized_time(device)
+
+    def stop(part: str, module: nn.Module, *_: object) -> None:
+        seconds[part] += synchronized_time(device) - started[module]
+
+    hooks = []
+    for part, module in find_parts(net):
+        hooks.append(module.register_forward_pre_hook(start))
+        hooks.append(module.register_forward_hook(functools.partial(stop, part)))
+    yield seconds
+    for hook in hooks:
+        hook.remove()
+
+
+def find_parts(net: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The timed modules, each with the name of its part. Parts that the net lacks are left out."""
+    by_name = dict(net.named_modules())
     modules = []
-    for prefix, part in PARTS.items():
-        module = net
-        for name in prefix.split("."):
-            module = getattr(module, name, None)
-            if module is None:
-                break
-        else:
-            stages = {"trunk": "stages", "text": "model.encoder.layer"}.get(prefix)
-            if stages:
-                module = module.get_submodule(stages)
-            children = module if isinstance(module, nn.ModuleList) else [module]
-            if isinstance(module, nn.ModuleDict):
-                children = list(module.values())
-            modules += [(part, child) for child in children]
+    for name, part in PARTS.items():
+        module = by_name.get(name)
+        if isinstance(module, nn.ModuleList | nn.ModuleDict):  # containers are not called
+            modules += [(part, child) for child in module.children()]
+        elif module is not None:
+            modules.append((part, module))
     return modules
 
 
