@@ -58,7 +58,9 @@ def pick(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
     return next(reversed(list(shares)))
 
 
-def one_of(rng: np.random.Generator, colours: Sequence[Colour], amount: float = 0.06) -> Colour:
+def pick_colour(
+    rng: np.random.Generator, colours: Sequence[Colour], amount: float = 0.06
+) -> Colour:
     """A neighbour of one of the colours."""
     return vary(rng, colours[int(rng.integers(len(colours)))], amount)
 
@@ -91,7 +93,7 @@ class Frame:
     y: float
     heading: float
 
-    def place(self, local: Corners) -> Corners:
+    def to_scene(self, local: Corners) -> Corners:
         """Local corners as corners of the scene, both in metres."""
         cos, sin = math.cos(self.heading), math.sin(self.heading)
         x, y = self.x, self.y
@@ -99,9 +101,9 @@ class Frame:
 
     def box(self, x0: float, x1: float, y0: float, y1: float) -> Corners:
         """The four corners of a local rectangle."""
-        return self.place(((x0, y0), (x1, y0), (x1, y1), (x0, y1)))
+        return self.to_scene(((x0, y0), (x1, y0), (x1, y1), (x0, y1)))
 
-    def moved(self, forward: float, right: float, turn: float = 0.0) -> "Frame":
+    def move(self, forward: float, right: float, turn: float = 0.0) -> "Frame":
         """The frame at a local point, turned."""
         cos, sin = math.cos(self.heading), math.sin(self.heading)
         x = self.x + forward * cos - right * sin
@@ -121,7 +123,7 @@ def ring(
     """An ellipse along the frame's axes."""
     turns = [2 * math.pi * k / n_corners for k in range(n_corners)]
     local = [(half_length_m * math.cos(t), half_width_m * math.sin(t)) for t in turns]
-    return list(frame.place(local))
+    return list(frame.to_scene(local))
 
 
 def disc(x: float, y: float, radius_m: float, n_corners: int = 20) -> list[tuple[float, float]]:
@@ -129,7 +131,7 @@ def disc(x: float, y: float, radius_m: float, n_corners: int = 20) -> list[tuple
     return ring(Frame(x, y, 0.0), radius_m, radius_m, n_corners)
 
 
-def moved(points: Corners, dx: float, dy: float) -> Corners:
+def translate(points: Corners, dx: float, dy: float) -> Corners:
     """The corners moved."""
     return [(x + dx, y + dy) for x, y in points]
 
@@ -146,5 +148,5 @@ def sweep(points: Corners, dx: float, dy: float) -> Corners:
     area = sum(points[k - 1][0] * points[k][1] - points[k][0] * points[k - 1][1] for k in range(n))
     # The half of the outline that looks along the vector moves with it.
     if area < 0:
-        return [*moved(ahead, dx, dy), *back]
-    return [*ahead, *moved(back, dx, dy)]
+        return [*translate(ahead, dx, dy), *back]
+    return [*ahead, *translate(back, dx, dy)]

@@ -76,7 +76,7 @@ def draw_light(rng: np.random.Generator) -> Light:
     )
 
 
-def light_up(pixels: Pixels, shadow: NDArray[np.uint8], light: Light) -> Pixels:
+def apply_light(pixels: Pixels, shadow: NDArray[np.uint8], light: Light) -> Pixels:
     """Shadow, sky and haze over surfaces.
 
     Args:
@@ -106,7 +106,7 @@ def light_up(pixels: Pixels, shadow: NDArray[np.uint8], light: Light) -> Pixels:
 def take_picture(pixels: Pixels, rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
     """Lens blur, sensor noise and JPEG: float32 [H, W, 3] in 0 to 255 -> uint8."""
     if light.blur_px > 0.15:
-        pixels = soften(pixels, light.blur_px)
+        pixels = blur(pixels, light.blur_px)
     height, width = pixels.shape[:2]
     seen = pixels + np.float32(light.noise) * rng.standard_normal((height, width, 1), np.float32)
     image = np.clip(seen, 0, 255, out=seen).astype(np.uint8)
@@ -117,7 +117,7 @@ def take_picture(pixels: Pixels, rng: np.random.Generator, light: Light) -> NDAr
     return np.array(Image.open(stream))
 
 
-def soften(pixels: Pixels, sigma_px: float) -> Pixels:
+def blur(pixels: Pixels, sigma_px: float) -> Pixels:
     """A Gaussian blur of up to about 1.5 px, float32 [H, W, C], by three taps each way."""
     turns = max(1, math.ceil(sigma_px**2 / 0.64))
     side = np.float32(sigma_px**2 / turns / 2)

@@ -16,8 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from rrsis_geo.data.painter.basics import Colour, Corners, Points, mix, moved, smooth_noise, sweep
-from rrsis_geo.data.painter.camera import Light, Pixels, light_up, take_picture
+from rrsis_geo.data.painter.basics import (
+    Colour,
+    Corners,
+    Points,
+    mix,
+    smooth_noise,
+    sweep,
+    translate,
+)
+from rrsis_geo.data.painter.camera import Light, Pixels, apply_light, take_picture
 from rrsis_geo.data.sample import Instance, LabelledImage
 
 Level = Literal["ground", "zone", "object"]
@@ -44,7 +52,7 @@ MIN_PIXELS = 4
 
 
 @dataclass(slots=True)
-class Thing:
+class CanvasItem:
     """What the canvas remembers of one thing.
 
     On the canvas it is known by its ink: four times its place in the list, plus what it hides.
@@ -97,7 +105,9 @@ class Canvas:
         self.rgb = base.resize(size, Image.Resampling.NEAREST)
         self.shadow = Image.new("L", size)
         self.levels: dict[Level, Image.Image] = {}
-        self.things: list[Thing] = [Thing(None, _MATERIAL_NUMBER["ground"], "ground", 0, {})]
+        self.items: list[CanvasItem] = [
+            CanvasItem(None, _MATERIAL_NUMBER["ground"], "ground", 0, {})
+        ]
         self._rgb = ImageDraw.Draw(self.rgb)
         self._shadow = ImageDraw.Draw(self.shadow)
         self._levels: dict[Level, ImageDraw.ImageDraw] = {}
@@ -112,7 +122,7 @@ class Canvas:
         """Width of the view in metres."""
         return float(self.width * self.gsd_m)
 
-    def begin(
+    def add_item(
         self,
         category: str | None,
         material: str,
@@ -135,14 +145,14 @@ class Canvas:
         if level not in self.levels:
             self.levels[level] = Image.new("I", self.rgb.size)
             self._levels[level] = ImageDraw.Draw(self.levels[level])
-        number = len(self.things)
+        number = len(self.items)
         ink = 4 * number + _HIDES[hides]
-        self.things.append(
-            Thing(category, _MATERIAL_NUMBER[material], level, ink, attributes or {})
+        self.items.append(
+            CanvasItem(category, _MATERIAL_NUMBER[material], level, ink, attributes or {})
         )
         return number
 
-    def flat(self, points: Points | Corners) -> list[float]:
+    def to_pixels(self, points: Points | Corners) -> list[float]:
         """Metres as the flat list of canvas pixels that Pillow draws quickest."""
         scale = self.scale
         if isinstance(points, np.ndarray):
@@ -152,23 +162,23 @@ class Canvas:
 
     def fill(self, points: Points | Corners, colour: Colour) -> None:
         """Paint a polygon that adds nothing to any mask."""
-        self._rgb.polygon(self.flat(points), fill=colour)
+        self._rgb.polygon(self.to_pixels(points), fill=colour)
 
-    def shape(self, number: int, points: Points | Corners, colour: Colour | None) -> None:
+    def add_shape(self, number: int, points: Points | Corners, colour: Colour | None) -> None:
         """Paint a polygon as part of a thing; without a colour only its mask grows."""
-        corners = self.flat(points)
-        thing = self.things[number]
-        self._grow(thing, min(corners[::2]), min(corners[1::2]))
-        self._grow(thing, max(corners[::2]), max(corners[1::2]))
-        self._levels[thing.level].polygon(corners, fill=thing.ink)
-        if thing.level == "object":
+        corners = self.to_pixels(points)
+        item = self.items[number]
+        self._grow(item, min(corners[::2]), min(corners[1::2]))
+        self._grow(item, max(corners[::2]), max(corners[1::2]))
+        self._levels[item.level].polygon(corners, fill=item.ink)
+        if item.level == "object":
             self._shadow.polygon(corners, fill=0)
         if colour is not None:
             self._rgb.polygon(corners, fill=colour)
 
-    def _grow(self, thing: Thing, x_px: float, y_px: float) -> None:
-        thing.left, thing.right = min(thing.left, x_px), max(thing.right, x_px)
-        thing.top, thing.bottom = min(thing.top, y_px), max(thing.bottom, y_px)
+    def _grow(self, item: CanvasItem, x_px: float, y_px: float) -> None:
+        item.left, item.right = min(item.left, x_px), max(item.right, x_px)
+        item.top, item.bottom = min(item.top, y_px), max(item.bottom, y_px)
 
     def line(
         self, points: Points | Corners, width_m: float, colour: Colour, strength: float = 1.0
@@ -184,10 +194,10 @@ class Canvas:
         width_px = width_m * self.scale
         strength = min(1.0, strength * min(1.0, width_px))
         if strength < 0.97:
-            colour = mix(self._seen_at(points[len(points) // 2], colour), colour, strength)
-        self._rgb.line(self.flat(points), fill=colour, width=max(1, round(width_px)))
+            colour = mix(self._colour_at(points[len(points) // 2], colour), colour, strength)
+        self._rgb.line(self.to_pixels(points), fill=colour, width=max(1, round(width_px)))
 
-    def _seen_at(self, point: Sequence[float], otherwise: Colour) -> Colour:
+    def _colour_at(self, point: Sequence[float], otherwise: Colour) -> Colour:
         x, y = int(point[0] * self.scale), int(point[1] * self.scale)
         if not (0 <= x < self.rgb.width and 0 <= y < self.rgb.height):
             return otherwise
@@ -195,7 +205,7 @@ class Canvas:
         assert isinstance(seen, tuple)
         return int(seen[0]), int(seen[1]), int(seen[2])
 
-    def cast(self, points: Corners, height_m: float, foot_m: float = 0.0) -> None:
+    def cast_shadow(self, points: Corners, height_m: float, foot_m: float = 0.0) -> None:
         """Let a convex thing of this outline throw its shadow.
 
         Args:
@@ -204,17 +214,17 @@ class Canvas:
             foot_m: its lower edge above the ground.
         """
         dx, dy = self.light.shadow_x, self.light.shadow_y
-        start = moved(points, dx * foot_m, dy * foot_m) if foot_m else points
+        start = translate(points, dx * foot_m, dy * foot_m) if foot_m else points
         whole = sweep(start, dx * (height_m - foot_m), dy * (height_m - foot_m))
-        self._shadow.polygon(self.flat(whole), fill=255)
+        self._shadow.polygon(self.to_pixels(whole), fill=255)
 
-    def darken(self, points: Points | Corners) -> None:
+    def add_shadow(self, points: Points | Corners) -> None:
         """Lay a shadow on a polygon."""
-        self._shadow.polygon(self.flat(points), fill=255)
+        self._shadow.polygon(self.to_pixels(points), fill=255)
 
-    def lit(self, points: Points | Corners) -> None:
+    def clear_shadow(self, points: Points | Corners) -> None:
         """Take the shadow off a polygon."""
-        self._shadow.polygon(self.flat(points), fill=0)
+        self._shadow.polygon(self.to_pixels(points), fill=0)
 
     def stamp(self, number: int, x: float, y: float, sprite: Sprite) -> None:
         """Paste a small picture as part of a thing.
@@ -227,11 +237,11 @@ class Canvas:
         """
         left = round(x * self.scale - sprite.size_px / 2)
         top = round(y * self.scale - sprite.size_px / 2)
-        thing = self.things[number]
-        self._grow(thing, left, top)
-        self._grow(thing, left + sprite.size_px, top + sprite.size_px)
+        item = self.items[number]
+        self._grow(item, left, top)
+        self._grow(item, left + sprite.size_px, top + sprite.size_px)
         self.rgb.paste(sprite.picture, (left, top), sprite.cover)
-        self.levels[thing.level].paste(thing.ink, (left, top), sprite.outline)
+        self.levels[item.level].paste(item.ink, (left, top), sprite.outline)
         self.shadow.paste(0, (left, top), sprite.outline)
 
     def stamp_shadow(self, x: float, y: float, sprite: Sprite, height_m: float) -> None:
@@ -254,7 +264,7 @@ class Canvas:
             draw: makes float32 [h, w, 3] in 0 to 255, given a window (rows, columns) of the
                 final image.
         """
-        corners = self.flat(points)
+        corners = self.to_pixels(points)
         f = self.fineness
         left, top = max(0, int(min(corners[::2]) // f)), max(0, int(min(corners[1::2]) // f))
         right = min(self.width, math.ceil(max(corners[::2]) / f) + 1)
@@ -271,7 +281,7 @@ class Canvas:
 
     # ------------------------------------------------------------------------------- developing
 
-    def develop(self, complete: frozenset[str], name: str) -> LabelledImage:
+    def render(self, complete: frozenset[str], name: str) -> LabelledImage:
         """The finished image and its instances.
 
         Args:
@@ -279,13 +289,13 @@ class Canvas:
             name: id of the labelled image.
         """
         pixels = np.asarray(self.rgb.reduce(self.fineness), dtype=np.float32)
-        levels = self._drawn_levels()
+        levels = self._read_levels()
         pixels = pixels * self._texture(levels)[..., None]
         dark = self.shadow
         if self.scale > 12:  # the sun is no point: shadows have soft edges of some centimetres
             dark = dark.filter(ImageFilter.BoxBlur(1))
         shadow = np.asarray(dark.reduce(self.fineness))
-        image = take_picture(light_up(pixels, shadow, self.light), self.rng, self.light)
+        image = take_picture(apply_light(pixels, shadow, self.light), self.rng, self.light)
         return LabelledImage(
             image=image,
             instances=tuple(self._instances(levels)),
@@ -294,7 +304,7 @@ class Canvas:
             id=name,
         )
 
-    def _drawn_levels(self) -> dict[Level, NDArray[np.int32]]:
+    def _read_levels(self) -> dict[Level, NDArray[np.int32]]:
         """The inks on each level, int32 [H * fineness, W * fineness]."""
         return {name: np.asarray(level) for name, level in self.levels.items()}
 
@@ -302,7 +312,7 @@ class Canvas:
         """What each material's grain does to its brightness, float32 [H, W] around 1."""
         f, height, width = self.fineness, self.height, self.width
         materials = np.array(list(MATERIALS.values()), dtype=np.float32)
-        amplitudes = materials[[thing.material for thing in self.things]].T.copy()
+        amplitudes = materials[[item.material for item in self.items]].T.copy()
         number = np.zeros((height, width), dtype=np.int32)
         order: tuple[Level, ...] = ("ground", "object")
         for level in order:
@@ -320,7 +330,7 @@ class Canvas:
 
     def instances(self) -> list[Instance]:
         """An instance for each thing of a category that is still seen."""
-        return self._instances(self._drawn_levels())
+        return self._instances(self._read_levels())
 
     def _instances(self, levels: dict[Level, NDArray[np.int32]]) -> list[Instance]:
         f = self.fineness
@@ -328,23 +338,23 @@ class Canvas:
         if "object" in levels:
             hides = (levels["object"] & 3).astype(np.uint8)
             hidden["ground"], hidden["zone"] = hides > 0, hides > 1
-        found = []
-        for thing in self.things:
-            if thing.category is None or thing.left > thing.right:
+        instances = []
+        for item in self.items:
+            if item.category is None or item.left > item.right:
                 continue
-            left, top = max(0, int(thing.left // f)), max(0, int(thing.top // f))
-            right = min(self.width, int(thing.right // f) + 2)
-            bottom = min(self.height, int(thing.bottom // f) + 2)
+            left, top = max(0, int(item.left // f)), max(0, int(item.top // f))
+            right = min(self.width, int(item.right // f) + 2)
+            bottom = min(self.height, int(item.bottom // f) + 2)
             if right <= left or bottom <= top:
                 continue
             window = (slice(top * f, bottom * f), slice(left * f, right * f))
-            fine = levels[thing.level][window] == thing.ink
-            if thing.level in hidden:
-                fine &= ~hidden[thing.level][window]
-            instance = _instance(thing, _majority(fine, f), top, left)
+            fine = levels[item.level][window] == item.ink
+            if item.level in hidden:
+                fine &= ~hidden[item.level][window]
+            instance = _make_instance(item, _majority(fine, f), top, left)
             if instance is not None:
-                found.append(instance)
-        return found
+                instances.append(instance)
+        return instances
 
 
 def _majority(fine: NDArray[np.bool_], fineness: int) -> NDArray[np.bool_]:
@@ -359,13 +369,15 @@ def _majority(fine: NDArray[np.bool_], fineness: int) -> NDArray[np.bool_]:
     return out
 
 
-def _instance(thing: Thing, mask: NDArray[np.bool_], top: int, left: int) -> Instance | None:
+def _make_instance(
+    item: CanvasItem, mask: NDArray[np.bool_], top: int, left: int
+) -> Instance | None:
     """The instance of a mask cut to its smallest box, None when hardly anything is seen."""
-    assert thing.category is not None
+    assert item.category is not None
     if int(np.count_nonzero(mask)) < MIN_PIXELS:
         return None
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     row, col = int(rows[0]), int(cols[0])
     mask = mask[row : int(rows[-1]) + 1, col : int(cols[-1]) + 1].copy()
     bbox = (top + row, left + col, mask.shape[0], mask.shape[1])
-    return Instance(thing.category, bbox, mask, dict(thing.attributes))
+    return Instance(item.category, bbox, mask, dict(item.attributes))

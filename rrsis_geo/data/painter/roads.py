@@ -57,8 +57,8 @@ class Road:
         network: roads of one number form one instance.
     """
 
-    def __init__(self, course: Points, style: RoadStyle, network: int = 0) -> None:
-        self.course, self.style, self.network = course, style, network
+    def __init__(self, course: Points, style: RoadStyle, group: int = 0) -> None:
+        self.course, self.style, self.group = course, style, group
         steps = np.diff(course, axis=0)
         lengths = np.hypot(steps[:, 0], steps[:, 1])
         self.along = np.concatenate(((0.0,), np.cumsum(lengths)))
@@ -77,7 +77,7 @@ class Road:
         first, last = (max(0, at[0] - 1), at[-1] + 2) if len(at) else (0, 0)
         if len(self.course[first:last]) < 2:
             return None
-        return Road(self.course[first:last], self.style, self.network)
+        return Road(self.course[first:last], self.style, self.group)
 
     @property
     def length_m(self) -> float:
@@ -127,7 +127,7 @@ class Road:
             yield -away, math.pi
 
 
-def wander(
+def draw_course(
     rng: np.random.Generator, through: Frame, reach_m: float, bend: float, step_m: float
 ) -> Points:
     """A smooth course [n, 2] through a place, running on both ways.
@@ -206,31 +206,31 @@ def paint_roads(
     for road in roads:
         style = road.style
         if style.sidewalk_m:
-            number = canvas.begin(None, "concrete", level="ground")
+            number = canvas.add_item(None, "concrete", level="ground")
             reach = style.half_m + style.sidewalk_m
-            canvas.shape(number, road.strip(-reach, reach), pavement)
+            canvas.add_shape(number, road.strip(-reach, reach), pavement)
             kerb = shade(pavement, 1.12)
-            canvas.shape(number, road.strip(-style.half_m - 0.2, style.half_m + 0.2), kerb)
+            canvas.add_shape(number, road.strip(-style.half_m - 0.2, style.half_m + 0.2), kerb)
         elif style.surface != "dirt":
-            number = canvas.begin(None, "soil", level="ground")
+            number = canvas.add_item(None, "soil", level="ground")
             reach = style.half_m + rng.uniform(0.3, 1.6)  # a worn verge
             verge = mix(pavement, (146, 130, 104), 0.7)
-            canvas.shape(number, road.strip(-reach, reach), verge)
+            canvas.add_shape(number, road.strip(-reach, reach), verge)
     numbers: dict[int, int] = {}
     for road in roads:
         style = road.style
-        if road.network not in numbers:
+        if road.group not in numbers:
             material = "soil" if style.surface == "dirt" else style.surface
             attributes = {"surface": style.surface}
-            numbers[road.network] = canvas.begin(
+            numbers[road.group] = canvas.add_item(
                 "road", material, level="ground", attributes=attributes
             )
-        canvas.shape(numbers[road.network], road.strip(-style.half_m, style.half_m), style.colour)
+        canvas.add_shape(numbers[road.group], road.strip(-style.half_m, style.half_m), style.colour)
     for road in roads:
         _paint_wear(canvas, road)
     if numbers:
         for crossing in crossings:
-            _paint_corners(canvas, crossing, numbers[roads[0].network], roads[0].style.colour)
+            _paint_corners(canvas, crossing, numbers[roads[0].group], roads[0].style.colour)
     for road in roads:
         if road.style.marked:
             _paint_markings(canvas, road)
@@ -257,8 +257,8 @@ def _paint_corners(canvas: Canvas, crossing: Crossing, number: int, colour: Colo
             e = radius * (1 - math.sin(turn * math.pi / 2))
             f = radius * (1 - math.cos(turn * math.pi / 2))
             corner.append((x + s * e * ax + t * f * bx, y + s * e * ay + t * f * by))
-        canvas.shape(number, corner, colour)
-    canvas.shape(number, inner, colour)
+        canvas.add_shape(number, corner, colour)
+    canvas.add_shape(number, inner, colour)
 
 
 def _paint_wear(canvas: Canvas, road: Road) -> None:
@@ -303,32 +303,32 @@ def _paint_markings(canvas: Canvas, road: Road) -> None:
     elif not style.one_way:
         if style.lanes > 1 or rng.random() < 0.4:
             for right in (-0.14, 0.14) if style.lanes > 1 else (0.0,):
-                _solid(canvas, road, right, width, middle_paint, fade)
+                _paint_solid_line(canvas, road, right, width, middle_paint, fade)
         else:
-            _dashes(canvas, road, 0.0, width, middle_paint, fade)
+            _paint_dashes(canvas, road, 0.0, width, middle_paint, fade)
     for _, side in pairs:
         for lane in range(1, style.lanes):
             right = side * (style.median_m / 2 + lane * style.lane_m)
             if style.one_way:
                 right = (lane - style.lanes / 2) * style.lane_m
-            _dashes(canvas, road, right, width, WHITE_PAINT, fade)
+            _paint_dashes(canvas, road, right, width, WHITE_PAINT, fade)
     if style.shoulder_m > 0.3 and rng.random() < 0.8:
         edge = style.half_m - style.shoulder_m
         for right in (-edge, edge):
-            _solid(canvas, road, right, width, WHITE_PAINT, fade)
+            _paint_solid_line(canvas, road, right, width, WHITE_PAINT, fade)
 
 
 def _paint_median(canvas: Canvas, road: Road) -> None:
     """The green or concrete strip between two directions, a rail in its middle."""
     rng, half = canvas.rng, road.style.median_m / 2
     green = half > 1.2 and rng.random() < 0.7
-    number = canvas.begin(None, "grass" if green else "concrete", level="ground")
+    number = canvas.add_item(None, "grass" if green else "concrete", level="ground")
     colour = vary(rng, (92, 108, 62) if green else (176, 174, 168))
-    for first, last in _runs(road.free):
+    for first, last in _find_runs(road.free):
         if last - first < 2:
             continue
         edge = road.offset(-half)[first:last], road.offset(half)[first:last][::-1]
-        canvas.shape(number, np.concatenate(edge), colour)
+        canvas.add_shape(number, np.concatenate(edge), colour)
         if rng.random() < 0.6:
             canvas.line(road.offset(0.0)[first:last], 0.4, shade(colour, 1.3))
             dark = (
@@ -338,22 +338,22 @@ def _paint_median(canvas: Canvas, road: Road) -> None:
             canvas.line(dark, 0.3, shade(colour, 0.6), 0.7)
 
 
-def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _find_runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and past-the-last index of each run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate(((False,), flags, (False,))).astype(np.int8)))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _solid(
+def _paint_solid_line(
     canvas: Canvas, road: Road, right_m: float, width_m: float, paint: Colour, fade: float
 ) -> None:
     line = road.offset(right_m)
-    for first, last in _runs(road.free):
+    for first, last in _find_runs(road.free):
         if last - first >= 2:
             canvas.line(line[first:last], width_m, mix(road.style.colour, paint, fade))
 
 
-def _dashes(
+def _paint_dashes(
     canvas: Canvas, road: Road, right_m: float, width_m: float, paint: Colour, fade: float
 ) -> None:
     rng = canvas.rng
@@ -373,7 +373,7 @@ def _paint_zebras(canvas: Canvas, road: Road) -> None:
     half = style.half_m - style.shoulder_m
     striped = rng.random() < 0.7
     paint = mix(style.colour, WHITE_PAINT, 0.85)
-    for first, last in _runs(road.free):
+    for first, last in _find_runs(road.free):
         for index, inwards in ((first, 1.0), (last - 1, -1.0)):
             if index in (0, len(road.free) - 1):
                 continue
@@ -381,6 +381,6 @@ def _paint_zebras(canvas: Canvas, road: Road) -> None:
             at = road.frame(s, 0.0, 0.0 if inwards > 0 else math.pi)
             if striped:
                 for right in np.arange(-half + 0.5, half - 0.2, 1.0).tolist():
-                    canvas.line(at.place(((0.4, right), (3.4, right))), 0.5, paint)
+                    canvas.line(at.to_scene(((0.4, right), (3.4, right))), 0.5, paint)
             # Traffic towards the junction keeps right, which is left of this frame.
-            canvas.line(at.place(((4.6, 0.0), (4.6, -half))), 0.4, paint)
+            canvas.line(at.to_scene(((4.6, 0.0), (4.6, -half))), 0.4, paint)

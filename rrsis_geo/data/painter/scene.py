@@ -8,12 +8,13 @@ in the generator passed in.
 import numpy as np
 
 from rrsis_geo.data.painter.basics import pick
+from rrsis_geo.data.painter.buildings import lay_buildings
 from rrsis_geo.data.painter.camera import Light, draw_light
 from rrsis_geo.data.painter.layout import THEMES, Layout, Theme
-from rrsis_geo.data.painter.life import build, drive, plant
-from rrsis_geo.data.painter.network import lay_parcels, lay_roads, lay_water
-from rrsis_geo.data.painter.places import lay_lots, lay_sports
+from rrsis_geo.data.painter.lots import lay_lots, lay_sports
+from rrsis_geo.data.painter.plants import plant_trees
 from rrsis_geo.data.painter.ports import lay_apron, lay_boats, lay_coast
+from rrsis_geo.data.painter.terrain import add_traffic, lay_parcels, lay_roads, lay_water
 from rrsis_geo.data.painter.vehicles import VEHICLES
 from rrsis_geo.data.sample import LabelledImage
 
@@ -70,7 +71,7 @@ def paint_scene(
     lay_boats(layout)
     lay_lots(layout)
     lay_sports(layout)
-    build(layout)
-    drive(layout)
-    plant(layout)
-    return layout.draw_kept().develop(CATEGORIES, name)
+    lay_buildings(layout)
+    add_traffic(layout)
+    plant_trees(layout)
+    return layout.draw_deferred().render(CATEGORIES, name)

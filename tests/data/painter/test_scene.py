@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from rrsis_geo.data.painter.basics import Frame, sweep
-from rrsis_geo.data.painter.camera import Light, soften
+from rrsis_geo.data.painter.camera import Light, blur
 from rrsis_geo.data.painter.canvas import Canvas
 from rrsis_geo.data.painter.scene import CATEGORIES, THEMES, paint_scene
-from rrsis_geo.data.painter.vehicles import VEHICLES, draw_vehicle, paint_vehicle
+from rrsis_geo.data.painter.vehicle_painters import paint_vehicle
+from rrsis_geo.data.painter.vehicles import VEHICLES, draw_vehicle
 from rrsis_geo.data.sample import Instance
 
 PLAIN = Light(shadow_x=1.0, shadow_y=0.0, shadow_depth=0.6, blur_px=0.0, noise=0.0)
@@ -29,7 +30,7 @@ def burn(instance: Instance, shape: tuple[int, int]) -> NDArray[np.bool_]:
 def plain_canvas(size_px: int, gsd_m: float, light: Light = PLAIN, seed: int = 0) -> Canvas:
     ground = np.full((size_px, size_px, 3), 120, dtype=np.float32)
     canvas = Canvas(np.random.default_rng(seed), ground, gsd_m, light)
-    canvas.begin(None, "concrete", level="ground")
+    canvas.add_item(None, "concrete", level="ground")
     return canvas
 
 
@@ -108,7 +109,7 @@ def test_masks_exclude_shadows() -> None:
     canvas = plain_canvas(100, 0.2)
     vehicle = draw_vehicle(canvas.rng, "truck", "white", "box truck")
     paint_vehicle(canvas, vehicle, Frame(10.0, 10.0, np.pi / 2), "road")
-    scene = canvas.develop(CATEGORIES, "")
+    scene = canvas.render(CATEGORIES, "")
     mask = burn(scene.instances[0], (100, 100))
     right = np.roll(mask, 8, axis=1) & ~np.roll(mask, 2, axis=1) & ~mask
 
@@ -120,12 +121,12 @@ def test_masks_exclude_shadows() -> None:
 
 def test_taller_objects_hide_lower_ones_and_roads_continue_under_vehicles() -> None:
     canvas = plain_canvas(64, 0.5)
-    road = canvas.begin("road", "asphalt", level="ground")
-    canvas.shape(road, Frame(16, 16, 0).box(-16, 16, -5, 5), (90, 90, 90))
+    road = canvas.add_item("road", "asphalt", level="ground")
+    canvas.add_shape(road, Frame(16, 16, 0).box(-16, 16, -5, 5), (90, 90, 90))
     truck = draw_vehicle(canvas.rng, "truck", "red", "semi-trailer")
     paint_vehicle(canvas, truck, Frame(16, 16, 0), "road")
-    crown = canvas.begin("tree", "leaves")
-    canvas.shape(crown, Frame(16, 16, 0).box(-3, 3, -10, 10), (60, 80, 40))
+    crown = canvas.add_item("tree", "leaves")
+    canvas.add_shape(crown, Frame(16, 16, 0).box(-3, 3, -10, 10), (60, 80, 40))
     masks = {i.category: burn(i, (64, 64)) for i in canvas.instances()}
 
     assert not (masks["truck"] & masks["tree"]).any()
@@ -141,7 +142,7 @@ def test_colour_attributes_match_the_pixels(category: str, colour: str) -> None:
     kind = "box truck" if category == "truck" else None
     vehicle = draw_vehicle(canvas.rng, category, colour, kind)
     paint_vehicle(canvas, vehicle, Frame(10.0, 10.0, 0.4), "road")
-    scene = canvas.develop(CATEGORIES, "")
+    scene = canvas.render(CATEGORIES, "")
     mask = burn(scene.instances[0], (80, 80))
     r, g, b = np.median(scene.image[mask].astype(float), axis=0)
 
@@ -180,10 +181,10 @@ def test_sweep_is_the_hull_of_start_and_end(
 
 def test_soften_keeps_constants_and_the_mean() -> None:
     flat = np.full((9, 7, 3), 40, dtype=np.float32)
-    assert soften(flat, 1.2) == pytest.approx(flat, rel=1e-6)
+    assert blur(flat, 1.2) == pytest.approx(flat, rel=1e-6)
     dot = np.zeros((21, 21, 1), dtype=np.float32)
     dot[10, 10] = 1
-    blurred = soften(dot, 0.8)
+    blurred = blur(dot, 0.8)
     offsets = np.arange(21) - 10
     assert blurred.sum() == pytest.approx(1, rel=1e-5)
     assert (blurred[..., 0].sum(axis=0) * offsets**2).sum() == pytest.approx(0.64, rel=1e-4)

@@ -4,7 +4,16 @@ import math
 
 import numpy as np
 
-from rrsis_geo.data.painter.basics import Colour, Corners, Frame, mix, one_of, pick, shade, vary
+from rrsis_geo.data.painter.basics import (
+    Colour,
+    Corners,
+    Frame,
+    mix,
+    pick,
+    pick_colour,
+    shade,
+    vary,
+)
 from rrsis_geo.data.painter.canvas import Canvas
 
 _HULLS: dict[str, tuple[Colour, ...]] = {
@@ -20,10 +29,10 @@ _BOAT_SHARES = {"white": 76, "gray": 6, "red": 3, "blue": 8, "black": 3, "brown"
 _SHIP_SHARES = {"white": 14, "gray": 22, "red": 24, "blue": 16, "black": 14, "green": 10}
 
 
-def _hull(frame: Frame, length_m: float, width_m: float, inset_m: float = 0.0) -> Corners:
+def _hull_outline(frame: Frame, length_m: float, width_m: float, inset_m: float = 0.0) -> Corners:
     """The outline of a ship, bow ahead."""
     x, y = length_m / 2 - inset_m, width_m / 2 - inset_m
-    return frame.place(
+    return frame.to_scene(
         (
             (-x, -0.8 * y), (-0.6 * x, -y), (0.35 * x, -y), (0.75 * x, -0.62 * y), (x, 0.0),
             (0.75 * x, 0.62 * y), (0.35 * x, y), (-0.6 * x, y), (-x, 0.8 * y),
@@ -42,81 +51,83 @@ def paint_boat(canvas: Canvas, frame: Frame, length_m: float, *, moving: bool = 
     """
     rng = canvas.rng
     name = pick(rng, _BOAT_SHARES)
-    colour = one_of(rng, _HULLS[name], 0.04)
+    colour = pick_colour(rng, _HULLS[name], 0.04)
     width = length_m * rng.uniform(0.26, 0.36)
     if moving:
-        _wake(canvas, frame, length_m, width)
+        _paint_wake(canvas, frame, length_m, width)
     attributes = {"colour": name, "on": "water"}
-    number = canvas.begin("ship", "paint", hides="ground", attributes=attributes)
-    hull = _hull(frame, length_m, width)
-    canvas.cast(hull, 0.12 * length_m + 0.6)
-    canvas.shape(number, hull, shade(colour, 0.9))
+    number = canvas.add_item("ship", "paint", hides="ground", attributes=attributes)
+    hull = _hull_outline(frame, length_m, width)
+    canvas.cast_shadow(hull, 0.12 * length_m + 0.6)
+    canvas.add_shape(number, hull, shade(colour, 0.9))
     x, y = length_m / 2, width / 2
-    canvas.fill(_hull(frame, length_m, width, 0.09 * width), colour)
+    canvas.fill(_hull_outline(frame, length_m, width, 0.09 * width), colour)
     kind = rng.random()
     if kind < 0.4:  # a sailing boat: cabin, cockpit, boom, mast and its shadow
         canvas.fill(frame.box(-0.1 * x, 0.45 * x, -0.45 * y, 0.45 * y), shade(colour, 0.82))
         canvas.fill(frame.box(-0.8 * x, -0.3 * x, -0.5 * y, 0.5 * y), (150, 124, 92))
-        canvas.line(frame.place(((-0.7 * x, 0), (0.3 * x, 0))), 0.28, (228, 228, 226))
-        mast = frame.moved(0.25 * x, 0)
+        canvas.line(frame.to_scene(((-0.7 * x, 0), (0.3 * x, 0))), 0.28, (228, 228, 226))
+        mast = frame.move(0.25 * x, 0)
         dx, dy = canvas.light.shadow_x * length_m, canvas.light.shadow_y * length_m
         tip = mast.x + 0.7 * dx, mast.y + 0.7 * dy
         canvas.line(((mast.x, mast.y), tip), 0.22, (40, 46, 50), 0.4)
     elif kind < 0.8:  # a motor boat: windscreen, deck house, canvas cover
         canvas.fill(frame.box(-0.35 * x, 0.3 * x, -0.66 * y, 0.66 * y), (46, 54, 62))
         canvas.fill(frame.box(-0.3 * x, 0.16 * x, -0.6 * y, 0.6 * y), shade(colour, 1.03))
-        aft: Colour = one_of(rng, ((150, 126, 98), (60, 80, 120), (120, 124, 128)))
+        aft: Colour = pick_colour(rng, ((150, 126, 98), (60, 80, 120), (120, 124, 128)))
         canvas.fill(frame.box(-0.88 * x, -0.42 * x, -0.6 * y, 0.6 * y), aft)
     else:
-        canvas.fill(_hull(frame.moved(-0.05 * x, 0), length_m * 0.8, width * 0.7), (112, 98, 82))
+        canvas.fill(
+            _hull_outline(frame.move(-0.05 * x, 0), length_m * 0.8, width * 0.7), (112, 98, 82)
+        )
         for u in (-0.5, -0.1, 0.3):
             canvas.fill(frame.box(u * x, u * x + 0.3, -0.6 * y, 0.6 * y), (176, 160, 136))
 
 
-def _wake(canvas: Canvas, frame: Frame, length_m: float, width_m: float) -> None:
+def _paint_wake(canvas: Canvas, frame: Frame, length_m: float, width_m: float) -> None:
     foam: Colour = (196, 206, 206)
-    tail = frame.moved(-length_m / 2, 0)
+    tail = frame.move(-length_m / 2, 0)
     reach = length_m * canvas.rng.uniform(3, 8)
     for side in (-1.0, 1.0):
         y = side * width_m * 0.4
-        canvas.line(tail.place(((0, y), (-reach, y + side * 0.18 * reach))), 0.5, foam, 0.35)
+        canvas.line(tail.to_scene(((0, y), (-reach, y + side * 0.18 * reach))), 0.5, foam, 0.35)
     for k in range(6):
         a, b = -reach * k / 9, -reach * (k + 1) / 9
-        canvas.line(tail.place(((a, 0), (b, 0))), width_m * 0.7, foam, 0.5 * (1 - k / 6))
+        canvas.line(tail.to_scene(((a, 0), (b, 0))), width_m * 0.7, foam, 0.5 * (1 - k / 6))
 
 
 def paint_ship(canvas: Canvas, frame: Frame, length_m: float) -> None:
     """A cargo ship, barge or ferry of 25 to 200 m."""
     rng = canvas.rng
     name = pick(rng, _SHIP_SHARES)
-    colour = one_of(rng, _HULLS[name], 0.06)
+    colour = pick_colour(rng, _HULLS[name], 0.06)
     width = length_m * rng.uniform(0.14, 0.2)
-    number = canvas.begin(
+    number = canvas.add_item(
         "ship", "paint", hides="ground", attributes={"colour": name, "on": "water"}
     )
-    hull = _hull(frame, length_m, width)
-    canvas.cast(hull, 0.07 * length_m + 2)
-    canvas.shape(number, hull, shade(colour, 0.85))
-    canvas.fill(_hull(frame, length_m, width, 0.06 * width), colour)
+    hull = _hull_outline(frame, length_m, width)
+    canvas.cast_shadow(hull, 0.07 * length_m + 2)
+    canvas.add_shape(number, hull, shade(colour, 0.85))
+    canvas.fill(_hull_outline(frame, length_m, width, 0.06 * width), colour)
     x, y = length_m / 2, width / 2
     if rng.random() < 0.45:
-        _containers(canvas, frame, x, y)
+        _paint_containers(canvas, frame, x, y)
     else:
-        hatch = mix(colour, one_of(rng, ((140, 90, 70), (150, 152, 150), (90, 110, 100))), 0.7)
+        hatch = mix(colour, pick_colour(rng, ((140, 90, 70), (150, 152, 150), (90, 110, 100))), 0.7)
         count = int(rng.integers(3, 7))
         for k in range(count):
             u = -0.5 * x + k * 1.2 * x / count
             canvas.fill(frame.box(u, u + 0.95 * x / count, -0.72 * y, 0.72 * y), shade(hatch, 0.7))
             canvas.fill(frame.box(u + 0.4, u + 0.9 * x / count, -0.66 * y, 0.66 * y), hatch)
     house = frame.box(-0.88 * x, -0.62 * x, -0.8 * y, 0.8 * y)
-    canvas.cast(house, 10.0)
-    canvas.lit(house)
+    canvas.cast_shadow(house, 10.0)
+    canvas.clear_shadow(house)
     canvas.fill(house, (226, 226, 222))
     canvas.fill(frame.box(-0.66 * x, -0.63 * x, -0.7 * y, 0.7 * y), (52, 60, 68))
     canvas.fill(frame.box(-0.82 * x, -0.75 * x, -0.2 * y, 0.2 * y), shade(colour, 0.8))
 
 
-def _containers(canvas: Canvas, frame: Frame, x: float, y: float) -> None:
+def _paint_containers(canvas: Canvas, frame: Frame, x: float, y: float) -> None:
     rng = canvas.rng
     for u in np.arange(-0.55 * x, 0.62 * x, 13.0).tolist():
         for v in np.arange(-0.85 * y, 0.85 * y - 2.4, 2.6).tolist():
@@ -126,7 +137,7 @@ def _containers(canvas: Canvas, frame: Frame, x: float, y: float) -> None:
 
 def container_colour(rng: np.random.Generator) -> Colour:
     """The paint of a shipping container."""
-    return one_of(
+    return pick_colour(
         rng,
         (
             (146, 62, 48), (52, 84, 130), (70, 110, 92), (170, 170, 166), (178, 110, 60),
@@ -151,28 +162,30 @@ def paint_airplane(canvas: Canvas, frame: Frame, length_m: float, on: str) -> No
     rng = canvas.rng
     name = "white" if rng.random() < 0.8 else "gray"
     body = vary(rng, (232, 233, 234) if name == "white" else (156, 160, 164), 0.03)
-    number = canvas.begin("airplane", "paint", hides="none", attributes={"colour": name, "on": on})
+    number = canvas.add_item(
+        "airplane", "paint", hides="none", attributes={"colour": name, "on": on}
+    )
     liner = length_m > 20
-    parts = _liner(length_m, rng) if liner else _light_plane(length_m, rng)
+    parts = _airliner_parts(length_m, rng) if liner else _light_plane_parts(length_m, rng)
     high = 0.11 * length_m
-    placed = [(frame.place(local), kind) for local, kind in parts]
+    placed = [(frame.to_scene(local), kind) for local, kind in parts]
     for points, kind in placed:
-        canvas.cast(points, high if kind != "fin" else 2.4 * high, 0.5 * high)
+        canvas.cast_shadow(points, high if kind != "fin" else 2.4 * high, 0.5 * high)
     wing = shade(body, rng.uniform(0.82, 0.95))
     tail = (
         body
         if rng.random() < 0.4
-        else one_of(
+        else pick_colour(
             rng, ((170, 40, 44), (40, 70, 140), (30, 110, 90), (230, 170, 40), (60, 62, 70))
         )
     )
     colours = {"wing": wing, "body": body, "engine": shade(body, 0.7), "fin": tail}
     for points, kind in placed:
-        canvas.shape(number, points, colours[kind])
-    _plane_details(canvas, frame, length_m, liner, body, tail)
+        canvas.add_shape(number, points, colours[kind])
+    _paint_plane_details(canvas, frame, length_m, liner, body, tail)
 
 
-def _plane_details(
+def _paint_plane_details(
     canvas: Canvas, frame: Frame, length_m: float, liner: bool, body: Colour, tail: Colour
 ) -> None:
     half = length_m / 2
@@ -186,7 +199,7 @@ def _plane_details(
     canvas.fill(frame.box(-0.98 * half, -0.68 * half, -0.12 * width, 0.12 * width), tail)
 
 
-def _liner(length_m: float, rng: np.random.Generator) -> list[tuple[Corners, str]]:
+def _airliner_parts(length_m: float, rng: np.random.Generator) -> list[tuple[Corners, str]]:
     """The convex parts of an airliner, in local metres, low ones first."""
     half = length_m / 2
     w = 0.052 * length_m
@@ -216,11 +229,11 @@ def _liner(length_m: float, rng: np.random.Generator) -> list[tuple[Corners, str
                 (((front - 0.16 * half, y - e), (front, y - e), (front, y + e),
                   (front - 0.16 * half, y + e)), "engine")
             )  # fmt: skip
-    parts.append((_fuselage(half, w), "body"))
+    parts.append((_fuselage_outline(half, w), "body"))
     return parts
 
 
-def _light_plane(length_m: float, rng: np.random.Generator) -> list[tuple[Corners, str]]:
+def _light_plane_parts(length_m: float, rng: np.random.Generator) -> list[tuple[Corners, str]]:
     half, w = length_m / 2, 0.06 * length_m
     span, chord = rng.uniform(0.58, 0.7) * length_m, 0.2 * length_m
     at = 0.25 * half
@@ -228,10 +241,10 @@ def _light_plane(length_m: float, rng: np.random.Generator) -> list[tuple[Corner
             (at - chord / 2, -span))  # fmt: skip
     tail = ((-0.78 * half, -0.2 * length_m), (-0.78 * half, 0.2 * length_m),
             (-0.98 * half, 0.18 * length_m), (-0.98 * half, -0.18 * length_m))  # fmt: skip
-    return [(_fuselage(half, w), "body"), (tail, "wing"), (wing, "wing")]
+    return [(_fuselage_outline(half, w), "body"), (tail, "wing"), (wing, "wing")]
 
 
-def _fuselage(half_m: float, w: float) -> Corners:
+def _fuselage_outline(half_m: float, w: float) -> Corners:
     return (
         (half_m, 0.0), (0.96 * half_m, 0.5 * w), (0.86 * half_m, w), (-0.45 * half_m, w),
         (-half_m, 0.2 * w), (-half_m, -0.2 * w), (-0.45 * half_m, -w), (0.86 * half_m, -w),

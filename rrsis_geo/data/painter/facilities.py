@@ -15,11 +15,11 @@ from rrsis_geo.data.painter.basics import (
     Frame,
     disc,
     mix,
-    moved,
-    one_of,
+    pick_colour,
     ring,
     shade,
     sweep,
+    translate,
     vary,
 )
 from rrsis_geo.data.painter.canvas import Canvas
@@ -31,29 +31,31 @@ def paint_pool(canvas: Canvas, frame: Frame, length_m: float, width_m: float) ->
     """A swimming pool in its paved surround; the mask is the water."""
     rng = canvas.rng
     x, y = length_m / 2, width_m / 2
-    deck = canvas.begin(None, "concrete", level="ground")
+    deck = canvas.add_item(None, "concrete", level="ground")
     paving = vary(rng, (188, 182, 170))
-    canvas.shape(deck, frame.box(-x - 1.5, x + 1.5, -y - 1.5, y + 1.5), paving)
-    water = one_of(rng, ((78, 164, 188), (104, 186, 202), (62, 136, 170), (90, 150, 160)))
-    number = canvas.begin("swimming pool", "water", attributes={"colour": "blue"})
+    canvas.add_shape(deck, frame.box(-x - 1.5, x + 1.5, -y - 1.5, y + 1.5), paving)
+    water = pick_colour(rng, ((78, 164, 188), (104, 186, 202), (62, 136, 170), (90, 150, 160)))
+    number = canvas.add_item("swimming pool", "water", attributes={"colour": "blue"})
     if rng.random() < 0.5:
         points: Corners = frame.box(-x, x, -y, y)
     else:
         bend, turn = 0.25 * rng.random(), rng.uniform(0, 6)
         waves = [1 - bend * math.cos(2 * t * math.pi / 14 + turn) for t in range(28)]
-        points = frame.place(
+        points = frame.to_scene(
             [
                 (x * w * math.cos(t * math.pi / 14), y * w * math.sin(t * math.pi / 14))
                 for t, w in enumerate(waves)
             ]
         )
-    canvas.fill(_grown(points, frame, 1 + 0.35 / y), (222, 220, 214))
-    canvas.shape(number, points, water)
+    canvas.fill(_scale_about(points, frame, 1 + 0.35 / y), (222, 220, 214))
+    canvas.add_shape(number, points, water)
     dx, dy = canvas.light.shadow_x, canvas.light.shadow_y
-    canvas.fill(moved(_grown(points, frame, 0.85), 0.12 * dx, 0.12 * dy), shade(water, 1.07))
+    canvas.fill(
+        translate(_scale_about(points, frame, 0.85), 0.12 * dx, 0.12 * dy), shade(water, 1.07)
+    )
 
 
-def _grown(points: Corners, middle: Frame, factor: float) -> Corners:
+def _scale_about(points: Corners, middle: Frame, factor: float) -> Corners:
     x0, y0 = middle.x, middle.y
     return [(x0 + (x - x0) * factor, y0 + (y - y0) * factor) for x, y in points]
 
@@ -64,11 +66,11 @@ def paint_tank(canvas: Canvas, x: float, y: float, radius_m: float) -> None:
     name, colour = ("white", (218, 218, 214)) if rng.random() < 0.75 else ("gray", (148, 148, 146))
     colour = vary(rng, colour, 0.05)
     height = rng.uniform(0.5, 1.1) * min(radius_m, 14) + 2
-    number = canvas.begin("storage tank", "roof", attributes={"colour": name})
+    number = canvas.add_item("storage tank", "roof", attributes={"colour": name})
     foot = disc(x, y, radius_m, 36)
-    canvas.cast(foot, height)
+    canvas.cast_shadow(foot, height)
     lean = canvas.light.lean_x * height, canvas.light.lean_y * height
-    canvas.shape(number, sweep(foot, *lean), shade(colour, 0.7))
+    canvas.add_shape(number, sweep(foot, *lean), shade(colour, 0.7))
     x, y = x + lean[0], y + lean[1]
     canvas.fill(disc(x, y, radius_m, 36), shade(colour, 1.04))
     light_x, light_y = canvas.light.facing
@@ -122,66 +124,68 @@ def paint_courts(canvas: Canvas, frame: Frame, category: str, count: int) -> Non
     pitch = wide + (rng.uniform(3.5, 7) if tennis else rng.uniform(1, 4))
     names = list(_COURT_COLOURS)
     inner_name = names[int(rng.integers(len(names)))]
-    inner = one_of(rng, _COURT_COLOURS[inner_name])
+    inner = pick_colour(rng, _COURT_COLOURS[inner_name])
     outer_name = inner_name if rng.random() < 0.4 else names[int(rng.integers(len(names)))]
-    outer = inner if outer_name == inner_name else one_of(rng, _COURT_COLOURS[outer_name])
+    outer = inner if outer_name == inner_name else pick_colour(rng, _COURT_COLOURS[outer_name])
     x, y = count * pitch / 2 + 2, long / 2 + (5.5 if tennis else 2)
-    pad = canvas.begin(None, "asphalt", level="ground")
-    canvas.shape(pad, frame.box(-x, x, -y, y), outer)
+    pad = canvas.add_item(None, "asphalt", level="ground")
+    canvas.add_shape(pad, frame.box(-x, x, -y, y), outer)
     for k in range(count):
-        at = frame.moved((k - (count - 1) / 2) * pitch, 0, math.pi / 2)
-        number = canvas.begin(
+        at = frame.move((k - (count - 1) / 2) * pitch, 0, math.pi / 2)
+        number = canvas.add_item(
             category, "asphalt", level="ground", attributes={"colour": inner_name}
         )
-        canvas.shape(number, at.box(-long / 2, long / 2, -wide / 2, wide / 2), inner)
+        canvas.add_shape(number, at.box(-long / 2, long / 2, -wide / 2, wide / 2), inner)
         if tennis:
-            _tennis_lines(canvas, at)
+            _paint_tennis_lines(canvas, at)
         else:
-            _basketball_lines(canvas, at, mix(inner, one_of(rng, _COURT_COLOURS["red"]), 0.7))
+            _paint_basketball_lines(
+                canvas, at, mix(inner, pick_colour(rng, _COURT_COLOURS["red"]), 0.7)
+            )
     if tennis and rng.random() < 0.7:  # a fence, seen mostly by its shadow
-        _fence(canvas, frame.box(-x, x, -y, y), 3.0)
+        _paint_fence(canvas, frame.box(-x, x, -y, y), 3.0)
 
 
-def _fence(canvas: Canvas, corners: Corners, height_m: float) -> None:
+def _paint_fence(canvas: Canvas, corners: Corners, height_m: float) -> None:
     dx, dy = canvas.light.shadow_x * height_m, canvas.light.shadow_y * height_m
     for a, b in zip(corners, (*corners[1:], corners[0]), strict=True):
-        canvas.line(moved((a, b), dx * 0.5, dy * 0.5), 0.6, (70, 72, 70), 0.35)
+        canvas.line(translate((a, b), dx * 0.5, dy * 0.5), 0.6, (70, 72, 70), 0.35)
         canvas.line((a, b), 0.25, (80, 84, 80), 0.8)
 
 
-def _outline(canvas: Canvas, points: Corners, width_m: float, colour: Colour = _LINE) -> None:
+def _paint_outline(canvas: Canvas, points: Corners, width_m: float, colour: Colour = _LINE) -> None:
     canvas.line([*points, points[0]], width_m, colour)
 
 
-def _tennis_lines(canvas: Canvas, at: Frame) -> None:
+def _paint_tennis_lines(canvas: Canvas, at: Frame) -> None:
     width = 0.12
-    _outline(canvas, at.box(-11.88, 11.88, -5.48, 5.48), width)
+    _paint_outline(canvas, at.box(-11.88, 11.88, -5.48, 5.48), width)
     for y in (-4.11, 4.11):
-        canvas.line(at.place(((-11.88, y), (11.88, y))), width, _LINE)
+        canvas.line(at.to_scene(((-11.88, y), (11.88, y))), width, _LINE)
     for x in (-6.4, 6.4):
-        canvas.line(at.place(((x, -4.11), (x, 4.11))), width, _LINE)
-    canvas.line(at.place(((-6.4, 0), (6.4, 0))), width, _LINE)
-    canvas.line(at.place(((0, -6.2), (0, 6.2))), 0.25, (60, 62, 60), 0.9)
+        canvas.line(at.to_scene(((x, -4.11), (x, 4.11))), width, _LINE)
+    canvas.line(at.to_scene(((-6.4, 0), (6.4, 0))), width, _LINE)
+    canvas.line(at.to_scene(((0, -6.2), (0, 6.2))), 0.25, (60, 62, 60), 0.9)
 
 
-def _basketball_lines(canvas: Canvas, at: Frame, key: Colour) -> None:
+def _paint_basketball_lines(canvas: Canvas, at: Frame, key: Colour) -> None:
     width = 0.12
-    _outline(canvas, at.box(-14.3, 14.3, -7.6, 7.6), width)
-    canvas.line(at.place(((0, -7.6), (0, 7.6))), width, _LINE)
+    _paint_outline(canvas, at.box(-14.3, 14.3, -7.6, 7.6), width)
+    canvas.line(at.to_scene(((0, -7.6), (0, 7.6))), width, _LINE)
     painted = canvas.rng.random() < 0.5
     if painted:
         canvas.fill(ring(at, 1.8, 1.8), key)
-    _outline(canvas, ring(at, 1.8, 1.8), width)
+    _paint_outline(canvas, ring(at, 1.8, 1.8), width)
     for end in (0.0, math.pi):
-        half = at.moved(0, 0, end)
+        half = at.move(0, 0, end)
         box = half.box(8.5, 14.3, -2.45, 2.45)
         if painted:
             canvas.fill(box, key)
-        _outline(canvas, box, width)
+        _paint_outline(canvas, box, width)
         arc = [
             (12.7 - 6.75 * math.cos(t), 6.75 * math.sin(t)) for t in np.linspace(-1.45, 1.45, 17)
         ]
-        canvas.line(half.place(arc), width, _LINE)
+        canvas.line(half.to_scene(arc), width, _LINE)
 
 
 # ---------------------------------------------------------------------------------------- grounds
@@ -196,60 +200,62 @@ def paint_baseball_field(canvas: Canvas, frame: Frame, size: float) -> None:
         size: 1 for a full field (infield arc 29 m beyond the mound), less for youth fields.
     """
     rng = canvas.rng
-    grass = one_of(rng, ((92, 112, 64), (104, 122, 72), (112, 120, 80)))
+    grass = pick_colour(rng, ((92, 112, 64), (104, 122, 72), (112, 120, 80)))
     reach = 95 * size
     quarter = math.pi / 4
     fan = [(reach * math.cos(t), reach * math.sin(t)) for t in np.linspace(-quarter, quarter, 18)]
-    outfield = canvas.begin(None, "grass", level="ground")
-    canvas.shape(outfield, frame.place([(-6 * size, 0), *fan]), grass)
+    outfield = canvas.add_item(None, "grass", level="ground")
+    canvas.add_shape(outfield, frame.to_scene([(-6 * size, 0), *fan]), grass)
     if rng.random() < 0.6:
         for k in range(3, 10):
             arc = [(reach * k / 10 * math.cos(t), reach * k / 10 * math.sin(t))
                    for t in np.linspace(-quarter, quarter, 14)]  # fmt: skip
-            canvas.line(frame.place(arc), 4 * size, shade(grass, 1.06 if k % 2 else 0.96), 0.8)
-    dirt = one_of(rng, ((176, 140, 104), (190, 160, 122), (164, 118, 86)))
+            canvas.line(frame.to_scene(arc), 4 * size, shade(grass, 1.06 if k % 2 else 0.96), 0.8)
+    dirt = pick_colour(rng, ((176, 140, 104), (190, 160, 122), (164, 118, 86)))
     base, mound, radius = 27.4 * size, 18.4 * size, 29 * size
     arc = [
         (mound + radius * math.cos(t), radius * math.sin(t)) for t in np.linspace(-1.85, 1.85, 25)
     ]
     # The foul lines cut the arc off.
     arc = [(u, max(-u - 2, min(u + 2, v))) for u, v in arc]
-    number = canvas.begin("baseball field", "soil", level="ground")
+    number = canvas.add_item("baseball field", "soil", level="ground")
     infield = [(-2.0, -1.5), *arc, (-2.0, 1.5)]
-    canvas.shape(number, frame.place(infield), dirt)
-    canvas.shape(number, frame.place(disc(0, 0, 4 * size, 16)), dirt)
+    canvas.add_shape(number, frame.to_scene(infield), dirt)
+    canvas.add_shape(number, frame.to_scene(disc(0, 0, 4 * size, 16)), dirt)
     if rng.random() < 0.85:
         u, inset = base / math.sqrt(2), 3.0 * size
         diamond = [(inset * 1.6, 0), (u, u - inset), (2 * u - inset * 1.6, 0), (u, inset - u)]
-        canvas.fill(frame.place(diamond), shade(grass, 0.98))
-        canvas.fill(frame.place(disc(mound, 0, 2.7 * size, 14)), dirt)
+        canvas.fill(frame.to_scene(diamond), shade(grass, 0.98))
+        canvas.fill(frame.to_scene(disc(mound, 0, 2.7 * size, 14)), dirt)
     for side in (-1.0, 1.0):
         end = reach / math.sqrt(2)
-        canvas.line(frame.place(((0, 0), (end, side * end))), 0.12, _LINE, 0.8)
+        canvas.line(frame.to_scene(((0, 0), (end, side * end))), 0.12, _LINE, 0.8)
 
 
 def paint_soccer_field(canvas: Canvas, frame: Frame, length_m: float, width_m: float) -> int:
     """A soccer field; the mask is what its lines hold. Gives the instance's number."""
     rng = canvas.rng
-    grass = one_of(rng, ((86, 116, 62), (78, 122, 70), (110, 124, 76), (64, 112, 72)))
+    grass = pick_colour(rng, ((86, 116, 62), (78, 122, 70), (110, 124, 76), (64, 112, 72)))
     x, y = length_m / 2, width_m / 2
-    number = canvas.begin("soccer field", "grass", level="ground", attributes={"colour": "green"})
-    canvas.shape(number, frame.box(-x, x, -y, y), grass)
+    number = canvas.add_item(
+        "soccer field", "grass", level="ground", attributes={"colour": "green"}
+    )
+    canvas.add_shape(number, frame.box(-x, x, -y, y), grass)
     if rng.random() < 0.5:
         for k in range(0, 18, 2):
             u = -x + k * length_m / 18
             canvas.fill(frame.box(u, u + length_m / 18, -y, y), shade(grass, 1.07))
     width = 0.15
-    _outline(canvas, frame.box(-x, x, -y, y), width)
-    canvas.line(frame.place(((0, -y), (0, y))), width, _LINE)
-    _outline(canvas, ring(frame, 9.15, 9.15), width)
+    _paint_outline(canvas, frame.box(-x, x, -y, y), width)
+    canvas.line(frame.to_scene(((0, -y), (0, y))), width, _LINE)
+    _paint_outline(canvas, ring(frame, 9.15, 9.15), width)
     for side in (-1.0, 1.0):
         for deep, half in ((16.5, 20.2), (5.5, 9.2)):
             if half < y:
                 a, b = sorted((side * x, side * (x - deep)))
-                _outline(canvas, frame.box(a, b, -half, half), width)
+                _paint_outline(canvas, frame.box(a, b, -half, half), width)
         if rng.random() < 0.7:  # worn goal mouths
-            mouth = frame.moved(side * (x - 4), 0)
+            mouth = frame.move(side * (x - 4), 0)
             canvas.fill(ring(mouth, 4, 3, 10), mix(grass, (158, 138, 104), 0.6))
     return number
 
@@ -258,27 +264,27 @@ def paint_track(canvas: Canvas, frame: Frame) -> None:
     """A 400 m track around a field; 176 x 92 m over all."""
     rng = canvas.rng
     clay: Sequence[Colour] = ((160, 92, 74), (146, 76, 62), (122, 118, 114), (96, 110, 142))
-    surface = one_of(rng, clay)
-    number = canvas.begin("ground track field", "asphalt", level="ground")
-    canvas.shape(number, _stadium(frame, 42.2, 45.5), surface)
+    surface = pick_colour(rng, clay)
+    number = canvas.add_item("ground track field", "asphalt", level="ground")
+    canvas.add_shape(number, _stadium_outline(frame, 42.2, 45.5), surface)
     for lane in range(1, 8):
-        _outline(canvas, _stadium(frame, 42.2, 36.5 + 1.2 * lane), 0.07)
-    grass = one_of(rng, ((92, 116, 66), (84, 120, 72), (124, 126, 84)))
-    canvas.fill(_stadium(frame, 42.2, 36.5), grass)
+        _paint_outline(canvas, _stadium_outline(frame, 42.2, 36.5 + 1.2 * lane), 0.07)
+    grass = pick_colour(rng, ((92, 116, 66), (84, 120, 72), (124, 126, 84)))
+    canvas.fill(_stadium_outline(frame, 42.2, 36.5), grass)
     if rng.random() < 0.75:
         x, y = 50.0, 31.0
         field = shade(grass, rng.uniform(0.9, 1.15))
         canvas.fill(frame.box(-x, x, -y, y), field)
-        _outline(canvas, frame.box(-x, x, -y, y), 0.15)
+        _paint_outline(canvas, frame.box(-x, x, -y, y), 0.15)
         for u in np.linspace(-x, x, 21 if rng.random() < 0.5 else 3).tolist():
-            canvas.line(frame.place(((u, -y), (u, y))), 0.12, _LINE, 0.8)
+            canvas.line(frame.to_scene(((u, -y), (u, y))), 0.12, _LINE, 0.8)
     for side in (-1.0, 1.0):
         if rng.random() < 0.5:
-            canvas.fill(ring(frame.moved(side * 60, 0), 8, 18, 16), shade(surface, 1.03))
+            canvas.fill(ring(frame.move(side * 60, 0), 8, 18, 16), shade(surface, 1.03))
 
 
-def _stadium(frame: Frame, half_straight_m: float, radius_m: float) -> Corners:
+def _stadium_outline(frame: Frame, half_straight_m: float, radius_m: float) -> Corners:
     turns = np.linspace(-math.pi / 2, math.pi / 2, 17).tolist()
     right = [(half_straight_m + radius_m * math.cos(t), radius_m * math.sin(t)) for t in turns]
     left = [(-u, -v) for u, v in right]
-    return frame.place([*right, *left])
+    return frame.to_scene([*right, *left])

@@ -1,15 +1,17 @@
 """Trees of painted scenes: lumpy crowns lit by the scene's sun."""
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rrsis_geo.data.painter.basics import Colour, mix, one_of
+from rrsis_geo.data.painter.basics import Colour, Frame, mix, pick_colour, shade
 from rrsis_geo.data.painter.camera import Light
 from rrsis_geo.data.painter.canvas import Canvas, Sprite
+from rrsis_geo.data.painter.layout import Layout
 
 _CROWN_PX = 72
 _N_CROWNS = 16
@@ -50,7 +52,7 @@ def _crowns() -> NDArray[np.float32]:
     return np.stack(crowns)
 
 
-class Leaves:
+class TreeSprites:
     """The crowns of one scene: a few shapes in a few greens, lit by its sun.
 
     Args:
@@ -68,7 +70,7 @@ class Leaves:
         for _ in range(6):
             low, high = (12, 16) if conifers else (0, 12 if rng.random() < 0.9 else 16)
             field = np.rot90(shapes[int(rng.integers(low, high))], int(rng.integers(4)))
-            green = mix(one_of(rng, _GREENS, 0.1), (122, 106, 68), dry * rng.random())
+            green = mix(pick_colour(rng, _GREENS, 0.1), (122, 106, 68), dry * rng.random())
             down, right = np.gradient(field, 2 / _CROWN_PX)
             lit = -(right * np.float32(sun_x) + down * np.float32(sun_y))
             strength = np.float32(0.12 + 0.34 * light.shadow_depth)
@@ -94,7 +96,7 @@ class Leaves:
 _HALF = [0] * 128 + [255] * 128
 
 
-def paint_tree(canvas: Canvas, leaves: Leaves, x: float, y: float, radius_m: float) -> None:
+def paint_tree(canvas: Canvas, sprites: TreeSprites, x: float, y: float, radius_m: float) -> None:
     """One tree with its shadow.
 
     Args:
@@ -104,20 +106,94 @@ def paint_tree(canvas: Canvas, leaves: Leaves, x: float, y: float, radius_m: flo
         y: middle of the crown, metres.
         radius_m: of the crown.
     """
-    _stamp(canvas, leaves, x, y, radius_m, canvas.begin("tree", "leaves"))
+    _stamp(canvas, sprites, x, y, radius_m, canvas.add_item("tree", "leaves"))
 
 
-def paint_bush(canvas: Canvas, leaves: Leaves, x: float, y: float, radius_m: float) -> None:
+def paint_bush(canvas: Canvas, sprites: TreeSprites, x: float, y: float, radius_m: float) -> None:
     """A shrub too small to be called a tree; it is nobody's instance."""
-    _stamp(canvas, leaves, x, y, radius_m, canvas.begin(None, "leaves"))
+    _stamp(canvas, sprites, x, y, radius_m, canvas.add_item(None, "leaves"))
 
 
 def _stamp(
-    canvas: Canvas, leaves: Leaves, x: float, y: float, radius_m: float, number: int
+    canvas: Canvas, sprites: TreeSprites, x: float, y: float, radius_m: float, number: int
 ) -> None:
     rng = canvas.rng
-    sprite = leaves.sprite(rng, 2 * radius_m * canvas.scale)
+    sprite = sprites.sprite(rng, 2 * radius_m * canvas.scale)
     height = radius_m * rng.uniform(0.9, 1.7)
     canvas.stamp_shadow(x, y, sprite, height)
     lean = canvas.light.lean_x * height, canvas.light.lean_y * height
     canvas.stamp(number, x + lean[0], y + lean[1], sprite)
+
+
+# --- layout ---
+
+_MOST_TREES_A_HECTARE = 20
+_MOST_TREES = 260
+
+
+def plant_trees(layout: Layout) -> None:
+    """Woods, single trees, rows along the roads, shrubs."""
+    rng, theme, canvas = layout.rng, layout.theme, layout.canvas
+    sprites = TreeSprites(rng, layout.light, (0.0, 0.2, 0.7)[int(rng.integers(3))])
+    spots: list[tuple[float, float, float]] = []
+    if rng.random() < theme.forest:
+        for _ in range(int(rng.integers(1, 3))):
+            spots.extend(_draw_forest(layout))
+    if rng.random() < 0.5 and layout.roads:
+        spots.extend(_draw_avenue(layout))
+    for _ in range(layout.draw_count(theme.trees)):
+        x, y = rng.uniform(-4, layout.width_m + 4), rng.uniform(-4, layout.height_m + 4)
+        spots.append((x, y, rng.lognormal(1.0, 0.4)))
+    most = max(_MOST_TREES, int(_MOST_TREES_A_HECTARE * layout.hectares))
+    for x, y, radius in spots[:most]:
+        if not layout.land.is_occupied_at(x, y):
+            _add_tree(layout, sprites, x, y, min(7.5, max(1.2, radius)))
+    if canvas.gsd_m < 0.35:
+        for _ in range(int(rng.integers(0, 30))):
+            x, y = rng.uniform(0, layout.width_m), rng.uniform(0, layout.height_m)
+            if not layout.land.is_occupied_at(x, y):
+                paint_bush(canvas, sprites, x, y, rng.uniform(0.25, 0.8))
+        _scatter_specks(layout)
+
+
+def _add_tree(layout: Layout, sprites: TreeSprites, x: float, y: float, radius_m: float) -> None:
+    canvas = layout.canvas
+    layout.defer(4.0 + 2 * radius_m, lambda: paint_tree(canvas, sprites, x, y, radius_m))
+
+
+def _scatter_specks(layout: Layout) -> None:
+    """Stones, holes and rubbish: specks that keep open ground from being smooth."""
+    rng, canvas = layout.rng, layout.canvas
+    grey: Colour = (150, 144, 134)
+    for _ in range(int(rng.integers(0, 60))):
+        x, y = rng.uniform(0, layout.width_m), rng.uniform(0, layout.height_m)
+        if not layout.land.is_occupied_at(x, y):
+            a, b = rng.uniform(0.08, 0.5, 2).tolist()
+            spot = Frame(x, y, rng.uniform(0, 3)).box(-a, a, -b, b)
+            canvas.fill(spot, shade(grey, rng.uniform(0.5, 1.35)))
+
+
+def _draw_forest(layout: Layout) -> Iterator[tuple[float, float, float]]:
+    """A clump whose crowns touch."""
+    rng = layout.rng
+    middle = layout.draw_frame(0.55)
+    reach = rng.uniform(0.12, 0.4) * layout.size_m
+    mean = rng.uniform(1.6, 4.5)
+    for _ in range(int(min(140, 0.75 * (reach / mean) ** 2))):
+        away, turn = reach * math.sqrt(rng.random()), rng.uniform(0, 2 * math.pi)
+        spot = middle.move(away * math.cos(turn), 0.6 * away * math.sin(turn))
+        if layout.is_in_view(spot.x, spot.y, 4):
+            yield spot.x, spot.y, mean * rng.uniform(0.7, 1.35)
+
+
+def _draw_avenue(layout: Layout) -> Iterator[tuple[float, float, float]]:
+    """Trees on both sides of a road."""
+    rng = layout.rng
+    road = layout.roads[int(rng.integers(len(layout.roads)))]
+    away = road.style.half_m + road.style.sidewalk_m + rng.uniform(1.8, 4)
+    pitch, mean = rng.uniform(6, 16), rng.uniform(1.5, 3.5)
+    for side in (-1.0, 1.0):
+        for at in np.arange(0, road.length_m, pitch).tolist():
+            frame = road.frame(at + rng.normal(0, 0.8), side * (away + rng.normal(0, 0.3)))
+            if rng.random() < 0.8 and layout.is_in_view(frame.x, frame.y, 4):
+                yield frame.x, frame.y, mean * rng.uniform(0.75, 1.25)
