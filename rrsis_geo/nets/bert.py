@@ -5,7 +5,6 @@ from itertools import accumulate
 from pathlib import Path
 
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
 
 from rrsis_geo.errors import ConfigError, ModelError
 
@@ -36,6 +35,9 @@ class Bert(nn.Module):
     """The embeddings of a BERT and its layers in four stages. D is its width."""
 
     def __init__(self, config: TextConfig) -> None:
+        # Imported here because it takes seconds, and many commands build no network.
+        from transformers import BertConfig, BertModel
+
         super().__init__()
         self.config = config
         hf_config = BertConfig(
@@ -79,6 +81,8 @@ class Bert(nn.Module):
         Raises:
             ModelError: the weights cannot be read, or belong to an encoder of another size.
         """
+        from transformers import BertModel
+
         try:
             other = BertModel.from_pretrained(str(source), add_pooling_layer=False)
         except (OSError, ValueError) as err:

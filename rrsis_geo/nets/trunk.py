@@ -5,7 +5,6 @@ import tempfile
 from collections import OrderedDict
 from pathlib import Path
 
-import timm
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -84,6 +83,8 @@ class Trunk(nn.Module):
 def _create(
     name: str, *, image_px: int, drop_path: float = 0.0, pretrained: bool | Path = False
 ) -> nn.Module:
+    import timm  # here because it takes seconds, and many commands build no network
+
     options: dict[str, object] = {"drop_path_rate": drop_path}  # timm's default varies
     if isinstance(pretrained, Path):
         # timm resizes the position tables of a Swin to another window size when it loads a file
@@ -140,6 +141,8 @@ def _list_modules(network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def _rename_to_timm(path: Path, name: str, folder: Path) -> Path:
     """Path of weights with timm's names: ``path`` itself, or a renamed copy in ``folder``."""
+    import timm
+
     if not path.is_file():
         raise ModelError(f"{path}: file of trunk weights does not exist")
     if path.suffix == ".safetensors":
