@@ -166,12 +166,12 @@ def hub_calls(monkeypatch: pytest.MonkeyPatch, training: Training) -> list[str]:
     """The calls to the Hub, in order."""
     calls: list[str] = []
 
-    def reserve(repository: str) -> str:
-        calls.append(f"reserve {repository} before {len(training.calls)} trainings")
+    def create_repository(repository: str) -> str:
+        calls.append(f"create {repository} before {len(training.calls)} trainings")
         return f"https://huggingface.co/{repository}"
 
-    monkeypatch.setattr(hub, "reserve", reserve)
-    monkeypatch.setattr(hub, "push", lambda folder, *_: calls.append(f"push {folder.name}"))
+    monkeypatch.setattr(hub, "create_repository", create_repository)
+    monkeypatch.setattr(hub, "upload", lambda folder, *_: calls.append(f"upload {folder.name}"))
     monkeypatch.setattr(publish, "find_bundle", Path)
     return calls
 
@@ -181,7 +181,7 @@ def test_push_to_hub_reserves_first_and_pushes_last(
 ) -> None:
     run = Run("train", "-c", config, "-o", tmp_path / "run", "--push-to-hub", "me/trucks")
     assert run.code == 0, (run.err, run.result.exception)
-    assert hub_calls == ["reserve me/trucks before 0 trainings", "push model"]
+    assert hub_calls == ["create me/trucks before 0 trainings", "upload model"]
     assert re.search(r"pushed to +https://huggingface\.co/me/trucks", run.out)
 
 
@@ -204,7 +204,7 @@ def test_training_does_not_start_without_a_token(
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     arguments = ("train", "-c", config, "-o", tmp_path / "run", "--push-to-hub")
     Run(*arguments, "me/trucks").failed(5, "hf auth login", "HF_TOKEN")
-    Run(*arguments, "trucks").failed(2, "write it owner/name")
+    Run(*arguments, "trucks").failed(2, "write owner/name")
     assert training.calls == []
 
 
