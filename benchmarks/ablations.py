@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from markdown_table import print_header, print_row
+from markdown_table import format_score, print_header, print_row
 from scoring import score_sets, validation_sets
 
 from rrsis_geo.model.bundle import load_bundle, save_bundle
@@ -109,8 +109,8 @@ def print_table(title: str, rows: dict[str, dict[str, object]]) -> None:
     print_header(title, "mIoU", *kinds, "N-acc", "false area")
     for name, scores in rows.items():
         by_kind = [scores["by_kind"][kind]["miou_present"] for kind in kinds]
-        mious = [f"{miou:.3f}" for miou in (scores["miou_present"], *by_kind)]
-        print_row(name, *mious, f"{scores['n_acc']:.3f}", f"{scores['false_area_ppm']:.0f}")
+        shares = map(format_score, (scores["miou_present"], *by_kind, scores["n_acc"]))
+        print_row(name, *shares, format_score(scores["false_area_ppm"], 0))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import rasterio
-from markdown_table import print_header, print_row
+from markdown_table import format_score, print_header, print_row
 from rasterio.transform import from_origin
 
 from rrsis_geo.data.expressions.writer import fully_labelled_categories
@@ -67,9 +67,8 @@ def main() -> None:
 
 
 def print_score(name: str, score: Score) -> None:
-    empty = "" if score.empty is None else f"{score.empty:.2f}"
-    area = "" if score.false_area_ppm is None else f"{score.false_area_ppm:.0f}"
-    print_row(name, f"{score.iou:.3f}", empty, area)
+    empty, false_area = format_score(score.empty, 2), format_score(score.false_area_ppm, 0)
+    print_row(name, format_score(score.iou), empty, false_area)
 
 
 def choose_pieces(source: InstanceSource, category: str) -> list[LabelledImage]:

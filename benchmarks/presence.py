@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 
 import torch
-from markdown_table import print_header, print_row
+from markdown_table import format_score, print_header, print_row
 from scoring import painted_samples
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -41,9 +41,9 @@ def main() -> None:
     meters = score_shifts(args.model, samples)
     print_header("shift", "mIoU", "gIoU", "N-acc", "false area")
     for shift, meter in meters.items():
-        s = meter.scores()
-        cells = f"{s.miou_present:.3f}", f"{s.giou:.3f}", f"{s.n_acc:.3f}"
-        print_row(f"{shift:+.1f}", *cells, f"{s.false_area_ppm:.0f}")
+        scores = meter.scores()
+        shares = map(format_score, (scores.miou_present, scores.giou, scores.n_acc))
+        print_row(f"{shift:+.1f}", *shares, format_score(scores.false_area_ppm, 0))
 
 
 @torch.inference_mode()

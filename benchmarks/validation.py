@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from markdown_table import print_header, print_row
+from markdown_table import format_score, print_header, print_row
 from scoring import score_sets, validation_sets
 
 from rrsis_geo.data.expressions.rewording import reword_expression, write_foreign_expression
@@ -70,12 +70,12 @@ def print_scores(name: str, scores: Scores) -> None:
         print_row(
             label,
             part.n,
-            f"{part.miou_present:.3f}" if n_present else "",
+            format_score(part.miou_present),
             f"{part.oiou:.3f}" if n_present else "",
             f"{part.precision[0.5] * part.n / n_present:.3f}" if n_present else "",
-            f"{part.giou:.3f}",
-            f"{part.n_acc:.3f}" if part.n_absent else "",
-            f"{part.false_area_ppm:.0f}" if part.n_absent else "",
+            format_score(part.giou),
+            format_score(part.n_acc),
+            format_score(part.false_area_ppm, 0),
         )
 
 
