@@ -14,7 +14,7 @@ import pyogrio
 import pytest
 import rasterio
 import tiny_net
-from job_stubs import ended, in_child, is_marked, marked
+from job_stubs import add_marks, is_marked, run_in_child, wait_for_exit
 from numpy.typing import NDArray
 from predictor_stubs import RedPredictor, StubOutput
 from scene_files import write_scene
@@ -41,7 +41,7 @@ class ColourPredictor(RedPredictor):
     """Finds discs of the colour in an expression; can fail on marked windows for one expression."""
 
     def __init__(self, fails_for: str | None = None) -> None:
-        super().__init__(restless=True)
+        super().__init__(position_dependent=True)
         self.fails_for = fails_for
         self.in_turn: list[tuple[str, int]] = []
 
@@ -85,7 +85,7 @@ def coloured(row: NDArray[np.intp], col: NDArray[np.intp], band: int) -> NDArray
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("scene") / "scene.tif"
-    return write_scene(path, 1300, 130, content=marked(coloured, (700, 60)))  # three shards
+    return write_scene(path, 1300, 130, content=add_marks(coloured, (700, 60)))  # three shards
 
 
 def outputs_in(folder: Path, vector: str = "o.gpkg", **more: Any) -> Outputs:
@@ -197,7 +197,7 @@ def test_killed_and_resumed(
         return False
 
     folder = tmp_path / "all"
-    assert ended(in_child(lambda: segment(scene, folder, stop=kill))) == -signal.SIGKILL
+    assert wait_for_exit(run_in_child(lambda: segment(scene, folder, stop=kill))) == -signal.SIGKILL
     assert len(list((folder / "o.gpkg.job").glob("shard-*/done.json"))) == n_shards
     segment(scene, folder, existing="resume")
     check_all(folder, separate)

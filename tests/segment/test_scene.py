@@ -224,8 +224,8 @@ def test_shards_and_batches_do_not_change_the_result(
     make_blobs: MakeScene, tmp_path: Path, how: dict[str, Any]
 ) -> None:
     scene = make_blobs(1300, 130)
-    whole = Result(scene, tmp_path / "whole", RedPredictor(restless=True))
-    parts = Result(scene, tmp_path / "parts", RedPredictor(restless=True), **how)
+    whole = Result(scene, tmp_path / "whole", RedPredictor(position_dependent=True))
+    parts = Result(scene, tmp_path / "parts", RedPredictor(position_dependent=True), **how)
     parts.check()
     assert np.array_equal(whole.probability, parts.probability)
     assert whole.layer.equals(parts.layer)
@@ -235,7 +235,7 @@ def test_shards_and_batches_do_not_change_the_result(
 def test_threshold_is_a_probability(make_blobs: MakeScene, tmp_path: Path) -> None:
     scene = make_blobs()
     low, high = (
-        Result(scene, tmp_path / str(at), RedPredictor(restless=True), threshold=at)
+        Result(scene, tmp_path / str(at), RedPredictor(position_dependent=True), threshold=at)
         for at in (0.01, 0.999)
     )
     assert (low.mask == 1).sum() > (high.mask == 1).sum() > 0

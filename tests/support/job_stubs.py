@@ -1,4 +1,4 @@
-"""Runs of the main job that are cut short, and what they leave."""
+"""Interrupted runs of `segment`, and predictors that fail."""
 
 import hashlib
 import os
@@ -25,10 +25,10 @@ OPTIONS = SegmentOptions(overlap_px=16, rows_per_shard=512)
 
 
 class DyingPredictor(RedPredictor):
-    """Ends its process without a word when it first meets a window with a mark in it."""
+    """Kills its process at the first window with a mark."""
 
     def __init__(self, flag: Path, *, always: bool = False) -> None:
-        super().__init__(restless=True)
+        super().__init__(position_dependent=True)
         self.flag = flag
         self.always = always
 
@@ -40,25 +40,25 @@ class DyingPredictor(RedPredictor):
 
 
 class SleepingPredictor(RedPredictor):
-    """Writes down who it is, and takes its time."""
+    """Writes the number of its process to a file, and sleeps."""
 
-    def __init__(self, told: Path) -> None:
-        super().__init__(restless=True)
-        self.told = told
+    def __init__(self, pid_file: Path) -> None:
+        super().__init__(position_dependent=True)
+        self.pid_file = pid_file
 
     def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
-        part = self.told.with_suffix(f".{os.getpid()}")
+        part = self.pid_file.with_suffix(f".{os.getpid()}")
         part.write_text(str(os.getpid()))
-        part.replace(self.told)
+        part.replace(self.pid_file)
         time.sleep(3600)
         return super().predict(images, words)
 
 
-class StubbornPredictor(RedPredictor):
-    """Fails on windows with a mark in them, so many times."""
+class FailingPredictor(RedPredictor):
+    """Fails on windows with a mark, a limited number of times."""
 
     def __init__(self, times: int = 10**9, error: Exception | None = None) -> None:
-        super().__init__(restless=True)
+        super().__init__(position_dependent=True)
         self.times = times
         self.error = error or RuntimeError("cuDNN error")
 
@@ -69,19 +69,19 @@ class StubbornPredictor(RedPredictor):
         return super().predict(images, words)
 
 
-# Manifests tell models without a bundle by their names: these are to pass for the one they imitate.
-for imitator in (DyingPredictor, SleepingPredictor, StubbornPredictor):
-    imitator.__name__ = RedPredictor.__name__
+# A manifest identifies a model without a bundle by its name. All of these count as the same model.
+for predictor_class in (DyingPredictor, SleepingPredictor, FailingPredictor):
+    predictor_class.__name__ = RedPredictor.__name__
 
 
 def is_marked(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which of some windows hold a pixel of pure blue; bool [B]."""
+    """Which windows contain a pixel of pure blue; bool [B]."""
     found: NDArray[np.bool_] = (images == (0, 0, 255)).all(axis=-1).any(axis=(1, 2))
     return found
 
 
-def marked(content: Callable[..., NDArray[Any]], *places: tuple[int, int]) -> Callable[..., Any]:
-    """Scene content with pixels of pure blue in it."""
+def add_marks(content: Callable[..., NDArray[Any]], *places: tuple[int, int]) -> Callable[..., Any]:
+    """Scene content with pixels of pure blue added."""
 
     def with_marks(row: NDArray[np.intp], col: NDArray[np.intp], band: int) -> NDArray[Any]:
         values = content(row, col, band)
@@ -94,7 +94,7 @@ def marked(content: Callable[..., NDArray[Any]], *places: tuple[int, int]) -> Ca
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One scene, and outputs in a folder of their own."""
+    """Runs on one scene, with outputs in one folder."""
 
     scene: Path
     folder: Path
@@ -126,7 +126,7 @@ class Scenario:
             self.outputs,
             options,
             run=RunOptions(existing=existing, **run),
-            predictor=predictor or RedPredictor(restless=True),
+            predictor=predictor or RedPredictor(position_dependent=True),
             stop=stop,
         )
 
@@ -139,16 +139,16 @@ class Scenario:
             (number, n_parts),
             OPTIONS,
             run=RunOptions(**run),
-            predictor=RedPredictor(restless=True),
+            predictor=RedPredictor(position_dependent=True),
         )
 
-    def written(self) -> list[str]:
-        """Names of all that lies in the folder."""
+    def file_names(self) -> list[str]:
+        """Names of all files in the folder."""
         return sorted(path.name for path in self.folder.iterdir())
 
     def result(self) -> tuple[str, str, gpd.GeoDataFrame]:
-        """What must not depend on how a run went: bytes of the rasters, rows of the layer."""
-        left = [name for name in self.written() if ".part" in name or name.endswith(".job")]
+        """The result: digests of the rasters, and the rows of the layer."""
+        left = [name for name in self.file_names() if ".part" in name or name.endswith(".job")]
         assert not left, left
         digests = [
             hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
@@ -157,14 +157,16 @@ class Scenario:
         return digests[0], digests[1], gpd.read_file(self.folder / "o.gpkg", layer="red_discs")
 
 
-def same(one: tuple[str, str, gpd.GeoDataFrame], other: tuple[str, str, gpd.GeoDataFrame]) -> bool:
-    """Whether two results are equal: rasters to the byte, layers in every value."""
-    assert len(one[2]) > 20, "a result that says little"
+def is_same(
+    one: tuple[str, str, gpd.GeoDataFrame], other: tuple[str, str, gpd.GeoDataFrame]
+) -> bool:
+    """Whether two results are equal: the bytes of the rasters and all values of the layer."""
+    assert len(one[2]) > 20, "too few objects for a meaningful comparison"
     return one[:2] == other[:2] and bool(one[2].equals(other[2]))
 
 
-def in_child(work: Callable[[], object]) -> int:
-    """Start a process that has all modules loaded; its number. It ends with 0 if the work does."""
+def run_in_child(work: Callable[[], object]) -> int:
+    """Fork a process that does some work; returns its number. Its exit code is 0 after success."""
     pid = os.fork()
     if pid:
         return pid
@@ -177,21 +179,21 @@ def in_child(work: Callable[[], object]) -> int:
         os._exit(code)
 
 
-def ended(pid: int, *, kill_after: float | None = None) -> int:
-    """Wait for a process, or kill it; its exit code, or minus the signal."""
+def wait_for_exit(pid: int, *, kill_after: float | None = None) -> int:
+    """Wait for a process, or kill it; returns its exit code, or minus the signal."""
     if kill_after is not None:
         time.sleep(kill_after)
         os.kill(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def after(n_calls: int) -> Callable[[], bool]:
-    """Says to stop, from the n-th time on that it is asked."""
-    asked = 0
+def stop_after(n_calls: int) -> Callable[[], bool]:
+    """A `stop` callback that returns True from the n-th call on."""
+    calls = 0
 
     def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked >= n_calls
+        nonlocal calls
+        calls += 1
+        return calls >= n_calls
 
     return stop

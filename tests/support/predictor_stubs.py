@@ -1,4 +1,4 @@
-"""Stand-ins for a model: what they find can be told from the pixels, so results can be checked."""
+"""Stand-ins for a model with a simple rule, so that expected results can be computed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -21,7 +21,7 @@ class StubOutput(NamedTuple):
 
 
 class StubPredictor:
-    """Parts that all stand-ins for a model share. Subclasses define `predict`."""
+    """Base class of the stand-ins. Subclasses define `predict`."""
 
     image = ImageSpec(size_px=64)
 
@@ -43,22 +43,22 @@ class StubPredictor:
 
 
 class RedPredictor(StubPredictor):
-    """Finds pixels in which red stands out, each by itself, whatever the window.
+    """Finds red pixels, independently of their neighbours.
 
-    With ``restless`` the logits also depend on the place in the window, as those of real networks
-    do, so that every fault in blending shows.
+    With ``position_dependent`` the logits also depend on the position in the window, as those of
+    real networks do, so that errors in blending become visible.
     """
 
     def __init__(
         self,
         size_px: int = 64,
         *,
-        restless: bool = False,
+        position_dependent: bool = False,
         presence: float | None = 3.0,
         **image: Any,
     ) -> None:
         self.image = ImageSpec(size_px=size_px, **image)
-        self.restless = restless
+        self.position_dependent = position_dependent
         self.presence = presence
         self.batches: list[int] = []
         self.expressions: list[str] = []
@@ -74,7 +74,7 @@ class RedPredictor(StubPredictor):
         assert images.dtype == np.uint8
         self.batches.append(len(images))
         logits = red_logits(images)
-        if self.restless:
+        if self.position_dependent:
             place = np.linspace(-1, 1, size, dtype=np.float32)
             logits = logits + place[:, None] + 0.5 * place
             mean = images.mean(axis=(1, 2, 3), dtype=np.float32)[:, None, None]
@@ -93,7 +93,7 @@ def make_options(**options: Any) -> SegmentOptions:
 
 
 def red_logits(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Log-odds by which red exceeds the stronger of green and blue; 0 nowhere."""
+    """Log-odds: how much red exceeds the larger of green and blue; never exactly 0."""
     colour = rgb.astype(np.float32)
     return (colour[..., 0] - np.maximum(colour[..., 1], colour[..., 2]) - np.float32(20.5)) / 16
 
@@ -102,7 +102,7 @@ Blobs = Callable[[NDArray[np.intp], NDArray[np.intp], int], NDArray[np.generic]]
 
 
 def blobs(period: int = 37, radius: int = 9) -> Blobs:
-    """Scene content: red discs on gray, some with a hole, at irregular places."""
+    """Scene content: red discs on gray at irregular positions, some with a hole."""
 
     def content(row: NDArray[np.intp], col: NDArray[np.intp], band: int) -> NDArray[np.generic]:
         i, j = row // period, col // period

@@ -60,11 +60,8 @@ def run_on_cluster(
         waiting = _submit(client, shards, setup, address)
         try:
             while waiting:
-                done: set[Any] = set()
-                with suppress(TimeoutError):
-                    done, waiting = distributed.wait(
-                        waiting, timeout=POLL_S, return_when="FIRST_COMPLETED"
-                    )
+                done = _wait_for_some(distributed, waiting)
+                waiting -= done
                 for future in done:
                     future.result()
                 on_progress()
@@ -104,6 +101,14 @@ def _connect(distributed: ModuleType, address: str) -> Any:
         return distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as err:
         raise DeviceError(f"{address}: no Dask scheduler answers ({err})") from err
+
+
+def _wait_for_some(distributed: ModuleType, futures: set[Any]) -> set[Any]:
+    """Futures that are done. Waits a moment if there are none."""
+    try:
+        return set(distributed.wait(futures, timeout=POLL_S, return_when="FIRST_COMPLETED").done)
+    except TimeoutError:
+        return set()
 
 
 def _submit(client: Any, shards: Sequence[Shard], setup: WorkerSetup, address: str) -> set[Any]:

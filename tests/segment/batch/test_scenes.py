@@ -16,7 +16,14 @@ import pyogrio
 import pytest
 import rasterio
 from affine import Affine
-from job_stubs import DyingPredictor, StubbornPredictor, after, ended, in_child, marked
+from job_stubs import (
+    DyingPredictor,
+    FailingPredictor,
+    add_marks,
+    run_in_child,
+    stop_after,
+    wait_for_exit,
+)
 from numpy.typing import NDArray
 from predictor_stubs import RedPredictor, StubOutput, blobs, make_options
 from scene_files import write_scene
@@ -96,7 +103,7 @@ class Batch:
             Outputs(self.folder / out, **files),
             options,
             run=RunOptions(existing=existing, workers=workers, keep_job=keep_job),
-            predictor=predictor or CountingPredictor(restless=True),
+            predictor=predictor or CountingPredictor(position_dependent=True),
             stop=stop,
             progress=progress,
         )
@@ -107,7 +114,7 @@ class Batch:
         if not folder.exists():
             folder.mkdir()
             outputs = Outputs(folder / "o.gpkg", mask=folder / "m.tif")
-            predictor = CountingPredictor(restless=True)
+            predictor = CountingPredictor(position_dependent=True)
             segment_scene(scene, expression, outputs, OPTIONS, predictor=predictor)
         return folder
 
@@ -403,13 +410,13 @@ def test_a_folder_that_cannot_be_created(batch: Batch) -> None:
 @pytest.mark.parametrize("out", ["results", "all.gpkg"])
 @pytest.mark.parametrize("n_calls", [1, 3, 6, 13])
 def test_stopped_anywhere_and_resumed(batch: Batch, out: str, n_calls: int) -> None:
-    first = CountingPredictor(restless=True)
+    first = CountingPredictor(position_dependent=True)
     try:
-        batch.run(out, predictor=first, stop=after(n_calls))
+        batch.run(out, predictor=first, stop=stop_after(n_calls))
     except Stopped as err:
         if "scenes are done and saved in" not in str(err):
             assert batch.other_files() == []
-    rest = CountingPredictor(restless=True)
+    rest = CountingPredictor(position_dependent=True)
     job = batch.folder / ("results/scenes.job" if out == "results" else "all.gpkg.job")
     is_kept = job.exists()
     if is_kept:
@@ -457,7 +464,7 @@ def test_killed_anywhere_and_resumed(
         return child
 
     at = 2
-    while ended(in_child(make_child("resume"))) == 9:
+    while wait_for_exit(run_in_child(make_child("resume"))) == 9:
         n_deaths += 1
         assert n_deaths < 60
         at = 2 + n_deaths % 3
@@ -476,7 +483,7 @@ def test_killed_anywhere_and_resumed(
 def test_restart_segments_all_scenes_again(batch: Batch) -> None:
     with pytest.raises(Stopped, match="1 of 3 scenes are done"):
         batch.run(stop=batch.has("tile_0.gpkg"))
-    again = CountingPredictor(restless=True)
+    again = CountingPredictor(position_dependent=True)
     report = batch.run(existing="restart", predictor=again)
     assert sum(again.batches) == sum(result.report["windows"] for result in report.scenes)
     assert batch.files_in() == [f"tile_{k}.gpkg" for k in range(3)]
@@ -528,7 +535,7 @@ def test_scenes_may_be_added_before_resuming(batch: Batch) -> None:
 def test_a_result_that_was_removed_is_written_again(batch: Batch) -> None:
     batch.run(keep_job=True)
     (batch.folder / "results/tile_1.gpkg").unlink()
-    again = CountingPredictor(restless=True)
+    again = CountingPredictor(position_dependent=True)
     report = batch.run(existing="resume", predictor=again, keep_job=False)
     assert (batch.folder / "results/tile_1.gpkg").exists()
     assert not report.failed
@@ -563,7 +570,7 @@ def test_a_scene_that_fails_does_not_stop_the_others(batch: Batch, out: str) -> 
         record = read_provenance(batch.folder / out)["scenes"][1]
         assert (record["scene"], record["state"]) == ("tile_1.tif", "failed")
     tile(batch.scenes[1], 1)  # repaired
-    rest = CountingPredictor(restless=True)
+    rest = CountingPredictor(position_dependent=True)
     report = batch.run(out, "resume", rest)
     assert not report.failed
     assert sum(rest.batches) == report.scenes[1].report["windows"]
@@ -573,13 +580,13 @@ def test_a_scene_that_fails_does_not_stop_the_others(batch: Batch, out: str) -> 
 
 
 def test_failed_windows_are_gaps_and_are_retried(batch: Batch) -> None:
-    tile(batch.scenes[1], 1, content=marked(blobs(), (20, 20)))
-    report = batch.run("all.gpkg", predictor=StubbornPredictor())
+    tile(batch.scenes[1], 1, content=add_marks(blobs(), (20, 20)))
+    report = batch.run("all.gpkg", predictor=FailingPredictor())
     assert [result.state for result in report.scenes] == ["done", "gaps", "done"]
     assert len(report.scenes[1].report["failed"]) > 0
     record = read_provenance(batch.folder / "all.gpkg")["scenes"][1]
     assert record["failed_windows"] == report.scenes[1].report["failed"]
-    report = batch.run("all.gpkg", "resume", StubbornPredictor(times=0))
+    report = batch.run("all.gpkg", "resume", FailingPredictor(times=0))
     assert not report.failed
     assert gpd.read_file(batch.folder / "all.gpkg", layer=LAYER).equals(batch.expected())
 
@@ -626,7 +633,7 @@ def test_workers_segment_whole_scenes(batch: Batch) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("always", [False, True])
 def test_a_worker_that_dies(batch: Batch, tmp_path: Path, always: bool) -> None:
-    tile(batch.scenes[1], 1, content=marked(blobs(), (20, 20)))
+    tile(batch.scenes[1], 1, content=add_marks(blobs(), (20, 20)))
     dying = DyingPredictor(tmp_path / "died", always=always)
     report = batch.run(predictor=dying, workers=2)
     assert [result.state for result in report.scenes] == [
@@ -650,6 +657,6 @@ def test_a_worker_with_another_model_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_workers_are_stopped_and_resumed(batch: Batch) -> None:
     with pytest.raises(Stopped):
-        batch.run("all.gpkg", workers=2, stop=after(2))
+        batch.run("all.gpkg", workers=2, stop=stop_after(2))
     batch.run("all.gpkg", "resume", workers=2)
     assert gpd.read_file(batch.folder / "all.gpkg", layer=LAYER).equals(batch.expected())

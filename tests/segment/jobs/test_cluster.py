@@ -1,11 +1,11 @@
-"""A Dask cluster on one job: the same result, also where one of its workers dies."""
+"""Runs on a Dask cluster."""
 
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from job_stubs import DyingPredictor, Scenario, marked, same
+from job_stubs import DyingPredictor, Scenario, add_marks, is_same
 from predictor_stubs import blobs
 
 from rrsis_geo.errors import ConfigError, DeviceError
@@ -17,7 +17,7 @@ MakeScene = Callable[..., Path]
 
 @pytest.fixture
 def scene(make_blobs: MakeScene) -> Path:
-    return make_blobs(2000, 130, content=marked(blobs(), (1200, 60)))  # four shards
+    return make_blobs(2000, 130, content=add_marks(blobs(), (1200, 60)))  # four shards
 
 
 @pytest.fixture
@@ -29,22 +29,24 @@ def address() -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_two_workers_of_which_one_dies(scene: Path, tmp_path: Path, address: str) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    everything = calm.run()
+def test_a_worker_of_the_cluster_dies(scene: Path, tmp_path: Path, address: str) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference_report = reference.run()
     report = run.run(predictor=DyingPredictor(tmp_path / "died"), scheduler=address)
     assert (tmp_path / "died").exists()
     assert report.failed == ()
-    assert report.windows == everything.windows
-    assert same(run.result(), calm.result())
+    assert report.windows == reference_report.windows
+    assert is_same(run.result(), reference.result())
 
 
-def test_nobody_there(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_scheduler_at_the_address(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cluster, "CONNECT_S", 1)
     run = Scenario(scene, tmp_path / "run")
     with pytest.raises(DeviceError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers"):
         run.run(scheduler="tcp://127.0.0.1:9")
-    assert run.written() == []
+    assert run.file_names() == []
 
 
 def test_without_dask(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What a run keeps, when it goes on with it, and when it refuses to."""
+"""Jobs: what an interrupted run keeps, and when it can be resumed."""
 
 import errno
 import os
@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from job_stubs import EXPRESSION, OPTIONS, Scenario, after, ended, in_child, same
+from job_stubs import (
+    EXPRESSION,
+    OPTIONS,
+    Scenario,
+    is_same,
+    run_in_child,
+    stop_after,
+    wait_for_exit,
+)
 from predictor_stubs import RedPredictor, make_options
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
@@ -32,82 +40,78 @@ def scene(make_blobs: MakeScene) -> Path:
     return make_blobs(1300, 130)  # three shards
 
 
-def stopped(run: Scenario, n_shards: int = 1) -> None:
-    """Run until so many shards are done."""
+def stop_run(run: Scenario, n_shards: int = 1) -> None:
+    """Stop a run after some shards."""
     with pytest.raises(Stopped, match=rf"{n_shards} of 3 shards are saved in .*o\.gpkg\.job"):
-        run.run(stop=after(n_shards + 1))
+        run.run(stop=stop_after(n_shards + 1))
 
 
-# --- stopping and going on
+# --- stop and resume
 
 
 @pytest.mark.parametrize("n_shards", [1, 2, 3])
-def test_stopped_between_shards_and_gone_on_with(
-    scene: Path, tmp_path: Path, n_shards: int
-) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    everything = calm.run()
-    stopped(run, n_shards)
-    assert run.written() == ["o.gpkg.job"]
-    rest = RedPredictor(restless=True)
+def test_stop_between_shards_and_resume(scene: Path, tmp_path: Path, n_shards: int) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference_report = reference.run()
+    stop_run(run, n_shards)
+    assert run.file_names() == ["o.gpkg.job"]
+    rest = RedPredictor(position_dependent=True)
     report = run.run("resume", rest)
-    assert same(run.result(), calm.result())
-    assert (report.windows, report.skipped) == (everything.windows, everything.skipped)
-    assert report.presence_max == everything.presence_max
+    assert is_same(run.result(), reference.result())
+    assert (report.windows, report.skipped) == (reference_report.windows, reference_report.skipped)
+    assert report.presence_max == reference_report.presence_max
     left = max(1300 - 512 * n_shards, 0) / 48 + 2 * (n_shards < 3)  # rows of windows, and a halo
     assert sum(rest.batches) <= 3 * (left + 1)
 
 
-def test_what_was_stopped_before_its_first_shard_leaves_nothing(
-    scene: Path, tmp_path: Path
-) -> None:
+def test_stop_before_the_first_shard_leaves_nothing(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
     with pytest.raises(Stopped, match=r"^stopped$"):
         run.run(stop=lambda: True)
-    assert run.written() == []
+    assert run.file_names() == []
 
 
 def test_stopped_while_outputs_are_written(scene: Path, tmp_path: Path) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run()
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
     with pytest.raises(Stopped, match="3 of 3 shards"):
-        run.run(stop=after(6))  # the run, three shards, the mask, the probability
+        run.run(
+            stop=stop_after(6)
+        )  # polled before the run, after each of three shards, and before each raster
     assert (run.folder / "m.tif").exists()
     assert not (run.folder / "p.tif").exists()
     run.run("resume")
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())
 
 
-def test_job_that_lies_there_is_neither_used_nor_removed_unasked(
-    scene: Path, tmp_path: Path
-) -> None:
+def test_existing_job_is_refused(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
-    stopped(run)
-    with pytest.raises(OutputError, match=r"o\.gpkg\.job: .*\(--resume\), .*\(--restart\)"):
+    stop_run(run)
+    with pytest.raises(OutputError, match=r"o\.gpkg\.job: .*--resume, .*--restart"):
         run.run()
     assert (run.job / "shard-00000").exists()
 
 
-def test_resume_begins_where_there_is_nothing_to_go_on_with(scene: Path, tmp_path: Path) -> None:
+def test_resume_without_a_job_starts_one(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
     assert run.run("resume").n_objects > 0
 
 
-def test_restart_does_everything_again(scene: Path, tmp_path: Path) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    everything = calm.run()
-    stopped(run)
-    red = RedPredictor(restless=True)
+def test_restart_computes_everything_again(scene: Path, tmp_path: Path) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference_report = reference.run()
+    stop_run(run)
+    red = RedPredictor(position_dependent=True)
     run.run("restart", red)
-    assert sum(red.batches) == everything.windows
-    assert same(run.result(), calm.result())
+    assert sum(red.batches) == reference_report.windows
+    assert is_same(run.result(), reference.result())
 
 
-def test_restart_spares_what_is_not_a_jobs(scene: Path, tmp_path: Path) -> None:
+def test_restart_keeps_other_files(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
     run.job.mkdir(parents=True)
     (run.job / "thesis.doc").write_text("irreplaceable")
-    with pytest.raises(OutputError, match=r"thesis\.doc: was not put there by a job"):
+    with pytest.raises(OutputError, match=r"thesis\.doc: does not belong to the job"):
         run.run("restart")
     assert (run.job / "thesis.doc").read_text() == "irreplaceable"
 
@@ -117,28 +121,30 @@ def test_job_can_be_kept(scene: Path, tmp_path: Path) -> None:
     run.run(keep_job=True)
     assert Job.open(run.job).missing_shards() == []
     red = RedPredictor()
-    run.run("resume", red)  # outputs that it has written itself may be replaced
+    run.run("resume", red)  # the job may replace its own outputs
     assert not red.batches
     assert not run.job.exists()
 
 
-def test_outputs_of_others_are_not_replaced_by_going_on(scene: Path, tmp_path: Path) -> None:
+def test_resume_does_not_replace_other_files(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
-    stopped(run)
-    (run.folder / "m.tif").write_text("somebody's")
+    stop_run(run)
+    (run.folder / "m.tif").write_text("another file")
     with pytest.raises(OutputError, match=r"m\.tif: exists already"):
         run.run("resume")
-    assert (run.folder / "m.tif").read_text() == "somebody's"
+    assert (run.folder / "m.tif").read_text() == "another file"
 
 
-# --- a job that was begun with something else
+# --- changed settings
 
 
 def test_changed_scene(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
-    stopped(run)
+    stop_run(run)
     os.utime(scene, (1, 1))
-    with pytest.raises(ConfigError, match=r"scene\.mtime was .*, is 1\.0\. Go on .*--restart"):
+    with pytest.raises(
+        ConfigError, match=r"scene\.mtime was .*, is 1\.0\. Use the same .*--restart"
+    ):
         run.run("resume")
     assert (run.job / "shard-00000").exists()
     assert run.run("restart").n_objects > 0
@@ -156,7 +162,7 @@ def test_changed_scene(scene: Path, tmp_path: Path) -> None:
 )
 def test_changed_option(scene: Path, tmp_path: Path, options: dict[str, Any], words: str) -> None:
     run = Scenario(scene, tmp_path / "run")
-    stopped(run)
+    stop_run(run)
     with pytest.raises(ConfigError, match=words):
         run.run(
             "resume", options=make_options(**{"overlap_px": 16, "rows_per_shard": 512, **options})
@@ -170,7 +176,7 @@ def test_changed_model_expression_and_outputs(scene: Path, tmp_path: Path) -> No
             return replace(super().facts, dtype="bfloat16")
 
     run = Scenario(scene, tmp_path / "run")
-    stopped(run)
+    stop_run(run)
     with pytest.raises(ConfigError, match=r'model\.name was "RedPredictor", is "OtherPredictor"'):
         run.run("resume", OtherPredictor())
     with pytest.raises(ConfigError, match=r'model\.dtype was "", is "bfloat16"'):
@@ -183,17 +189,17 @@ def test_changed_model_expression_and_outputs(scene: Path, tmp_path: Path) -> No
         segment_scene(scene, EXPRESSION, without, OPTIONS, run=resume, predictor=RedPredictor())
 
 
-def test_what_only_changes_the_way_there_may_change(scene: Path, tmp_path: Path) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run()
-    stopped(run)
+def test_options_that_do_not_change_the_result_may_change(scene: Path, tmp_path: Path) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
+    stop_run(run)
     run.run("resume", options=replace(OPTIONS, batch_size=1, threads=1, device="cpu"))
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())
 
 
 def test_manifest_of_another_release(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
-    stopped(run)
+    stop_run(run)
     (run.job / "manifest.json").write_text('{"format": 0}')
     with pytest.raises(
         InputError, match="was written by another release; start over with --restart"
@@ -212,16 +218,16 @@ def test_differences() -> None:
     assert find_differences({"a": 1, "shards": [1]}, {"a": 2, "shards": [2]}) == ["a was 1, is 2"]
 
 
-def test_numbers() -> None:
+def test_format_shards() -> None:
     shards = [Shard(index, 0, 1, 0, 1) for index in (2, 4, 5, 6, 9)]
     assert format_shards(shards) == "3, 5-7, 10"
 
 
-# --- one job, many processes
+# --- several processes
 
 
-def without_places(report: SegmentReport) -> SegmentReport:
-    """A report without its times and paths, which tell apart runs that found the same."""
+def without_paths(report: SegmentReport) -> SegmentReport:
+    """A report without times and paths, to compare runs."""
     results = tuple(replace(result, outputs={}) for result in report.results)
     return replace(
         report, seconds=0, load_seconds=0, network_seconds=0, outputs={}, results=results
@@ -229,31 +235,29 @@ def without_places(report: SegmentReport) -> SegmentReport:
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
-def test_parts_are_computed_apart_and_merged(
-    scene: Path, tmp_path: Path, order: tuple[int, ...]
-) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    everything = calm.run()
+def test_parts_are_computed_and_merged(scene: Path, tmp_path: Path, order: tuple[int, ...]) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference_report = reference.run()
     for number in order:
         part = run.part(number, 3)
         assert part.shards == (number, number)
         assert part.job == run.job
     assert part.missing == 0
     report = merge_job(str(run.job))
-    assert same(run.result(), calm.result())
-    assert without_places(report) == without_places(everything)
+    assert is_same(run.result(), reference.result())
+    assert without_paths(report) == without_paths(reference_report)
 
 
-def test_parts_that_start_at_once(scene: Path, tmp_path: Path) -> None:
+def test_parts_at_the_same_time(scene: Path, tmp_path: Path) -> None:
     if not hasattr(os, "fork"):
         pytest.skip("forks")
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run()
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
     run.folder.mkdir()
-    children = [in_child(lambda k=k: run.part(k, 3)) for k in (1, 2, 3)]  # type: ignore[misc]
-    assert [ended(pid) for pid in children] == [0, 0, 0]
+    children = [run_in_child(lambda k=k: run.part(k, 3)) for k in (1, 2, 3)]  # type: ignore[misc]
+    assert [wait_for_exit(pid) for pid in children] == [0, 0, 0]
     merge_job(run.job)
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())
 
 
 def test_more_parts_than_shards(scene: Path, tmp_path: Path) -> None:
@@ -268,21 +272,21 @@ def test_more_parts_than_shards(scene: Path, tmp_path: Path) -> None:
 def test_part_is_not_computed_twice(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
     run.part(2, 3)
-    made = (run.job / "shard-00001").stat().st_mtime_ns
+    written = (run.job / "shard-00001").stat().st_mtime_ns
     run.part(2, 3)
-    assert (run.job / "shard-00001").stat().st_mtime_ns == made
+    assert (run.job / "shard-00001").stat().st_mtime_ns == written
 
 
-def test_merge_says_what_is_missing(scene: Path, tmp_path: Path) -> None:
+def test_merge_reports_missing_shards(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
     run.part(2, 3)
     with pytest.raises(InputError, match="shards 1, 3 of 3 are missing"):
         merge_job(run.job)
-    with pytest.raises(InputError, match=r"no job; there is no manifest\.json in it"):
+    with pytest.raises(InputError, match=r"is not a job; it has no manifest\.json"):
         merge_job(tmp_path)
 
 
-def test_merge_refuses_a_scene_that_was_changed(scene: Path, tmp_path: Path) -> None:
+def test_merge_with_a_changed_scene(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
     run.part(1, 1)
     os.utime(scene, (1, 1))
@@ -290,17 +294,17 @@ def test_merge_refuses_a_scene_that_was_changed(scene: Path, tmp_path: Path) -> 
         merge_job(run.job)
 
 
-def test_whole_run_goes_on_with_parts(scene: Path, tmp_path: Path) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run()
+def test_run_uses_shards_of_parts(scene: Path, tmp_path: Path) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
     run.part(2, 3)
     run.run("resume")
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())
 
 
-def test_job_in_other_hands(scene: Path, tmp_path: Path) -> None:
+def test_job_of_another_process(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
-    stopped(run)
+    stop_run(run)
     (run.job / "lock-00001-00002.json").write_text('{"pid": 1, "host": "node-17"}')
     with pytest.raises(OutputError, match="process 1 on node-17 works on this job"):
         run.run("resume")
@@ -311,23 +315,23 @@ def test_job_in_other_hands(scene: Path, tmp_path: Path) -> None:
 
 def test_shards_of_another_manifest_do_not_count(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
-    stopped(run, 2)
+    stop_run(run, 2)
     marker = run.job / "shard-00001" / "done.json"
     marker.write_text(marker.read_text().replace('"job": "', '"job": "0'))
     assert [shard.index for shard in Job.open(run.job).missing_shards()] == [1, 2]
 
 
-# --- a disk that is too small
+# --- full disk
 
 
-def test_disk_that_fills_leaves_what_was_done(
+def test_completed_shards_survive_a_full_disk(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run()
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
     savez, left = np.savez, 1
 
-    def full(*arguments: Any, **named: Any) -> None:
+    def fail_later(*arguments: Any, **named: Any) -> None:
         nonlocal left
         left -= 1
         if left < 0:
@@ -335,19 +339,19 @@ def test_disk_that_fills_leaves_what_was_done(
         savez(*arguments, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(np, "savez", full)
+        patch.setattr(np, "savez", fail_later)
         with pytest.raises(OutputError) as raised:
             run.run()
     assert "No space left on device" in str(raised.value)
     assert "1 of 3 shards are saved in" in str(raised.value)
     assert "--resume" in str(raised.value)
     run.run("resume")
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 500 kB, where one may be mounted."""
+    """A file system of 500 kB. Skips the test if it cannot be mounted."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", str(folder)]
@@ -356,19 +360,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     except OSError:
         pytest.skip("no mount")
     if done.returncode:
-        pytest.skip("nothing may be mounted here")
+        pytest.skip("mounting is not allowed")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_disk_that_is_really_full(
+def test_small_disk(
     scene: Path, tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, small_disk)
-    calm.run(keep_job=True)
-    first = calm.job / "shard-00000"
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, small_disk)
+    reference.run(keep_job=True)
+    first = reference.job / "shard-00000"
     n_bytes = sum(-(-path.stat().st_size // 4096) * 4096 for path in first.iterdir())
-    calm.run("resume")
+    reference.run("resume")
     with pytest.raises(OutputError, match=r"MiB are needed, [\d.]+ \w+ are free; free some space"):
         run.run()
     monkeypatch.setattr(Outputs, "check_space", lambda *_, **__: None)
@@ -380,21 +384,21 @@ def test_disk_that_is_really_full(
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     run.run("resume")
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())
 
 
-# --- the same result whatever the way
+# --- options that do not change the result
 
 
 @pytest.mark.parametrize("rows_per_shard", [512, 1024, 4096])
 @pytest.mark.parametrize("batch_size", [1, 7])
-def test_rasters_do_not_depend_on_the_way(
+def test_result_does_not_depend_on_shards_and_batches(
     scene: Path, tmp_path: Path, rows_per_shard: int, batch_size: int
 ) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run()
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
     run.run(options=replace(OPTIONS, rows_per_shard=rows_per_shard, batch_size=batch_size))
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())
 
 
 def test_run_options_are_checked() -> None:

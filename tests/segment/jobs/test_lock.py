@@ -1,4 +1,4 @@
-"""Two processes do not work on the same shards; those of dead processes are free."""
+"""Locks on shards."""
 
 import json
 import os
@@ -21,13 +21,13 @@ def write_lock(folder: Path, first: int, last: int, **owner: Any) -> Path:
     return path
 
 
-def living(pid: int) -> dict[str, Any]:
+def owner_of(pid: int) -> dict[str, Any]:
     return {"pid": pid, "began": lock.start_time(pid)}
 
 
 @contextmanager
 def dead_process() -> Iterator[int]:
-    """The number of a process that was, and that nobody has taken again."""
+    """The number of a process that has ended."""
     pid = os.fork()
     if not pid:
         os._exit(0)
@@ -35,13 +35,13 @@ def dead_process() -> Iterator[int]:
     yield pid
 
 
-def test_held_and_released(tmp_path: Path) -> None:
+def test_lock_is_held_and_released(tmp_path: Path) -> None:
     with lock_shards(tmp_path, range(4)):
-        (held,) = tmp_path.iterdir()
-        assert json.loads(held.read_text())["pid"] == os.getpid()
+        (lock_file,) = tmp_path.iterdir()
+        assert json.loads(lock_file.read_text())["pid"] == os.getpid()
         with pytest.raises(OutputError, match=f"process {os.getpid()} on .* works on this job"):
             lock_shards(tmp_path, range(4)).__enter__()
-        assert held.exists()
+        assert lock_file.exists()
     assert not list(tmp_path.iterdir())
 
 
@@ -49,10 +49,10 @@ def test_held_and_released(tmp_path: Path) -> None:
     ("shards", "is_free"),
     [(range(0, 4), True), (range(6, 9), True), (range(5, 9), False), (range(0, 9), False)],
 )
-def test_only_shards_in_common_stand_in_the_way(
+def test_locks_conflict_only_if_they_share_shards(
     tmp_path: Path, shards: range, is_free: bool
 ) -> None:
-    other = write_lock(tmp_path, 4, 6, **living(os.getppid()))
+    other = write_lock(tmp_path, 4, 6, **owner_of(os.getppid()))
     if is_free:
         with lock_shards(tmp_path, shards):
             pass
@@ -71,8 +71,8 @@ def test_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
         assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell")
-def test_number_of_a_process_may_be_taken_again(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc")
+def test_lock_of_a_process_whose_number_was_reused(tmp_path: Path) -> None:
     write_lock(tmp_path, 0, 4, pid=os.getppid(), began="another boot 123")
     with lock_shards(tmp_path, range(4)):
         pass
@@ -84,7 +84,7 @@ def test_lock_of_another_machine_holds(tmp_path: Path) -> None:
         lock_shards(tmp_path, range(4)).__enter__()
 
 
-def test_lock_that_nobody_can_read_holds(tmp_path: Path) -> None:
+def test_unreadable_lock_holds(tmp_path: Path) -> None:
     (tmp_path / "lock-00000-00004.json").write_text("")
     with pytest.raises(OutputError, match="on some machine works on this job"):
         lock_shards(tmp_path, range(4)).__enter__()

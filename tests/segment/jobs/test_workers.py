@@ -1,4 +1,4 @@
-"""Several processes on one job: the same result, also where one of them dies."""
+"""Runs in several processes."""
 
 import os
 import signal
@@ -11,10 +11,10 @@ from job_stubs import (
     DyingPredictor,
     Scenario,
     SleepingPredictor,
-    ended,
-    in_child,
-    marked,
-    same,
+    add_marks,
+    is_same,
+    run_in_child,
+    wait_for_exit,
 )
 from predictor_stubs import RedPredictor, blobs
 
@@ -31,14 +31,14 @@ MakeScene = Callable[..., Path]
 
 @pytest.fixture
 def scene(make_blobs: MakeScene) -> Path:
-    return make_blobs(2000, 130, content=marked(blobs(), (1200, 60)))  # four shards
+    return make_blobs(2000, 130, content=add_marks(blobs(), (1200, 60)))  # four shards
 
 
 def shards(*indexes: int) -> list[Shard]:
     return [Shard(index, index * 512, (index + 1) * 512, 0, 1) for index in indexes]
 
 
-def test_runs_have_no_gap() -> None:
+def test_runs_are_consecutive() -> None:
     assert split_consecutive([]) == []
     found = [[shard.index for shard in run] for run in split_consecutive(shards(0, 1, 4, 5, 6, 9))]
     assert found == [[0, 1], [4, 5, 6], [9]]
@@ -61,7 +61,7 @@ def test_cores_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options_of_worker(SegmentOptions(device="cpu", threads=4), 0, 2).threads == 2
 
 
-def test_gpus_are_dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_distributed(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -74,32 +74,32 @@ def test_gpus_are_dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_two_workers_of_which_one_dies(scene: Path, tmp_path: Path) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    everything = calm.run()
+def test_a_worker_dies(scene: Path, tmp_path: Path) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference_report = reference.run()
     report = run.run(predictor=DyingPredictor(tmp_path / "died"), workers=2)
     assert (tmp_path / "died").exists()
     (warning,) = report.warnings
     assert f"died (killed by signal {int(signal.SIGKILL)}) in shard 3 of 4" in warning
-    assert same(run.result(), calm.result())
-    assert report.windows == everything.windows
+    assert is_same(run.result(), reference.result())
+    assert report.windows == reference_report.windows
 
 
 @pytest.mark.slow
-def test_worker_that_dies_twice_in_one_shard(scene: Path, tmp_path: Path) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run()
+def test_two_workers_die_in_one_shard(scene: Path, tmp_path: Path) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
     dying = DyingPredictor(tmp_path / "died", always=True)
     with pytest.raises(
         DeviceError, match=r"in shard 3 of 4, as another worker did before; .*--resume"
     ):
         run.run(predictor=dying, workers=2)
     run.run("resume")
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())
 
 
 @pytest.mark.slow
-def test_errors_of_workers_are_the_runs(scene: Path, tmp_path: Path) -> None:
+def test_error_of_a_worker(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
     run.part(1, 4)
     job = Job.open(run.job)
@@ -107,7 +107,7 @@ def test_errors_of_workers_are_the_runs(scene: Path, tmp_path: Path) -> None:
         job_folder=run.job,
         stop_file=job.stop_file(),
         options=SegmentOptions(),
-        predictor=RedPredictor(restless=True),
+        predictor=RedPredictor(position_dependent=True),
     )
     scene.unlink()
     with pytest.raises(InputError, match="no such file"):
@@ -118,11 +118,11 @@ def test_errors_of_workers_are_the_runs(scene: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_workers_end_with_the_process_that_started_them(scene: Path, tmp_path: Path) -> None:
     run = Scenario(scene, tmp_path / "run")
-    told = tmp_path / "pid"
-    pid = in_child(lambda: run.run(predictor=SleepingPredictor(told), workers=1 + 1))
-    wait_for(told.exists)
-    worker = int(told.read_text())
-    assert ended(pid, kill_after=0) == -signal.SIGKILL
+    pid_file = tmp_path / "pid"
+    pid = run_in_child(lambda: run.run(predictor=SleepingPredictor(pid_file), workers=2))
+    wait_for(pid_file.exists)
+    worker = int(pid_file.read_text())
+    assert wait_for_exit(pid, kill_after=0) == -signal.SIGKILL
     wait_for(lambda: not is_running(worker))
     run.run("resume")
     assert run.result()
@@ -136,7 +136,7 @@ def wait_for(state: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process that nobody of ours waits for is there, and not dead."""
+    """Whether a process that is not our child is running."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -144,11 +144,11 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.slow
-def test_workers_stop_after_the_shard_in_hand(scene: Path, tmp_path: Path) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run()
+def test_workers_stop_after_the_current_shard(scene: Path, tmp_path: Path) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
     with pytest.raises(Stopped, match=r"[123] of 4 shards are saved"):
         run.run(workers=2, stop=lambda: any(run.job.glob("shard-?????")))
     assert not list(run.job.glob("stop*"))
     run.run("resume", workers=2)
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())

@@ -1,4 +1,4 @@
-"""What failed is told, is without data in the result, and can be tried again."""
+"""Failed windows: they are reported, have no data, and are tried again by the next run."""
 
 import json
 import sqlite3
@@ -11,7 +11,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-from job_stubs import OPTIONS, Scenario, StubbornPredictor, marked, same
+from job_stubs import OPTIONS, FailingPredictor, Scenario, add_marks, is_same
 from numpy.typing import NDArray
 from predictor_stubs import RedPredictor, blobs
 
@@ -31,7 +31,7 @@ STRIDE, MARGIN, SIZE = 48, 8, 64
 
 @pytest.fixture
 def scene(make_blobs: MakeScene) -> Path:
-    return make_blobs(700, 200, content=marked(blobs(), PLACE))
+    return make_blobs(700, 200, content=add_marks(blobs(), PLACE))
 
 
 def mask_of(run: Scenario) -> NDArray[np.uint8]:
@@ -41,20 +41,20 @@ def mask_of(run: Scenario) -> NDArray[np.uint8]:
 
 
 def footprints(report: SegmentReport, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The pixels of failed windows."""
-    burnt = np.zeros(shape, bool)
+    """Pixels of failed windows, bool."""
+    failed_px = np.zeros(shape, bool)
     for failed in report.failed:
-        burnt[failed.row_start : failed.row_stop, failed.col_start : failed.col_stop] = True
-    return burnt
+        failed_px[failed.row_start : failed.row_stop, failed.col_start : failed.col_stop] = True
+    return failed_px
 
 
-def check_gaps(run: Scenario, calm: Scenario, report: SegmentReport) -> None:
-    """All but the windows that failed is as it would have been, and these are without data."""
-    mask, wanted = mask_of(run), mask_of(calm)
-    burnt = footprints(report, mask.shape)
-    assert (mask[burnt] == 255).all()
-    assert np.array_equal(mask[~burnt], wanted[~burnt])
-    assert not (wanted == 255).any()
+def check_gaps(run: Scenario, reference: Scenario, report: SegmentReport) -> None:
+    """Pixels of failed windows have no data; all others are as in the reference."""
+    mask, expected = mask_of(run), mask_of(reference)
+    failed_px = footprints(report, mask.shape)
+    assert (mask[failed_px] == 255).all()
+    assert np.array_equal(mask[~failed_px], expected[~failed_px])
+    assert not (expected == 255).any()
     layer = gpd.read_file(run.folder / "o.gpkg", layer="red_discs")
     assert layer.n_pixels.sum() == (mask == 1).sum() > 0
     with sqlite3.connect(run.folder / "o.gpkg") as base:
@@ -62,73 +62,75 @@ def check_gaps(run: Scenario, calm: Scenario, report: SegmentReport) -> None:
     assert any('"failed_windows"' in text for (text,) in texts)
 
 
-def test_window_that_fails_is_a_gap_and_not_an_absence(scene: Path, tmp_path: Path) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    everything = calm.run()
-    report = run.run(predictor=StubbornPredictor())
+def test_failed_window_has_no_data(scene: Path, tmp_path: Path) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference_report = reference.run()
+    report = run.run(predictor=FailingPredictor())
     (failed,) = report.failed
     assert (failed.window_row, failed.window_col) == (6, 2)
     assert (failed.row_start, failed.row_stop) == (6 * STRIDE - MARGIN, 6 * STRIDE - MARGIN + SIZE)
     assert (failed.col_start, failed.col_stop) == (2 * STRIDE - MARGIN, 2 * STRIDE - MARGIN + SIZE)
     assert failed.reason == "cuDNN error"
-    assert report.windows == everything.windows - 1
-    check_gaps(run, calm, report)
+    assert report.windows == reference_report.windows - 1
+    check_gaps(run, reference, report)
     (warning,) = report.warnings
     assert "1 window failed, such as that at row 280, column 88" in warning
     assert json.loads(json.dumps(report.to_dict()))["failed"] == [failed.to_dict()]
     assert FailedWindow.from_dict(failed.to_dict()) == failed
 
 
-def test_gap_is_closed_by_the_next_run(scene: Path, tmp_path: Path) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run()
-    run.run(predictor=StubbornPredictor())
+def test_resume_computes_failed_windows(scene: Path, tmp_path: Path) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
+    run.run(predictor=FailingPredictor())
     assert run.job.exists()
-    again = StubbornPredictor(times=0)
+    again = FailingPredictor(times=0)
     report = run.run("resume", again)
     assert report.failed == ()
     assert report.windows == 15 * 5
     assert sum(again.batches) < 15 * 5  # the other shard was kept
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())
 
 
 @pytest.mark.parametrize("error", [RuntimeError("once"), DeviceError("once")])
-def test_what_fails_once_is_tried_again(scene: Path, tmp_path: Path, error: Exception) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run()
-    report = run.run(predictor=StubbornPredictor(1, error))
+def test_window_that_fails_once_is_tried_again(
+    scene: Path, tmp_path: Path, error: Exception
+) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
+    report = run.run(predictor=FailingPredictor(1, error))
     assert report.failed == report.warnings == ()
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())
 
 
-def test_window_on_a_seam_fails_for_both_shards(make_blobs: MakeScene, tmp_path: Path) -> None:
-    scene = make_blobs(700, 200, content=marked(blobs(), (508, 120)))
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run()
-    report = run.run(predictor=StubbornPredictor())
+def test_failed_window_in_two_shards(make_blobs: MakeScene, tmp_path: Path) -> None:
+    scene = make_blobs(700, 200, content=add_marks(blobs(), (508, 120)))
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
+    report = run.run(predictor=FailingPredictor())
     assert [f.window_row for f in report.failed] == [10]  # rows 472 to 536
-    check_gaps(run, calm, report)
+    check_gaps(run, reference, report)
     run.run("resume")
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())
 
 
-def test_resampled_window_that_fails(make_blobs: MakeScene, tmp_path: Path) -> None:
-    def content(row: Any, col: Any, band: int) -> Any:  # a mark that outlives resampling
+def test_failed_window_of_a_resampled_scene(make_blobs: MakeScene, tmp_path: Path) -> None:
+    def content(row: Any, col: Any, band: int) -> Any:  # a mark that survives resampling
         values = blobs()(row, col, band)
         inside = (abs(row - 300) < 8) & (abs(col - 120) < 8)
         return np.where(inside, (0, 0, 255)[band - 1], values)
 
     scene = make_blobs(700, 200, content=content)
     options = replace(OPTIONS, scene=SceneOptions(gsd_m=0.8))
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run(options=options)
-    report = run.run(predictor=StubbornPredictor(), options=options)
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run(options=options)
+    report = run.run(predictor=FailingPredictor(), options=options)
     assert 1 <= len(report.failed) <= 4
     assert footprints(report, (700, 200))[PLACE]
-    check_gaps(run, calm, report)
+    check_gaps(run, reference, report)
 
 
-def test_a_device_that_always_fails_is_an_error(scene: Path, tmp_path: Path) -> None:
+def test_device_that_always_fails(scene: Path, tmp_path: Path) -> None:
     class Broken(RedPredictor):
         calls = 0
 
@@ -139,12 +141,12 @@ def test_a_device_that_always_fails_is_an_error(scene: Path, tmp_path: Path) -> 
     run, broken = Scenario(scene, tmp_path / "run"), Broken()
     with pytest.raises(DeviceError, match="the device is gone"):
         run.run(predictor=broken)
-    assert run.written() == []
+    assert run.file_names() == []
     assert broken.calls <= 2 * (2 + 5)  # two rows of windows, in batches and one by one
 
 
 def break_block(path: Path, row: int, col: int) -> None:
-    """Overwrite a block of a compressed file with what cannot be decoded."""
+    """Damage a block of a compressed file."""
     with rasterio.open(path) as dataset:
         where = (row // 64, col // 64)
         name = f"{where[1]}_{where[0]}"
@@ -157,7 +159,7 @@ def break_block(path: Path, row: int, col: int) -> None:
 
 @pytest.fixture
 def wide(make_blobs: MakeScene, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A scene of which damage is not found by measuring its stretch, as in larger ones."""
+    """A wide scene. Its stretch is fixed, so that measuring it does not find damaged blocks."""
     path = make_blobs(700, 1400)
     with open_scene(path) as scene:
         stretch = measure_stretch(scene)
@@ -165,62 +167,60 @@ def wide(make_blobs: MakeScene, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_block_that_cannot_be_read_costs_its_windows_only(
+def test_damaged_block_fails_only_its_windows(
     wide: Path, make_blobs: MakeScene, tmp_path: Path
 ) -> None:
-    calm = Scenario(wide, tmp_path / "calm")
-    calm.run()
+    reference = Scenario(wide, tmp_path / "reference")
+    reference.run()
     damaged = make_blobs(700, 1400)
     break_block(damaged, 600, 1300)
     run = Scenario(damaged, tmp_path / "run")
     report = run.run()
     assert all("rows" in failed.reason for failed in report.failed)
-    burnt = footprints(report, (700, 1400))
-    assert burnt[576:640, 1280:1344].all()
-    assert not burnt[:500].any()
-    assert not burnt[:, :900].any()  # cut into columns of blocks, of 512 at least
-    check_gaps(run, calm, report)
+    failed_px = footprints(report, (700, 1400))
+    assert failed_px[576:640, 1280:1344].all()
+    assert not failed_px[:500].any()
+    assert not failed_px[:, :900].any()  # read again in columns of 512 pixels or more
+    check_gaps(run, reference, report)
 
 
 def test_read_that_fails_once_is_tried_again(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm, run = Scenario(scene, tmp_path / "calm"), Scenario(scene, tmp_path / "run")
-    calm.run()
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
     read, left = Scene.read, 1
 
-    def shaky(self: Scene, window: Any) -> Any:
+    def fail_once(self: Scene, window: Any) -> Any:
         nonlocal left
         if window.row_off > 300 and left:
             left -= 1
             raise InputError("the network is down")
         return read(self, window)
 
-    monkeypatch.setattr(Scene, "read", shaky)
+    monkeypatch.setattr(Scene, "read", fail_once)
     report = run.run()
     assert left == 0
     assert report.failed == ()
-    assert same(run.result(), calm.result())
+    assert is_same(run.result(), reference.result())
 
 
-def test_scene_that_ends_too_soon_is_an_error(
-    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_truncated_scene(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = Scene.read
 
-    def short(self: Scene, window: Any) -> Any:
+    def read_truncated(self: Scene, window: Any) -> Any:
         if window.row_off + window.height > 560:
             raise InputError("the file may be truncated")
         return read(self, window)
 
-    monkeypatch.setattr(Scene, "read", short)
+    monkeypatch.setattr(Scene, "read", read_truncated)
     run = Scenario(scene, tmp_path / "run")
     with pytest.raises(InputError, match="truncated; 1 of 2 shards are saved"):
         run.run()
-    assert run.written() == ["o.gpkg.job"]
+    assert run.file_names() == ["o.gpkg.job"]
 
 
-def test_each_window_is_told_once() -> None:
+def test_merge_failed_keeps_each_window_once() -> None:
     def window(row: int, col: int) -> FailedWindow:
         return FailedWindow(
             window_row=row,
@@ -235,7 +235,7 @@ def test_each_window_is_told_once() -> None:
     assert merge_failed([window(2, 1), window(1, 5), window(2, 1)]) == (window(1, 5), window(2, 1))
 
 
-def test_unreadable_pixels_of_a_part_count_only_where_they_are_wanted(
+def test_unreadable_pixels_outside_the_part_do_not_count(
     wide: Path, make_blobs: MakeScene, tmp_path: Path
 ) -> None:
     damaged = make_blobs(700, 1400)

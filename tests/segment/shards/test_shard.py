@@ -1,4 +1,4 @@
-"""One shard alone gives what the whole scene gives there; the reading thread hides nothing."""
+"""Shards and the threads that compute them."""
 
 import functools
 import itertools
@@ -39,7 +39,10 @@ def all_shards(
     apart: bool = False,
     **options: Any,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Objects, ShardStats]:
-    """Mask, probability and objects of a scene, from its shards: in one pass, or each alone."""
+    """Mask, probability, objects and statistics of a scene, from its shards.
+
+    The shards are computed in one pass or, with ``apart``, each in a pass of its own.
+    """
     total = ShardStats()
     with open_scene(path) as scene:
         plan = make_plan(
@@ -80,7 +83,7 @@ def rgb_of(path: Path) -> NDArray[np.uint8]:
         return dataset.read([1, 2, 3]).transpose(1, 2, 0)
 
 
-def test_a_predictor_that_looks_at_single_pixels_gives_them_back(
+def test_result_of_a_pixelwise_predictor(
     make_blobs: MakeScene, tmp_path: Path, red: RedPredictor
 ) -> None:
     path = make_blobs(200, 300)
@@ -98,12 +101,14 @@ def test_a_predictor_that_looks_at_single_pixels_gives_them_back(
 @pytest.mark.parametrize(
     "how", [{"batch_size": 1}, {"rows_per_shard": 512}, {"rows_per_shard": 512, "apart": True}]
 )
-def test_cutting_the_work_otherwise_changes_nothing(
+def test_result_does_not_depend_on_shards_and_batches(
     make_blobs: MakeScene, tmp_path: Path, size: tuple[int, int], how: dict[str, Any]
 ) -> None:
     path = make_blobs(*size)
-    whole = all_shards(path, tmp_path / "whole", RedPredictor(restless=True), batch_size=7)
-    parts = all_shards(path, tmp_path / "parts", RedPredictor(restless=True), **how)
+    whole = all_shards(
+        path, tmp_path / "whole", RedPredictor(position_dependent=True), batch_size=7
+    )
+    parts = all_shards(path, tmp_path / "parts", RedPredictor(position_dependent=True), **how)
     assert np.array_equal(whole[0], parts[0])
     assert np.array_equal(whole[1], parts[1])
     for name, array in whole[2].to_arrays().items():
@@ -113,15 +118,15 @@ def test_cutting_the_work_otherwise_changes_nothing(
 
 @pytest.mark.parametrize("gsd_m", [0.3, 0.8, 1.7])
 @pytest.mark.parametrize("apart", [False, True])
-def test_resampled_shards_meet_without_a_seam(
+def test_resampled_shards_join_without_a_seam(
     make_blobs: MakeScene, tmp_path: Path, gsd_m: float, apart: bool
 ) -> None:
     path = make_blobs(1100, 90)
-    whole = all_shards(path, tmp_path / "whole", RedPredictor(restless=True), gsd_m=gsd_m)
+    whole = all_shards(path, tmp_path / "whole", RedPredictor(position_dependent=True), gsd_m=gsd_m)
     parts = all_shards(
         path,
         tmp_path / "parts",
-        RedPredictor(restless=True),
+        RedPredictor(position_dependent=True),
         gsd_m=gsd_m,
         rows_per_shard=512,
         apart=apart,
@@ -133,20 +138,22 @@ def test_resampled_shards_meet_without_a_seam(
         assert np.array_equal(array, parts[2].to_arrays()[name]), name
 
 
-def test_saving_objects_more_often_changes_nothing(
+def test_result_does_not_depend_on_how_often_objects_are_saved(
     make_blobs: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_blobs(600, 200)
-    whole = all_shards(path, tmp_path / "whole", RedPredictor(restless=True))
+    whole = all_shards(path, tmp_path / "whole", RedPredictor(position_dependent=True))
     monkeypatch.setattr(shard_writer, "MAX_OBJECTS", 5)
-    parts = all_shards(path, tmp_path / "parts", RedPredictor(restless=True), rows_per_shard=512)
+    parts = all_shards(
+        path, tmp_path / "parts", RedPredictor(position_dependent=True), rows_per_shard=512
+    )
     assert len(list((tmp_path / "whole").glob("*/*.npz"))) == 1
     assert len(list((tmp_path / "parts").glob("*/*.npz"))) > 4
     for name, array in whole[2].to_arrays().items():
         assert np.array_equal(array, parts[2].to_arrays()[name]), name
 
 
-def test_batches_never_exceed_what_was_asked(
+def test_batches_do_not_exceed_the_batch_size(
     make_blobs: MakeScene, tmp_path: Path, red: RedPredictor
 ) -> None:
     *_, stats = all_shards(make_blobs(100, 300), tmp_path / "job", red, batch_size=3)
@@ -171,7 +178,7 @@ def test_windows_without_data_are_skipped(
     assert stats.windows == sum(red.batches) == 5 * 4
 
 
-def test_read_ahead_keeps_order_and_runs_beside() -> None:
+def test_read_ahead_keeps_the_order_and_uses_a_thread() -> None:
     threads = set()
 
     def items() -> Iterator[int]:
@@ -179,34 +186,34 @@ def test_read_ahead_keeps_order_and_runs_beside() -> None:
             threads.add(threading.current_thread())
             yield number
 
-    with read_ahead(items()) as drawn:
-        assert list(drawn) == list(range(20))
+    with read_ahead(items()) as read:
+        assert list(read) == list(range(20))
     assert threads.isdisjoint({threading.current_thread()})
 
 
 def test_read_ahead_stays_within_its_depth() -> None:
-    made: list[int] = []
+    started: list[int] = []
 
     def items() -> Iterator[int]:
         for number in range(20):
-            made.append(number)
+            started.append(number)
             yield number
 
-    with read_ahead(items(), depth=2) as drawn:
-        for number in drawn:
+    with read_ahead(items(), depth=2) as read:
+        for number in read:
             time.sleep(0.01)
-            assert len(made) <= number + 4  # in hand, two that wait, one that waits to wait
+            assert len(started) <= number + 4  # one in use, two in the queue, one blocked
 
 
-def test_read_ahead_raises_what_the_thread_raised() -> None:
+def test_read_ahead_raises_errors_of_the_thread() -> None:
     def items() -> Iterator[int]:
         yield 1
         raise ValueError("truncated")
 
-    with read_ahead(items()) as drawn:
-        assert next(drawn) == 1
+    with read_ahead(items()) as read:
+        assert next(read) == 1
         with pytest.raises(ValueError, match="truncated"):
-            next(drawn)
+            next(read)
 
 
 def test_read_ahead_ends_its_thread_when_the_work_fails() -> None:
@@ -215,8 +222,8 @@ def test_read_ahead_ends_its_thread_when_the_work_fails() -> None:
             yield 1
 
     def use() -> None:
-        with read_ahead(items()) as drawn:
-            next(drawn)
+        with read_ahead(items()) as read:
+            next(read)
             raise RuntimeError("network")
 
     with pytest.raises(RuntimeError, match="network"):
@@ -224,9 +231,9 @@ def test_read_ahead_ends_its_thread_when_the_work_fails() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
 
 
-def test_run_in_background_keeps_order_and_runs_beside() -> None:
+def test_run_in_background_keeps_the_order_and_uses_a_thread() -> None:
     here = threading.current_thread()
-    made: list[int] = []
+    started: list[int] = []
     done: list[int] = []
 
     def task(number: int) -> int:
@@ -238,14 +245,14 @@ def test_run_in_background_keeps_order_and_runs_beside() -> None:
     def tasks() -> Iterator[Callable[[], int]]:
         for number in range(20):
             assert threading.current_thread() is here
-            assert len(made) - len(done) <= 3  # one at work, two that wait
-            made.append(number)
+            assert len(started) - len(done) <= 3  # one running, two waiting
+            started.append(number)
             yield functools.partial(task, number)
 
     assert list(run_in_background(tasks(), depth=2)) == list(range(20)) == done
 
 
-def test_run_in_background_raises_in_order_and_begins_nothing_more() -> None:
+def test_run_in_background_raises_in_order_and_starts_no_more_tasks() -> None:
     done: list[int] = []
 
     def task(number: int) -> int:
@@ -262,7 +269,7 @@ def test_run_in_background_raises_in_order_and_begins_nothing_more() -> None:
     assert not [one for one in threading.enumerate() if one.name.startswith("run-in-background")]
 
 
-def test_run_in_background_gives_what_was_done_before_the_making_of_a_task_failed() -> None:
+def test_run_in_background_yields_results_before_an_error_of_the_iterator() -> None:
     def tasks() -> Iterator[Callable[[], int]]:
         yield from (functools.partial(int, number) for number in range(3))
         raise ValueError("truncated")
@@ -273,15 +280,15 @@ def test_run_in_background_gives_what_was_done_before_the_making_of_a_task_faile
         next(results)
 
 
-def test_run_in_background_that_is_closed_leaves_no_task_at_work() -> None:
-    begun, ended = [], []
+def test_closing_run_in_background_waits_for_the_task() -> None:
+    started, ended = [], []
 
     def task() -> None:
-        begun.append(1)
+        started.append(1)
         time.sleep(0.05)
         ended.append(1)
 
     results = run_in_background(itertools.repeat(task), depth=2)
     next(results)
     results.close()
-    assert len(begun) == len(ended)
+    assert len(started) == len(ended)
