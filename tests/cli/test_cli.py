@@ -473,7 +473,7 @@ class TestJobs(SmallShards):
         assert merged.code == 0, merged.err
         assert json.loads(merged.out)["n_objects"] > 0
         assert [path.name for path in Path.cwd().iterdir()] == ["o.gpkg"]
-        Run("merge", "o.gpkg.job").failed(3, "no job")
+        Run("merge", "o.gpkg.job").failed(3, "is not a job")
 
     @pytest.mark.parametrize(
         ("arguments", "words"),

@@ -176,7 +176,7 @@ def hub_calls(monkeypatch: pytest.MonkeyPatch, training: Training) -> list[str]:
     return calls
 
 
-def test_push_to_hub_reserves_first_and_pushes_last(
+def test_push_to_hub_creates_the_repository_first_and_uploads_last(
     training: Training, config: Path, tmp_path: Path, hub_calls: list[str]
 ) -> None:
     run = Run("train", "-c", config, "-o", tmp_path / "run", "--push-to-hub", "me/trucks")
@@ -185,7 +185,7 @@ def test_push_to_hub_reserves_first_and_pushes_last(
     assert re.search(r"pushed to +https://huggingface\.co/me/trucks", run.out)
 
 
-def test_failed_runs_and_other_processes_push_nothing(
+def test_failed_runs_and_other_processes_upload_nothing(
     training: Training, config: Path, tmp_path: Path, hub_calls: list[str]
 ) -> None:
     arguments = ("train", "-c", config, "-o", tmp_path / "run", "--push-to-hub", "me/trucks")
@@ -193,7 +193,7 @@ def test_failed_runs_and_other_processes_push_nothing(
     assert Run(*arguments).code == 0
     training.error = InputError("the loss is nan")
     Run(*arguments).failed(3, "the loss is nan")
-    assert not any(call.startswith("push") for call in hub_calls)
+    assert not any(call.startswith("upload") for call in hub_calls)
 
 
 def test_training_does_not_start_without_a_token(
