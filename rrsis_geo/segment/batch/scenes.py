@@ -26,6 +26,7 @@ from rrsis_geo.segment.batch.job import (
     make_manifest,
 )
 from rrsis_geo.segment.batch.join_layers import join_layers
+from rrsis_geo.segment.batch.progress import BatchProgress
 from rrsis_geo.segment.batch.report import ScenesReport, hide_repeated_warnings
 from rrsis_geo.segment.batch.tasks import BatchOutputs, SceneTask, check_files, make_tasks
 from rrsis_geo.segment.batch.workers import SceneRun, SceneWorkerSetup, run_in_processes, run_scene
@@ -225,7 +226,7 @@ def _run_job(
         by_name = _load_results(job, tasks, batch.expressions)
         missing = [task for task in tasks if task.scene.name not in by_name]
         _check_space(missing, len(batch.expressions))
-        progress = _BatchProgress(batch.progress, n_windows, by_name)
+        progress = BatchProgress(batch.progress, n_windows, by_name)
         with closing(_segment(batch, job, missing, settings, predictor, progress)) as steps:
             for task, result in steps:
                 if batch.outputs.joins_layers:
@@ -287,7 +288,7 @@ def _segment(
     tasks: Sequence[SceneTask],
     settings: BatchSettings,
     predictor: WindowPredictor | None,
-    progress: "_BatchProgress",
+    progress: BatchProgress,
 ) -> Generator[TaskResult]:
     """Segment scenes; yield each with its result, in the order in which they are done."""
     run = SceneRun(settings, batch.run.keep_job, batch.run.command)
@@ -349,40 +350,6 @@ def _raise_if_all_failed(results: Sequence[TaskResult]) -> None:
     failed = [result for _, result in results if result.state == "failed"]
     if len(failed) == sum(result.state != "outside" for _, result in results):
         raise InputError(f"all {len(failed)} scenes failed, such as {failed[0].reason}")
-
-
-class _BatchProgress:
-    """Reports progress in windows of all scenes, and in scenes."""
-
-    def __init__(
-        self, progress: Progress, n_windows: dict[str, int], results: dict[str, SceneResult]
-    ) -> None:
-        self._progress, self._n_windows = progress, n_windows
-        self._total = sum(n_windows.values())
-        self._finished = {name for name in results if name in n_windows}
-        self._windows_done = sum(n_windows[name] for name in self._finished)
-        self._report()
-
-    def of_scene(self, task: SceneTask) -> Progress:
-        """The progress callback of one scene."""
-        n_windows = self._n_windows[task.scene.name]
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage == "windows" and total:
-                windows_done = self._windows_done + n_windows * done // total
-                self._progress("windows", windows_done, self._total)
-
-        return progress
-
-    def finish(self, task: SceneTask) -> None:
-        """Count a scene as finished."""
-        self._finished.add(task.scene.name)
-        self._windows_done += self._n_windows[task.scene.name]
-        self._report()
-
-    def _report(self) -> None:
-        self._progress("windows", self._windows_done, self._total)
-        self._progress("scenes", len(self._finished), len(self._n_windows))
 
 
 def _raise_if_stopped(stop: Callable[[], bool]) -> None:
