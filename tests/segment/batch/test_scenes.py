@@ -420,7 +420,7 @@ def test_stopped_anywhere_and_resumed(batch: Batch, out: str, n_calls: int) -> N
     job = batch.folder / ("results/scenes.job" if out == "results" else "all.gpkg.job")
     is_kept = job.exists()
     if is_kept:
-        with pytest.raises(OutputError, match=r"\(--resume\), .*\(--restart\)"):
+        with pytest.raises(OutputError, match=r"--resume, .*--restart"):
             batch.run(out)
     if is_kept or not batch.other_files():
         report = batch.run(out, "resume", rest)
