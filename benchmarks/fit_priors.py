@@ -98,7 +98,7 @@ def predict_crops(net: ReferringNet, start: Bundle, args: argparse.Namespace) ->
         lambda module, inputs, output: logits.append((output[0][:, 0] - output[0][:, 1]) / 2)
     )
     while len(expressions) < args.samples:
-        contrast = referring.contrast(rng)
+        contrast = referring.draw_contrast_crop(rng)
         if contrast is None:
             continue
         crop, category = contrast

@@ -22,7 +22,7 @@ from rasterio.transform import from_origin
 
 from rrsis_geo.data.expressions.writer import fully_labelled_categories
 from rrsis_geo.data.instances.coco import InstanceSource
-from rrsis_geo.data.instances.crops import crop_labelled
+from rrsis_geo.data.instances.crops import crop_labelled, plan_crop
 from rrsis_geo.data.sample import LabelledImage
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
@@ -77,9 +77,8 @@ def choose_pieces(source: InstanceSource, category: str) -> list[LabelledImage]:
     n, present, absent = ROWS * COLUMNS, list[LabelledImage](), list[LabelledImage]()
     for index in rng.permutation(np.repeat(np.arange(len(source)), 3)):
         labelled = source.read(int(index))
-        piece = crop_labelled(
-            labelled, rng, PIECE_PX, scale_range=(0.7, 1.5), turn=False, jitter=False
-        )
+        box = plan_crop(labelled, rng, PIECE_PX, scale_range=(0.7, 1.5))
+        piece = crop_labelled(labelled, rng, PIECE_PX, box, turn=False, jitter=False)
         if category in fully_labelled_categories(piece):
             (present if category_mask(piece, category).any() else absent).append(piece)
     absent = absent[: n // 2]

@@ -75,10 +75,8 @@ def crop_labelled(
     labelled_image: LabelledImage,
     rng: np.random.Generator,
     size_px: int,
+    box: CropBox,
     *,
-    box: CropBox | None = None,
-    scale_range: tuple[float, float] = (0.5, 2.0),
-    gsd_range_m: tuple[float, float] | None = None,
     turn: bool = True,
     jitter: bool = True,
 ) -> LabelledImage:
@@ -91,16 +89,10 @@ def crop_labelled(
         labelled_image: the image.
         rng: source of all randomness.
         size_px: side of the result, pixels.
-        box: the square. None draws one with :func:`plan_crop` and the next two settings.
-        scale_range: see :func:`plan_crop`.
-        gsd_range_m: see :func:`plan_crop`.
+        box: the square, for example from :func:`plan_crop`.
         turn: mirror and rotate by quarter turns at random.
         jitter: change brightness, contrast and saturation a little. Colours keep their names.
     """
-    if box is None:
-        box = plan_crop(
-            labelled_image, rng, size_px, scale_range=scale_range, gsd_range_m=gsd_range_m
-        )
     mirror, turns = (bool(rng.random() < 0.5), int(rng.integers(4))) if turn else (False, 0)
     piece = labelled_image.image[box.row : box.row + box.side, box.col : box.col + box.side]
     picture = Image.fromarray(piece)

@@ -1,7 +1,7 @@
 """Referring samples drawn at random from COCO instances: a crop and an expression about it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -46,7 +46,6 @@ class ReferringInstances:
         source: InstanceSource,
         size_px: int,
         *,
-        seed: int = 0,
         kinds: Mapping[str, float] = KIND_WEIGHTS,
         scale_range: tuple[float, float] = (0.5, 2.0),
         gsd_range_m: tuple[float, float] | None = None,
@@ -57,7 +56,6 @@ class ReferringInstances:
         Args:
             source: images with instances.
             size_px: side of the samples, pixels.
-            seed: random seed of :meth:`sample` without a generator.
             kinds: kind of expression -> its weight.
             scale_range: see :func:`rrsis_geo.data.instances.crops.plan_crop`.
             gsd_range_m: see :func:`rrsis_geo.data.instances.crops.plan_crop`.
@@ -68,7 +66,6 @@ class ReferringInstances:
         """
         self.source = source
         self.size_px = size_px
-        self._rng = np.random.default_rng(seed)
         self._indexes = {kind: _ImageIndex(source, kind) for kind in (*kinds, "category")}
         self._multi_object_index = _ImageIndex(source, "size")
         if not len(self._indexes["category"]):
@@ -80,18 +77,13 @@ class ReferringInstances:
         self._gsd_range_m = gsd_range_m
         self._augment = augment
 
-    def __iter__(self) -> Iterator[Sample]:
-        """Endless samples from the generator of the seed."""
-        while True:
-            yield self.sample()
-
-    def sample(self, rng: np.random.Generator | None = None) -> Sample:
-        """Draw one sample, [size_px, size_px]. Without ``rng``, the generator of the seed is used.
+    def sample(self, rng: np.random.Generator) -> Sample:
+        """Draw one sample, [size_px, size_px].
 
         Raises:
             InputError: see :meth:`draw`.
         """
-        return to_sample(*self.draw(self._rng if rng is None else rng))
+        return to_sample(*self.draw(rng))
 
     def draw(self, rng: np.random.Generator) -> tuple[LabelledImage, WrittenExpression]:
         """Draw a crop, [size_px, size_px], and an expression about it.
@@ -164,7 +156,7 @@ class ReferringInstances:
 
     def _crop(self, whole: LabelledImage, box: CropBox, rng: np.random.Generator) -> LabelledImage:
         return crop_labelled(
-            whole, rng, self.size_px, box=box, turn=self._augment, jitter=self._augment
+            whole, rng, self.size_px, box, turn=self._augment, jitter=self._augment
         )
 
     def _plan_crop(

@@ -1,1 +1,1 @@
-"""Painted overhead scenes with exact masks. One door: `scene.paint_scene`."""
+"""Painted overhead scenes with exact masks. Use only `scene.paint_scene` from outside."""

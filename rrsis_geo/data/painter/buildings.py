@@ -1,4 +1,4 @@
-"""Houses and halls of painted scenes: walls, roofs, and what stands on them."""
+"""Houses, halls and gardens of painted scenes."""
 
 import math
 
@@ -37,7 +37,7 @@ _HALL_SHARES = dict(zip(ROOF_COLOURS, (6, 8, 40, 6, 30, 7, 3), strict=True))
 
 
 def draw_roof_colour(rng: np.random.Generator, *, hall: bool) -> tuple[str, Colour]:
-    """A roof's colour, its name first."""
+    """Draw the name and the colour of a roof."""
     name = pick(rng, _HALL_SHARES if hall else _HOUSE_SHARES)
     return name, pick_colour(rng, ROOF_COLOURS[name], 0.05)
 
@@ -45,14 +45,14 @@ def draw_roof_colour(rng: np.random.Generator, *, hall: bool) -> tuple[str, Colo
 def paint_house(
     canvas: Canvas, frame: Frame, length_m: float, width_m: float, colour: tuple[str, Colour]
 ) -> None:
-    """A house with a gable or hip roof, at times with a wing.
+    """Paint a house with a gable or hip roof, sometimes with a wing.
 
     Args:
-        canvas: where.
-        frame: its middle; local x runs along the ridge.
-        length_m: along the ridge.
-        width_m: across it.
-        colour: the roof's, its name first.
+        canvas: the canvas.
+        frame: centre of the house; local x runs along the ridge.
+        length_m: length along the ridge.
+        width_m: width across the ridge.
+        colour: name and colour of the roof.
     """
     rng = canvas.rng
     attributes = {"colour": colour[0], "roof": "pitched"}
@@ -91,7 +91,7 @@ def _paint_chimney(canvas: Canvas, at: Frame) -> None:
 def _paint_blocks(
     canvas: Canvas, number: int, blocks: list[tuple[Frame, float, float]], height_m: float
 ) -> None:
-    """Shadow, walls as a leaning view shows them, and the mask of a building of boxes."""
+    """Paint the shadow and the visible walls of a building made of boxes, and its mask."""
     light = canvas.light
     wall = vary(canvas.rng, (170, 160, 146), 0.12)
     feet = [frame.box(-x / 2, x / 2, -y / 2, y / 2) for frame, x, y in blocks]
@@ -107,7 +107,7 @@ def _paint_blocks(
 
 
 def _raise_frame(canvas: Canvas, frame: Frame, height_m: float) -> Frame:
-    """The frame of what stands so high over a place, as a leaning view shows it."""
+    """The frame of a point at a height above the ground, as an oblique view shows it."""
     light = canvas.light
     x, y = frame.x + light.lean_x * height_m, frame.y + light.lean_y * height_m
     return Frame(x, y, frame.heading)
@@ -116,7 +116,7 @@ def _raise_frame(canvas: Canvas, frame: Frame, height_m: float) -> Frame:
 def _paint_pitched_roof(
     canvas: Canvas, frame: Frame, length_m: float, width_m: float, hip: float, colour: Colour
 ) -> None:
-    """Two or four faces, each as bright as it looks at the sun."""
+    """Paint a roof of two or four faces. Their brightness depends on the sun."""
     rng = canvas.rng
     x, y = length_m / 2, width_m / 2
     ridge = max(0.0, x - hip * width_m)
@@ -143,7 +143,7 @@ def _paint_pitched_roof(
 def paint_hall(
     canvas: Canvas, frame: Frame, length_m: float, width_m: float, colour: tuple[str, Colour]
 ) -> None:
-    """A building with a flat or corrugated roof and what stands on it; see `paint_house`."""
+    """Paint a building with a flat or corrugated roof. Arguments as in `paint_house`."""
     rng = canvas.rng
     attributes = {"colour": colour[0], "roof": "flat"}
     number = canvas.add_item("building", "roof", attributes=attributes)
@@ -175,7 +175,9 @@ def _paint_corrugation(
     canvas.fill(frame.box(-x, x, 0, y), shade(colour, 1 + tilt))
     canvas.fill(frame.box(-x, x, -y, 0), shade(colour, 1 - tilt))
     pitch = min(0.5 * x, max(rng.uniform(0.7, 2.5), 3 * canvas.gsd_m))
-    for _ in range(int(rng.integers(0, 3 + int(length_m / 12)))):  # sheets replaced, rusted, glass
+    for _ in range(
+        int(rng.integers(0, 3 + int(length_m / 12)))
+    ):  # replaced, rusted or glass sheets
         at, wide = rng.uniform(-x, x - pitch), pitch * int(rng.integers(1, 3))
         tint: Colour = ((150, 110, 86), (206, 214, 216), (120, 122, 124))[int(rng.integers(3))]
         side = 1.0 if rng.random() < 0.5 else -1.0
@@ -191,7 +193,7 @@ def _paint_corrugation(
 def _paint_parapet(
     canvas: Canvas, frame: Frame, length_m: float, width_m: float, colour: Colour
 ) -> None:
-    """A low wall around the roof; the sunward one throws a thin shadow on the floor."""
+    """Paint a low wall around a flat roof, and its narrow shadow."""
     x, y = length_m / 2 - 0.35, width_m / 2 - 0.35
     canvas.fill(frame.box(-x - 0.35, x + 0.35, -y - 0.35, y + 0.35), shade(colour, 1.16))
     floor = shade(colour, 1.0 - 0.6 * canvas.light.shadow_depth)
@@ -207,7 +209,7 @@ def _paint_parapet(
 def _paint_roof_clutter(
     canvas: Canvas, frame: Frame, length_m: float, width_m: float, colour: Colour
 ) -> None:
-    """Stains, panels, air conditioners, stairheads."""
+    """Paint stains, solar panels and air conditioners on a flat roof."""
     rng = canvas.rng
     x, y = length_m / 2 - 1.2, width_m / 2 - 1.2
     if x < 1 or y < 1:
@@ -237,7 +239,7 @@ def _paint_roof_clutter(
 
 
 def paint_crate(canvas: Canvas, box: Corners, height_m: float, colour: Colour) -> None:
-    """A thing of no category: a crate, a container, a heap under canvas."""
+    """Paint an unlabelled object: a crate or a container."""
     number = canvas.add_item(None, "paint")
     canvas.cast_shadow(box, height_m)
     canvas.add_shape(number, box, colour)
@@ -253,7 +255,7 @@ Roof = tuple[str, Colour]
 
 
 def lay_buildings(layout: Layout) -> None:
-    """Halls, houses along the roads, pools."""
+    """Add halls, houses along the roads, and pools."""
     rng, theme = layout.rng, layout.theme
     limit = max(14.0, 0.6 * layout.size_m)
     halls = layout.claim_sites(
@@ -283,7 +285,7 @@ def _add_building(
 
 
 def _lay_house_row(layout: Layout, road: Road, side: float, common: Roof, same: float) -> None:
-    """Houses beside one side of a road."""
+    """Add houses along one side of a road."""
     rng = layout.rng
     setback = road.style.half_m + road.style.sidewalk_m + rng.uniform(3, 9)
     at = rng.uniform(0, 15)
@@ -308,7 +310,7 @@ def _lay_house_row(layout: Layout, road: Road, side: float, common: Roof, same: 
 
 
 def _paint_garden(layout: Layout, house: Frame, x: float, y: float, setback_m: float) -> None:
-    """The house's own ground, fenced at times."""
+    """Paint the ground around a house, sometimes with a fence."""
     rng, canvas = layout.rng, layout.canvas
     draw = rng.random()
     if draw < 0.45:

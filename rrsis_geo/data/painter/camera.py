@@ -1,4 +1,4 @@
-"""Sun, sky and camera of painted scenes: what light does to a picture before it is a file."""
+"""Sun, sky and camera of painted scenes."""
 
 import io
 import math
@@ -10,7 +10,7 @@ from PIL import Image
 
 Pixels = NDArray[np.float32]
 
-_TO_GREY = (0.3, 0.59, 0.11)
+_TO_GRAY = (0.3, 0.59, 0.11)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,18 +18,18 @@ class Light:
     """Sun, sky and camera of one scene.
 
     Attributes:
-        shadow_x: how far right the shadow of a thing 1 m tall falls, metres.
-        shadow_y: how far down it falls, metres.
-        shadow_depth: share of the light that the shadow takes away, 0 to 1.
-        lean_x: how far right of its foot the top of a thing 1 m tall is seen, metres.
-        lean_y: how far down it is seen, metres.
-        gain: brightness and colour cast, one number a band.
+        shadow_x: length to the right of the shadow of an object 1 m tall, metres.
+        shadow_y: length downwards of this shadow, metres.
+        shadow_depth: fraction of the light that a shadow removes.
+        lean_x: displacement to the right of the top of an object 1 m tall, metres.
+        lean_y: displacement downwards of this top, metres.
+        gain: brightness factor of each band.
         gamma: exponent of the brightness.
-        haze: share of the picture that is haze.
-        saturation: 1 keeps colours, 0 takes them away.
+        haze: fraction of haze in the image.
+        saturation: 1 keeps colours, 0 removes them.
         blur_px: radius of the lens blur.
-        noise: spread of the sensor noise in grey values.
-        jpeg_quality: quality of the JPEG that the image went through, None for none.
+        noise: standard deviation of the sensor noise, in gray values.
+        jpeg_quality: quality of the JPEG compression, None for none.
     """
 
     shadow_x: float
@@ -47,13 +47,13 @@ class Light:
 
     @property
     def facing(self) -> tuple[float, float]:
-        """The direction the light comes from, a unit vector (x, y)."""
+        """Unit vector (x, y) towards the sun."""
         length = math.hypot(self.shadow_x, self.shadow_y) or 1.0
         return -self.shadow_x / length, -self.shadow_y / length
 
 
 def draw_light(rng: np.random.Generator) -> Light:
-    """Light as it may be on a day of flying."""
+    """Draw light at random."""
     azimuth = rng.uniform(0, 2 * math.pi)
     length = 1.0 / math.tan(math.radians(rng.uniform(28, 72)))
     overcast = rng.random() < 0.12
@@ -77,24 +77,26 @@ def draw_light(rng: np.random.Generator) -> Light:
 
 
 def apply_light(pixels: Pixels, shadow: NDArray[np.uint8], light: Light) -> Pixels:
-    """Shadow, sky and haze over surfaces.
+    """Apply shadow, gain, gamma and haze to surfaces.
 
     Args:
-        pixels: float32 [H, W, 3] in 0 to 255, how bright surfaces are in the sun.
-        shadow: uint8 [H, W], 255 where the sun does not reach.
-        light: the scene's.
+        pixels: float32 [H, W, 3] in 0 to 255, surfaces in the sun.
+        shadow: uint8 [H, W], 255 in full shadow.
+        light: light of the scene.
 
     Returns:
-        float32 [H, W, 3] in 0 to 255, a little over where the camera would saturate.
+        float32 [H, W, 3] in 0 to about 255; saturated pixels are slightly above.
     """
     depth = shadow.astype(np.float32)[..., None] * np.float32(light.shadow_depth / 255)
-    pixels = pixels * (1.0 - depth * np.array((1.03, 1.0, 0.9), np.float32))  # blue sky fills in
-    # Summed by hand: a matrix product would round differently from one processor to the next.
-    red, green, blue = (pixels[..., band] * np.float32(w) for band, w in enumerate(_TO_GREY))
-    grey = red + green + blue
+    pixels = pixels * (
+        1.0 - depth * np.array((1.03, 1.0, 0.9), np.float32)
+    )  # the blue sky lights shadows
+    # Not a matrix product, which would round differently on different processors.
+    red, green, blue = (pixels[..., band] * np.float32(w) for band, w in enumerate(_TO_GRAY))
+    gray = red + green + blue
     gain = np.array(light.gain, dtype=np.float32) / np.float32(255)
     pixels *= np.float32(light.saturation) * gain
-    pixels += grey[..., None] * (np.float32(1 - light.saturation) * gain)
+    pixels += gray[..., None] * (np.float32(1 - light.saturation) * gain)
     np.clip(pixels, 0, 1.2, out=pixels)
     if abs(light.gamma - 1) > 0.02:
         pixels **= np.float32(light.gamma)
@@ -104,12 +106,12 @@ def apply_light(pixels: Pixels, shadow: NDArray[np.uint8], light: Light) -> Pixe
 
 
 def take_picture(pixels: Pixels, rng: np.random.Generator, light: Light) -> NDArray[np.uint8]:
-    """Lens blur, sensor noise and JPEG: float32 [H, W, 3] in 0 to 255 -> uint8."""
+    """Apply lens blur, sensor noise and JPEG: float32 [H, W, 3] in 0 to 255 -> uint8."""
     if light.blur_px > 0.15:
         pixels = blur(pixels, light.blur_px)
     height, width = pixels.shape[:2]
-    seen = pixels + np.float32(light.noise) * rng.standard_normal((height, width, 1), np.float32)
-    image = np.clip(seen, 0, 255, out=seen).astype(np.uint8)
+    noisy = pixels + np.float32(light.noise) * rng.standard_normal((height, width, 1), np.float32)
+    image = np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
     if light.jpeg_quality is None:
         return image
     stream = io.BytesIO()
@@ -118,7 +120,7 @@ def take_picture(pixels: Pixels, rng: np.random.Generator, light: Light) -> NDAr
 
 
 def blur(pixels: Pixels, sigma_px: float) -> Pixels:
-    """A Gaussian blur of up to about 1.5 px, float32 [H, W, C], by three taps each way."""
+    """Gaussian blur of up to about 1.5 px, float32 [H, W, C], with repeated three-tap filters."""
     turns = max(1, math.ceil(sigma_px**2 / 0.64))
     side = np.float32(sigma_px**2 / turns / 2)
     for _ in range(turns):

@@ -1,10 +1,10 @@
-"""The canvas that painted scenes are drawn on, and how it becomes an image with exact masks.
+"""The canvas of painted scenes: it renders an image with exact masks.
 
-Things are drawn in metres on Pillow images of two or three times the final size: colour, shadow,
-and the numbers of the things on three levels. `Canvas.develop` brings them down to the final size,
-lays textures over the materials, and hands the picture to the camera.
+Items are drawn in metres on Pillow images of two or three times the final size: colours, shadows,
+and item numbers on three levels. `Canvas.render` scales them down, adds the textures of the
+materials, and simulates the camera.
 
-Draw low things before tall ones: each casts its shadow on all that was drawn before it.
+Draw low items before tall ones, because an item casts its shadow on everything drawn before it.
 """
 
 import math
@@ -32,7 +32,7 @@ Level = Literal["ground", "zone", "object"]
 
 # Contrast of the fine, middle and broad texture, and of single pixels, on each material.
 MATERIALS: dict[str, tuple[float, float, float, float]] = {
-    "ground": (0.0, 0.0, 0.0, 0.02),  # textured before anything is drawn on it
+    "ground": (0.0, 0.0, 0.0, 0.02),  # its texture is part of the ground image
     "asphalt": (0.02, 0.025, 0.05, 0.02),
     "concrete": (0.02, 0.025, 0.05, 0.015),
     "soil": (0.05, 0.06, 0.08, 0.03),
@@ -48,14 +48,15 @@ _MATERIAL_NUMBER = {name: number for number, name in enumerate(MATERIALS)}
 _HIDES = {"none": 0, "ground": 1, "all": 2}
 
 MIN_PIXELS = 4
-"""A thing of which fewer pixels are seen is no instance."""
+"""Least number of visible pixels of an instance."""
 
 
 @dataclass(slots=True)
 class CanvasItem:
-    """What the canvas remembers of one thing.
+    """Record of a drawn item.
 
-    On the canvas it is known by its ink: four times its place in the list, plus what it hides.
+    The pixels of an item hold its ink: four times its index in the list, plus a code for the levels
+    that it hides.
     """
 
     category: str | None
@@ -71,7 +72,7 @@ class CanvasItem:
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
-    """A square picture to stamp: RGB, how solid each pixel is (L), and where it is solid (1)."""
+    """A square picture to stamp: colours (RGB), opacity (L), and mask (1)."""
 
     picture: Image.Image
     cover: Image.Image
@@ -79,16 +80,16 @@ class Sprite:
 
     @property
     def size_px(self) -> int:
-        """Its side."""
+        """Side of the picture."""
         return self.picture.width
 
 
 class Canvas:
-    """Images to draw on in metres; see the module's text.
+    """Images to draw on in metres, see the module docstring.
 
     Args:
-        rng: where textures and noise come from.
-        ground: float32 [H, W, 3] in 0 to 255, what lies under everything.
+        rng: source of all randomness.
+        ground: float32 [H, W, 3] in 0 to 255, the image under all items.
         gsd_m: metres per final pixel.
         light: sun, sky and camera.
     """
@@ -131,16 +132,16 @@ class Canvas:
         hides: Literal["all", "ground", "none"] = "all",
         attributes: dict[str, str] | None = None,
     ) -> int:
-        """Note a new thing and give its number.
+        """Add an item without shapes, and return its number.
 
         Args:
-            category: what it is; None for what is nobody's instance (clutter, pavements).
+            category: category of the instance; None for unlabelled items (clutter, sidewalks).
             material: a key of `MATERIALS`.
-            level: "ground" for surfaces; "zone" for what lies over surfaces and does not hide
-                them, such as bridges and harbors; "object" for the rest.
-            hides: for objects, which levels' masks stop at it. Vehicles hide none: human labels
-                of roads run on under them. Ships hide the ground (water), not the harbor's zone.
-            attributes: what the instance will carry.
+            level: "ground" for surfaces; "zone" for areas that do not hide surfaces, such as
+                bridges and harbors; "object" for everything else.
+            hides: levels whose masks exclude the pixels of an object. Vehicles hide no level, as
+                in human labels of roads. Ships hide the ground (water) but not the harbor's zone.
+            attributes: attributes of the instance.
         """
         if level not in self.levels:
             self.levels[level] = Image.new("I", self.rgb.size)
@@ -153,7 +154,7 @@ class Canvas:
         return number
 
     def to_pixels(self, points: Points | Corners) -> list[float]:
-        """Metres as the flat list of canvas pixels that Pillow draws quickest."""
+        """Convert metres to a flat list of canvas pixels, which Pillow draws fastest."""
         scale = self.scale
         if isinstance(points, np.ndarray):
             flat: list[float] = (points * scale).ravel().tolist()
@@ -161,11 +162,11 @@ class Canvas:
         return [v * scale for point in points for v in point]
 
     def fill(self, points: Points | Corners, colour: Colour) -> None:
-        """Paint a polygon that adds nothing to any mask."""
+        """Paint a polygon without changing masks."""
         self._rgb.polygon(self.to_pixels(points), fill=colour)
 
     def add_shape(self, number: int, points: Points | Corners, colour: Colour | None) -> None:
-        """Paint a polygon as part of a thing; without a colour only its mask grows."""
+        """Paint a polygon as part of an item. Without a colour, only the mask changes."""
         corners = self.to_pixels(points)
         item = self.items[number]
         self._grow(item, min(corners[::2]), min(corners[1::2]))
@@ -183,35 +184,37 @@ class Canvas:
     def line(
         self, points: Points | Corners, width_m: float, colour: Colour, strength: float = 1.0
     ) -> None:
-        """Paint a line; one narrower than a canvas pixel comes out paler.
+        """Paint a line. A line narrower than a canvas pixel is partly transparent.
 
         Args:
-            points: its course in metres.
-            width_m: its width.
-            colour: its colour at full strength.
-            strength: how little of what lies under it shines through, 0 to 1.
+            points: vertices in metres.
+            width_m: width.
+            colour: colour at full opacity.
+            strength: opacity, 0 to 1.
         """
         width_px = width_m * self.scale
         strength = min(1.0, strength * min(1.0, width_px))
         if strength < 0.97:
-            colour = mix(self._colour_at(points[len(points) // 2], colour), colour, strength)
+            colour = mix(
+                self._colour_at(points[len(points) // 2], default=colour), colour, strength
+            )
         self._rgb.line(self.to_pixels(points), fill=colour, width=max(1, round(width_px)))
 
-    def _colour_at(self, point: Sequence[float], otherwise: Colour) -> Colour:
+    def _colour_at(self, point: Sequence[float], *, default: Colour) -> Colour:
         x, y = int(point[0] * self.scale), int(point[1] * self.scale)
         if not (0 <= x < self.rgb.width and 0 <= y < self.rgb.height):
-            return otherwise
-        seen = self.rgb.getpixel((x, y))
-        assert isinstance(seen, tuple)
-        return int(seen[0]), int(seen[1]), int(seen[2])
+            return default
+        pixel = self.rgb.getpixel((x, y))
+        assert isinstance(pixel, tuple)
+        return int(pixel[0]), int(pixel[1]), int(pixel[2])
 
     def cast_shadow(self, points: Corners, height_m: float, foot_m: float = 0.0) -> None:
-        """Let a convex thing of this outline throw its shadow.
+        """Cast the shadow of a convex outline.
 
         Args:
-            points: its outline.
-            height_m: its top above the ground.
-            foot_m: its lower edge above the ground.
+            points: the outline.
+            height_m: height of its top above the ground.
+            foot_m: height of its bottom above the ground.
         """
         dx, dy = self.light.shadow_x, self.light.shadow_y
         start = translate(points, dx * foot_m, dy * foot_m) if foot_m else points
@@ -219,21 +222,21 @@ class Canvas:
         self._shadow.polygon(self.to_pixels(whole), fill=255)
 
     def add_shadow(self, points: Points | Corners) -> None:
-        """Lay a shadow on a polygon."""
+        """Put a polygon into shadow."""
         self._shadow.polygon(self.to_pixels(points), fill=255)
 
     def clear_shadow(self, points: Points | Corners) -> None:
-        """Take the shadow off a polygon."""
+        """Remove the shadow from a polygon."""
         self._shadow.polygon(self.to_pixels(points), fill=0)
 
     def stamp(self, number: int, x: float, y: float, sprite: Sprite) -> None:
-        """Paste a small picture as part of a thing.
+        """Draw a sprite as part of an item.
 
         Args:
-            number: the thing.
-            x: the picture's middle, metres.
-            y: the picture's middle, metres.
-            sprite: the picture.
+            number: number of the item.
+            x: centre, metres.
+            y: centre, metres.
+            sprite: the sprite.
         """
         left = round(x * self.scale - sprite.size_px / 2)
         top = round(y * self.scale - sprite.size_px / 2)
@@ -245,7 +248,7 @@ class Canvas:
         self.shadow.paste(0, (left, top), sprite.outline)
 
     def stamp_shadow(self, x: float, y: float, sprite: Sprite, height_m: float) -> None:
-        """Let a stamped thing, rising from the ground, throw its shadow."""
+        """Cast the shadow of a sprite that rises from the ground."""
         dx, dy = self.light.shadow_x * height_m, self.light.shadow_y * height_m
         away = math.hypot(dx, dy) * self.scale
         steps = min(6, max(1, math.ceil(away / max(3.0, 0.3 * sprite.size_px))))
@@ -257,12 +260,12 @@ class Canvas:
     def fill_with(
         self, points: Points | Corners, draw: Callable[[tuple[slice, slice]], Pixels]
     ) -> None:
-        """Fill a polygon with a picture that is made to measure.
+        """Fill a polygon with an image.
 
         Args:
-            points: the polygon; what lies outside the view is left out.
-            draw: makes float32 [h, w, 3] in 0 to 255, given a window (rows, columns) of the
-                final image.
+            points: the polygon. It is clipped to the view.
+            draw: returns the image of a window (rows, columns) of the final image, float32
+                [h, w, 3] in 0 to 255.
         """
         corners = self.to_pixels(points)
         f = self.fineness
@@ -279,20 +282,20 @@ class Canvas:
         ImageDraw.Draw(cover).polygon([v - start[k % 2] for k, v in enumerate(corners)], fill=255)
         self.rgb.paste(picture, start, cover)
 
-    # ------------------------------------------------------------------------------- developing
+    # --- rendering ---
 
     def render(self, complete: frozenset[str], name: str) -> LabelledImage:
-        """The finished image and its instances.
+        """Render the image and its instances.
 
         Args:
-            complete: every category the scene may claim to have labelled whole.
+            complete: categories of which the scene labels every object.
             name: id of the labelled image.
         """
         pixels = np.asarray(self.rgb.reduce(self.fineness), dtype=np.float32)
         levels = self._read_levels()
         pixels = pixels * self._texture(levels)[..., None]
         dark = self.shadow
-        if self.scale > 12:  # the sun is no point: shadows have soft edges of some centimetres
+        if self.scale > 12:  # at this scale, the soft edges of shadows are visible
             dark = dark.filter(ImageFilter.BoxBlur(1))
         shadow = np.asarray(dark.reduce(self.fineness))
         image = take_picture(apply_light(pixels, shadow, self.light), self.rng, self.light)
@@ -305,11 +308,11 @@ class Canvas:
         )
 
     def _read_levels(self) -> dict[Level, NDArray[np.int32]]:
-        """The inks on each level, int32 [H * fineness, W * fineness]."""
+        """The inks of each level, int32 [H * fineness, W * fineness]."""
         return {name: np.asarray(level) for name, level in self.levels.items()}
 
     def _texture(self, levels: dict[Level, NDArray[np.int32]]) -> Pixels:
-        """What each material's grain does to its brightness, float32 [H, W] around 1."""
+        """Brightness factors of the materials' textures, float32 [H, W] around 1."""
         f, height, width = self.fineness, self.height, self.width
         materials = np.array(list(MATERIALS.values()), dtype=np.float32)
         amplitudes = materials[[item.material for item in self.items]].T.copy()
@@ -317,22 +320,19 @@ class Canvas:
         order: tuple[Level, ...] = ("ground", "object")
         for level in order:
             if level in levels:
-                seen = levels[level][f // 2 :: f, f // 2 :: f]
-                number = np.where(seen > 0, seen >> 2, number)
+                ink = levels[level][f // 2 :: f, f // 2 :: f]
+                number = np.where(ink > 0, ink >> 2, number)
         texture = self.rng.standard_normal((height, width), dtype=np.float32)
         texture *= np.take(amplitudes[3], number, mode="clip")
         texture += np.float32(1)
         for band, cell_px in enumerate((2.2, 6.0, 45.0)):
-            hills = smooth_noise(self.rng, height, width, cell_px)
-            hills *= np.take(amplitudes[band], number, mode="clip")
-            texture += hills
+            noise = smooth_noise(self.rng, height, width, cell_px)
+            noise *= np.take(amplitudes[band], number, mode="clip")
+            texture += noise
         return texture
 
-    def instances(self) -> list[Instance]:
-        """An instance for each thing of a category that is still seen."""
-        return self._instances(self._read_levels())
-
     def _instances(self, levels: dict[Level, NDArray[np.int32]]) -> list[Instance]:
+        """An instance for each visible item with a category."""
         f = self.fineness
         hidden: dict[Level, NDArray[np.bool_]] = {}
         if "object" in levels:
@@ -358,7 +358,7 @@ class Canvas:
 
 
 def _majority(fine: NDArray[np.bool_], fineness: int) -> NDArray[np.bool_]:
-    """Which blocks of the fine mask are at least half set."""
+    """Reduce a mask: a pixel is True if at least half of its block is."""
     rows = fine[::fineness].astype(np.uint8)
     for k in range(1, fineness):
         rows += fine[k::fineness]
@@ -372,7 +372,7 @@ def _majority(fine: NDArray[np.bool_], fineness: int) -> NDArray[np.bool_]:
 def _make_instance(
     item: CanvasItem, mask: NDArray[np.bool_], top: int, left: int
 ) -> Instance | None:
-    """The instance of a mask cut to its smallest box, None when hardly anything is seen."""
+    """Make an instance with its mask cropped to its box. None if the mask is nearly empty."""
     assert item.category is not None
     if int(np.count_nonzero(mask)) < MIN_PIXELS:
         return None

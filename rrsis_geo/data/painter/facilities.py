@@ -1,7 +1,7 @@
-"""Pools, storage tanks, courts and sports grounds of painted scenes.
+"""Pools, storage tanks, courts and sports fields of painted scenes.
 
-What a mask holds follows human labels: a court is what its outer lines hold, a baseball field its
-infield, a ground track field all within the outer edge of the track.
+Masks follow human labels. A court extends to its outer lines, a baseball field is its infield, and
+a ground track field extends to the outer edge of the track.
 """
 
 import math
@@ -28,7 +28,7 @@ _LINE: Colour = (226, 226, 222)
 
 
 def paint_pool(canvas: Canvas, frame: Frame, length_m: float, width_m: float) -> None:
-    """A swimming pool in its paved surround; the mask is the water."""
+    """Paint a swimming pool with a paved border. The mask is the water."""
     rng = canvas.rng
     x, y = length_m / 2, width_m / 2
     deck = canvas.add_item(None, "concrete", level="ground")
@@ -61,7 +61,7 @@ def _scale_about(points: Corners, middle: Frame, factor: float) -> Corners:
 
 
 def paint_tank(canvas: Canvas, x: float, y: float, radius_m: float) -> None:
-    """A round storage tank with a cone or a floating roof."""
+    """Paint a round storage tank with a cone or a floating roof."""
     rng = canvas.rng
     name, colour = ("white", (218, 218, 214)) if rng.random() < 0.75 else ("gray", (148, 148, 146))
     colour = vary(rng, colour, 0.05)
@@ -75,7 +75,7 @@ def paint_tank(canvas: Canvas, x: float, y: float, radius_m: float) -> None:
     canvas.fill(disc(x, y, radius_m, 36), shade(colour, 1.04))
     light_x, light_y = canvas.light.facing
     depth = canvas.light.shadow_depth
-    if rng.random() < 0.35:  # a floating roof: the sunward wall shades it
+    if rng.random() < 0.35:  # a floating roof, shaded by the wall on the side of the sun
         canvas.fill(disc(x, y, radius_m * 0.95, 36), shade(colour, 1 - 0.8 * depth))
         away = min(radius_m * 0.35, height * 0.5)
         floor = []
@@ -83,7 +83,7 @@ def paint_tank(canvas: Canvas, x: float, y: float, radius_m: float) -> None:
             inside = min(1.0, radius_m * 0.94 / max(1e-6, math.hypot(u, v)))
             floor.append((x + u * inside, y + v * inside))
         canvas.fill(floor, shade(colour, 0.92))
-    else:  # a cone: the sunward side is brighter
+    else:  # a cone, brighter on the side of the sun
         towards = math.atan2(light_y, light_x)
         for k in range(12):
             turn = towards + (k + 0.5) * math.pi / 6
@@ -98,7 +98,7 @@ def paint_tank(canvas: Canvas, x: float, y: float, radius_m: float) -> None:
         canvas.line(((x + 0.2 * u, y + 0.2 * v), (x + u, y + v)), 0.8, shade(colour, 0.7))
 
 
-# ----------------------------------------------------------------------------------------- courts
+# --- courts ---
 
 
 _COURT_COLOURS: dict[str, tuple[Colour, ...]] = {
@@ -110,13 +110,13 @@ _COURT_COLOURS: dict[str, tuple[Colour, ...]] = {
 
 
 def paint_courts(canvas: Canvas, frame: Frame, category: str, count: int) -> None:
-    """Courts side by side along the frame's x.
+    """Paint courts side by side along local x.
 
     Args:
-        canvas: where.
-        frame: the middle of the group.
+        canvas: the canvas.
+        frame: centre of the group.
         category: "tennis court" or "basketball court".
-        count: how many.
+        count: number of courts.
     """
     rng = canvas.rng
     tennis = category == "tennis court"
@@ -142,7 +142,7 @@ def paint_courts(canvas: Canvas, frame: Frame, category: str, count: int) -> Non
             _paint_basketball_lines(
                 canvas, at, mix(inner, pick_colour(rng, _COURT_COLOURS["red"]), 0.7)
             )
-    if tennis and rng.random() < 0.7:  # a fence, seen mostly by its shadow
+    if tennis and rng.random() < 0.7:  # a fence, visible mainly by its shadow
         _paint_fence(canvas, frame.box(-x, x, -y, y), 3.0)
 
 
@@ -188,14 +188,14 @@ def _paint_basketball_lines(canvas: Canvas, at: Frame, key: Colour) -> None:
         canvas.line(half.to_scene(arc), width, _LINE)
 
 
-# ---------------------------------------------------------------------------------------- grounds
+# --- sports fields ---
 
 
 def paint_baseball_field(canvas: Canvas, frame: Frame, size: float) -> None:
-    """A baseball field, home plate at the frame's origin and second base ahead of it.
+    """Paint a baseball field.
 
     Args:
-        canvas: where.
+        canvas: the canvas.
         frame: home plate, heading to second base.
         size: 1 for a full field (infield arc 29 m beyond the mound), less for youth fields.
     """
@@ -216,7 +216,7 @@ def paint_baseball_field(canvas: Canvas, frame: Frame, size: float) -> None:
     arc = [
         (mound + radius * math.cos(t), radius * math.sin(t)) for t in np.linspace(-1.85, 1.85, 25)
     ]
-    # The foul lines cut the arc off.
+    # The foul lines limit the arc.
     arc = [(u, max(-u - 2, min(u + 2, v))) for u, v in arc]
     number = canvas.add_item("baseball field", "soil", level="ground")
     infield = [(-2.0, -1.5), *arc, (-2.0, 1.5)]
@@ -232,8 +232,8 @@ def paint_baseball_field(canvas: Canvas, frame: Frame, size: float) -> None:
         canvas.line(frame.to_scene(((0, 0), (end, side * end))), 0.12, _LINE, 0.8)
 
 
-def paint_soccer_field(canvas: Canvas, frame: Frame, length_m: float, width_m: float) -> int:
-    """A soccer field; the mask is what its lines hold. Gives the instance's number."""
+def paint_soccer_field(canvas: Canvas, frame: Frame, length_m: float, width_m: float) -> None:
+    """Paint a soccer field. The mask extends to its outer lines."""
     rng = canvas.rng
     grass = pick_colour(rng, ((86, 116, 62), (78, 122, 70), (110, 124, 76), (64, 112, 72)))
     x, y = length_m / 2, width_m / 2
@@ -254,14 +254,13 @@ def paint_soccer_field(canvas: Canvas, frame: Frame, length_m: float, width_m: f
             if half < y:
                 a, b = sorted((side * x, side * (x - deep)))
                 _paint_outline(canvas, frame.box(a, b, -half, half), width)
-        if rng.random() < 0.7:  # worn goal mouths
+        if rng.random() < 0.7:  # worn grass in front of the goals
             mouth = frame.move(side * (x - 4), 0)
             canvas.fill(ring(mouth, 4, 3, 10), mix(grass, (158, 138, 104), 0.6))
-    return number
 
 
 def paint_track(canvas: Canvas, frame: Frame) -> None:
-    """A 400 m track around a field; 176 x 92 m over all."""
+    """Paint a 400 m track around a field, 176 x 92 m in total."""
     rng = canvas.rng
     clay: Sequence[Colour] = ((160, 92, 74), (146, 76, 62), (122, 118, 114), (96, 110, 142))
     surface = pick_colour(rng, clay)

@@ -1,4 +1,4 @@
-"""The plan of a painted scene: its theme, what ground is free, and what is still to be drawn."""
+"""Layout of a painted scene: its theme, its ground, its free areas, and its drawing order."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -17,30 +17,30 @@ from rrsis_geo.data.painter.vehicles import Vehicle, outline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Theme:
-    """What a kind of place is made of; densities are things a hectare.
+    """Composition of a type of scene. Densities are objects per hectare.
 
     Attributes:
-        grounds: covers to draw from, keys of `GROUNDS`.
+        grounds: ground covers to choose from, keys of `GROUNDS`.
         roads: "grid", "highway", "country" or "none".
-        weight: how often it is drawn.
-        least_m: it needs a view as large as this to be recognised.
-        block_m: least and greatest distance of a grid's roads.
-        parcels: covers of the parcels the land is cut into, none for open land.
-        parcel_m: least and greatest side of a parcel.
-        river: chance of a river.
-        lake: chance of a lake.
-        coast: chance of a coast with piers and ships.
-        apron: chance of an apron with airplanes.
-        houses: share of the places along the roads that hold a house.
-        halls: flat-roofed buildings.
-        lots: parking lots.
-        yards: yards with trucks.
-        tanks: groups of storage tanks.
-        sports: courts and sports grounds.
-        pools: swimming pools.
-        trees: single trees.
-        forest: chance of a wood.
-        gap_m: least and greatest mean gap between vehicles in a lane.
+        weight: relative frequency.
+        least_m: least size of a view.
+        block_m: range of distances between the roads of a grid.
+        parcels: ground covers of parcels; empty for open land.
+        parcel_m: range of the sides of parcels.
+        river: probability of a river.
+        lake: probability of a lake.
+        coast: probability of a coast with piers and ships.
+        apron: probability of an apron with airplanes.
+        houses: fraction of the sites along roads that have a house.
+        halls: density of flat-roofed buildings.
+        lots: density of parking lots.
+        yards: density of yards with trucks.
+        tanks: density of groups of storage tanks.
+        sports: density of courts and sports fields.
+        pools: density of swimming pools.
+        trees: density of single trees.
+        forest: probability of a forest.
+        gap_m: range of the mean gap between vehicles in a lane.
     """
 
     grounds: tuple[str, ...]
@@ -114,7 +114,6 @@ THEMES: dict[str, Theme] = {
 
 # --- ground ---
 
-# First and second colour of the cover, colour of its bare patches.
 GROUNDS: dict[str, tuple[Colour, Colour, Colour]] = {
     "grass": ((88, 100, 62), (108, 116, 76), (142, 128, 102)),
     "lush": ((66, 84, 48), (84, 104, 60), (104, 104, 72)),
@@ -127,14 +126,15 @@ GROUNDS: dict[str, tuple[Colour, Colour, Colour]] = {
     "ploughed": ((122, 100, 80), (138, 116, 94), (108, 92, 74)),
     "stubble": ((176, 160, 116), (162, 148, 108), (146, 132, 98)),
 }
+"""Ground cover -> its two main colours and the colour of its bare patches."""
 
 
 class Land:
-    """Which ground is taken: a small picture with `cell_m` metres a pixel and a rim around it.
+    """Map of occupied ground, with `cell_m` metres per cell and a margin around the view.
 
     Args:
-        width_m: of the view.
-        height_m: of the view.
+        width_m: width of the view.
+        height_m: height of the view.
     """
 
     def __init__(self, width_m: float, height_m: float) -> None:
@@ -152,11 +152,11 @@ class Land:
         return [(v + rim) / cell for point in points for v in point]
 
     def occupy(self, points: Points | Corners) -> None:
-        """Note that a polygon of metres is taken."""
+        """Mark a polygon as occupied."""
         self._draw.polygon(self._flat(points), fill=255)
 
     def is_free(self, points: Points | Corners) -> bool:
-        """Whether a polygon of metres lies in the picture and touches nothing taken."""
+        """Whether a polygon lies on the map and overlaps nothing occupied."""
         cells = self._flat(points)
         left, top = math.floor(min(cells[::2])), math.floor(min(cells[1::2]))
         right, bottom = math.ceil(max(cells[::2])) + 1, math.ceil(max(cells[1::2])) + 1
@@ -172,28 +172,28 @@ class Land:
         return ImageChops.multiply(patch, cover).getbbox() is None
 
     def release(self, points: Points | Corners) -> None:
-        """Note that a polygon of metres is no longer taken."""
+        """Mark a polygon as free."""
         self._draw.polygon(self._flat(points), fill=0)
 
     def claim(self, points: Points | Corners) -> bool:
-        """Take the ground if it is free; say whether it was."""
-        free = self.is_free(points)
-        if free:
+        """Occupy a polygon if it is free. Returns whether it was."""
+        is_free = self.is_free(points)
+        if is_free:
             self.occupy(points)
-        return free
+        return is_free
 
     def is_occupied_at(self, x: float, y: float) -> bool:
-        """Whether one place is taken."""
+        """Whether a point is occupied."""
         at = int((x + self.rim_m) / self.cell_m), int((y + self.rim_m) / self.cell_m)
         inside = 0 <= at[0] < self.picture.width and 0 <= at[1] < self.picture.height
         return bool(inside and self.picture.getpixel(at))
 
 
 class GroundTexture:
-    """The grain of one scene's ground, made once; each cover is coloured over it.
+    """Texture of the ground of a scene, which all ground covers share.
 
     Args:
-        rng: where it comes from.
+        rng: source of all randomness.
         height: rows.
         width: columns.
     """
@@ -210,11 +210,11 @@ class GroundTexture:
         self._grain = fine + np.float32(0.8) * small
 
     def cover(self, kind: str, window: tuple[slice, slice] | None = None) -> Pixels:
-        """Ground cover with bare patches, float32 [h, w, 3] in 0 to 255.
+        """Draw a ground cover with bare patches, float32 [h, w, 3] in 0 to 255.
 
         Args:
             kind: a key of `GROUNDS`.
-            window: rows and columns wanted, None for all.
+            window: rows and columns of the image; None for all.
         """
         rng = self.rng
         window = window or (slice(None), slice(None))
@@ -234,13 +234,13 @@ class GroundTexture:
     def rows(
         self, kind: str, window: tuple[slice, slice], heading: float, pitch_px: float
     ) -> Pixels:
-        """A field worked in rows, float32 [h, w, 3] in 0 to 255.
+        """Draw a field with rows, float32 [h, w, 3] in 0 to 255.
 
         Args:
             kind: a key of `GROUNDS`.
-            window: rows and columns of the picture wanted.
-            heading: the way the rows run, radians.
-            pitch_px: distance of the rows; below two pixels they do not show.
+            window: rows and columns of the image.
+            heading: direction of the rows, radians.
+            pitch_px: distance between rows. Below two pixels they are not drawn.
         """
         out = self.cover(kind, window)
         if pitch_px < 2:
@@ -257,7 +257,7 @@ class GroundTexture:
 
 
 def _smooth_step(values: Pixels) -> Pixels:
-    """0 for low, 1 for high values, smoothly."""
+    """A smooth step from 0 for low values to 1 for high values."""
     low = np.abs(values)
     low += np.float32(1)
     low *= np.float32(2)
@@ -270,16 +270,16 @@ def _smooth_step(values: Pixels) -> Pixels:
 
 
 class Layout:
-    """One scene in the making.
+    """The layout of one scene.
 
-    Ground is painted at once; what stands on it is kept and drawn at the end, low things first.
+    Ground is painted at once. Objects are deferred and painted at the end, low ones first.
 
     Args:
-        rng: everything is drawn from it.
+        rng: source of all randomness.
         height: rows, pixels.
         width: columns, pixels.
         gsd_m: metres per pixel.
-        theme: what kind of place.
+        theme: type of scene.
         light: sun, sky and camera.
     """
 
@@ -304,7 +304,7 @@ class Layout:
         self.traffic = Land(self.width_m, self.height_m)
         self.heading = rng.uniform(0, math.pi)
         self.roads: list[Road] = []
-        self.axis: Frame | None = None  # roads keep to the left of it: a shore, an apron's edge
+        self.axis: Frame | None = None  # a shore or the edge of an apron; roads stay to its left
         self._deferred: list[tuple[float, int, Callable[[], None]]] = []
         car, van, bus, truck = rng.dirichlet((3.4, 0.8, 0.5, 1.3)).tolist()
         if rng.random() < 0.2:
@@ -312,38 +312,38 @@ class Layout:
         self.shares = {"car": car, "van": van, "bus": bus, "truck": truck}
 
     def defer(self, height_m: float, draw: Callable[[], None]) -> None:
-        """Keep something to draw after all that is lower."""
+        """Draw an object of a height later, after all lower objects."""
         self._deferred.append((height_m, len(self._deferred), draw))
 
     def draw_deferred(self) -> Canvas:
-        """Draw what was kept, low things first."""
-        for _, _, draw in sorted(self._deferred, key=lambda kept: kept[:2]):
+        """Draw all deferred objects, low ones first."""
+        for _, _, draw in sorted(self._deferred, key=lambda deferred: deferred[:2]):
             draw()
         return self.canvas
 
     def is_in_view(self, x: float, y: float, margin_m: float = 0.0) -> bool:
-        """Whether a place lies in the view, or as near to it as the margin."""
+        """Whether a point lies in the view or within a margin around it."""
         across = -margin_m < x < self.width_m + margin_m
         return across and -margin_m < y < self.height_m + margin_m
 
     def draw_frame(self, spread: float = 0.3) -> Frame:
-        """A place in the middle part of the view, heading with the district."""
+        """Draw a frame near the middle of the view, with the main heading of the scene."""
         x, y = self.rng.uniform(0.5 - spread, 0.5 + spread, 2).tolist()
         return Frame(x * self.width_m, y * self.height_m, self.heading)
 
     def draw_count(self, density: float) -> int:
-        """How many things of a density the view holds; small views get some, too."""
+        """Draw a number of objects for a density. Small views get a little more."""
         return int(self.rng.poisson(density * self.hectares + min(0.35, density * 0.25)))
 
     def claim_sites(
         self, count: int, draw_size: Callable[[], tuple[float, float]], by_road: float = 0.7
     ) -> Iterator[tuple[Frame, float, float]]:
-        """Free rectangles, each taken before it is given: frame, length and width in metres.
+        """Draw free rectangles and occupy them: frame, length and width in metres.
 
         Args:
-            count: how many to look for.
-            draw_size: gives a length and a width.
-            by_road: share of those that lie along a road.
+            count: number of rectangles to try.
+            draw_size: draws a length and a width.
+            by_road: share of rectangles along a road.
         """
         for _ in range(count):
             length, width = draw_size()
@@ -369,7 +369,7 @@ class Layout:
         return Frame(x, y, self.heading + int(rng.integers(4)) * math.pi / 2)
 
     def add_vehicle(self, vehicle: Vehicle, frame: Frame, on: str) -> None:
-        """Put a vehicle down where there is room for it."""
+        """Add a vehicle if its ground is free and in view."""
         if not self.is_in_view(frame.x, frame.y, vehicle.length_m):
             return
         if self.traffic.claim(outline(vehicle, frame, 0.1)):

@@ -1,4 +1,4 @@
-"""Places of painted scenes: parking lots, yards, tank farms, sports grounds."""
+"""Parking lots, yards, tank farms and sports grounds of painted scenes."""
 
 import math
 
@@ -33,16 +33,16 @@ _PAVINGS: tuple[Colour, ...] = (
 
 
 def steps(start: float, stop: float, step: float) -> list[float]:
-    """From start to before stop."""
+    """Evenly spaced values from start to before stop."""
     out: list[float] = np.arange(start, stop, step).tolist()
     return out
 
 
-# --------------------------------------------------------------------------------- lots and yards
+# --- lots and yards ---
 
 
 def lay_lots(layout: Layout) -> None:
-    """Parking lots, yards and storage tanks."""
+    """Add parking lots, yards and storage tanks."""
     rng, theme = layout.rng, layout.theme
     limit = max(24.0, 0.7 * layout.size_m)
     depths = (18.0, 34.0, 50.0)
@@ -72,7 +72,7 @@ _BAYS: dict[str, tuple[float, float, float]] = {  # depth, pitch, aisle in metre
 
 
 def _lay_parking_lot(layout: Layout, frame: Frame, x: float, y: float) -> None:
-    """A paved rectangle of half sides x and y with rows of bays."""
+    """Paint a paved rectangle of half sides x and y with rows of parking bays."""
     rng, canvas = layout.rng, layout.canvas
     colour = pick_colour(rng, _PAVINGS, 0.05)
     number = canvas.add_item("parking lot", "asphalt", level="ground")
@@ -88,7 +88,7 @@ def _lay_parking_lot(layout: Layout, frame: Frame, x: float, y: float) -> None:
     depth, pitch, aisle = _BAYS[category]
     paint = mix(colour, (224, 224, 220), rng.uniform(0.3, 0.9))
     full = rng.uniform(0.15, 0.95)
-    uniform = None  # a depot's buses look all the same
+    uniform = None  # all buses of a depot can have the same colour
     if category == "bus" and rng.random() < 0.6:
         uniform = "yellow" if rng.random() < 0.5 else "white"
     row, facing = -y + 0.6, math.pi / 2
@@ -117,7 +117,7 @@ def _park_vehicle(
         layout.add_vehicle(vehicle, place, "parking lot")
 
 
-# Dark paving is left to parking lots, so that the two are told apart by eye.
+# Only parking lots have dark paving, so yards look different.
 _YARD_GROUNDS: tuple[tuple[Colour, str], ...] = (
     ((170, 150, 122), "soil"), ((156, 120, 94), "soil"), ((172, 166, 152), "soil"),
     ((134, 118, 100), "soil"), ((156, 152, 144), "concrete"),
@@ -125,12 +125,12 @@ _YARD_GROUNDS: tuple[tuple[Colour, str], ...] = (
 
 
 def _lay_yard(layout: Layout, frame: Frame, x: float, y: float) -> None:
-    """Worn or paved ground of half sides x and y where trucks stand about."""
+    """Paint a yard of half sides x and y, of soil or concrete, and add vehicles to it."""
     rng, canvas = layout.rng, layout.canvas
     colour, material = _YARD_GROUNDS[int(rng.integers(len(_YARD_GROUNDS)))]
     colour = vary(rng, colour, 0.07)
     number = canvas.add_item(None, material, level="ground")
-    if material == "soil":  # worn ground has no straight edges
+    if material == "soil":  # soil has no straight edges
         for grow, share in ((1.06, 0.5), (1.0, 0.0)):
             edge = mix(colour, (112, 114, 82), share)
             canvas.add_shape(number, _worn_outline(rng, frame, x * grow, y * grow), edge)
@@ -161,7 +161,7 @@ def _add_crate(layout: Layout, box: Corners, height_m: float, colour: Colour) ->
 
 
 def _worn_outline(rng: np.random.Generator, frame: Frame, x: float, y: float) -> Corners:
-    """A rectangle of half sides x and y with round corners and a frayed edge."""
+    """A rectangle of half sides x and y with round corners and an irregular edge."""
     local = []
     for k in range(36):
         cos, sin = math.cos(k * math.pi / 18), math.sin(k * math.pi / 18)
@@ -173,7 +173,7 @@ def _worn_outline(rng: np.random.Generator, frame: Frame, x: float, y: float) ->
 
 
 def _fill_yard(layout: Layout, frame: Frame, x: float, y: float) -> None:
-    """Trucks side by side, vehicles at random, containers in rows."""
+    """Add rows of trucks or containers to a yard, and vehicles at random places."""
     rng = layout.rng
     if rng.random() < 0.6:
         category = "truck" if rng.random() < 0.8 else ("bus", "van", "car")[int(rng.integers(3))]
@@ -200,7 +200,7 @@ def _fill_yard(layout: Layout, frame: Frame, x: float, y: float) -> None:
 
 
 def lay_containers(layout: Layout, frame: Frame, x: float, y: float) -> None:
-    """Stacks of shipping containers in a rectangle of half sides x and y."""
+    """Add stacks of shipping containers to a rectangle of half sides x and y."""
     rng = layout.rng
     for u in steps(-x, x - 12.2, 12.8):
         for v in steps(-y, y - 2.4, 2.6):
@@ -230,11 +230,11 @@ def _add_tank(layout: Layout, spot: Frame, radius_m: float) -> None:
     layout.defer(5.0 + 0.2 * radius_m, lambda: paint_tank(canvas, spot.x, spot.y, radius_m))
 
 
-# ----------------------------------------------------------------------------------------- sports
+# --- sports ---
 
 
 def lay_sports(layout: Layout) -> None:
-    """Courts and sports grounds."""
+    """Add courts and sports fields."""
     rng, canvas = layout.rng, layout.canvas
     sizes = {"tennis": (44.0, 38.0), "basketball": (40.0, 34.0), "baseball": (76.0, 92.0),
              "soccer": (112.0, 76.0), "track": (182.0, 98.0)}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Trees of painted scenes: lumpy crowns lit by the scene's sun."""
+"""Trees and bushes of painted scenes."""
 
 import math
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ _GREENS: tuple[Colour, ...] = (
 
 @lru_cache(maxsize=1)
 def _crowns() -> NDArray[np.float32]:
-    """Height fields [n, P, P] of tree crowns, 0 outside, the same on every run.
+    """Height fields [n, P, P] of tree crowns, 0 outside the crown. They are the same in every run.
 
-    The first three quarters are broad-leaved lumps, the rest conifers: a cone with rays.
+    The first three quarters are broad-leaved trees, the rest are conifers.
     """
     rng = np.random.default_rng(20240229)
     line = (np.arange(_CROWN_PX, dtype=np.float32) + 0.5) / _CROWN_PX * 2 - 1
@@ -53,12 +53,12 @@ def _crowns() -> NDArray[np.float32]:
 
 
 class TreeSprites:
-    """The crowns of one scene: a few shapes in a few greens, lit by its sun.
+    """Tree crowns of one scene: a few shapes and greens, lit by its sun.
 
     Args:
-        rng: which shapes and greens.
-        light: where the sun stands.
-        dry: share of brown and yellow in the greens.
+        rng: source of all randomness.
+        light: light of the scene.
+        dry: share of brown in the greens.
     """
 
     def __init__(self, rng: np.random.Generator, light: Light, dry: float = 0.0) -> None:
@@ -81,9 +81,9 @@ class TreeSprites:
             self._crowns.append((Image.fromarray(pixels.astype(np.uint8)), cover))
 
     def sprite(self, rng: np.random.Generator, size_px: float) -> Sprite:
-        """A crown of about this size, canvas pixels."""
+        """Draw a crown of about this size, in canvas pixels."""
         index = int(rng.integers(len(self._crowns)))
-        step = max(1, int(size_px / 16))  # near sizes share a picture
+        step = max(1, int(size_px / 16))  # similar sizes share a picture
         size = max(3, step * round(size_px / step))
         if (index, size) not in self._sprites:
             picture, cover = (
@@ -97,20 +97,20 @@ _HALF = [0] * 128 + [255] * 128
 
 
 def paint_tree(canvas: Canvas, sprites: TreeSprites, x: float, y: float, radius_m: float) -> None:
-    """One tree with its shadow.
+    """Paint a tree with its shadow.
 
     Args:
-        canvas: where.
-        leaves: the scene's crowns.
-        x: middle of the crown, metres.
-        y: middle of the crown, metres.
-        radius_m: of the crown.
+        canvas: the canvas.
+        sprites: tree crowns of the scene.
+        x: centre of the crown, metres.
+        y: centre of the crown, metres.
+        radius_m: radius of the crown.
     """
     _stamp(canvas, sprites, x, y, radius_m, canvas.add_item("tree", "leaves"))
 
 
 def paint_bush(canvas: Canvas, sprites: TreeSprites, x: float, y: float, radius_m: float) -> None:
-    """A shrub too small to be called a tree; it is nobody's instance."""
+    """Paint a bush, which has no label."""
     _stamp(canvas, sprites, x, y, radius_m, canvas.add_item(None, "leaves"))
 
 
@@ -127,12 +127,12 @@ def _stamp(
 
 # --- layout ---
 
-_MOST_TREES_A_HECTARE = 20
-_MOST_TREES = 260
+_MAX_TREES_PER_HECTARE = 20
+_MAX_TREES = 260
 
 
 def plant_trees(layout: Layout) -> None:
-    """Woods, single trees, rows along the roads, shrubs."""
+    """Add forests, single trees, rows of trees along the roads, and bushes."""
     rng, theme, canvas = layout.rng, layout.theme, layout.canvas
     sprites = TreeSprites(rng, layout.light, (0.0, 0.2, 0.7)[int(rng.integers(3))])
     spots: list[tuple[float, float, float]] = []
@@ -144,8 +144,8 @@ def plant_trees(layout: Layout) -> None:
     for _ in range(layout.draw_count(theme.trees)):
         x, y = rng.uniform(-4, layout.width_m + 4), rng.uniform(-4, layout.height_m + 4)
         spots.append((x, y, rng.lognormal(1.0, 0.4)))
-    most = max(_MOST_TREES, int(_MOST_TREES_A_HECTARE * layout.hectares))
-    for x, y, radius in spots[:most]:
+    limit = max(_MAX_TREES, int(_MAX_TREES_PER_HECTARE * layout.hectares))
+    for x, y, radius in spots[:limit]:
         if not layout.land.is_occupied_at(x, y):
             _add_tree(layout, sprites, x, y, min(7.5, max(1.2, radius)))
     if canvas.gsd_m < 0.35:
@@ -162,19 +162,19 @@ def _add_tree(layout: Layout, sprites: TreeSprites, x: float, y: float, radius_m
 
 
 def _scatter_specks(layout: Layout) -> None:
-    """Stones, holes and rubbish: specks that keep open ground from being smooth."""
+    """Paint small specks such as stones on open ground."""
     rng, canvas = layout.rng, layout.canvas
-    grey: Colour = (150, 144, 134)
+    gray: Colour = (150, 144, 134)
     for _ in range(int(rng.integers(0, 60))):
         x, y = rng.uniform(0, layout.width_m), rng.uniform(0, layout.height_m)
         if not layout.land.is_occupied_at(x, y):
             a, b = rng.uniform(0.08, 0.5, 2).tolist()
             spot = Frame(x, y, rng.uniform(0, 3)).box(-a, a, -b, b)
-            canvas.fill(spot, shade(grey, rng.uniform(0.5, 1.35)))
+            canvas.fill(spot, shade(gray, rng.uniform(0.5, 1.35)))
 
 
 def _draw_forest(layout: Layout) -> Iterator[tuple[float, float, float]]:
-    """A clump whose crowns touch."""
+    """Draw a group of trees whose crowns touch: x, y and radius in metres."""
     rng = layout.rng
     middle = layout.draw_frame(0.55)
     reach = rng.uniform(0.12, 0.4) * layout.size_m
@@ -187,7 +187,7 @@ def _draw_forest(layout: Layout) -> Iterator[tuple[float, float, float]]:
 
 
 def _draw_avenue(layout: Layout) -> Iterator[tuple[float, float, float]]:
-    """Trees on both sides of a road."""
+    """Draw trees on both sides of a road: x, y and radius in metres."""
     rng = layout.rng
     road = layout.roads[int(rng.integers(len(layout.roads)))]
     away = road.style.half_m + road.style.sidewalk_m + rng.uniform(1.8, 4)

@@ -1,4 +1,4 @@
-"""Harbors and aprons of painted scenes."""
+"""Harbors and airport aprons of painted scenes."""
 
 import math
 
@@ -13,15 +13,15 @@ from rrsis_geo.data.painter.ships_airplanes import paint_airplane, paint_boat, p
 from rrsis_geo.data.painter.terrain import paint_water
 from rrsis_geo.data.painter.vehicles import draw_vehicle
 
-# ---------------------------------------------------------------------------------------- harbors
+# --- harbors ---
 
 
 def lay_coast(layout: Layout) -> None:
-    """A coast with piers and boats, or a quay with ships."""
+    """Add a coast with piers and boats, or a quay with ships."""
     rng = layout.rng
     if rng.random() >= layout.theme.coast:
         return
-    shore = layout.draw_frame(0.25).move(0, 0, rng.uniform(0, math.pi))  # water to its right
+    shore = layout.draw_frame(0.25).move(0, 0, rng.uniform(0, math.pi))  # the water is to its right
     reach = layout.size_m + 60
     quay = rng.random() < 0.6
     n = 40
@@ -43,7 +43,7 @@ def lay_coast(layout: Layout) -> None:
 
 
 def lay_boats(layout: Layout) -> None:
-    """Boats under way and at anchor on whatever water there is."""
+    """Add moving and anchored boats to open water."""
     rng = layout.rng
     chance = 1.0 if layout.theme.coast else 0.3
     if rng.random() > chance:
@@ -55,7 +55,7 @@ def lay_boats(layout: Layout) -> None:
 
 
 def _add_boat(layout: Layout, frame: Frame, length_m: float, *, moving: bool = False) -> None:
-    """A boat where there is open water."""
+    """Add a boat if it lies on open water."""
     half = length_m / 2
     place = frame.box(-half, half, -0.2 * length_m, 0.2 * length_m)
     afloat = all(layout.water.is_occupied_at(x, y) for x, y in place)
@@ -67,7 +67,7 @@ def _add_boat(layout: Layout, frame: Frame, length_m: float, *, moving: bool = F
 
 
 def _lay_marina(layout: Layout, shore: Frame) -> None:
-    """Piers at right angles to the shore, boats on both sides of each."""
+    """Add piers perpendicular to the shore, with boats on both sides."""
     rng, canvas = layout.rng, layout.canvas
     reach = layout.size_m
     wood = pick_colour(rng, ((150, 138, 122), (170, 166, 160), (140, 96, 78), (120, 108, 96)))
@@ -78,7 +78,7 @@ def _lay_marina(layout: Layout, shore: Frame) -> None:
         middle = shore.move(at, length / 2)
         if not layout.is_in_view(middle.x, middle.y, length / 2 + pitch):
             continue
-        pier = start.move(0, 0, math.pi / 2)  # local x runs out to sea
+        pier = start.move(0, 0, math.pi / 2)  # local x points away from the shore
         half = rng.uniform(0.8, 1.8)
         zone = canvas.add_item("harbor", "concrete", level="zone")
         side_m = boat_m + half + 1.0
@@ -108,7 +108,7 @@ def _paint_pier(canvas: Canvas, box: Corners, colour: Colour) -> None:
 
 
 def _lay_port(layout: Layout, shore: Frame) -> None:
-    """Ships along a quay with containers and trucks on it."""
+    """Add ships along a quay with containers and trucks."""
     rng, canvas = layout.rng, layout.canvas
     reach = 0.7 * layout.size_m
     deep = rng.uniform(25, 60)
@@ -143,11 +143,11 @@ def _add_ship(layout: Layout, frame: Frame, length_m: float) -> None:
     layout.defer(3.5, lambda: paint_ship(canvas, frame, length_m))
 
 
-# --------------------------------------------------------------------------------------- airports
+# --- airports ---
 
 
 def lay_apron(layout: Layout) -> None:
-    """An apron with parked airplanes, a taxiway, a terminal."""
+    """Add an apron with parked airplanes, a taxiway and a terminal."""
     rng, canvas = layout.rng, layout.canvas
     if rng.random() >= layout.theme.apron:
         return
@@ -182,7 +182,7 @@ def lay_apron(layout: Layout) -> None:
 
 
 def _lay_stands(layout: Layout, frame: Frame, x: float, y: float, plane_m: float) -> None:
-    """Airplanes in a row, nose to the terminal, and the vehicles that serve them."""
+    """Add a row of parked airplanes and the vehicles around them."""
     rng, canvas = layout.rng, layout.canvas
     yellow: Colour = (206, 176, 66)
     canvas.line(frame.to_scene(((-x, 0.62 * y), (x, 0.62 * y))), 0.4, yellow)

@@ -1,4 +1,4 @@
-"""Roads of painted scenes: their course, surface, markings, and the lanes that traffic follows."""
+"""Roads of painted scenes: courses, surfaces, markings and lanes."""
 
 import math
 from bisect import bisect
@@ -17,18 +17,18 @@ YELLOW_PAINT: Colour = (214, 172, 62)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoadStyle:
-    """How a road is built.
+    """Construction of a road.
 
     Attributes:
-        lanes: in each direction.
+        lanes: lanes per direction.
         lane_m: width of a lane.
-        median_m: width of what parts the directions, 0 for a painted line.
-        shoulder_m: paved strip beside the outer lanes.
-        sidewalk_m: pavement for walkers, 0 for none.
+        median_m: width of the median, 0 for a painted line.
+        shoulder_m: width of the paved strip beside the outer lanes.
+        sidewalk_m: width of the sidewalk, 0 for none.
         surface: "asphalt", "concrete" or "dirt".
-        colour: of the surface.
-        marked: lanes are painted.
-        one_way: all lanes run along the road's course.
+        colour: colour of the surface.
+        marked: whether lane markings are painted.
+        one_way: whether all lanes run along the course.
     """
 
     lanes: int = 1
@@ -43,18 +43,18 @@ class RoadStyle:
 
     @property
     def half_m(self) -> float:
-        """Half the width of the whole road without pavements for walkers."""
+        """Half the width of the road without its sidewalks."""
         lanes = self.lanes * self.lane_m * (0.5 if self.one_way else 1.0)
         return lanes + self.median_m / 2 + self.shoulder_m
 
 
 class Road:
-    """The middle line of a road and what is measured along it.
+    """The centre line of a road, with positions along it.
 
     Args:
         course: [n, 2] points in metres, evenly spaced.
-        style: how it is built.
-        network: roads of one number form one instance.
+        style: construction of the road.
+        group: roads with the same number form one instance.
     """
 
     def __init__(self, course: Points, style: RoadStyle, group: int = 0) -> None:
@@ -69,11 +69,11 @@ class Road:
         self._spots = np.column_stack((course, self.headings)).tolist()
 
     def within(self, width_m: float, height_m: float, margin_m: float = 20.0) -> "Road | None":
-        """The part of the road that a view of this size shows, None where it shows none."""
+        """The part of the road inside a view of this size. None if it is outside."""
         reach = self.style.half_m + margin_m
         x, y = self.course.T
-        seen = (x > -reach) & (y > -reach) & (x < width_m + reach) & (y < height_m + reach)
-        at = np.flatnonzero(seen)
+        is_inside = (x > -reach) & (y > -reach) & (x < width_m + reach) & (y < height_m + reach)
+        at = np.flatnonzero(is_inside)
         first, last = (max(0, at[0] - 1), at[-1] + 2) if len(at) else (0, 0)
         if len(self.course[first:last]) < 2:
             return None
@@ -81,18 +81,18 @@ class Road:
 
     @property
     def length_m(self) -> float:
-        """From end to end."""
+        """Length of the road."""
         return float(self.along[-1])
 
     def at(self, along_m: NDArray[np.float64], right_m: float | NDArray[np.float64]) -> Points:
-        """Points [n, 2] at distances along the road and to the right of it."""
+        """Points [n, 2] at distances along the road and to its right."""
         heading = np.interp(along_m, self.along, self.headings)
         x = np.interp(along_m, self.along, self.course[:, 0]) - np.sin(heading) * right_m
         y = np.interp(along_m, self.along, self.course[:, 1]) + np.cos(heading) * right_m
         return np.stack((x, y), axis=1)
 
     def frame(self, along_m: float, right_m: float = 0.0, turn: float = 0.0) -> Frame:
-        """The frame at one place of the road."""
+        """The frame at a distance along the road and to its right."""
         k = min(max(0, bisect(self._along, along_m) - 1), len(self._along) - 2)
         share = (along_m - self._along[k]) / (self._along[k + 1] - self._along[k])
         (x0, y0, h0), (x1, y1, h1) = self._spots[k], self._spots[k + 1]
@@ -102,20 +102,20 @@ class Road:
         return Frame(x, y, heading + turn)
 
     def offset(self, right_m: float) -> Points:
-        """The course moved to the right, [n, 2]."""
+        """The course shifted to the right, [n, 2]."""
         sideways = np.stack((-np.sin(self.headings), np.cos(self.headings)), axis=1)
         return self.course + sideways * right_m
 
     def strip(self, left_m: float, right_m: float) -> Points:
-        """The ground between two lines beside the course, a polygon."""
+        """The polygon between two offsets to the right of the course."""
         return np.concatenate((self.offset(left_m), self.offset(right_m)[::-1]))
 
     def is_free(self, along_m: float) -> bool:
-        """Whether no other road crosses here."""
+        """Whether no other road crosses at this distance along the road."""
         return bool(self.free[min(len(self.free) - 1, bisect(self._along, along_m))])
 
     def lanes(self) -> Iterator[tuple[float, float]]:
-        """Each lane's distance right of the course, and the turn of its traffic: 0 or pi."""
+        """For each lane, its offset to the right and the rotation of its traffic, 0 or pi."""
         style = self.style
         if style.one_way:
             for lane in range(style.lanes):
@@ -130,14 +130,14 @@ class Road:
 def draw_course(
     rng: np.random.Generator, through: Frame, reach_m: float, bend: float, step_m: float
 ) -> Points:
-    """A smooth course [n, 2] through a place, running on both ways.
+    """Draw a smooth course [n, 2] through a point.
 
     Args:
-        rng: where the bends come from.
-        through: a place on the course and its heading there.
-        reach_m: how far it runs each way.
-        bend: 0 is straight, 1 winds much.
-        step_m: distance of its points.
+        rng: source of all randomness.
+        through: a point on the course and the heading there.
+        reach_m: length of the course in each direction.
+        bend: 0 for a straight course, 1 for a winding one.
+        step_m: distance between points.
     """
     n = max(2, int(reach_m / step_m))
     s = np.arange(-n, n + 1) * step_m
@@ -154,7 +154,7 @@ def draw_course(
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Where two roads meet: the place, and each road's heading and half width."""
+    """Crossing of two roads: its position, and the heading and half width of each road."""
 
     x: float
     y: float
@@ -163,7 +163,7 @@ class Crossing:
 
 
 def find_crossings(roads: Sequence[Road]) -> list[Crossing]:
-    """Where roads meet; also notes it on each road, so that its markings stop there."""
+    """Find the crossings of roads, and mark them in `Road.free`, where lane markings stop."""
     crossings = []
     for k, road in enumerate(roads):
         for other in roads[k + 1 :]:
@@ -193,13 +193,13 @@ def find_crossings(roads: Sequence[Road]) -> list[Crossing]:
 def paint_roads(
     canvas: Canvas, roads: Sequence[Road], crossings: Sequence[Crossing], *, zebras: bool
 ) -> None:
-    """Paint all roads: pavements first, then surfaces, then markings.
+    """Paint all roads: sidewalks, then surfaces, then markings.
 
     Args:
-        canvas: where.
+        canvas: the canvas.
         roads: all roads of the scene.
-        crossings: where they meet, from `find_crossings`.
-        zebras: paint zebra crossings there.
+        crossings: result of `find_crossings`.
+        zebras: whether to paint zebra crossings.
     """
     rng = canvas.rng
     pavement = vary(rng, (164, 160, 152), 0.06)
@@ -239,7 +239,7 @@ def paint_roads(
 
 
 def _paint_corners(canvas: Canvas, crossing: Crossing, number: int, colour: Colour) -> None:
-    """Round the kerbs where two roads meet, and cover their markings there."""
+    """Paint rounded kerbs at a crossing, and cover the markings there."""
     (first, second), (half, other) = crossing.headings, crossing.halves_m
     sin = math.sin(second - first)
     if abs(sin) < 0.5:
@@ -262,7 +262,7 @@ def _paint_corners(canvas: Canvas, crossing: Crossing, number: int, colour: Colo
 
 
 def _paint_wear(canvas: Canvas, road: Road) -> None:
-    """Wheel tracks, patches and cracks."""
+    """Paint wheel tracks, patches and cracks."""
     rng, style = canvas.rng, road.style
     gain = float(rng.uniform(0.9, 1.1))
     for right, _ in road.lanes():
@@ -319,7 +319,7 @@ def _paint_markings(canvas: Canvas, road: Road) -> None:
 
 
 def _paint_median(canvas: Canvas, road: Road) -> None:
-    """The green or concrete strip between two directions, a rail in its middle."""
+    """Paint a median of grass or concrete, sometimes with a guard rail."""
     rng, half = canvas.rng, road.style.median_m / 2
     green = half > 1.2 and rng.random() < 0.7
     number = canvas.add_item(None, "grass" if green else "concrete", level="ground")
@@ -339,7 +339,7 @@ def _paint_median(canvas: Canvas, road: Road) -> None:
 
 
 def _find_runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First and past-the-last index of each run of True."""
+    """Start and stop index of each run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate(((False,), flags, (False,))).astype(np.int8)))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
@@ -368,7 +368,7 @@ def _paint_dashes(
 
 
 def _paint_zebras(canvas: Canvas, road: Road) -> None:
-    """Crossings and stop lines where the markings stop."""
+    """Paint zebra crossings and stop lines where the markings stop."""
     rng, style = canvas.rng, road.style
     half = style.half_m - style.shoulder_m
     striped = rng.random() < 0.7
@@ -382,5 +382,5 @@ def _paint_zebras(canvas: Canvas, road: Road) -> None:
             if striped:
                 for right in np.arange(-half + 0.5, half - 0.2, 1.0).tolist():
                     canvas.line(at.to_scene(((0.4, right), (3.4, right))), 0.5, paint)
-            # Traffic towards the junction keeps right, which is left of this frame.
+            # Traffic drives on the right, which is to the left of this frame.
             canvas.line(at.to_scene(((4.6, 0.0), (4.6, -half))), 0.4, paint)

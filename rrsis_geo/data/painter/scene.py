@@ -1,8 +1,8 @@
-"""Painted overhead scenes with exact masks: training data, demos, tests.
+"""Painted overhead scenes with exact masks, for training, demos and tests.
 
-`paint_scene` draws a theme (highway, town, harbour, ...), lays out land, water and roads, fills
-the land with what belongs there, and lets traffic onto the lanes. What it paints is deterministic
-in the generator passed in.
+`paint_scene` draws a theme (highway, town, harbour, ...), lays out parcels, water and roads, and
+adds buildings, facilities, traffic and trees. The scene depends only on the arguments and on the
+state of the random generator.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ CATEGORIES = frozenset(
         "storage tank", "swimming pool", "tennis court", "tree", "water",
     )
 )  # fmt: skip
-"""Everything the painter knows, and labels wherever it paints it."""
+"""All categories of the painter. It labels every object of them."""
 
 
 def paint_scene(
@@ -38,28 +38,26 @@ def paint_scene(
     *,
     theme: str | Theme | None = None,
     light: Light | None = None,
-    name: str = "painted",
 ) -> LabelledImage:
     """Paint one overhead scene.
 
     Args:
-        rng: everything is drawn from it; the same state gives the same scene.
+        rng: source of all randomness.
         height: rows, pixels.
         width: columns, pixels.
         gsd_m: metres per pixel, 0.1 to 1.
-        theme: a key of `THEMES`, or one's own; None draws one that a view of this size can show.
-        light: sun, sky and camera; None draws them.
-        name: id of the labelled image.
+        theme: a key of `THEMES` or a theme. None draws one that fits the size of the view.
+        light: sun, sky and camera. None draws them.
 
     Returns:
-        the image and its instances. Masks are what is seen of a thing, without its shadow; roads,
-        parking lots and bridges run on under the vehicles on them, as in human labels. Vehicles
-        carry "colour" and "on", trucks "type", buildings "colour" and "roof".
+        The image and its instances. A mask is the visible part of an object without its shadow.
+        Roads, parking lots and bridges continue under vehicles, as in human labels. Vehicles have
+        the attributes "colour" and "on", trucks "type", and buildings "colour" and "roof".
     """
     if theme is None:
         size_m = max(height, width) * gsd_m
-        fitting = {key: each.weight for key, each in THEMES.items() if each.least_m <= size_m}
-        theme = pick(rng, fitting)
+        weights = {key: each.weight for key, each in THEMES.items() if each.least_m <= size_m}
+        theme = pick(rng, weights)
     if isinstance(theme, str):
         theme = THEMES[theme]
     layout = Layout(rng, height, width, gsd_m, theme, light or draw_light(rng))
@@ -74,4 +72,4 @@ def paint_scene(
     lay_buildings(layout)
     add_traffic(layout)
     plant_trees(layout)
-    return layout.draw_deferred().render(CATEGORIES, name)
+    return layout.draw_deferred().render(CATEGORIES, "painted")

@@ -30,7 +30,7 @@ _SHIP_SHARES = {"white": 14, "gray": 22, "red": 24, "blue": 16, "black": 14, "gr
 
 
 def _hull_outline(frame: Frame, length_m: float, width_m: float, inset_m: float = 0.0) -> Corners:
-    """The outline of a ship, bow ahead."""
+    """The outline of a ship with its bow ahead."""
     x, y = length_m / 2 - inset_m, width_m / 2 - inset_m
     return frame.to_scene(
         (
@@ -41,13 +41,13 @@ def _hull_outline(frame: Frame, length_m: float, width_m: float, inset_m: float 
 
 
 def paint_boat(canvas: Canvas, frame: Frame, length_m: float, *, moving: bool = False) -> None:
-    """A small boat: motor boat, sailing boat, open boat.
+    """Paint a motor boat, a sailing boat or an open boat.
 
     Args:
-        canvas: where.
-        frame: its middle, bow ahead.
-        length_m: 4 to 25.
-        moving: it draws a wake.
+        canvas: the canvas.
+        frame: centre of the boat, bow ahead.
+        length_m: length, 4 to 25 m.
+        moving: whether the boat has a wake.
     """
     rng = canvas.rng
     name = pick(rng, _BOAT_SHARES)
@@ -97,7 +97,7 @@ def _paint_wake(canvas: Canvas, frame: Frame, length_m: float, width_m: float) -
 
 
 def paint_ship(canvas: Canvas, frame: Frame, length_m: float) -> None:
-    """A cargo ship, barge or ferry of 25 to 200 m."""
+    """Paint a cargo ship, barge or ferry of 25 to 200 m."""
     rng = canvas.rng
     name = pick(rng, _SHIP_SHARES)
     colour = pick_colour(rng, _HULLS[name], 0.06)
@@ -136,7 +136,7 @@ def _paint_containers(canvas: Canvas, frame: Frame, x: float, y: float) -> None:
 
 
 def container_colour(rng: np.random.Generator) -> Colour:
-    """The paint of a shipping container."""
+    """Draw the colour of a shipping container."""
     return pick_colour(
         rng,
         (
@@ -147,17 +147,17 @@ def container_colour(rng: np.random.Generator) -> Colour:
     )  # fmt: skip
 
 
-# --------------------------------------------------------------------------------------- airplanes
+# --- airplanes ---
 
 
 def paint_airplane(canvas: Canvas, frame: Frame, length_m: float, on: str) -> None:
-    """An airplane: an airliner over 20 m, else a light airplane.
+    """Paint an airliner if it is longer than 20 m, otherwise a light airplane.
 
     Args:
-        canvas: where.
-        frame: its middle, nose ahead.
-        length_m: nose to tail.
-        on: what it stands on, kept as an attribute.
+        canvas: the canvas.
+        frame: centre of the airplane, nose ahead.
+        length_m: length from nose to tail.
+        on: the surface under it, stored as an attribute.
     """
     rng = canvas.rng
     name = "white" if rng.random() < 0.8 else "gray"
@@ -168,8 +168,8 @@ def paint_airplane(canvas: Canvas, frame: Frame, length_m: float, on: str) -> No
     liner = length_m > 20
     parts = _airliner_parts(length_m, rng) if liner else _light_plane_parts(length_m, rng)
     high = 0.11 * length_m
-    placed = [(frame.to_scene(local), kind) for local, kind in parts]
-    for points, kind in placed:
+    outlines = [(frame.to_scene(local), kind) for local, kind in parts]
+    for points, kind in outlines:
         canvas.cast_shadow(points, high if kind != "fin" else 2.4 * high, 0.5 * high)
     wing = shade(body, rng.uniform(0.82, 0.95))
     tail = (
@@ -180,7 +180,7 @@ def paint_airplane(canvas: Canvas, frame: Frame, length_m: float, on: str) -> No
         )
     )
     colours = {"wing": wing, "body": body, "engine": shade(body, 0.7), "fin": tail}
-    for points, kind in placed:
+    for points, kind in outlines:
         canvas.add_shape(number, points, colours[kind])
     _paint_plane_details(canvas, frame, length_m, liner, body, tail)
 
@@ -195,12 +195,12 @@ def _paint_plane_details(
     y0, y1 = sorted((0.0, -math.copysign(width, sun)))
     canvas.fill(frame.box(-0.6 * half, 0.8 * half, y0, y1), shade(body, 1 - tilt * abs(sun)))
     canvas.fill(frame.box(0.86 * half, 0.92 * half, -0.5 * width, 0.5 * width), (50, 56, 64))
-    # the fin, seen from above
+    # the fin from above
     canvas.fill(frame.box(-0.98 * half, -0.68 * half, -0.12 * width, 0.12 * width), tail)
 
 
 def _airliner_parts(length_m: float, rng: np.random.Generator) -> list[tuple[Corners, str]]:
-    """The convex parts of an airliner, in local metres, low ones first."""
+    """The convex parts of an airliner in local coordinates, low ones first."""
     half = length_m / 2
     w = 0.052 * length_m
     span = rng.uniform(0.44, 0.52) * length_m

@@ -1,4 +1,4 @@
-"""Parcels, water and roads of a painted scene: what the rest is laid out around."""
+"""Parcels, water, roads and traffic of painted scenes."""
 
 import math
 
@@ -21,7 +21,7 @@ _ROAD_COLOURS: tuple[Colour, ...] = (
 
 
 def lay_parcels(layout: Layout) -> None:
-    """Cut the land into fields or lots of different covers."""
+    """Divide the land into parcels with different ground covers."""
     rng, theme, canvas = layout.rng, layout.theme, layout.canvas
     if not theme.parcels or rng.random() < 0.15:
         return
@@ -49,7 +49,7 @@ def lay_parcels(layout: Layout) -> None:
 
 
 class _ParcelCover:
-    """Draws one parcel's cover to measure."""
+    """Draws the ground cover of one parcel."""
 
     def __init__(self, layout: Layout, kind: str, heading: float) -> None:
         self.layout, self.kind, self.heading = layout, kind, heading
@@ -63,11 +63,11 @@ class _ParcelCover:
         return ground_texture.cover(self.kind, window)
 
 
-# ------------------------------------------------------------------------------------------ water
+# --- water ---
 
 
 def lay_water(layout: Layout) -> None:
-    """A river, a lake, or neither."""
+    """Add a river, a lake, or neither."""
     rng, theme = layout.rng, layout.theme
     if rng.random() < theme.river:
         paint_water(layout, _draw_river(layout, layout.draw_frame(0.4).move(0, 0, rng.normal())))
@@ -76,12 +76,12 @@ def lay_water(layout: Layout) -> None:
 
 
 def paint_water(layout: Layout, shape: Points, *, quay: bool = False) -> None:
-    """Fill a polygon with water and give it a shore.
+    """Paint water with a shore.
 
     Args:
-        layout: the scene.
-        shape: [n, 2], metres.
-        quay: the shore is a wall, not a bank.
+        layout: layout of the scene.
+        shape: outline [n, 2], metres.
+        quay: whether the shore is a wall instead of a bank.
     """
     rng, canvas = layout.rng, layout.canvas
     colour = pick_colour(rng, _WATERS, 0.1)
@@ -100,7 +100,7 @@ def paint_water(layout: Layout, shape: Points, *, quay: bool = False) -> None:
             canvas.add_shape(shore, edge, mix((96, 104, 70), bank, share))
     number = canvas.add_item("water", "water", level="ground")
     canvas.add_shape(number, shape, colour)
-    if not quay:  # shallow water by the shore
+    if not quay:  # shallow water at the shore
         canvas.fill(shape - math.copysign(1.2, turn) * sideways, shade(colour, 0.93))
         canvas.fill(shape - math.copysign(3.5, turn) * sideways, shade(colour, 0.86))
     layout.land.occupy(shape)
@@ -138,17 +138,17 @@ def _draw_river(layout: Layout, through: Frame) -> Points:
     return np.concatenate((banks[0], banks[1][::-1]))
 
 
-# ------------------------------------------------------------------------------------------ roads
+# --- roads ---
 
 
 def lay_roads(layout: Layout) -> None:
-    """The road network of the theme, bridges where it crosses water."""
+    """Add the roads of the theme, with bridges over water."""
     rng = layout.rng
     makers = {"grid": _lay_grid, "highway": _lay_highway, "country": _lay_country_roads}
     if layout.theme.roads in makers:
         makers[layout.theme.roads](layout)
-    shown = [road.within(layout.width_m, layout.height_m) for road in layout.roads]
-    layout.roads = [road for road in shown if road is not None]
+    clipped = [road.within(layout.width_m, layout.height_m) for road in layout.roads]
+    layout.roads = [road for road in clipped if road is not None]
     crossings = find_crossings(layout.roads)
     bridges = [span for road in layout.roads for span in _find_bridges(layout, road)]
     for road, first, last in bridges:
@@ -164,7 +164,7 @@ def lay_roads(layout: Layout) -> None:
 
 
 def _find_bridges(layout: Layout, road: Road) -> list[tuple[Road, int, int]]:
-    """The runs of a road's points that lie over water, with a point to spare at each end."""
+    """The spans of a road over water: the road, and the start and stop index of its points."""
     over = [layout.water.is_occupied_at(x, y) for x, y in road.course.tolist()]
     spans, start = [], None
     for k, wet in enumerate([*over, False]):
@@ -188,7 +188,7 @@ def _cast_bridge_shadow(layout: Layout, road: Road, first: int, last: int) -> No
 
 
 def _paint_bridge(layout: Layout, road: Road, first: int, last: int) -> None:
-    """The deck's mask and its parapets; the road on it is painted already."""
+    """Paint the parapets and the mask of a bridge on a painted road."""
     canvas = layout.canvas
     reach = road.style.half_m + road.style.sidewalk_m + 0.6
     span = _bridge_outline(road, first, last, reach)
@@ -202,7 +202,7 @@ def _paint_bridge(layout: Layout, road: Road, first: int, last: int) -> None:
 
 
 def _paint_lamps(layout: Layout) -> None:
-    """Street lamps: thin posts, seen by their shadows."""
+    """Paint street lamps, which are visible mainly by their shadows."""
     rng, canvas = layout.rng, layout.canvas
     for road in layout.roads:
         if rng.random() < 0.5:
@@ -314,13 +314,13 @@ def _lay_country_roads(layout: Layout) -> None:
         spot = main.frame(rng.uniform(0.25, 0.75) * main.length_m)
         turned = spot.move(0, 0, -math.pi / 2 + rng.normal(0, 0.35))
         course = draw_course(rng, turned, reach, rng.uniform(0.2, 0.8), _course_step_m(layout))
-        if layout.axis is not None or rng.random() < 0.5:  # it ends in the main road
+        if layout.axis is not None or rng.random() < 0.5:  # it ends at the main road
             course = course[len(course) // 2 :]
         layout.roads.append(Road(course, _draw_minor_style(layout), group=group))
 
 
 def _draw_main_course(layout: Layout, reach_m: float, style: RoadStyle) -> Points:
-    """A course along the axis, if there is one; else of a few the one least over water."""
+    """Draw a course along the axis of the layout. Without an axis, avoid water."""
     rng, step = layout.rng, _course_step_m(layout)
     if layout.axis is not None:
         spot = layout.axis.move(0, -style.half_m - rng.uniform(4, 30))
@@ -333,11 +333,11 @@ def _draw_main_course(layout: Layout, reach_m: float, style: RoadStyle) -> Point
     return courses[wet.index(min(wet))] if max(wet) > 0.25 * len(courses[0]) / 3 else courses[0]
 
 
-# ---------------------------------------------------------------------------------------- traffic
+# --- traffic ---
 
 
 def add_traffic(layout: Layout) -> None:
-    """Vehicles in the lanes, some standing at the kerb."""
+    """Add vehicles to the lanes and parked vehicles to the kerbs."""
     rng = layout.rng
     low, high = layout.theme.gap_m
     for road in layout.roads:

@@ -1,4 +1,7 @@
-"""Painters of cars, vans, buses and trucks."""
+"""Painters of cars, vans, buses and trucks.
+
+The origin of a vehicle's frame is its centre, and local x points forward.
+"""
 
 import math
 from collections.abc import Callable, Iterator
@@ -13,13 +16,13 @@ _WHITE: Colour = (236, 236, 234)
 
 
 def paint_vehicle(canvas: Canvas, vehicle: Vehicle, frame: Frame, on: str) -> None:
-    """Paint one vehicle with its shadow.
+    """Paint a vehicle with its shadow.
 
     Args:
-        canvas: where.
-        vehicle: what.
-        frame: its middle and heading.
-        on: what it stands on ("road", "parking lot", "yard", ...), kept as an attribute.
+        canvas: the canvas.
+        vehicle: the vehicle.
+        frame: its centre and heading.
+        on: the surface under it ("road", "parking lot", "yard", ...), stored as an attribute.
     """
     attributes = {"colour": vehicle.colour_name, "on": on}
     if vehicle.kind:
@@ -27,27 +30,27 @@ def paint_vehicle(canvas: Canvas, vehicle: Vehicle, frame: Frame, on: str) -> No
     number = canvas.add_item(vehicle.category, "paint", hides="none", attributes=attributes)
     brush = _Brush(canvas, number, frame, vehicle)
     _PAINTERS[vehicle.kind or vehicle.category](brush)
-    for points in brush.parts:  # one part's shadow must not darken another's top
+    for points in brush.parts:  # the shadow of a part must not fall on another part
         canvas.clear_shadow(points)
 
 
 class _Brush:
-    """Canvas, instance and frame of the vehicle at hand; all lengths are local metres."""
+    """Draws the parts of one vehicle in its local frame, in metres."""
 
     def __init__(self, canvas: Canvas, number: int, frame: Frame, vehicle: Vehicle) -> None:
         self.canvas, self.number, self.frame, self.vehicle = canvas, number, frame, vehicle
         self.rng = canvas.rng
         self.parts: list[Corners] = []
-        # Pillow's polygons hold their border pixels: a bit less than half a pixel too much a side.
+        # Pillow's polygons include their border pixels, almost half a pixel on each side.
         inset = min(0.42 / canvas.scale, 0.3)
         self.half_l, self.half_w = vehicle.length_m / 2 - inset, vehicle.width_m / 2 - inset
-        self.fine = canvas.gsd_m < 0.45  # smaller parts do not show at larger pixels
-        self.sun_right = frame.to_local(canvas.light.facing)[1]  # how the right side looks at it
+        self.fine = canvas.gsd_m < 0.45  # larger pixels do not show small parts
+        self.sun_right = frame.to_local(canvas.light.facing)[1]  # sunlight on the right side
 
     def body(
         self, x0: float, x1: float, height_m: float, colour: Colour, chamfer_m: float = 0.0
     ) -> None:
-        """The vehicle's full width from x0 to x1: shadow, mask, paint."""
+        """Paint the full width of the vehicle from x0 to x1, with mask and shadow."""
         w, c = self.half_w, min(chamfer_m, 0.4 * self.half_w)
         local: Corners = ((x0, -w), (x1, -w), (x1, w), (x0, w))
         if c and self.canvas.scale * c > 0.7:
@@ -69,14 +72,14 @@ class _Brush:
         self.canvas.fill(self.frame.to_scene(local), colour)
 
     def sides(self, x0: float, x1: float, width_m: float, colour: Colour) -> None:
-        """Light one long side of a box and darken the other, as the sun stands."""
+        """Paint the two long sides of a box lighter and darker, depending on the sun."""
         tilt = (0.06 + 0.3 * self.canvas.light.shadow_depth) * self.sun_right
         w = self.half_w
         self.box(x0, x1, w - width_m, w, shade(colour, 1 + tilt))
         self.box(x0, x1, -w, -w + width_m, shade(colour, 1 - tilt))
 
     def ribs(self, x0: float, x1: float, pitch_m: float, width_m: float, colour: Colour) -> None:
-        """Bars across the vehicle."""
+        """Paint bars across the vehicle."""
         w = 0.92 * self.half_w
         for x in _steps(x0 + pitch_m / 2, x1 - width_m, pitch_m):
             self.box(x, x + width_m, -w, w, colour)
@@ -88,7 +91,7 @@ def _steps(start: float, stop: float, step: float) -> Iterator[float]:
         start += step
 
 
-# ------------------------------------------------------------------------------ cars, vans, buses
+# --- cars, vans, buses ---
 
 
 def _paint_car(b: _Brush) -> None:
@@ -146,7 +149,7 @@ def _paint_bus(b: _Brush) -> None:
     if v.colour_name != "white" and rng.random() < 0.2:
         roof, inner = mix(v.colour, (240, 240, 240), 0.82), 0.3
     nose = 0.95
-    if v.colour_name in ("yellow", "white") and rng.random() < 0.35:  # a school bus with a bonnet
+    if v.colour_name in ("yellow", "white") and rng.random() < 0.35:  # a school bus with a hood
         nose = 0.76
         bonnet: Colour = (218, 172, 48)
         b.box(l * nose, l * 0.98, -w * 0.8, w * 0.8, shade(bonnet, 0.95))
@@ -165,11 +168,11 @@ def _paint_bus(b: _Brush) -> None:
         b.ribs(-l, l * nose - 0.2, 1.6, 0.07, shade(roof, 0.92))
 
 
-# ----------------------------------------------------------------------------------------- trucks
+# --- trucks ---
 
 
 def _paint_cab(b: _Brush, colour: Colour, length_m: float) -> float:
-    """A truck's cab at its front; gives back where it ends."""
+    """Paint the cab of a truck, and return the local x of its rear."""
     l, w = b.half_l, b.half_w  # noqa: E741
     back = l - length_m
     b.body(back, l, 2.9, shade(colour, 0.9), chamfer_m=0.2)
@@ -184,7 +187,7 @@ def _paint_cab(b: _Brush, colour: Colour, length_m: float) -> float:
 
 
 def _draw_cab_colour(b: _Brush) -> Colour:
-    """Most trucks wear one colour; the rest have a white or any other cab."""
+    """Draw the colour of a cab. Most have the colour of the truck."""
     draw = b.rng.random()
     if draw < 0.65:
         return b.vehicle.colour
@@ -201,7 +204,7 @@ def _paint_chassis(b: _Brush, x1: float) -> None:
 
 
 def _paint_load_box(b: _Brush, x0: float, x1: float, height_m: float) -> None:
-    """A closed box body with lit and shaded edges and roof ribs."""
+    """Paint a closed box body with roof ribs."""
     w, colour = b.half_w, b.vehicle.colour
     b.body(x0, x1, height_m, colour)
     b.sides(x0, x1, 0.16, colour)
@@ -250,7 +253,7 @@ def _paint_flatbed(b: _Brush) -> None:
 
 
 def _paint_cargo(b: _Brush, x0: float, x1: float) -> None:
-    """Crates, pipes or sacks on an open bed."""
+    """Paint cargo on an open bed."""
     rng, w = b.rng, b.half_w
     x = x0 + 0.3
     while x < x1 - 1.0:
@@ -301,7 +304,7 @@ def _paint_dump_truck(b: _Brush) -> None:
             x, y = rng.uniform(x0 + 0.6, x1 - 0.6), rng.uniform(-w * 0.55, w * 0.55)
             size = rng.uniform(0.25, 0.6)
             b.box(x - size, x + size, y - size / 2, y + size / 2, vary(rng, load, 0.13))
-    else:  # empty: one wall shades the floor
+    else:  # empty, with the shadow of a wall on the floor
         side = math.copysign(1.0, b.sun_right)
         y0, y1 = sorted((side * (w - 0.18), side * w * 0.35))
         b.box(x0 + 0.18, x1 - 0.18, y0, y1, shade(load, 0.55))

@@ -1,4 +1,4 @@
-"""Cars, vans, buses and trucks, seen from above, at true sizes in metres."""
+"""Vehicles of painted scenes: categories, colours and sizes."""
 
 from dataclasses import dataclass
 
@@ -43,17 +43,17 @@ _TRUCK_LENGTHS_M = {
 
 @dataclass(frozen=True, slots=True)
 class Vehicle:
-    """One vehicle before it is painted.
+    """A vehicle without a position.
 
     Attributes:
         category: one of `VEHICLES`.
-        length_m: bumper to bumper.
-        width_m: without mirrors.
-        height_m: for its shadow.
+        length_m: length from bumper to bumper.
+        width_m: width without mirrors.
+        height_m: height, for the shadow.
         colour_name: a key of `NAMED_COLOURS`.
-        colour: its paint.
+        colour: RGB colour.
         kind: for trucks "box truck", "semi-trailer", "flatbed", "tanker", "dump truck" or
-            "container truck", else "".
+            "container truck", otherwise "".
     """
 
     category: str
@@ -68,13 +68,13 @@ class Vehicle:
 def draw_vehicle(
     rng: np.random.Generator, category: str, colour_name: str | None = None, kind: str | None = None
 ) -> Vehicle:
-    """A vehicle of a category, its size and colour drawn as they are on the streets.
+    """Draw a vehicle with the sizes and colours of real traffic.
 
     Args:
-        rng: where it comes from.
+        rng: source of all randomness.
         category: one of `VEHICLES`.
-        colour_name: a key of `NAMED_COLOURS`; None draws one.
-        kind: of truck, see `Vehicle`; None draws one.
+        colour_name: a key of `NAMED_COLOURS`. None draws one.
+        kind: kind of truck, see `Vehicle`. None draws one.
     """
     name = colour_name or pick(rng, _COLOUR_SHARES[category])
     colour = pick_colour(rng, NAMED_COLOURS[name], 0.035)
@@ -91,6 +91,6 @@ def draw_vehicle(
 
 
 def outline(vehicle: Vehicle, frame: Frame, margin_m: float = 0.0) -> Corners:
-    """The ground that the vehicle stands on, with a margin."""
+    """The ground under a vehicle, with a margin."""
     half_l, half_w = vehicle.length_m / 2 + margin_m, vehicle.width_m / 2 + margin_m
     return frame.box(-half_l, half_l, -half_w, half_w)

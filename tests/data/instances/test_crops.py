@@ -20,7 +20,7 @@ RED_BLOCKS = [
 def test_masks_stay_on_their_objects(seed: int, size: int) -> None:
     labelled_image = labelled_blocks(RED_BLOCKS)
     box = plan_crop(labelled_image, np.random.default_rng(seed), size, scale_range=(0.4, 1.5))
-    crop = crop_labelled(labelled_image, np.random.default_rng(seed), size, box=box, jitter=False)
+    crop = crop_labelled(labelled_image, np.random.default_rng(seed), size, box, jitter=False)
     assert crop.image.shape == (size, size, 3)
     red = (crop.image[..., 0] > 150) & (crop.image[..., 1] < 80)
     mask = union_mask(crop.instances, (size, size))
@@ -36,7 +36,9 @@ def test_masks_stay_on_their_objects(seed: int, size: int) -> None:
 @given(seed=st.integers(0, 10_000))
 def test_boxes_are_tight_and_inside(seed: int) -> None:
     labelled_image = labelled_blocks(RED_BLOCKS)
-    crop = crop_labelled(labelled_image, np.random.default_rng(seed), 48, scale_range=(0.3, 2.0))
+    rng = np.random.default_rng(seed)
+    box = plan_crop(labelled_image, rng, 48, scale_range=(0.3, 2.0))
+    crop = crop_labelled(labelled_image, rng, 48, box)
     for item in crop.instances:
         row, col, height, width = item.bbox
         assert item.mask.shape == (height, width)
@@ -55,7 +57,7 @@ def test_image_and_masks_rotate_together(mirror: bool, turns: int) -> None:
     crops = set()
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        crop = crop_labelled(whole, rng, 100, box=CropBox(0, 0, 100), jitter=False)
+        crop = crop_labelled(whole, rng, 100, CropBox(0, 0, 100), jitter=False)
         here = union_mask(crop.instances, (100, 100))
         assert (here == (crop.image[..., 0] > 150)).all()
         crops.add(here.tobytes())
@@ -67,7 +69,7 @@ def test_slivers_are_marked_and_large_parts_are_not() -> None:
         [block("car", 0, 46, 10, 40), block("car", 30, 30, 10, 30), block("road", 48, 0, 52, 4)]
     )
     rng = np.random.default_rng(0)
-    crop = crop_labelled(whole, rng, 50, box=CropBox(0, 0, 50), turn=False)
+    crop = crop_labelled(whole, rng, 50, CropBox(0, 0, 50), turn=False)
     cuts = [item.attributes.get(CUT) for item in crop.instances]
     assert cuts == [SLIVER, "edge", SLIVER]
     assert crop.instances[0].bbox == (0, 46, 10, 4)
@@ -91,17 +93,19 @@ def test_the_crop_contains_the_requested_object() -> None:
 
 def test_gsd_follows_the_scale_within_its_range() -> None:
     whole = labelled_blocks([])
-    crop = crop_labelled(whole, np.random.default_rng(0), 50, box=CropBox(0, 0, 25))
+    crop = crop_labelled(whole, np.random.default_rng(0), 50, CropBox(0, 0, 25))
     assert crop.gsd_m == pytest.approx(0.15)
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        crop = crop_labelled(whole, rng, 40, scale_range=(0.2, 2.5), gsd_range_m=(0.2, 0.4))
+        box = plan_crop(whole, rng, 40, scale_range=(0.2, 2.5), gsd_range_m=(0.2, 0.4))
+        crop = crop_labelled(whole, rng, 40, box)
         assert crop.gsd_m is not None
         assert 0.19 < crop.gsd_m < 0.41  # a crop has a whole number of pixels
 
 
 def test_a_small_image_is_enlarged() -> None:
-    crop = crop_labelled(labelled_blocks([], size=30), np.random.default_rng(0), 64)
+    whole, rng = labelled_blocks([], size=30), np.random.default_rng(0)
+    crop = crop_labelled(whole, rng, 64, plan_crop(whole, rng, 64))
     assert crop.image.shape == (64, 64, 3)
 
 
@@ -109,6 +113,7 @@ def test_jitter_is_mild() -> None:
     instance = Instance("car", (0, 0, 1, 1), np.ones((1, 1), bool))
     flat = LabelledImage(np.full((40, 40, 3), 130, np.uint8), [instance], frozenset(), None)
     for seed in range(40):
-        crop = crop_labelled(flat, np.random.default_rng(seed), 40)
+        rng = np.random.default_rng(seed)
+        crop = crop_labelled(flat, rng, 40, plan_crop(flat, rng, 40))
         assert abs(float(crop.image.mean()) - 130) < 60
         assert np.ptp(crop.image.mean((0, 1))) < 25  # gray stays gray

@@ -37,12 +37,12 @@ def plain_canvas(size_px: int, gsd_m: float, light: Light = PLAIN, seed: int = 0
 @pytest.mark.parametrize("theme", sorted(THEMES))
 @pytest.mark.parametrize("gsd_m", [0.1, 0.31, 0.95])
 def test_every_theme_paints_whole_records(theme: str, gsd_m: float) -> None:
-    scene = paint_scene(np.random.default_rng(7), 160, 224, gsd_m, theme=theme, name="it")
+    scene = paint_scene(np.random.default_rng(7), 160, 224, gsd_m, theme=theme)
 
     assert scene.image.shape == (160, 224, 3)
     assert scene.image.dtype == np.uint8
     assert scene.image.std() > 3
-    assert (scene.gsd_m, scene.id, scene.complete) == (gsd_m, "it", CATEGORIES)
+    assert (scene.gsd_m, scene.id, scene.complete) == (gsd_m, "painted", CATEGORIES)
     for instance in scene.instances:
         row, col, height, width = instance.bbox
         assert instance.category in CATEGORIES
@@ -91,7 +91,7 @@ def test_vehicles_have_their_true_size(category: str, gsd_m: float, heading: flo
     canvas = plain_canvas(round(30 / gsd_m), gsd_m)
     vehicle = draw_vehicle(canvas.rng, category, kind="box truck" if category == "truck" else None)
     paint_vehicle(canvas, vehicle, Frame(15.0, 15.0, heading), "road")
-    (instance,) = canvas.instances()
+    (instance,) = canvas.render(frozenset(), "test").instances
 
     rows, cols = np.nonzero(instance.mask)
     points = np.stack((cols, rows), axis=1) @ np.array(
@@ -127,7 +127,7 @@ def test_taller_objects_hide_lower_ones_and_roads_continue_under_vehicles() -> N
     paint_vehicle(canvas, truck, Frame(16, 16, 0), "road")
     crown = canvas.add_item("tree", "leaves")
     canvas.add_shape(crown, Frame(16, 16, 0).box(-3, 3, -10, 10), (60, 80, 40))
-    masks = {i.category: burn(i, (64, 64)) for i in canvas.instances()}
+    masks = {i.category: burn(i, (64, 64)) for i in canvas.render(frozenset(), "test").instances}
 
     assert not (masks["truck"] & masks["tree"]).any()
     assert not (masks["road"] & masks["tree"]).any()
