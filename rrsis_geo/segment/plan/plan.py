@@ -6,7 +6,6 @@ the manifest of a job. Two runs whose plans have the same hash write the same pi
 
 import hashlib
 import json
-import logging
 import math
 import os
 from collections.abc import Sequence
@@ -26,8 +25,6 @@ from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.units import format_bytes
 from rrsis_geo.version import __version__
-
-logger = logging.getLogger(__name__)
 
 MAX_SIDE_PX = 2**24
 """Maximum number of rows or columns of a run: 1600 km at 10 cm."""
