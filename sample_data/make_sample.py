@@ -1,8 +1,7 @@
-"""Make the sample scene and its truth: `python sample_data/make_sample.py` from the project's root.
+"""Make the sample scene and its truth: `python sample_data/make_sample.py` from the root folder.
 
-The place is invented: painted from a seed, then given a position in UTM zone 33 north. With the
-same versions of NumPy, Pillow, rasterio (GDAL) and geopandas both files come out byte for byte
-the same.
+The scene is painted from a random seed and placed in UTM zone 33 north. With the same versions of
+NumPy, Pillow, rasterio (GDAL) and geopandas, both files are the same to the byte.
 """
 
 from collections.abc import Iterator
@@ -61,7 +60,7 @@ LATE_MORNING: Final = Light(
 
 
 def write_scene(image: np.ndarray, path: Path) -> None:
-    """Write uint8 RGB [H, W, 3] as a tiled GeoTIFF with JPEG inside and overviews."""
+    """Write uint8 RGB [H, W, 3] as a tiled GeoTIFF with JPEG compression and overviews."""
     height, width = image.shape[:2]
     profile = {
         "driver": "GTiff",
@@ -86,17 +85,19 @@ def write_scene(image: np.ndarray, path: Path) -> None:
 
 
 def outline(instance: Instance) -> MultiPolygon:
-    """The instance's pixels as polygons in the scene's CRS."""
+    """The pixels of an instance as polygons in the CRS of the scene."""
     row, col = instance.bbox[:2]
-    moved = TRANSFORM * Affine.translation(col, row)
+    instance_transform = TRANSFORM * Affine.translation(col, row)
     pixels = instance.mask.astype(np.uint8)
-    parts = [shape(each) for each, _ in shapes(pixels, mask=instance.mask, transform=moved)]
-    whole = union_all(parts)
-    return whole if isinstance(whole, MultiPolygon) else MultiPolygon([whole])
+    parts = [
+        shape(each) for each, _ in shapes(pixels, mask=instance.mask, transform=instance_transform)
+    ]
+    union = union_all(parts)
+    return union if isinstance(union, MultiPolygon) else MultiPolygon([union])
 
 
-def rows(labelled: LabelledImage) -> Iterator[dict[str, object]]:
-    """One record an instance: what it is, its attributes, its outline."""
+def object_rows(labelled: LabelledImage) -> Iterator[dict[str, object]]:
+    """One row per instance: category, attributes and outline."""
     for number, instance in enumerate(labelled.instances, start=1):
         yield {
             "id": number,
@@ -110,18 +111,18 @@ def rows(labelled: LabelledImage) -> Iterator[dict[str, object]]:
 
 
 def write_truth(labelled: LabelledImage, path: Path) -> None:
-    """Write all instances as layer "objects", those of the demo's expression as a layer before."""
-    objects = gpd.GeoDataFrame(list(rows(labelled)), crs=CRS)
+    """Write the target of the demo as layer "truck_on_the_road", and all instances as "objects"."""
+    objects = gpd.GeoDataFrame(list(object_rows(labelled)), crs=CRS)
     trucks = objects[(objects["category"] == "truck") & (objects["on"] == "road")]
     path.unlink(missing_ok=True)
-    # GeoPackages note when they were written: a fixed time keeps the file the same.
+    # A GeoPackage stores its time of writing. A fixed time keeps the file reproducible.
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2025-01-01T00:00:00.000Z"})
     for name, layer in (("truck_on_the_road", trucks), ("objects", objects)):
         layer.to_file(path, layer=name, driver="GPKG", engine="pyogrio")
 
 
 def main() -> None:
-    """Paint the scene and write both files beside this script."""
+    """Paint the scene and write both files to the folder of this script."""
     rng = np.random.default_rng(SEED)
     painted = paint_scene(rng, SIZE_PX, SIZE_PX, GSD_M, theme=TOWN, light=LATE_MORNING)
     write_scene(painted.image, FOLDER / "scene.tif")

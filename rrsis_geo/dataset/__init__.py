@@ -1,1 +1,1 @@
-"""Check a data set, or make one from COCO instances or vector labels."""
+"""Check a dataset, or make one from COCO instances or vector labels."""

@@ -130,17 +130,21 @@ def from_vectors(
         shown=_count_shown(writer.counts, sample_counts, chips),
         gsd_m=grid.gsd_m,
         chip_px=options.chip_px,
-        labels={
-            "read": label_set.n_read,
-            "outside": label_set.n_outside,
-            "empty": label_set.n_empty,
-            "unnamed": label_set.n_uncategorized,
-            "repaired": label_set.n_repaired,
-            "small": n_small,
-        },
+        labels=_count_labels(label_set, n_small),
         categories=labeller.counts(),
         warnings=warnings,
     )
+
+
+def _count_labels(label_set: Labels, n_small: int) -> dict[str, int]:
+    return {
+        "read": label_set.n_read,
+        "outside": label_set.n_outside,
+        "empty": label_set.n_empty,
+        "unnamed": label_set.n_uncategorized,
+        "repaired": label_set.n_repaired,
+        "small": n_small,
+    }
 
 
 def _write_chips(

@@ -44,7 +44,7 @@ def test_masks_match_the_objects() -> None:
 
 def test_a_dataset_is_created_only_on_success(tmp_path: Path) -> None:
     (sample,) = write_samples(labelled_blocks(TRUCKS), np.random.default_rng(0), 1)
-    root = tmp_path / "deep" / "made"
+    root = tmp_path / "parent" / "dataset"
     with DatasetWriter(root) as writer:
         writer.add("train", sample, image_name="a.png")
         writer.add("train", sample, image_name="a.png")
@@ -63,7 +63,7 @@ def test_a_dataset_is_created_only_on_success(tmp_path: Path) -> None:
     with DatasetWriter(root, overwrite=True) as writer:
         writer.add("val", sample, image_name="a.png")
     assert not (root / "train.jsonl").exists()
-    assert [path.name for path in root.parent.iterdir()] == ["made"]
+    assert [path.name for path in root.parent.iterdir()] == ["dataset"]
 
 
 @pytest.mark.parametrize("shares", [(-0.1, 0.2), (0.5, 0.5), (1.0,)])

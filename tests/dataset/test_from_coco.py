@@ -55,14 +55,14 @@ def write_coco(folder: Path, n_images: int = 6, *, sequences: int | None = None)
 def test_masks_match_the_objects(tmp_path: Path) -> None:
     path = write_coco(tmp_path / "coco")
     options = CocoOptions(samples=24, size_px=96, val_share=0.25)
-    report = from_coco(path, tmp_path / "made", options)
+    report = from_coco(path, tmp_path / "dataset", options)
     assert report.categories == {"truck": 12}
     assert {name: counts.samples for name, counts in report.splits.items()} == {
         "train": 18,
         "val": 6,
     }
     for split in report.splits:
-        records = load_split("triplets", tmp_path / "made", split)
+        records = load_split("triplets", tmp_path / "dataset", split)
         for index in range(len(records)):
             sample = records[index]
             assert sample.image.shape == (96, 96, 3)
@@ -79,11 +79,11 @@ def test_masks_match_the_objects(tmp_path: Path) -> None:
 def test_splits_share_no_image_and_no_sequence(tmp_path: Path) -> None:
     path = write_coco(tmp_path / "coco", sequences=2)
     options = CocoOptions(samples=30, size_px=64, val_share=0.3)
-    from_coco(path, tmp_path / "made", options)
+    from_coco(path, tmp_path / "dataset", options)
     shown = {
         split: {
             int(record.source) % 2
-            for record in load_split("triplets", tmp_path / "made", split).records
+            for record in load_split("triplets", tmp_path / "dataset", split).records
         }
         for split in ("train", "val")
     }
@@ -103,11 +103,11 @@ def test_errors_leave_no_files(tmp_path: Path) -> None:
     path = write_coco(tmp_path / "coco")
     (tmp_path / "coco" / "images" / "3.png").unlink()
     with pytest.raises(InputError, match=r"3\.png"):
-        from_coco(path, tmp_path / "made", CocoOptions(samples=60, size_px=64))
+        from_coco(path, tmp_path / "dataset", CocoOptions(samples=60, size_px=64))
     with pytest.raises(ConfigError, match="--val-share 0"):
-        from_coco(write_coco(tmp_path / "one", 1), tmp_path / "made")
+        from_coco(write_coco(tmp_path / "one", 1), tmp_path / "dataset")
     empty = tmp_path / "empty.json"
     empty.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
     with pytest.raises(InputError, match="nothing to refer to"):
-        from_coco(empty, tmp_path / "made", CocoOptions(val_share=0))
+        from_coco(empty, tmp_path / "dataset", CocoOptions(val_share=0))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["coco", "empty.json", "one"]

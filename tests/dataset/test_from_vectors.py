@@ -81,12 +81,12 @@ def is_red(sample: Sample) -> NDArray[np.bool_]:
 
 
 def test_masks_and_expressions_match_the_pixels(scene: Path, labels: Path, tmp_path: Path) -> None:
-    report = make(scene, labels, tmp_path / "made", complete=True)
+    report = make(scene, labels, tmp_path / "dataset", complete=True)
     assert report.categories == {"well pad": len(PLACES) - 1, "substation": 1}
     assert set(report.splits) == {"train", "val"}
     kinds = set()
     for split, counts in report.splits.items():
-        samples = samples_of(tmp_path / "made", split)
+        samples = samples_of(tmp_path / "dataset", split)
         assert len(samples) == counts.samples
         for sample in samples:
             kinds.add(sample.kind)
@@ -102,14 +102,14 @@ def test_masks_and_expressions_match_the_pixels(scene: Path, labels: Path, tmp_p
             if sample.mask.any() and {"blue", "white", "green"} & set(words):
                 pytest.fail(f"{sample.expression}: everything is red")
     assert {"category", "absent"} <= kinds
-    texts = " ".join(s.expression for s in samples_of(tmp_path / "made", "train"))
+    texts = " ".join(s.expression for s in samples_of(tmp_path / "dataset", "train"))
     assert "well pads" in texts
     assert "well padses" not in texts
 
 
 def test_splits_share_no_ground(scene: Path, labels: Path, tmp_path: Path) -> None:
-    report = make(scene, labels, tmp_path / "made", test_share=0.1, complete=True)
-    chips = gpd.read_file(tmp_path / "made" / "chips.gpkg")
+    report = make(scene, labels, tmp_path / "dataset", test_share=0.1, complete=True)
+    chips = gpd.read_file(tmp_path / "dataset" / "chips.gpkg")
     assert chips.crs.to_epsg() == 32632
     ground = {name: shapely.union_all(part.geometry) for name, part in chips.groupby("split")}
     things = gpd.read_file(labels).to_crs(chips.crs).geometry
@@ -120,26 +120,26 @@ def test_splits_share_no_ground(scene: Path, labels: Path, tmp_path: Path) -> No
         for second in ground:
             if first != second:
                 assert ground[first].intersection(ground[second]).area == 0
-    names = {path for split in ground for path in (tmp_path / "made/images" / split).iterdir()}
-    assert {tmp_path / "made" / name for name in chips["image"]} == names
+    names = {path for split in ground for path in (tmp_path / "dataset/images" / split).iterdir()}
+    assert {tmp_path / "dataset" / name for name in chips["image"]} == names
 
 
 def test_absent_targets_need_complete_labels(
     scene: Path, labels: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "rrsis_geo"):
-        report = make(scene, labels, tmp_path / "made")
+        report = make(scene, labels, tmp_path / "dataset")
     assert all(not counts.kinds["absent"] for counts in report.splits.values())
     assert any("--complete" in warning for warning in report.warnings)
     assert "--complete" in caplog.text
 
 
 def test_chips_have_the_requested_gsd(scene: Path, labels: Path, tmp_path: Path) -> None:
-    report = make(scene, labels, tmp_path / "made", scene=SceneOptions(gsd_m=0.25), val_share=0)
+    report = make(scene, labels, tmp_path / "dataset", scene=SceneOptions(gsd_m=0.25), val_share=0)
     assert report.gsd_m == 0.25
     sizes = [
         np.count_nonzero(sample.mask)
-        for sample in samples_of(tmp_path / "made", "train")
+        for sample in samples_of(tmp_path / "dataset", "train")
         if sample.kind == "position"
     ]
     assert max(sizes) >= 4 * HEIGHT * WIDTH * 0.9
@@ -165,7 +165,7 @@ def test_an_interrupted_run_leaves_no_files(
     error: type[BaseException],
 ) -> None:
     folder = tmp_path / "out"
-    make(scene, labels, folder / "made")
+    make(scene, labels, folder / "dataset")
     before = sorted(folder.rglob("*"))
 
     def fail(*arguments: object) -> None:
@@ -174,7 +174,7 @@ def test_an_interrupted_run_leaves_no_files(
     monkeypatch.setattr(pipeline_labels, "_write_map", fail)
     options = LabelOptions(category_column="what", chip_px=128)
     with pytest.raises(error):
-        from_vectors(scene, labels, folder / "made", options, overwrite=True)
+        from_vectors(scene, labels, folder / "dataset", options, overwrite=True)
     assert sorted(folder.rglob("*")) == before
 
 
@@ -185,11 +185,11 @@ def test_chips_have_the_size_of_fine_tuning() -> None:
 
 
 def test_only_our_datasets_are_replaced(scene: Path, labels: Path, tmp_path: Path) -> None:
-    make(scene, labels, tmp_path / "made")
+    make(scene, labels, tmp_path / "dataset")
     with pytest.raises(OutputError, match="--overwrite"):
-        make(scene, labels, tmp_path / "made")
+        make(scene, labels, tmp_path / "dataset")
     options = LabelOptions(category_column="what", chip_px=128, seed=3)
-    from_vectors(scene, labels, tmp_path / "made", options, overwrite=True)
+    from_vectors(scene, labels, tmp_path / "dataset", options, overwrite=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(OutputError, match="not written by rrsis-geo"):
@@ -198,7 +198,7 @@ def test_only_our_datasets_are_replaced(scene: Path, labels: Path, tmp_path: Pat
 
 
 def test_error_messages_give_the_remedy(scene: Path, labels: Path, tmp_path: Path) -> None:
-    root = tmp_path / "made"
+    root = tmp_path / "dataset"
     with pytest.raises(ConfigError, match=r"too few for separate train and val .* smaller --chip"):
         make(scene, labels, root, chip_px=512)
     with pytest.raises(InputError, match="finer --gsd"):

@@ -181,10 +181,8 @@ class TripletWriter:
         if not sample.expression.strip():
             raise ValueError("the expression is blank")
         name = image_name or f"{self._count:06}"
-        if (
-            Path(name).suffix.lower() not in Image.registered_extensions()
-        ):  # in "gsd_0.5", ".5" is no suffix
-            name += ".png"
+        if Path(name).suffix.lower() not in Image.registered_extensions():
+            name += ".png"  # "gsd_0.5" ends in ".5", which is not a format
         entry: dict[str, Any] = {
             "image": self._write_image(sample, name),
             "expression": sample.expression,

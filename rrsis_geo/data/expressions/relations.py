@@ -26,7 +26,7 @@ _NOT_NEAR: Final = frozenset(
     {"vegetation", "grass", "low vegetation", "impervious surface", "tree"}
 )
 """Categories that nearly every object is next to."""
-_MAX_THINGS: Final = 40
+_MAX_CANDIDATES: Final = 40
 _MAX_ANCHORS: Final = 8
 
 
@@ -38,7 +38,7 @@ def relation_clauses(
     What an object is on comes from the attribute "on" if every candidate has it, and otherwise from
     the masks.
     """
-    if candidates.category in GROUND or not 0 < len(candidates) <= _MAX_THINGS:
+    if candidates.category in GROUND or not 0 < len(candidates) <= _MAX_CANDIDATES:
         return
     yield from on_clauses(candidates, rng)
     has_surfaces = all("on" in item.attributes for item in candidates.items)

@@ -42,12 +42,14 @@ def write_words(
         category
     }
     words = noun.plural if is_plural else noun.singular
-    kept = [word for word, single in zip(words, noun.singular, strict=True) if single not in others]
+    usable = [
+        word for word, single in zip(words, noun.singular, strict=True) if single not in others
+    ]
     before, after = _place_phrases(clauses, rng)
     number = _NUMBERS.get(count, "") if is_plural and exact and count > 1 else ""
     form = "plural" if is_plural else "singular" if noun.is_counted else "mass"
     article = _draw_article(number, "superlative" if is_superlative else form, rng)
-    parts = [article, *before, pick_word(kept or words, rng), *after]
+    parts = [article, *before, pick_word(usable or words, rng), *after]
     text = " ".join(part for part in parts if part)
     if not before and not after and rng.random() < 0.06:
         text += " " + _ASIDES[int(rng.integers(len(_ASIDES)))]

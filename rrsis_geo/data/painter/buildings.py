@@ -23,6 +23,8 @@ from rrsis_geo.data.painter.layout import Layout
 from rrsis_geo.data.painter.roads import Road
 from rrsis_geo.data.painter.vehicles import draw_vehicle
 
+CATEGORIES = ("building",)
+
 ROOF_COLOURS: dict[str, tuple[Colour, ...]] = {
     "red": ((148, 74, 60), (168, 84, 66), (156, 54, 50), (182, 104, 86)),
     "brown": ((110, 88, 72), (94, 76, 62), (130, 106, 86)),

@@ -24,6 +24,16 @@ from rrsis_geo.data.painter.basics import (
 )
 from rrsis_geo.data.painter.canvas import Canvas
 
+CATEGORIES = (
+    "baseball field",
+    "basketball court",
+    "ground track field",
+    "soccer field",
+    "storage tank",
+    "swimming pool",
+    "tennis court",
+)
+
 _LINE: Colour = (226, 226, 222)
 
 

@@ -27,6 +27,8 @@ from rrsis_geo.data.painter.layout import Layout
 from rrsis_geo.data.painter.ships_airplanes import container_colour
 from rrsis_geo.data.painter.vehicles import draw_vehicle
 
+CATEGORIES = ("parking lot",)
+
 _PAVINGS: tuple[Colour, ...] = (
     (84, 86, 90), (104, 106, 108), (126, 124, 120), (154, 152, 146), (64, 66, 70),
 )  # fmt: skip

@@ -13,6 +13,8 @@ from rrsis_geo.data.painter.camera import Light
 from rrsis_geo.data.painter.canvas import Canvas, Sprite
 from rrsis_geo.data.painter.layout import Layout
 
+CATEGORIES = ("tree",)
+
 _CROWN_PX = 72
 _N_CROWNS = 16
 

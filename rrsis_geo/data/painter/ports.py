@@ -13,6 +13,8 @@ from rrsis_geo.data.painter.ships_airplanes import paint_airplane, paint_boat, p
 from rrsis_geo.data.painter.terrain import paint_water
 from rrsis_geo.data.painter.vehicles import draw_vehicle
 
+CATEGORIES = ("harbor",)
+
 # --- harbors ---
 
 

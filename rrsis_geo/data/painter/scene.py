@@ -7,14 +7,18 @@ state of the random generator.
 
 import numpy as np
 
+from rrsis_geo.data.painter import (
+    buildings,
+    facilities,
+    lots,
+    plants,
+    ports,
+    ships_airplanes,
+    terrain,
+)
 from rrsis_geo.data.painter.basics import pick
-from rrsis_geo.data.painter.buildings import lay_buildings
 from rrsis_geo.data.painter.camera import Light, draw_light
 from rrsis_geo.data.painter.layout import THEMES, Layout, Theme
-from rrsis_geo.data.painter.lots import lay_lots, lay_sports
-from rrsis_geo.data.painter.plants import plant_trees
-from rrsis_geo.data.painter.ports import lay_apron, lay_boats, lay_coast
-from rrsis_geo.data.painter.terrain import add_traffic, lay_parcels, lay_roads, lay_water
 from rrsis_geo.data.painter.vehicles import VEHICLES
 from rrsis_geo.data.sample import LabelledImage
 
@@ -22,11 +26,16 @@ __all__ = ["CATEGORIES", "THEMES", "Light", "Theme", "paint_scene"]
 
 CATEGORIES = frozenset(
     (
-        *VEHICLES, "airplane", "baseball field", "basketball court", "bridge", "building",
-        "ground track field", "harbor", "parking lot", "road", "ship", "soccer field",
-        "storage tank", "swimming pool", "tennis court", "tree", "water",
+        *buildings.CATEGORIES,
+        *facilities.CATEGORIES,
+        *lots.CATEGORIES,
+        *plants.CATEGORIES,
+        *ports.CATEGORIES,
+        *ships_airplanes.CATEGORIES,
+        *terrain.CATEGORIES,
+        *VEHICLES,
     )
-)  # fmt: skip
+)
 """All categories of the painter. It labels every object of them."""
 
 
@@ -61,15 +70,15 @@ def paint_scene(
     if isinstance(theme, str):
         theme = THEMES[theme]
     layout = Layout(rng, height, width, gsd_m, theme, light or draw_light(rng))
-    lay_parcels(layout)
-    lay_water(layout)
-    lay_coast(layout)
-    lay_apron(layout)
-    lay_roads(layout)
-    lay_boats(layout)
-    lay_lots(layout)
-    lay_sports(layout)
-    lay_buildings(layout)
-    add_traffic(layout)
-    plant_trees(layout)
+    terrain.lay_parcels(layout)
+    terrain.lay_water(layout)
+    ports.lay_coast(layout)
+    ports.lay_apron(layout)
+    terrain.lay_roads(layout)
+    ports.lay_boats(layout)
+    lots.lay_lots(layout)
+    lots.lay_sports(layout)
+    buildings.lay_buildings(layout)
+    terrain.add_traffic(layout)
+    plants.plant_trees(layout)
     return layout.draw_deferred().render(CATEGORIES, "painted")

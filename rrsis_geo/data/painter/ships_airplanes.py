@@ -16,6 +16,8 @@ from rrsis_geo.data.painter.basics import (
 )
 from rrsis_geo.data.painter.canvas import Canvas
 
+CATEGORIES = ("airplane", "ship")
+
 _HULLS: dict[str, tuple[Colour, ...]] = {
     "white": ((232, 232, 228), (220, 222, 222), (240, 238, 230)),
     "gray": ((134, 138, 142), (112, 116, 122)),

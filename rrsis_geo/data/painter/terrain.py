@@ -10,6 +10,8 @@ from rrsis_geo.data.painter.layout import Layout
 from rrsis_geo.data.painter.roads import Road, RoadStyle, draw_course, find_crossings, paint_roads
 from rrsis_geo.data.painter.vehicles import draw_vehicle
 
+CATEGORIES = ("bridge", "road", "water")
+
 _WATERS: tuple[Colour, ...] = (
     (52, 72, 72), (58, 78, 62), (68, 90, 100), (90, 98, 80), (34, 50, 60), (118, 110, 86),
     (40, 60, 52), (60, 100, 112),

@@ -101,8 +101,8 @@ def test_absent_targets_of_contrast_scenes_can_be_other_categories():
 
 def test_some_samples_are_reworded_or_name_foreign_things():
     plain = StreamConfig(size_px=64, painted_share=1.0, absent_share=0.5)
-    spoken = replace(plain, reworded_share=0.5, foreign_share=0.5)
-    before, after = (SampleStream(config, seed=8, length=40) for config in (plain, spoken))
+    reworded = replace(plain, reworded_share=0.5, foreign_share=0.5)
+    before, after = (SampleStream(config, seed=8, length=40) for config in (plain, reworded))
     reworded = asked = absent = 0
     for i in range(40):
         usual, sample = before[i], after[i]
