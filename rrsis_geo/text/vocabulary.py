@@ -281,6 +281,11 @@ def names_of(category: str) -> frozenset[str]:
     return frozenset({*noun.singular, *noun.plural, *rare, *map(pluralize, rare)})
 
 
+def synonyms_of(category: str) -> frozenset[str]:
+    """The category and its synonyms, singular."""
+    return frozenset({category, *THINGS.get(category, Thing()).synonyms})
+
+
 def kinds_of(category: str) -> frozenset[str]:
     """The category and the categories that are kinds of it."""
     return THINGS.get(category, Thing()).kinds | {category}

@@ -8,7 +8,7 @@ from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.text.phrases import categories_in, category_of, scene_wide_words, subject_span
-from rrsis_geo.text.vocabulary import names_of
+from rrsis_geo.text.vocabulary import names_of, synonyms_of
 from rrsis_geo.units import format_length
 
 LOW_PRESENCE = 0.5
@@ -85,7 +85,7 @@ def find_untrained_things(expression: str, model: ModelFacts) -> list[str]:
     known = model.about.get("categories")
     if not isinstance(known, list | tuple):
         return []
-    unlisted = [name for name in categories_in(expression) if name not in known]
+    unlisted = [name for name in categories_in(expression) if not synonyms_of(name) & set(known)]
     target = subject_span(expression)
     if target is None or category_of(expression):
         return unlisted

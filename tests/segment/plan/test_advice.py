@@ -89,6 +89,11 @@ def test_synonyms_of_categories_of_the_bundle(info: SceneInfo) -> None:
         assert advice_for(info, expression, about=about) == [], expression
 
 
+def test_category_that_the_bundle_lists_under_a_synonym(info: SceneInfo) -> None:
+    """The benchmarks' "soccer ball field" is the "soccer field" of our training data."""
+    assert advice_for(info, "the football pitch", about={"categories": ["soccer field"]}) == []
+
+
 def test_resampling(info: SceneInfo) -> None:
     image = ImageSpec(gsd_m=0.2, gsd_range_m=(0.1, 0.3))
     (text,) = advice_for(info, image=image)
