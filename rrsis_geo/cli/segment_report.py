@@ -8,7 +8,7 @@ from rrsis_geo.errors import IncompleteError
 from rrsis_geo.units import format_area, format_count, format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rrsis_geo.segment.batch.job import SceneResult
     from rrsis_geo.segment.batch.report import ScenesReport
@@ -23,13 +23,14 @@ def print_report(report: "SegmentReport", *, as_json: bool) -> None:
     """Print the report of a run on one scene.
 
     Raises:
-        IncompleteError: windows failed.
+        IncompleteError: windows failed, or a picture or the page could not be made.
     """
     if as_json:
         console.print_json(report.to_dict())
     else:
         _print_facts(report)
     _check_windows(report)
+    _check_outputs(report.unwritten)
 
 
 def print_part(report: "PartReport", *, as_json: bool) -> None:
@@ -54,7 +55,7 @@ def print_scenes(report: "ScenesReport", *, as_json: bool) -> None:
     """Print the report of a run on many scenes.
 
     Raises:
-        IncompleteError: a scene failed, or windows of it did.
+        IncompleteError: a scene failed, or its result has gaps.
     """
     if as_json:
         console.print_json(report.to_dict())
@@ -65,25 +66,30 @@ def print_scenes(report: "ScenesReport", *, as_json: bool) -> None:
         more = f" and {n_more} more" if n_more > 0 else ""
         names = ", ".join(_name(result) for result in report.failed[:MAX_NAMED_SCENES])
         raise IncompleteError(
-            f"{len(report.failed)} of {len(report.scenes)} scenes failed or have failed windows: "
+            f"{len(report.failed)} of {len(report.scenes)} scenes failed or have gaps: "
             f"{names}{more}; run the command again with --resume to retry them"
         )
 
 
 def print_polygons(report: "PolygonReport", *, as_json: bool) -> None:
-    """Print the report of polygons made from a probability raster."""
+    """Print the report of polygons made from a probability raster.
+
+    Raises:
+        IncompleteError: a picture or the page could not be made.
+    """
     if as_json:
         console.print_json(report.to_dict())
-        return
-    console.print_facts(
-        f"{format_count(report.n_objects, 'object')} above {report.threshold:g} for "
-        f'"{report.expression}" in {report.probability}',
-        [
-            ("area", format_area(report.area_m2)),
-            ("time", format_duration(report.seconds)),
-            *((kind, str(path)) for kind, path in report.outputs.items()),
-        ],
-    )
+    else:
+        console.print_facts(
+            f"{format_count(report.n_objects, 'object')} above {report.threshold:g} for "
+            f'"{report.expression}" in {report.probability}',
+            [
+                ("area", format_area(report.area_m2)),
+                ("time", format_duration(report.seconds)),
+                *((kind, str(path)) for kind, path in report.outputs.items()),
+            ],
+        )
+    _check_outputs(report.unwritten)
 
 
 def _check_windows(report: "SegmentReport | PartReport") -> None:
@@ -95,6 +101,12 @@ def _check_windows(report: "SegmentReport | PartReport") -> None:
             f"{first.col_start}-{first.col_stop} ({first.reason}); run the command again with "
             "--resume to retry"
         )
+
+
+def _check_outputs(unwritten: "Mapping[str, str]") -> None:
+    if unwritten:
+        reasons = "; ".join(f"{key} ({reason})" for key, reason in unwritten.items())
+        raise IncompleteError(f"all is written but: {reasons}")
 
 
 def _print_facts(report: "SegmentReport") -> None:
@@ -176,7 +188,9 @@ def _state(result: "SceneResult") -> str:
     if result.state == "failed":
         return f"failed: {result.reason}"
     if result.state == "gaps":
-        return f"{format_count(len(result.report['failed']), 'window')} failed"
+        failed, unwritten = result.report["failed"], result.report.get("unwritten", {})
+        windows = [f"{format_count(len(failed), 'window')} failed"] if failed else []
+        return ", ".join([*windows, *(f"no {key}" for key in unwritten)])
     return "outside the area" if result.state == "outside" else result.state
 
 

@@ -7,7 +7,7 @@ within half a step of the raster (0.002) of the threshold.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import check_size
 from rrsis_geo.segment.results.facts import ResultFacts
-from rrsis_geo.segment.results.finish import write_page_and_item
+from rrsis_geo.segment.results.finish import warn_of_pictures, without, write_page_and_item
 from rrsis_geo.segment.results.layers import (
     Background,
     LayerContent,
@@ -63,6 +63,7 @@ class PolygonReport:
         area_m2: total area on the ground; None if the raster has no CRS.
         seconds: duration.
         warnings: all warnings, each once.
+        unwritten: by kind, why a picture or the page could not be made.
     """
 
     probability: str
@@ -74,6 +75,7 @@ class PolygonReport:
     area_m2: float | None
     seconds: float
     warnings: tuple[str, ...] = field(default=())
+    unwritten: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""
@@ -130,12 +132,13 @@ def polygonize(
             )
         layer = ObjectLayer(outputs, expression, layer_name(expression), raster.info.crs)
         _write_layer(layer, raster, scene, options, progress or no_progress)
+        unwritten = warn_of_pictures([layer])
         facts = ResultFacts(
             source=raster.info,
             results=[layer.result()],
             model=_model_of(raster),
             threshold=options.threshold,
-            outputs=outputs.files(),
+            outputs=without(outputs.files(), unwritten),
             seconds=time.perf_counter() - started,
             warnings=tuple(warnings),
             command=command,
@@ -144,22 +147,23 @@ def polygonize(
                 ("threshold", f"{options.threshold:g}"),
             ),
         )
-        write_page_and_item(facts, [layer], outputs, raster.reader.dataset)
-    return _make_report(facts)
+        unwritten |= write_page_and_item(facts, [layer], outputs, raster.reader.dataset)
+    return _make_report(replace(facts, warnings=tuple(warnings)), unwritten)
 
 
-def _make_report(facts: ResultFacts) -> PolygonReport:
+def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonReport:
     (result,) = facts.results
     return PolygonReport(
         probability=facts.source.path,
         expression=result.expression,
         model=facts.model,
         threshold=facts.threshold,
-        outputs=dict(facts.outputs),
+        outputs=without(facts.outputs, unwritten),
         n_objects=result.n_objects,
         area_m2=result.area_m2,
         seconds=facts.seconds,
         warnings=tuple(facts.warnings),
+        unwritten=dict(unwritten),
     )
 
 
@@ -185,7 +189,9 @@ def _write_layer(
     )
     background = _read_background(raster, scene) if needs_picture(layer.outputs) else None
     content = LayerContent(layer, features, _provenance(raster, options))
-    write_objects([content], info.crs, background=background)
+    write_objects(
+        [content], info.crs, background=None if background is None else lambda: background
+    )
 
 
 def _model_of(raster: Scene) -> str:

@@ -37,8 +37,8 @@ FORMAT = "scenes-1"
 ALL_SHARDS = range(10**5)
 
 State = Literal["started", "done", "gaps", "failed", "outside"]
-"""State of a scene: "gaps" means that some windows have no result, "failed" that the scene has no
-result, and "outside" that it does not overlap the area of interest."""
+"""State of a scene: "gaps" means that windows or pictures are missing, "failed" that the scene has
+no result, and "outside" that it does not overlap the area of interest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,8 @@ class SceneResult:
 
     Attributes:
         scene: path as given.
-        state: "done"; "gaps" if windows failed; "failed"; or "outside" the area of interest.
+        state: "done"; "gaps" if windows or pictures are missing; "failed"; or "outside" the
+            area of interest.
         reason: why the scene failed, "" otherwise.
         report: `SegmentReport.to_dict` of the run; {} without a result.
     """

@@ -63,7 +63,7 @@ def run_scene(
         return _failed(task, str(err))
     return SceneResult(
         scene=task.scene.path,
-        state="gaps" if report.failed else "done",
+        state="gaps" if report.failed or report.unwritten else "done",
         report=report.to_dict(),
     )
 

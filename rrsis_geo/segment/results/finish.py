@@ -1,10 +1,14 @@
-"""The last steps of every run: write rasters and layers, then the report page and the STAC item."""
+"""The last steps of every run: write rasters and layers, then the report page and the STAC item.
+
+A picture or a page that cannot be made is left out with a warning; all else is written.
+"""
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import rasterio
 
@@ -19,6 +23,7 @@ from rrsis_geo.segment.results.facts import ResultFacts
 from rrsis_geo.segment.results.layers import ObjectLayer
 from rrsis_geo.segment.results.merge import Merger
 from rrsis_geo.segment.results.page import write_page
+from rrsis_geo.segment.results.pictures import DRAWING_ERRORS, problem_text
 from rrsis_geo.segment.results.report import SegmentReport
 from rrsis_geo.segment.results.stac_item import ItemTimes, write_item
 from rrsis_geo.segment.shards.failures import format_window_count, merge_failed
@@ -80,7 +85,8 @@ def finish_run(
     _warn_of_failures(stats)
     for text in advise_after_run(plan, [each.presence_max for each in stats]):
         logger.warning(text)
-    report = _make_report(merger, stats, context)
+    unwritten = warn_of_pictures(merger.layers)
+    report = _make_report(merger, stats, context, unwritten)
     facts = ResultFacts(
         source=plan.scene,
         results=report.results,
@@ -98,8 +104,30 @@ def finish_run(
             "windows_failed": len(report.failed),
         },
     )
-    write_page_and_item(facts, merger.layers, merger.outputs, scene.reader.dataset)
-    return report
+    unwritten |= write_page_and_item(facts, merger.layers, merger.outputs, scene.reader.dataset)
+    return replace(
+        report,
+        outputs=without(report.outputs, unwritten),
+        warnings=tuple(context.warnings),
+        unwritten=unwritten,
+    )
+
+
+def warn_of_pictures(layers: Sequence[ObjectLayer]) -> dict[str, str]:
+    """Warn of pictures that could not be drawn.
+
+    Returns:
+        By kind, or "kind:layer" if there are several layers, why a preview is missing.
+    """
+    unwritten = {}
+    for layer in layers:
+        prefix = f'"{layer.expression}": ' if len(layers) > 1 else ""
+        for kind, error in layer.picture_errors.items():
+            problem = problem_text(error)
+            if kind == "preview":
+                unwritten[kind if len(layers) == 1 else f"{kind}:{layer.name}"] = problem
+            logger.warning("%sthe picture of the %s cannot be drawn: %s", prefix, kind, problem)
+    return unwritten
 
 
 def write_page_and_item(
@@ -107,7 +135,7 @@ def write_page_and_item(
     layers: Sequence[ObjectLayer],
     outputs: Outputs,
     dataset: rasterio.DatasetReader,
-) -> None:
+) -> dict[str, str]:
     """Write the report page and the STAC item, if they are among the outputs.
 
     Args:
@@ -116,15 +144,30 @@ def write_page_and_item(
         outputs: of the run.
         dataset: the source, open. Its metadata may contain the acquisition time.
 
+    Returns:
+        Why the page could not be made, by its kind; {} otherwise. A warning is logged too.
+
     Raises:
         OutputError: a file cannot be written.
     """
+    unwritten: dict[str, str] = {}
     if outputs.report is not None:
-        write_page(outputs.report, facts, layers, overwrite=outputs.overwrite)
+        try:
+            write_page(outputs.report, facts, layers, overwrite=outputs.overwrite)
+        except DRAWING_ERRORS as err:
+            unwritten["report"] = problem_text(err)
+            logger.warning("%s: cannot be made: %s", outputs.report, unwritten["report"])
     if outputs.stac_item is not None:
         acquisition = acquisition_time(facts.source.path, dataset)
         times = ItemTimes(created=datetime.now(UTC), acquisition=acquisition)
+        facts = replace(facts, outputs=without(facts.outputs, unwritten))
         write_item(outputs.stac_item, facts, times, overwrite=outputs.overwrite)
+    return unwritten
+
+
+def without(outputs: Mapping[str, Path], unwritten: Container[str]) -> dict[str, Path]:
+    """The outputs that are written."""
+    return {key: path for key, path in outputs.items() if key not in unwritten}
 
 
 def _warn_of_failures(stats: Sequence[ShardStats]) -> None:
@@ -140,7 +183,9 @@ def _warn_of_failures(stats: Sequence[ShardStats]) -> None:
         )
 
 
-def _make_report(merger: Merger, stats: Sequence[ShardStats], context: RunContext) -> SegmentReport:
+def _make_report(
+    merger: Merger, stats: Sequence[ShardStats], context: RunContext, unwritten: Container[str]
+) -> SegmentReport:
     plan = merger.plan
     results = tuple(
         layer.result(
@@ -153,7 +198,7 @@ def _make_report(merger: Merger, stats: Sequence[ShardStats], context: RunContex
         scene=context.scene,
         model=plan.model.name,
         results=results,
-        outputs=merger.outputs.all_files(plan.expressions),
+        outputs=without(merger.outputs.all_files(plan.expressions), unwritten),
         windows=max(each.windows for each in stats),
         skipped=stats[0].skipped,
         seconds=context.seconds,

@@ -1,13 +1,13 @@
 """Write the polygons of each expression, and collect what the picture and the page need."""
 
-import io
+import functools
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from affine import Affine
@@ -22,6 +22,7 @@ from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.results.pictures import LayerPictures, raise_unexpected
 from rrsis_geo.segment.results.report import ExpressionResult
 from rrsis_geo.segment.shards.failures import FailedWindow
 
@@ -31,7 +32,6 @@ PICTURE_PX = 1600
 """Longest side of the background of a picture."""
 TABLE_ROWS = 100
 """Number of objects in the table of a page."""
-_JPEG_QUALITY: Final = 88
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,9 @@ class ObjectLayer:
         name: name of the layer.
         n_objects: number of features written so far.
         area_m2: their total area; NaN if unknown.
-        picture: JPEG of the scene with the objects, for the page; None until all are written.
+        picture: JPEG of the scene with the objects, for the page; None until all are written, or
+            if it could not be drawn.
+        picture_errors: by kind of output ("preview", "report"), why its picture is missing.
     """
 
     def __init__(self, outputs: Outputs, expression: str, name: str, crs: CRS | None) -> None:
@@ -72,6 +74,7 @@ class ObjectLayer:
         self.n_objects = 0
         self.area_m2 = 0.0
         self.picture: bytes | None = None
+        self.picture_errors: dict[str, Exception] = {}
         self._top_objects = TopObjects(TABLE_ROWS, crs)
 
     def top_objects(self) -> list[TopObject]:
@@ -85,7 +88,11 @@ class ObjectLayer:
         return ExpressionResult(
             expression=self.expression,
             layer=self.name,
-            outputs=self.outputs.files(),
+            outputs={
+                kind: path
+                for kind, path in self.outputs.files().items()
+                if kind != "preview" or kind not in self.picture_errors
+            },
             n_objects=self.n_objects,
             area_m2=self.area_m2 if math.isfinite(self.area_m2) else None,
             failed=failed,
@@ -93,36 +100,28 @@ class ObjectLayer:
         )
 
     def pass_through(
-        self, features: Iterable[Features], background: Background | None
+        self, features: Iterable[Features], background: Callable[[], Background] | None
     ) -> Iterator[Features]:
         """Yield the same features; count, list and draw them on the way.
 
-        The pictures are made after the last batch.
-
-        Raises:
-            OutputError: the preview cannot be written.
+        The pictures are made after the last batch. Their errors are kept in `picture_errors`.
         """
-        painter = None if background is None else background.new_painter()
+        pictures = None
+        if background is not None:
+            pictures = LayerPictures(
+                self.outputs, self.expression, lambda: background().new_painter()
+            )
         for batch in features:
             self.n_objects += len(batch)
             self.area_m2 += float(np.sum(batch.area_m2))
-            if painter is not None:
-                painter.add(batch)
+            if pictures is not None:
+                pictures.add(batch)
             if self.outputs.report is not None:
                 self._top_objects.add(batch)
             yield batch
-        if painter is not None:
-            self._make_pictures(painter)
-
-    def _make_pictures(self, painter: PreviewPainter) -> None:
-        if self.outputs.preview is not None:
-            painter.save(self.outputs.preview, self.expression, overwrite=self.outputs.overwrite)
-        if self.outputs.report is not None:
-            buffer = io.BytesIO()
-            painter.picture(self.expression).save(
-                buffer, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True
-            )
-            self.picture = buffer.getvalue()
+        if pictures is not None:
+            pictures.finish()
+            self.picture, self.picture_errors = pictures.jpeg, pictures.errors
 
 
 class LayerContent(NamedTuple):
@@ -137,7 +136,7 @@ def write_objects(
     contents: Sequence[LayerContent],
     crs: CRS | None,
     *,
-    background: Background | None,
+    background: Callable[[], Background] | None,
     extend: Callable[[Path], None] | None = None,
 ) -> None:
     """Write the polygons and the pictures of all expressions, batch by batch.
@@ -145,13 +144,16 @@ def write_objects(
     Args:
         contents: one per expression. Layers of the same file follow each other.
         crs: of the polygons.
-        background: of the pictures; None if `needs_picture` is False.
+        background: reads that of the pictures; None if `needs_picture` is False.
         extend: called with the path of each vector file to add other layers before the file is
             moved into place.
 
     Raises:
-        OutputError: a layer or a picture cannot be written.
+        OutputError: a layer or a picture cannot be written. If it is a picture, all layers are in
+            place.
     """
+    if background is not None:
+        background = functools.cache(background)
     for path, group in groupby(contents, key=lambda content: content.layer.outputs.vector):
         layers = [
             Layer(
@@ -164,6 +166,9 @@ def write_objects(
         ]
         overwrite = contents[0].layer.outputs.overwrite
         write_layers(path, layers, crs=crs, overwrite=overwrite, extend=extend)
+    raise_unexpected(
+        error for content in contents for error in content.layer.picture_errors.values()
+    )
 
 
 def needs_picture(outputs: Outputs) -> bool:

@@ -128,7 +128,9 @@ class Merger:
         write_objects(
             contents,
             plan.scene.crs,
-            background=read_background(scene, plan.stretch) if needs_picture(outputs) else None,
+            background=(
+                partial(read_background, scene, plan.stretch) if needs_picture(outputs) else None
+            ),
             extend=partial(self._append_windows, stats) if outputs.windows_layer else None,
         )
 

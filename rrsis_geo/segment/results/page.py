@@ -107,9 +107,11 @@ def _expression_section(
     if not is_only:
         yield f"<h2 id={layer.name}>{expression}</h2>"
         yield f"<p class=sum>{html.escape(_totals([result]))}</p>"
-    assert layer.picture is not None, "a page needs pictures"
-    jpeg = base64.b64encode(layer.picture).decode()
-    yield f'<img src="data:image/jpeg;base64,{jpeg}" alt="{expression}">'
+    if layer.picture is None:  # a warning says why
+        yield "<p class=note>The picture could not be drawn.</p>"
+    else:
+        jpeg = base64.b64encode(layer.picture).decode()
+        yield f'<img src="data:image/jpeg;base64,{jpeg}" alt="{expression}">'
     yield from _object_table(result, layer.top_objects(), "h2" if is_only else "h3")
 
 

@@ -56,6 +56,8 @@ class SegmentReport:
         network_seconds: time in the network, summed over expressions, processes and resumed runs.
         plan_hash: hash of everything that determines the result.
         warnings: all warnings of the run, each once.
+        unwritten: by kind, as in `outputs`, why a picture or the page could not be made. All other
+            outputs are written.
     """
 
     scene: str
@@ -69,6 +71,7 @@ class SegmentReport:
     network_seconds: float
     plan_hash: str
     warnings: tuple[str, ...] = field(default=())
+    unwritten: dict[str, str] = field(default_factory=dict)
 
     @property
     def expressions(self) -> tuple[str, ...]:
@@ -117,6 +120,7 @@ class SegmentReport:
             "network_seconds": self.network_seconds,
             "plan_hash": self.plan_hash,
             "warnings": list(self.warnings),
+            "unwritten": self.unwritten,
             "results": [result.to_dict() for result in self.results],
         }
 
