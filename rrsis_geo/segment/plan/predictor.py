@@ -14,7 +14,10 @@ GPU_BATCH = 16
 
 
 class WindowOutput(Protocol):
-    """Output of a predictor for B windows and one expression."""
+    """Output of a predictor for B windows and one expression.
+
+    Windows whose output has another shape, or values that are not finite, count as failed.
+    """
 
     @property
     def logits(self) -> NDArray[float32]:

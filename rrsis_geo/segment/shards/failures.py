@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from rrsis_geo.errors import InputError
+from rrsis_geo.errors import InputError, ModelError, RrsisError
 from rrsis_geo.geo.grid.rows import WindowRow
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.segment.plan.plan import Plan
@@ -104,6 +104,7 @@ class FailureLimit:
     """Raises when all windows of several consecutive rows fail."""
 
     def __init__(self, plan: Plan) -> None:
+        self._model = plan.model.name
         self._max_rows = min(MAX_FAILED_ROWS, plan.grid.n_rows)
         self._failed_rows = 0
 
@@ -115,14 +116,19 @@ class FailureLimit:
             errors: one for each of them that failed.
 
         Raises:
-            Exception: the last error, if the limit is reached. The cause is then the scene or the
-                device, not a single window.
+            RrsisError: the last error, if the limit is reached. The cause is then the scene, the
+                device or the model, not a single window.
         """
         if not n_windows:
             return
         self._failed_rows = self._failed_rows + 1 if len(errors) == n_windows else 0
         if self._failed_rows >= self._max_rows:
-            raise errors[-1]
+            error = errors[-1]
+            if isinstance(error, RrsisError):
+                raise error
+            raise ModelError(
+                f"the model {self._model} fails on every window ({error or type(error).__name__})"
+            ) from error
 
 
 def find_unreadable(plan: Plan, row: WindowRow, cols: Sequence[int]) -> dict[int, InputError]:

@@ -8,12 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rrsis_geo.errors import RrsisError
+from rrsis_geo.errors import DeviceError, ModelError, RrsisError
 from rrsis_geo.segment.plan.predictor import EncodedPredictor, WindowOutput, WindowPredictor
 
 logger = logging.getLogger(__name__)
 
-_PREDICTOR_ERRORS = (RrsisError, RuntimeError)  # torch raises RuntimeError for most failures
+_PREDICTOR_ERRORS = (
+    RrsisError,
+    RuntimeError,  # torch, for most failures
+    ValueError,
+    ArithmeticError,
+    MemoryError,
+)
 
 
 class WindowResult(NamedTuple):
@@ -43,7 +49,7 @@ def predict_windows(
     predictor, words = encoded.predictor, encoded.words
     started = time.perf_counter()
     try:
-        outputs = predictor.predict_all(images, words)
+        outputs = _predict(predictor, images, words)
     except _PREDICTOR_ERRORS as err:
         logger.info("%s; trying again, one window at a time", err)
     else:
@@ -65,10 +71,41 @@ def _predict_single(
     started = time.perf_counter()
     output: WindowOutput | Exception
     try:
-        output = predictor.predict_all(image[None], [words])[0]
+        output = _predict(predictor, image[None], [words])[0]
+    except MemoryError:
+        output = DeviceError("too little free memory to predict a window")
     except _PREDICTOR_ERRORS as err:
         output = err
     return WindowResult([col_j], output, time.perf_counter() - started)
+
+
+def _predict(
+    predictor: WindowPredictor, images: NDArray[np.uint8], words: Sequence[Any]
+) -> Sequence[WindowOutput]:
+    """The output of the predictor for each expression, checked.
+
+    Raises:
+        ModelError: an output is not as `WindowOutput` describes it.
+    """
+    outputs = predictor.predict_all(images, words)
+    if len(outputs) != len(words):
+        raise ModelError(f"the model gave {len(outputs)} outputs for {len(words)} expressions")
+    for output in outputs:
+        _check_array("logits", output.logits, images.shape[:3])
+        if output.presence is not None:
+            _check_array("presence", output.presence, images.shape[:1])
+    return outputs
+
+
+def _check_array(name: str, values: object, shape: tuple[int, ...]) -> None:
+    """Check a part of an output. Blending would spread a NaN over the neighbouring windows."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+        kind = getattr(values, "dtype", type(values).__name__)
+        raise ModelError(f"the model gave {name} of {kind}; a NumPy array of float32 is expected")
+    if values.shape != shape:
+        raise ModelError(f"the model gave {name} of shape {values.shape}; {shape} is expected")
+    if not np.isfinite(values).all():
+        raise ModelError(f"the model gave {name} that are not finite")
 
 
 def split_batches(cols: Sequence[int], batch_size: int) -> list[list[int]]:

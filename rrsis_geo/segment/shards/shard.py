@@ -54,7 +54,7 @@ def run_shards(
 
     Raises:
         OutputError: the files cannot be written.
-        Exception: an error of the scene or the predictor, if whole rows of windows fail.
+        RrsisError: an error of the scene or the predictor, if whole rows of windows fail.
     """
     plan, shards = prepared.plan, prepared.shards
     new_files = functools.cache(new_files)  # one folder for all expressions

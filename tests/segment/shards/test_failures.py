@@ -1,6 +1,7 @@
 """Failed windows: they are reported, have no data, and are tried again by the next run."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,11 +12,11 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-from job_stubs import OPTIONS, FailingPredictor, Scenario, add_marks, is_same
+from job_stubs import OPTIONS, FailingPredictor, Scenario, add_marks, is_marked, is_same
 from numpy.typing import NDArray
-from predictor_stubs import RedPredictor, blobs
+from predictor_stubs import RedPredictor, StubOutput, blobs
 
-from rrsis_geo.errors import DeviceError, InputError
+from rrsis_geo.errors import DeviceError, InputError, ModelError
 from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
@@ -143,6 +144,95 @@ def test_device_that_always_fails(scene: Path, tmp_path: Path) -> None:
         run.run(predictor=broken)
     assert run.file_names() == []
     assert broken.calls <= 2 * (2 + 5)  # two rows of windows, in batches and one by one
+
+
+class OddPredictor(RedPredictor):
+    """Gives an odd output for every batch that contains a mark."""
+
+    def __init__(self, change: Callable[[StubOutput], StubOutput]) -> None:
+        super().__init__(position_dependent=True)
+        self.change = change
+
+    def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+        output = super().predict(images, words)
+        return self.change(output) if is_marked(images).any() else output
+
+
+OddPredictor.__name__ = RedPredictor.__name__
+
+
+def with_nan(output: StubOutput) -> StubOutput:
+    logits = output.logits.copy()
+    logits[0, 5, 5] = np.nan
+    return output._replace(logits=logits)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (with_nan, "logits that are not finite"),
+        (lambda o: o._replace(logits=o.logits - np.inf), "logits that are not finite"),
+        (lambda o: o._replace(presence=o.presence * np.nan), "presence that are not finite"),
+        (lambda o: o._replace(logits=o.logits[:, :32]), r"shape \(1, 32, 64\); \(1, 64, 64\)"),
+        (lambda o: o._replace(logits=o.logits[0]), r"shape \(64, 64\)"),
+        (lambda o: o._replace(presence=o.presence[:, None]), r"presence of shape \(1, 1\)"),
+        (lambda o: o._replace(logits=o.logits > 0), "logits of bool"),
+        (lambda o: o._replace(logits=o.logits.tolist()), "logits of list"),
+    ],
+)
+def test_odd_output_fails_only_its_window(
+    scene: Path, tmp_path: Path, change: Callable[[StubOutput], StubOutput], reason: str
+) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
+    report = run.run(predictor=OddPredictor(change))
+    (failed,) = report.failed
+    assert re.search(reason, failed.reason)
+    check_gaps(run, reference, report)
+
+
+def test_odd_number_of_outputs_is_a_model_error(scene: Path, tmp_path: Path) -> None:
+    class Short(RedPredictor):
+        def predict_all(self, images: NDArray[np.uint8], words: Any) -> list[StubOutput]:
+            return []
+
+    with pytest.raises(ModelError, match="gave 0 outputs for 1 expressions"):
+        Scenario(scene, tmp_path / "run").run(predictor=Short())
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("bad values"), "bad values"),
+        (ZeroDivisionError("by zero"), "by zero"),
+        (MemoryError(), "too little free memory"),
+    ],
+)
+def test_error_of_another_kind_fails_only_its_window(
+    scene: Path, tmp_path: Path, error: Exception, reason: str
+) -> None:
+    report = Scenario(scene, tmp_path / "run").run(predictor=FailingPredictor(error=error))
+    (failed,) = report.failed
+    assert reason in failed.reason
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "reason"),
+    [
+        (RuntimeError("cuDNN error"), ModelError, "fails on every window .cuDNN error"),
+        (ValueError(), ModelError, "fails on every window .ValueError"),
+        (MemoryError(), DeviceError, "too little free memory"),
+    ],
+)
+def test_model_that_always_fails(
+    scene: Path, tmp_path: Path, error: Exception, expected: type[Exception], reason: str
+) -> None:
+    class Broken(RedPredictor):
+        def predict(self, images: Any, words: Any) -> Any:
+            raise error
+
+    with pytest.raises(expected, match=reason):
+        Scenario(scene, tmp_path / "run").run(predictor=Broken())
 
 
 def break_block(path: Path, row: int, col: int) -> None:
