@@ -127,7 +127,7 @@ class FailureLimit:
             if isinstance(error, RrsisError):
                 raise error
             raise ModelError(
-                f"the model {self._model} fails on every window ({error or type(error).__name__})"
+                f"the model {self._model} fails on every window ({str(error) or type(error).__name__})"
             ) from error
 
 
