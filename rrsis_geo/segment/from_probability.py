@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from rrsis_geo.errors import ConfigError, InputError
@@ -100,7 +101,8 @@ def polygonize(
     """Make polygons from a probability raster, for example with another threshold.
 
     Args:
-        probability: raster whose first band contains probabilities, scaled as its metadata say.
+        probability: raster of one band of probabilities, scaled as its metadata say. An alpha
+            band may follow.
         outputs: files to write; a probability raster is not among them.
         options: only `threshold`, `min_area_m2` and `simplify_m` are used.
         expression: the expression of the raster; None reads it from the raster's metadata.
@@ -125,6 +127,7 @@ def polygonize(
         open_scene(probability, bands=[1], allow_no_crs=True) as raster,
     ):
         check_size(raster.info)
+        _check_bands(raster)
         expression = expression or raster.reader.dataset.tags().get("expression")
         if not expression:
             raise ConfigError(
@@ -149,6 +152,21 @@ def polygonize(
         )
         unwritten |= write_page_and_item(facts, [layer], outputs, raster.reader.dataset)
     return _make_report(replace(facts, warnings=tuple(warnings)), unwritten)
+
+
+def _check_bands(raster: Scene) -> None:
+    """Check that the raster has one band besides alpha: the first of several is only a guess.
+
+    Raises:
+        InputError: it has more.
+    """
+    path, colours = raster.info.path, raster.reader.dataset.colorinterp
+    n_bands = sum(colour != ColorInterp.alpha for colour in colours)
+    if n_bands > 1:
+        raise InputError(
+            f"{path}: has {n_bands} bands, but a probability raster has one; give a raster that "
+            'was written with --probability, or extract a band first: "rio stack IN --bidx 2 OUT"'
+        )
 
 
 def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonReport:

@@ -13,6 +13,7 @@ import rasterio
 from affine import Affine
 from predictor_stubs import RedPredictor, blobs
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError
 from rrsis_geo.geo.grid.rasters import Georeference, RasterWriter, encode_probability
@@ -130,10 +131,33 @@ def test_any_raster_of_probabilities_can_be_used(
 def test_other_values_are_refused(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
     out = Outputs(tmp_path / "o.gpkg", mask=tmp_path / "m.tif")
     with pytest.raises(InputError, match="but probabilities are 0 to 1; give a raster"):
-        polygonize(make_scene(60, 80), out, expression="x")
+        polygonize(make_scene(60, 80, bands=1), out, expression="x")
     with pytest.raises(InputError, match=r"none\.tif: no such file"):
         polygonize(tmp_path / "none.tif", out, expression="x")
     assert [path.name for path in tmp_path.iterdir()] == ["scene-0.tif"]
+
+
+@pytest.mark.parametrize("n_bands", [2, 3, 5])
+def test_a_raster_of_several_bands_is_refused(
+    tmp_path: Path, make_scene: Callable[..., Path], n_bands: int
+) -> None:
+    scene = make_scene(64, 64, bands=n_bands, dtype="float32", content=lambda r, c, b: r * 0 + 0.4)
+    with pytest.raises(InputError, match=f"has {n_bands} bands, but a probability raster has one"):
+        polygonize(scene, Outputs(tmp_path / "o.gpkg"), expression="a car")
+    assert not (tmp_path / "o.gpkg").exists()
+
+
+def test_an_alpha_band_may_follow_the_probability(
+    tmp_path: Path, make_scene: Callable[..., Path]
+) -> None:
+    def content(row: np.ndarray, col: np.ndarray, band: int) -> np.ndarray:
+        return np.where((col < 32) | (band == 1), 1, 0)
+
+    scene = make_scene(64, 64, bands=2, content=content)
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.colorinterp = [ColorInterp.gray, ColorInterp.alpha]
+    polygonize(scene, Outputs(tmp_path / "o.gpkg"), expression="a car")
+    assert read_layer(tmp_path / "o.gpkg").n_pixels.tolist() == [64 * 32]
 
 
 def test_inputs_and_existing_files_are_kept(raster: Path) -> None:

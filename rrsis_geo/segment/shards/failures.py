@@ -126,9 +126,8 @@ class FailureLimit:
             error = errors[-1]
             if isinstance(error, RrsisError):
                 raise error
-            raise ModelError(
-                f"the model {self._model} fails on every window ({str(error) or type(error).__name__})"
-            ) from error
+            reason = str(error) or type(error).__name__
+            raise ModelError(f"the model {self._model} fails on every window ({reason})") from error
 
 
 def find_unreadable(plan: Plan, row: WindowRow, cols: Sequence[int]) -> dict[int, InputError]:
