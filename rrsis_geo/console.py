@@ -1,5 +1,6 @@
 """Terminal output: results on stdout; messages and progress on stderr."""
 
+import codecs
 import json
 import logging
 import os
@@ -138,23 +139,28 @@ def print_stopped(message: str, command: str) -> None:
 
 def print_json(value: object) -> None:
     """Print a JSON document on stdout."""
-    _out.file.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    is_utf8 = codecs.lookup(_encoding(_out)).name == "utf-8"
+    text = json.dumps(value, indent=2, ensure_ascii=not is_utf8, allow_nan=False)
+    _out.file.write(_printable(text, _out) + "\n")  # an escape such as \udcff is valid JSON
 
 
 def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
     """Print names and values below a title on stdout."""
-    _out.print(Text(title, style="bold"), soft_wrap=True)
+    _out.print(Text(_printable(title, _out), style="bold"), soft_wrap=True)
     width = max((len(name) for name, _ in facts), default=0)
     for name, value in facts:
-        _out.print(Text(f"  {name:<{width}}  ", style="dim") + Text(value), soft_wrap=True)
+        _out.print(
+            Text(f"  {name:<{width}}  ", style="dim") + Text(_printable(value, _out)),
+            soft_wrap=True,
+        )
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table on stdout. Lines are not wrapped if stdout is not a terminal."""
-    folding = (Column(name, overflow="fold") for name in columns)
+    folding = (Column(_printable(name, _out), overflow="fold") for name in columns)
     table = Table(*folding, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(_printable(cell, _out)) for cell in row))
     wide = _out if _out.is_terminal else Console(file=_out.file, highlight=False, width=10_000)
     wide.print(table)
 
@@ -202,7 +208,17 @@ def board(*, quiet: bool = False) -> Iterator[BoardCallback | None]:
 
 
 def _print_line(prefix: str, style: str, message: str) -> None:
-    _err.print(Text(prefix, style=style) + Text(message), soft_wrap=True)
+    _err.print(Text(prefix, style=style) + Text(_printable(message, _err)), soft_wrap=True)
+
+
+def _printable(text: str, console: Console) -> str:
+    """The text with escapes for what the stream cannot encode, such as file names not in UTF-8."""
+    encoding = _encoding(console)
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _encoding(console: Console) -> str:
+    return getattr(console.file, "encoding", None) or "utf-8"
 
 
 class _RateColumn(ProgressColumn):

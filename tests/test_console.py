@@ -1,6 +1,7 @@
 """Progress of long runs in a terminal and in a log file."""
 
 import io
+import json
 import logging
 import re
 import subprocess
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from rrsis_geo import console
 from rrsis_geo.console import Board, Section
+from rrsis_geo.errors import InputError
 
 
 def make_board(done: int, *, message: str = "", total: int = 100) -> Board:
@@ -144,3 +146,21 @@ def test_the_cursor_is_shown_again_after_a_failure(terminal: io.StringIO) -> Non
         terminal.getvalue().count("\x1b[?25h"),
     )
     assert n_hidden == n_shown == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+def test_text_that_the_stream_cannot_encode_is_escaped(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    value = {"scene": "scène-名-\N{AUTOMOBILE}-\udcff.tif"}
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding, write_through=True)
+    for name in ("_out", "_err"):
+        monkeypatch.setattr(console, name, Console(file=file, width=200, highlight=False))
+    console.print_json(value)
+    assert json.loads(raw.getvalue().decode(encoding)) == value
+    console.print_facts(value["scene"], [("mask", value["scene"])])
+    console.print_table(["scene", value["scene"]], [[value["scene"], "1"]])
+    console.print_error(InputError(value["scene"]))
+    text = raw.getvalue().decode(encoding)
+    assert text.count(r"-\udcff.tif") == 6

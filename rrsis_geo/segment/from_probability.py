@@ -29,6 +29,7 @@ from rrsis_geo.geo.scene.aoi import bbox_area
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
 from rrsis_geo.progress import Progress, no_progress
+from rrsis_geo.segment.plan.expressions import clean_expression
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import check_size
@@ -113,7 +114,7 @@ def polygonize(
     Raises:
         ConfigError: the expression is unknown, or an option in metres needs a CRS that the raster
             does not have.
-        InputError: the raster or the scene cannot be used.
+        InputError: the raster, the scene or the expression cannot be used.
         OutputError: an output cannot be written.
     """
     started = time.perf_counter()
@@ -133,6 +134,7 @@ def polygonize(
             raise ConfigError(
                 f"{probability}: has no tag with its expression; give the EXPRESSION too"
             )
+        expression = clean_expression(expression)
         layer = ObjectLayer(outputs, expression, layer_name(expression), raster.info.crs)
         _write_layer(layer, raster, scene, options, progress or no_progress)
         unwritten = warn_of_pictures([layer])

@@ -29,7 +29,6 @@ from rrsis_geo.segment.jobs.job import (
 )
 from rrsis_geo.segment.jobs.lock import lock_shards
 from rrsis_geo.segment.jobs.prepare import (
-    clean_expressions,
     load_for_planning,
     load_predictor,
     prepare_run,
@@ -37,6 +36,7 @@ from rrsis_geo.segment.jobs.prepare import (
 )
 from rrsis_geo.segment.jobs.session import check_space, job_session, make_folder
 from rrsis_geo.segment.plan.advice import advise_before_run, advise_on_repeats
+from rrsis_geo.segment.plan.expressions import clean_expressions
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import PreparedRun

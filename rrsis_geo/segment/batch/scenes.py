@@ -33,8 +33,9 @@ from rrsis_geo.segment.batch.workers import SceneRun, SceneWorkerSetup, run_in_p
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.job import STOP, is_merging, job_path, refuse_existing
 from rrsis_geo.segment.jobs.lock import lock_shards
-from rrsis_geo.segment.jobs.prepare import clean_expressions, load_for_planning, load_predictor
+from rrsis_geo.segment.jobs.prepare import load_for_planning, load_predictor
 from rrsis_geo.segment.jobs.session import make_folder
+from rrsis_geo.segment.plan.expressions import clean_expressions
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs, default_output
 from rrsis_geo.segment.plan.plan import make_plan

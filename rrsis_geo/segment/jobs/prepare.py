@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.scene.options import OpenScene, open_part
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.images import ImageSpec
@@ -16,18 +16,6 @@ from rrsis_geo.segment.jobs.job import Job
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import PreparedRun, make_plan
 from rrsis_geo.segment.plan.predictor import WindowPredictor
-
-
-def clean_expressions(expressions: str | Sequence[str]) -> tuple[str, ...]:
-    """The expressions, without repetitions and extra blanks.
-
-    Raises:
-        InputError: there is no expression, or one has no word.
-    """
-    given = (expressions,) if isinstance(expressions, str) else tuple(expressions)
-    if not given or not all(any(map(str.isalnum, expression)) for expression in given):
-        raise InputError('the expression is empty; say what to look for, as in "the red car"')
-    return tuple(dict.fromkeys(" ".join(expression.split()) for expression in given))
 
 
 def load_predictor(options: SegmentOptions) -> WindowPredictor:

@@ -1,5 +1,6 @@
 """The files of a run: their names, and the checks that they can be written."""
 
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,10 @@ from rrsis_geo.geo.layers.vector_io import check_layer_path, layer_name
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.units import format_bytes
 
+MAX_NAME_BYTES = 230
+"""Longest name of an output. File systems allow 255 bytes; temporary names are longer."""
+MAX_STEM_BYTES = 150
+"""Longest part of a default name that comes from the scene."""
 VECTOR_BYTES = 16 * 2**20
 """Space required for the vector file of one expression."""
 
@@ -49,6 +54,7 @@ class Outputs:
 
     def __post_init__(self) -> None:
         for name, path in self.files().items():  # strings are accepted too
+            _check_name(path)
             object.__setattr__(self, name, path)
 
     def files(self) -> dict[str, Path]:
@@ -94,14 +100,15 @@ class Outputs:
             expressions: of the run.
 
         Raises:
-            OutputError: a suffix is unknown, a folder is missing or not writable, a file exists
-                or is an input, or two outputs have the same path.
+            OutputError: a suffix is unknown, a name is too long, a folder is missing or not
+                writable, a file exists or is an input, or two outputs have the same path.
         """
         if self.windows_layer and not holds_layers(self.vector):
             raise OutputError(f"{self.vector}: the windows layer needs a GeoPackage (.gpkg)")
         input_paths = {source.resolve() for source in sources if source.exists()}
         kind_by_path: dict[Path, str] = {}
         for key, path in self.all_files(expressions).items():
+            _check_name(path)
             name, absolute_path = key.partition(":")[0], path.resolve()
             if absolute_path in input_paths:
                 raise OutputError(f"{path}: is an input of this run; choose another name")
@@ -137,6 +144,21 @@ class Outputs:
                 (raster_folder, bytes_per_px * px_in_rasters),
             ]
         _check_free_space(required)
+
+
+def _check_name(path: Path) -> None:
+    """Check a name that the file system may not even look up.
+
+    Raises:
+        OutputError: the name is too long, or its characters are not text.
+    """
+    n_bytes = len(os.fsencode(path.name))
+    if n_bytes > MAX_NAME_BYTES:
+        raise OutputError(
+            f"{path}: the name has {n_bytes} bytes; choose one of at most {MAX_NAME_BYTES}"
+        )
+    if any(0xD800 <= ord(character) < 0xE000 for character in str(path)):
+        raise OutputError(f"{str(path)!a}: the name is not UTF-8 text; choose another one")
 
 
 def _check_path(kind: str, path: Path, *, overwrite: bool) -> None:
@@ -193,9 +215,11 @@ def windows_layer_name(layer: str) -> str:
 def default_output(scene: str | Path, expressions: Sequence[str]) -> Path:
     """The default vector file: a GeoPackage in the current folder.
 
-    It is named after the scene and the expression, or the number of expressions.
+    It is named after the scene and the expression, or the number of expressions. Of a very long
+    name of a scene, only the beginning is used.
     """
     name = urlsplit(str(scene)).path if "://" in str(scene) else scene
     n_expressions = len(set(expressions))
     target = expressions[0] if n_expressions == 1 else f"{n_expressions} expressions"
-    return Path(f"{Path(name).stem}_{layer_name(target)}.gpkg")
+    stem = Path(name).stem.encode(errors="replace")[:MAX_STEM_BYTES].decode(errors="ignore")
+    return Path(f"{stem}_{layer_name(target)}.gpkg")

@@ -41,7 +41,7 @@ def write_page(
     text = "\n".join(_page(facts, layers))
     with atomic_file(path, overwrite=overwrite) as part:
         try:
-            part.write_text(text, encoding="utf-8")
+            part.write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as err:
             raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
 

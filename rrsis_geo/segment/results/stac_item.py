@@ -60,7 +60,7 @@ def write_item(
     text = json.dumps(item, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_file(path, overwrite=overwrite) as part:
         try:
-            part.write_text(text + "\n", encoding="utf-8")
+            part.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
         except OSError as err:
             raise OutputError(f"{path}: cannot be written ({err.strerror or err})") from err
 

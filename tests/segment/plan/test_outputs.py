@@ -80,3 +80,30 @@ def test_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_default_output_is_in_this_folder() -> None:
     assert default_output("/data/a.b.tif", ["the bus"]) == Path("a.b_the_bus.gpkg")
+
+
+def test_default_output_of_a_long_scene_name_can_be_written(tmp_path: Path) -> None:
+    for stem in ("s" * 250, "é" * 120, "名" * 80, "s\udcff"):
+        path = default_output(f"/data/{stem}.tif", ["the bus " * 20])
+        assert path.name.endswith(".gpkg")
+        Outputs(tmp_path / path).check([])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("n" * 240 + ".gpkg", "the name has 245 bytes; choose one of at most 230"),
+        ("名" * 80 + ".gpkg", "the name has 245 bytes"),
+        ("a\udcff.gpkg", "the name is not UTF-8 text"),
+    ],
+)
+def test_names_that_cannot_be_written(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(OutputError, match=message):
+        Outputs(tmp_path / name)
+
+
+def test_long_names_of_expressions_are_found_before_the_work(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "a.gpkg", mask=tmp_path / ("m" * 200 + ".tif"))
+    outputs.check([], ["the bus"])
+    with pytest.raises(OutputError, match="the name has 231 bytes"):
+        outputs.check([], ["the bus at the longer stop", "all"])
