@@ -7,24 +7,28 @@ can be resumed.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.files import remove_leftovers
 from rrsis_geo.geo.scene.options import open_part
+from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.progress import Progress, no_progress
+from rrsis_geo.segment.jobs.ending import finish_job, finished_report, is_finished, tidy_up
 from rrsis_geo.segment.jobs.engines import RunOptions, run_missing_shards
+from rrsis_geo.segment.jobs.fingerprint import is_unchanged
 from rrsis_geo.segment.jobs.job import (
     Job,
     clear_job,
     format_shards,
     is_merging,
     job_path,
+    manifest_of,
     refuse_existing,
 )
 from rrsis_geo.segment.jobs.lock import lock_shards
@@ -34,12 +38,12 @@ from rrsis_geo.segment.jobs.prepare import (
     prepare_run,
     reopen_run,
 )
-from rrsis_geo.segment.jobs.session import check_space, job_session, make_folder
+from rrsis_geo.segment.jobs.session import check_space, job_session, make_folder, outputs_of_merge
 from rrsis_geo.segment.plan.advice import advise_before_run, advise_on_repeats
 from rrsis_geo.segment.plan.expressions import clean_expressions
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import PreparedRun
+from rrsis_geo.segment.plan.plan import Plan, PreparedRun
 from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.results.finish import RunContext, finish_run
 from rrsis_geo.segment.results.merge import Merger
@@ -92,25 +96,29 @@ def segment_scene(
     progress = progress or no_progress
     folder = job_path(outputs.vector)
     if run.existing == "refuse":
+        tidy_up(folder)
         refuse_existing(folder)
     else:
         outputs = _allow_replacing(outputs, folder)
-    with (
-        _open_run(scene, expression, outputs, options, run, predictor) as opened_run,
-        job_session(folder, opened_run.work, outputs, run) as job,
-    ):
-        work, plan = opened_run.work, opened_run.work.plan
-        merger = Merger(plan, [job.files(shard) for shard in plan.shards], outputs)
-        _compute(opened_run, job, run, progress=progress, stop=stop)
-        context = RunContext(
-            scene=str(scene),
-            command=run.command,
-            started=started,
-            load_seconds=opened_run.load_seconds,
-            warnings=opened_run.warnings,
-        )
-        report = _finish(job, work, merger, context, progress=progress, stop=stop)
-    return replace(report, seconds=context.seconds)
+    with _open_run(scene, expression, outputs, options, run, predictor) as opened_run:
+        work, report = opened_run.work, None
+        if run.existing == "resume":
+            report = _finished_report(folder, manifest_of(work, outputs))
+        if report is None:
+            with job_session(folder, work, outputs, run) as job:
+                merger = _make_merger(job, work.plan)
+                _compute(opened_run, job, run, progress=progress, stop=stop)
+                context = RunContext(
+                    scene=str(scene),
+                    command=run.command,
+                    started=started,
+                    load_seconds=opened_run.load_seconds,
+                    warnings=opened_run.warnings,
+                )
+                report = _finish(job, work.scene, merger, context, progress=progress, stop=stop)
+                _end_job(job, report, keep_job=run.keep_job)
+    tidy_up(folder)
+    return report
 
 
 def segment_part(
@@ -149,6 +157,7 @@ def segment_part(
     options, run = options or SegmentOptions(), run or RunOptions()
     progress = progress or no_progress
     folder = job_path(outputs.vector)
+    tidy_up(folder)
     outputs = _allow_replacing(outputs, folder)
     _check_part(part)
     with _open_run(scene, expression, outputs, options, run, predictor) as opened_run:
@@ -156,7 +165,7 @@ def segment_part(
         indexes = _indexes_of_part(part, len(plan.shards))
         shards = plan.shards[indexes.start : indexes.stop]
         part_of_run = opened_run._replace(work=opened_run.work._replace(shards=shards))
-        job = Job.begin(folder, plan, outputs)
+        job = Job.begin(folder, opened_run.work, outputs)
         if shards:
             with lock_shards(folder, indexes):
                 job.remove_incomplete(shards)
@@ -199,6 +208,10 @@ def merge_job(
     """
     started = time.perf_counter()
     folder = Path(folder)
+    finished = _finished_report(folder)
+    if finished is not None:
+        tidy_up(folder)
+        return finished
     job = Job.open(folder)
     missing = job.missing_shards()
     if missing:
@@ -206,22 +219,22 @@ def merge_job(
             f"{folder}: shards {format_shards(missing)} of {len(job.shards)} are missing; "
             "compute them first with --shard or --resume"
         )
-    outputs = replace(job.outputs, overwrite=overwrite or is_merging(folder))
-    outputs.check([], job.record["expressions"])
+    job = replace(job, outputs=outputs_of_merge(job, overwrite=overwrite))
+    job.outputs.check([], job.record["expressions"])
     with (
         collect_warnings() as warnings,
         make_folder(folder),
         reopen_run(job) as work,
         lock_shards(folder, range(len(job.shards))),
     ):
-        merger = Merger(work.plan, [job.files(shard) for shard in job.shards], outputs)
         context = RunContext(
             scene=job.record["scene"]["path"], command=command, started=started, warnings=warnings
         )
-        report = _finish(job, work, merger, context, progress=progress or no_progress, stop=stop)
-        if not keep_job and not report.failed:
-            clear_job(folder)
-    return replace(report, seconds=context.seconds)
+        merger, progress = _make_merger(job, work.plan), progress or no_progress
+        report = _finish(job, work.scene, merger, context, progress=progress, stop=stop)
+        _end_job(job, report, keep_job=keep_job)
+    tidy_up(folder)
+    return report
 
 
 class _OpenedRun(NamedTuple):
@@ -270,7 +283,18 @@ def _load_model(
 
 def _allow_replacing(outputs: Outputs, job_folder: Path) -> Outputs:
     """The same outputs. They may be replaced if this job has started to write them."""
-    return replace(outputs, overwrite=outputs.overwrite or is_merging(job_folder))
+    may_replace = is_merging(job_folder) or is_finished(job_folder)
+    return replace(outputs, overwrite=outputs.overwrite or may_replace)
+
+
+def _finished_report(
+    folder: Path, manifest: Mapping[str, Any] | None = None
+) -> SegmentReport | None:
+    """The report of a job that was killed after its outputs were whole; None without one."""
+    report = finished_report(folder, manifest, SegmentReport.from_dict)
+    if report is None or not all(path.exists() for path in report.outputs.values()):
+        return None
+    return report
 
 
 def _check_part(part: tuple[int, int]) -> None:
@@ -301,9 +325,14 @@ def _compute(
     run_missing_shards(job, work, predictor, run, progress=progress, stop=stop)
 
 
+def _make_merger(job: Job, plan: Plan) -> Merger:
+    """The merger of all shards of a job, which need not exist yet."""
+    return Merger(plan, [job.files(shard) for shard in plan.shards], job.outputs)
+
+
 def _finish(
     job: Job,
-    work: PreparedRun,
+    scene: Scene,
     merger: Merger,
     context: RunContext,
     *,
@@ -311,14 +340,36 @@ def _finish(
     stop: Callable[[], bool],
 ) -> SegmentReport:
     """Write the outputs of a job whose shards are all completed."""
-    expressions, outputs = work.plan.expressions, merger.outputs
+    expressions, outputs = merger.plan.expressions, merger.outputs
+    _refuse_changed_scene(job, merger.plan)
     if not is_merging(job.folder):
         outputs.check([], expressions)  # files may have appeared during the run
         job.begin_merge()
     for path in outputs.all_files(expressions).values():
         remove_leftovers(path)
     stats = _sum_stats(job, len(expressions))
-    return finish_run(merger, work.scene, stats, context, progress=progress, stop=stop)
+    report = finish_run(merger, scene, stats, context, progress=progress, stop=stop)
+    return replace(report, seconds=context.seconds)
+
+
+def _refuse_changed_scene(job: Job, plan: Plan) -> None:
+    """Check that the scene did not change during the run; otherwise remove the useless shards.
+
+    Raises:
+        InputError: it changed, or cannot be opened any more.
+    """
+    if not is_unchanged(plan.scene, job.record["scene_pixels"]):
+        clear_job(job.folder, keep_marker=True)
+        raise InputError(
+            f"{plan.scene.path}: changed while it was segmented, so its results would be a mix of "
+            "both states and are not written; run again"
+        )
+
+
+def _end_job(job: Job, report: SegmentReport, *, keep_job: bool) -> None:
+    """End a job, unless windows failed or the job is to be kept."""
+    if not keep_job and not report.failed:
+        finish_job(job.folder, job.record, report.to_dict())
 
 
 def _sum_stats(job: Job, n_expressions: int) -> list[ShardStats]:

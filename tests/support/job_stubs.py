@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -197,3 +198,32 @@ def stop_after(n_calls: int) -> Callable[[], bool]:
         return calls >= n_calls
 
     return stop
+
+
+DIED = 9
+"""Exit code of a process that `die_at` has ended."""
+_OPERATIONS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link"}
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+def die_at(step: int, folder: Path) -> None:
+    """End this process before its step-th operation, from 0, that changes something in a folder.
+
+    It counts what Python tells its audit hooks: files that are opened for writing, and all that is
+    renamed, removed or created.
+    """
+    left, place = step, str(folder)
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        if event not in _OPERATIONS or isinstance(arguments[0], int):
+            return
+        if event == "open" and not arguments[2] & _WRITES:
+            return
+        path = os.fsdecode(arguments[0])
+        if path.startswith(place) or not Path(path).is_absolute():  # in an open folder, by its name
+            left -= 1
+            if left < 0:
+                os._exit(DIED)
+
+    sys.addaudithook(count)

@@ -7,6 +7,7 @@
       scene-tile_01.json          state and result of a scene
       layers/tile_01.gpkg         its polygons, if the layers will be joined
       merging                     exists while the joined layer is written
+    .scenes.job-done              all scenes are done, see `segment/jobs/ending.py`
 
 While a scene is segmented, it has a job of its own beside its polygons, see `segment/jobs/job.py`.
 Once ``scene-*.json`` exists, the files of that scene belong to this job and may be replaced.
@@ -15,18 +16,19 @@ Once ``scene-*.json`` exists, the files of that scene belong to this job and may
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from rrsis_geo.errors import InputError, OutputError
+from rrsis_geo.errors import InputError
 from rrsis_geo.files import write_json
 from rrsis_geo.model.facts import ModelFacts
-from rrsis_geo.segment.batch.tasks import LAYERS, SceneTask
-from rrsis_geo.segment.jobs.job import MANIFEST, MERGING, STOP, clear_job, job_path
-from rrsis_geo.segment.jobs.lock import lock_shards
+from rrsis_geo.segment.batch.tasks import SceneTask
+from rrsis_geo.segment.jobs.ending import forget_finished
+from rrsis_geo.segment.jobs.job import MANIFEST, MERGING, clear_job, job_path
+from rrsis_geo.segment.jobs.lock import ALL_SHARDS, lock_shards
 from rrsis_geo.segment.jobs.manifest import check_same_record, find_differences, software_versions
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
@@ -34,7 +36,6 @@ from rrsis_geo.segment.plan.outputs import Outputs
 logger = logging.getLogger(__name__)
 
 FORMAT = "scenes-1"
-ALL_SHARDS = range(10**5)
 
 State = Literal["started", "done", "gaps", "failed", "outside"]
 """State of a scene: "gaps" means that windows or pictures are missing, "failed" that the scene has
@@ -67,6 +68,17 @@ class SceneResult:
         """The result, ready for JSON."""
         reason = {"reason": self.reason} if self.reason else {}
         return {"scene": self.scene, "state": self.state, **reason, **self.report}
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> "SceneResult":
+        """The inverse of `to_dict`."""
+        report = record.items() if "windows" in record else ()
+        return SceneResult(
+            scene=record["scene"],
+            state=record["state"],
+            reason=record.get("reason", ""),
+            report={name: value for name, value in report if name not in ("state", "reason")},
+        )
 
 
 class TaskResult(NamedTuple):
@@ -184,6 +196,18 @@ class BatchJob:
             _remove_scene_job(job_path(task.outputs.vector))
         (self.folder / MANIFEST).unlink(missing_ok=True)
 
+    def reclaim(self, tasks: Iterable[SceneTask], *, has_joined_layer: bool) -> None:
+        """Begin a job that was done once more. The files of all scenes belong to it.
+
+        Raises:
+            OutputError: this cannot be recorded.
+        """
+        for task in tasks:
+            self.mark_started(task)
+        if has_joined_layer:
+            self.begin_merge()
+        forget_finished(self.folder)
+
     def begin_merge(self) -> None:
         """Save that an existing joined layer belongs to this job from now on.
 
@@ -192,27 +216,16 @@ class BatchJob:
         """
         write_json(self.folder / MERGING, {})
 
-    def clear(self) -> None:
-        """Remove all files of the job; the marker that allows to replace the joined layer last.
-
-        Raises:
-            OutputError: a file cannot be removed.
-        """
-        try:
-            layers = self.folder / LAYERS
-            if layers.exists():
-                shutil.rmtree(layers)
-            for name in (STOP, MANIFEST, "scene-*.json", MERGING):
-                for path in self.folder.glob(f"{name}*"):  # and what a killed process left
-                    path.unlink(missing_ok=True)
-        except OSError as err:
-            raise OutputError(f"{self.folder}: cannot be removed ({err.strerror or err})") from err
-
     def _read_state(self, task: SceneTask) -> dict[str, Any] | None:
-        if not self.is_started(task):
+        """The saved state of a scene; None if it is missing, damaged or of another job."""
+        try:
+            record = json.loads(self._state_path(task).read_text(encoding="utf-8"))
+            is_whole = isinstance(record["file"], dict) and isinstance(record["report"], dict)
+            if record["job"] != self.key or not is_whole:
+                return None
+            return {name: record[name] for name in ("file", "state", "reason", "report")}
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        record = _read_record(self._state_path(task))
-        return record if record["job"] == self.key else None
 
     def _state_path(self, task: SceneTask) -> Path:
         return self.folder / f"scene-{task.scene.name}.json"
@@ -240,7 +253,8 @@ def _remove_scene_job(folder: Path) -> None:
     if folder.exists():
         with lock_shards(folder, ALL_SHARDS):
             clear_job(folder)
-        folder.rmdir()
+        with suppress(OSError):  # it contains files of others
+            folder.rmdir()
 
 
 def _read_text(path: Path) -> str:

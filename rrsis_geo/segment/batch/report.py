@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,18 @@ class ScenesReport:
             "load_seconds": self.load_seconds,
             "scenes": [result.to_dict() for result in self.scenes],
         }
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> "ScenesReport":
+        """The inverse of `to_dict`."""
+        return ScenesReport(
+            expressions=tuple(record["expressions"]),
+            model=record["model"],
+            outputs={kind: Path(text) for kind, text in record["outputs"].items()},
+            scenes=tuple(SceneResult.from_dict(each) for each in record["scenes"]),
+            seconds=record["seconds"],
+            load_seconds=record["load_seconds"],
+        )
 
 
 @contextmanager

@@ -4,16 +4,17 @@ All scenes are checked before the first is segmented. A scene that fails does no
 A run that was stopped or killed can be resumed.
 """
 
+import json
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from glob import has_magic
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rrsis_geo.errors import ConfigError, InputError, RrsisError, Stopped
+from rrsis_geo.errors import ConfigError, InputError, OutputError, RrsisError, Stopped
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene_list import NamedScene, find_scenes, name_scenes
 from rrsis_geo.model.facts import ModelFacts
@@ -30,8 +31,9 @@ from rrsis_geo.segment.batch.progress import BatchProgress
 from rrsis_geo.segment.batch.report import ScenesReport, hide_repeated_warnings
 from rrsis_geo.segment.batch.tasks import BatchOutputs, SceneTask, check_files, make_tasks
 from rrsis_geo.segment.batch.workers import SceneRun, SceneWorkerSetup, run_in_processes, run_scene
+from rrsis_geo.segment.jobs.ending import finish_job, finished_report, is_finished, tidy_up
 from rrsis_geo.segment.jobs.engines import RunOptions
-from rrsis_geo.segment.jobs.job import STOP, is_merging, job_path, refuse_existing
+from rrsis_geo.segment.jobs.job import STOP, clear_job, is_merging, job_path, refuse_existing
 from rrsis_geo.segment.jobs.lock import lock_shards
 from rrsis_geo.segment.jobs.prepare import load_for_planning, load_predictor
 from rrsis_geo.segment.jobs.session import make_folder
@@ -101,28 +103,36 @@ def segment_scenes(
     )
     named_scenes = _name_scenes(scenes)
     batch.outputs.check_folders()
+    folder = batch.outputs.job_folder
     if run.existing == "refuse":
-        refuse_existing(batch.outputs.job_folder)
+        tidy_up(folder)
+        refuse_existing(folder)
     with hide_repeated_warnings(), ExitStack() as stack:
         tasks = _open_tasks(batch, named_scenes)
         _create_folders(batch.outputs, stack)
-        stack.enter_context(lock_shards(batch.outputs.job_folder, range(1)))
-        job = BatchJob(batch.outputs.job_folder)
-        _check_files(batch, job, tasks)
-        before = time.perf_counter()
-        model, predictor = _load_model(options, run, predictor)
-        load_seconds = time.perf_counter() - before
-        results = _run_job(batch, job, tasks, model, predictor)
-        report = ScenesReport(
-            expressions=batch.expressions,
-            model=model.name,
-            outputs=batch.outputs.all_files(batch.expressions),
-            scenes=tuple(result for _, result in results),
-            seconds=time.perf_counter() - started,
-            load_seconds=load_seconds,
-        )
-        if not report.failed and not run.keep_job:
-            job.clear()
+        job = BatchJob(folder)
+        with lock_shards(folder, range(1)):
+            _check_files(batch, job, tasks)
+            before = time.perf_counter()
+            model, predictor = _load_model(options, run, predictor)
+            load_seconds = time.perf_counter() - before
+            settings = BatchSettings(expressions=batch.expressions, model=model, options=options)
+            manifest = make_manifest(settings, outputs)
+            report = _finished_report(batch, tasks, manifest)
+            if report is None:
+                results = _run_job(batch, job, tasks, settings, predictor)
+                report = ScenesReport(
+                    expressions=batch.expressions,
+                    model=model.name,
+                    outputs=batch.outputs.all_files(batch.expressions),
+                    scenes=tuple(result for _, result in results),
+                    seconds=time.perf_counter() - started,
+                    load_seconds=load_seconds,
+                )
+                if not report.failed and not run.keep_job:
+                    files = [task.file_facts() for task in tasks]
+                    finish_job(folder, manifest, {**report.to_dict(), "files": files})
+    tidy_up(folder)
     return report
 
 
@@ -188,16 +198,38 @@ def _create_folders(outputs: BatchOutputs, stack: ExitStack) -> None:
 def _check_files(batch: _Batch, job: BatchJob, tasks: Sequence[SceneTask]) -> None:
     """Refuse files and jobs of others."""
     is_new = batch.run.existing == "refuse"
+    is_done = not is_new and is_finished(job.folder)
     check_files(
         tasks,
         batch.outputs,
         batch.expressions,
-        (lambda task: False) if is_new else job.is_started,
-        may_replace_joined=not is_new and is_merging(job.folder),
+        lambda task: is_done or (not is_new and job.is_started(task)),
+        may_replace_joined=is_done or (not is_new and is_merging(job.folder)),
     )
     if is_new:
         for task in tasks:
+            tidy_up(job_path(task.outputs.vector))
             refuse_existing(job_path(task.outputs.vector))
+
+
+def _finished_report(
+    batch: _Batch, tasks: Sequence[SceneTask], manifest: Mapping[str, Any]
+) -> ScenesReport | None:
+    """The report of a batch that was killed after all scenes were done; None without one."""
+    if batch.run.existing != "resume":
+        return None
+
+    def from_dict(record: Mapping[str, Any]) -> ScenesReport:
+        if record["files"] != json.loads(json.dumps([task.file_facts() for task in tasks])):
+            raise ValueError("scenes were added, removed or changed")
+        return ScenesReport.from_dict(record)
+
+    report = finished_report(batch.outputs.job_folder, manifest, from_dict)
+    files = [*batch.outputs.all_files(batch.expressions).values()]
+    if not batch.outputs.joins_layers:
+        own = [task.outputs.all_files(batch.expressions) for task in tasks if not task.is_outside]
+        files += [path for paths in own for path in paths.values()]
+    return report if all(path.exists() for path in files) else None
 
 
 def _load_model(
@@ -214,15 +246,16 @@ def _run_job(
     batch: _Batch,
     job: BatchJob,
     tasks: Sequence[SceneTask],
-    model: ModelFacts,
+    settings: BatchSettings,
     predictor: WindowPredictor | None,
 ) -> list[TaskResult]:
     """Segment all scenes that are not done yet, and join their layers."""
-    settings = BatchSettings(expressions=batch.expressions, model=model, options=batch.options)
     n_windows = _count_windows(tasks, settings)
     if batch.run.existing == "restart":
         job.restart(tasks)
     job = job.begin(make_manifest(settings, batch.outputs.paths))
+    if is_finished(job.folder):
+        job.reclaim(tasks, has_joined_layer=batch.outputs.joins_layers)
     with _keep_completed(job, tasks):
         by_name = _load_results(job, tasks, batch.expressions)
         missing = [task for task in tasks if task.scene.name not in by_name]
@@ -336,8 +369,10 @@ def _keep_completed(job: BatchJob, tasks: Sequence[SceneTask]) -> Iterator[None]
     except BaseException as err:
         n_done = sum(job.is_done(task) for task in tasks)
         vectors = [task.outputs.vector for task in tasks if job.is_started(task)]
-        if not n_done and not any(path.exists() or job_path(path).exists() for path in vectors):
-            job.clear()
+        has_files = any(path.exists() or job_path(path).exists() for path in vectors)
+        if not (n_done or has_files or is_merging(job.folder)):
+            with suppress(OutputError):  # the first error is more important
+                clear_job(job.folder)
             raise
         if isinstance(err, RrsisError):
             hint = "" if isinstance(err, Stopped) else "; run again with --resume to continue"

@@ -10,16 +10,19 @@
       lock-00000-00016.json     which process computes which shards
       merging                   the job has started to write outputs, and may replace them
       stop-HOST-PID             tells the workers of a process to stop
+    .trucks.gpkg.job-done       the job is done, see `ending.py`
 
 A shard is complete when its folder has its final name, so a crash never leaves half a shard that
 counts. The order in which shards are computed does not matter, nor which process computes them.
+A shard whose files are missing, shorter or longer than when it was completed counts as missing.
 """
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,15 +30,23 @@ from typing import Any
 from rrsis_geo.errors import InputError, OutputError
 from rrsis_geo.files import process_name, sync, write_json
 from rrsis_geo.geo.grid.windows import Shard
+from rrsis_geo.segment.jobs.fingerprint import fingerprint
 from rrsis_geo.segment.jobs.manifest import FORMAT, check_same_record, make_manifest, read_outputs
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.plan.plan import Plan
+from rrsis_geo.segment.plan.plan import PreparedRun
 from rrsis_geo.segment.shards.shard_files import FinishedShard, ShardFiles, ShardStats
 
 MANIFEST = "manifest.json"
 MARKER = "done.json"
 MERGING = "merging"
 STOP = "stop"
+FINISHED = "finished.json"
+
+_OWN = re.compile(
+    r"(manifest\.json|merging|finished\.json|scene-.+\.json|lock-\d+-\d+\.json|shard-\d{5,})"
+    r"(\.part-.+)?|stop(-.+)?|layers"
+)
+"""Names of all files and folders of a job, of one scene or several."""
 
 
 def job_path(vector: Path) -> Path:
@@ -60,7 +71,7 @@ class Job:
     outputs: Outputs
 
     @staticmethod
-    def begin(folder: Path, plan: Plan, outputs: Outputs) -> "Job":
+    def begin(folder: Path, prepared: PreparedRun, outputs: Outputs) -> "Job":
         """Write the manifest of a job, or check the existing one.
 
         Several processes may begin the same job at the same time.
@@ -71,9 +82,9 @@ class Job:
         """
         path = folder / MANIFEST
         if not path.exists():
-            write_json(path, make_manifest(plan, outputs))
+            write_json(path, manifest_of(prepared, outputs))
         job = Job.open(folder)
-        job.check(plan, outputs)
+        job.check(prepared, outputs)
         return replace(job, outputs=outputs)
 
     @staticmethod
@@ -81,7 +92,7 @@ class Job:
         """Open an existing job.
 
         Raises:
-            InputError: there is no job, or it belongs to another release.
+            InputError: there is no job, it is damaged, or it belongs to another release.
         """
         path = folder / MANIFEST
         try:
@@ -94,15 +105,19 @@ class Job:
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise InputError(f"{path}: was written by another release; start over with --restart")
         key = hashlib.sha256(text.encode()).hexdigest()
-        return Job(folder, record, key, read_outputs(record))
+        with refuse_damaged(folder):
+            job = Job(folder, record, key, read_outputs(record))
+            if not (job.shards and record["expressions"] and record["scene"]["path"]):
+                raise ValueError("something is empty")
+        return job
 
-    def check(self, plan: Plan, outputs: Outputs) -> None:
-        """Check that the job was started with the same plan and outputs.
+    def check(self, prepared: PreparedRun, outputs: Outputs) -> None:
+        """Check that the job was started with the same scene, plan and outputs.
 
         Raises:
             ConfigError: it was not; the message lists the differences.
         """
-        check_same_record(self.folder, self.record, make_manifest(plan, outputs))
+        check_same_record(self.folder, self.record, manifest_of(prepared, outputs))
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -137,11 +152,12 @@ class Job:
         """
         source, target = finished.files.folder, self.files(finished.shard).folder
         stats = [each.to_dict() for each in finished.stats]
-        write_json(source / MARKER, {"job": self.key, "stats": stats})
         try:
+            sizes = {path.name: path.stat().st_size for path in sorted(source.iterdir())}
+            write_json(source / MARKER, {"job": self.key, "stats": stats, "files": sizes})
             sync(source)
             if target.exists():  # from another process, or with failed windows
-                _remove_shard(target)
+                _remove(target)
             source.rename(target)
             sync(self.folder)
         except OSError as err:
@@ -149,14 +165,15 @@ class Job:
 
     def stats(self, shard: Shard) -> tuple[ShardStats, ...] | None:
         """Statistics of a completed shard, one per expression; None if it is missing."""
+        folder = self.files(shard).folder
         try:
-            text = (self.files(shard).folder / MARKER).read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        marker = json.loads(text)
-        if marker["job"] != self.key:
-            return None
-        return tuple(ShardStats.from_dict(each) for each in marker["stats"])
+            marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+            if marker["job"] != self.key or not _has_files(folder, marker["files"]):
+                return None
+            stats = tuple(ShardStats.from_dict(each) for each in marker["stats"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None  # missing or damaged
+        return stats if len(stats) == len(self.record["expressions"]) else None
 
     def completed_stats(self) -> dict[int, tuple[ShardStats, ...]]:
         """Statistics of each completed shard, by its index."""
@@ -179,7 +196,7 @@ class Job:
                 shutil.rmtree(part, ignore_errors=True)
             if any(each.failed for each in self.stats(shard) or ()):
                 with suppress(OSError):  # the shard can stay
-                    _remove_shard(folder)
+                    _remove(folder)
 
     def stop_file(self) -> Path:
         """Path of the file that tells the workers of this process to stop."""
@@ -194,13 +211,21 @@ class Job:
         write_json(self.folder / MERGING, {})
 
 
+def manifest_of(prepared: PreparedRun, outputs: Outputs) -> dict[str, Any]:
+    """The manifest of the job of a run."""
+    scene, plan = prepared.scene, prepared.plan
+    return make_manifest(plan, outputs, fingerprint(scene.reader.dataset, plan.scene))
+
+
 def refuse_existing(folder: Path) -> None:
     """Refuse to start a new job where one exists.
+
+    Files that belong to no job, such as those that file managers leave, do not count. Nor do locks.
 
     Raises:
         OutputError: a job exists.
     """
-    if folder.exists():
+    if has_job(folder):
         raise OutputError(
             f"{folder}: an earlier run was not completed; continue it with --resume, or remove it "
             "and start over with --restart"
@@ -212,32 +237,69 @@ def is_merging(folder: Path) -> bool:
     return (folder / MERGING).exists()
 
 
-def clear_job(folder: Path) -> None:
-    """Remove all files of a job except its locks.
+def has_job(folder: Path) -> bool:
+    """Whether a folder contains something of a job besides locks."""
+    return any(not path.name.startswith("lock-") for path in _own_files(folder))
+
+
+def clear_job(folder: Path, *, keep_marker: bool = False) -> None:
+    """Remove all files of a job except its locks. Files that belong to no job are left alone.
 
     The marker that lets a job replace outputs goes last, so that an interrupted removal can be
     repeated.
 
+    Args:
+        folder: of the job.
+        keep_marker: keep that marker, for a job that starts over.
+
     Raises:
-        OutputError: a file cannot be removed, or does not belong to a job.
+        OutputError: a file cannot be removed.
     """
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == MERGING):
-        name = path.name
+    for path in sorted(_own_files(folder), key=lambda path: path.name == MERGING):
+        if path.name.startswith("lock-") or (keep_marker and path.name == MERGING):
+            continue
         try:
-            if name.startswith("shard-") and path.is_dir():
-                _remove_shard(path)
-            elif name.startswith((MANIFEST, MERGING, STOP)):
-                path.unlink()
-            elif not name.startswith("lock-"):
-                raise OutputError(f"{path}: does not belong to the job; move or remove it")
+            _remove(path)
         except OSError as err:
             raise OutputError(f"{path}: cannot be removed ({err.strerror or err})") from err
 
 
-def _remove_shard(folder: Path) -> None:
-    """Remove the folder of a shard. Its marker goes first: without it the shard is incomplete."""
-    (folder / MARKER).unlink(missing_ok=True)
-    shutil.rmtree(folder)
+@contextmanager
+def refuse_damaged(folder: Path) -> Iterator[None]:
+    """Refuse a manifest that lacks something, or has something else in its place.
+
+    Raises:
+        InputError: the block does not find what it needs.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        raise InputError(
+            f"{folder / MANIFEST}: is damaged ({err}); start over with --restart"
+        ) from err
+
+
+def _own_files(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if _OWN.fullmatch(path.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []  # removed by somebody else
+    except OSError as err:
+        raise OutputError(f"{folder}: cannot be read ({err.strerror or err})") from err
+
+
+def _has_files(folder: Path, sizes: Mapping[str, int]) -> bool:
+    return all((folder / name).stat().st_size == size for name, size in sizes.items())
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder. The marker of a shard goes first: without it, it is incomplete."""
+    if path.is_dir() and not path.is_symlink():
+        with suppress(IsADirectoryError, PermissionError):
+            (path / MARKER).unlink(missing_ok=True)
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def format_shards(shards: Iterable[Shard]) -> str:

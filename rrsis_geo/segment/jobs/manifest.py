@@ -1,7 +1,7 @@
 """The manifest of a job: the record of everything that decides its result."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,19 @@ from rrsis_geo.version import __version__
 FORMAT = 2
 
 
-def make_manifest(plan: Plan, outputs: Outputs) -> dict[str, Any]:
-    """The manifest of a plan, as it is read back from JSON."""
+def make_manifest(plan: Plan, outputs: Outputs, scene_pixels: Sequence[str]) -> dict[str, Any]:
+    """The manifest of a plan, as it is read back from JSON.
+
+    Args:
+        plan: of the run.
+        outputs: of the run.
+        scene_pixels: `fingerprint` of the scene.
+    """
     record = {
         "format": FORMAT,
         "software": software_versions(),
         **plan.to_dict(),
+        "scene_pixels": list(scene_pixels),
         "outputs": {name: str(path.absolute()) for name, path in outputs.files().items()},
         "windows_layer": outputs.windows_layer,
     }

@@ -12,7 +12,7 @@ from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.model.predictor import Predictor, choose_device, choose_dtype, dtype_name
-from rrsis_geo.segment.jobs.job import Job
+from rrsis_geo.segment.jobs.job import Job, refuse_damaged
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import PreparedRun, make_plan
 from rrsis_geo.segment.plan.predictor import WindowPredictor
@@ -80,20 +80,23 @@ def reopen_run(job: Job) -> Iterator[PreparedRun]:
     """Open the scene of a job, with the plan in its manifest.
 
     Raises:
-        InputError: the scene is missing.
+        InputError: the scene is missing, or the manifest is damaged.
         ConfigError: the scene changed after the job started.
     """
     record = job.record
-    options = SegmentOptions.from_manifest(record["options"])
-    model = ModelFacts(
-        name=record["model"]["name"],
-        image=ImageSpec.from_dict(record["model"]["image"]),
-        sha256=record["model"]["sha256"],
-        dtype=record["model"]["dtype"],
-    )
-    stretch = Stretch.from_dict(record["stretch"])
-    with open_part(record["scene"]["path"], options.scene) as (_, part):
-        plan = make_plan(part.info, record["expressions"], model, options, stretch)
-        plan = replace(plan, shards=job.shards)
-        job.check(plan, job.outputs)
-        yield PreparedRun(part, plan, plan.shards)
+    with refuse_damaged(job.folder):
+        path = str(record["scene"]["path"])
+        expressions = tuple(map(str, record["expressions"]))
+        options = SegmentOptions.from_manifest(record["options"])
+        model = ModelFacts(
+            name=record["model"]["name"],
+            image=ImageSpec.from_dict(record["model"]["image"]),
+            sha256=record["model"]["sha256"],
+            dtype=record["model"]["dtype"],
+        )
+        stretch = Stretch.from_dict(record["stretch"])
+    with open_part(path, options.scene) as (_, part):
+        plan = make_plan(part.info, expressions, model, options, stretch)
+        prepared = PreparedRun(part, replace(plan, shards=job.shards), job.shards)
+        job.check(prepared, job.outputs)
+        yield prepared

@@ -1,12 +1,14 @@
-"""Start or resume the job of a run, and remove its folder when the run is complete."""
+"""Start or resume the job of a run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from rrsis_geo.errors import OutputError, RrsisError, Stopped
+from rrsis_geo.errors import InputError, OutputError, RrsisError, Stopped
+from rrsis_geo.segment.jobs.ending import forget_finished, is_finished
 from rrsis_geo.segment.jobs.engines import RunOptions
-from rrsis_geo.segment.jobs.job import Job, clear_job
+from rrsis_geo.segment.jobs.job import Job, clear_job, is_merging, job_path
 from rrsis_geo.segment.jobs.lock import lock_shards
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import PreparedRun
@@ -36,17 +38,21 @@ def job_session(
 ) -> Iterator[Job]:
     """Lock the job of a run, and start or resume it.
 
-    When the block ends, the files of the job are removed, unless windows failed or the job is to
-    be kept. If the block raises, completed shards are kept and the error says so.
+    If the block raises, completed shards are kept and the error says so. See `ending.py` for the
+    end of a job.
 
     Raises:
         ConfigError: the job was started with another scene, model or option.
         OutputError: another process uses the job, or the disk is too small.
     """
     with lock_shards(folder, range(len(prepared.plan.shards))):
+        had_outputs = is_merging(folder) or is_finished(folder)
         if run.existing == "restart":
-            clear_job(folder)
-        job = Job.begin(folder, prepared.plan, outputs)
+            clear_job(folder, keep_marker=True)
+        job = Job.begin(folder, prepared, outputs)
+        if had_outputs:  # which belong to this job, also if this run is killed
+            job.begin_merge()
+            forget_finished(folder)
         try:
             job.remove_incomplete(job.shards)
             check_space(job, prepared)
@@ -54,9 +60,6 @@ def job_session(
         except BaseException as err:
             _report_completed(job, err)
             raise
-        failed = [each.failed for stats in job.completed_stats().values() for each in stats]
-        if not run.keep_job and not any(failed):
-            clear_job(folder)
 
 
 def check_space(job: Job, prepared: PreparedRun) -> None:
@@ -74,14 +77,40 @@ def check_space(job: Job, prepared: PreparedRun) -> None:
     )
 
 
+def outputs_of_merge(job: Job, *, overwrite: bool) -> Outputs:
+    """The outputs in the manifest of a job. Those that it has started to write may be replaced.
+
+    A manifest may come from somebody else and name any file. So the job must lie beside its
+    polygons, and files in other folders are only replaced if the user says so.
+
+    Raises:
+        InputError: the job lies elsewhere.
+        OutputError: such a file exists.
+    """
+    vector, place = job.outputs.vector, job.folder.resolve().parent
+    if job_path(vector).resolve() != job.folder.resolve():
+        raise InputError(
+            f"{job.folder}: this job belongs beside {vector}; move it back, or run segment again"
+        )
+    if overwrite or not is_merging(job.folder):
+        return replace(job.outputs, overwrite=overwrite)
+    for path in job.outputs.all_files(job.record["expressions"]).values():
+        if path.exists() and path.resolve().parent != place:
+            raise OutputError(
+                f"{path}: exists already, and lies in another folder than the job; if it may be "
+                "replaced, merge with --overwrite"
+            )
+    return replace(job.outputs, overwrite=True)
+
+
 def _report_completed(job: Job, err: BaseException) -> None:
-    """Remove a job without completed shards after an error; else add them to the message.
+    """Remove a job without completed shards and outputs after an error; else tell of them.
 
     Raises:
         RrsisError: of the class of `err`, which must be one of ours, with the longer message.
     """
     n_done = len(job.completed_stats())
-    if not n_done:
+    if not n_done and not is_merging(job.folder):
         with suppress(OutputError):  # the first error is more important
             clear_job(job.folder)
     elif isinstance(err, RrsisError):

@@ -39,6 +39,13 @@ class ExpressionResult:
         failed = [window.to_dict() for window in self.failed]
         return {**fields, "outputs": paths_to_text(self.outputs), "failed": failed}
 
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> "ExpressionResult":
+        """The inverse of `to_dict`."""
+        failed = tuple(FailedWindow.from_dict(window) for window in record["failed"])
+        outputs = _paths_from_text(record["outputs"])
+        return ExpressionResult(**{**record, "outputs": outputs, "failed": failed})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentReport:
@@ -124,6 +131,19 @@ class SegmentReport:
             "results": [result.to_dict() for result in self.results],
         }
 
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> "SegmentReport":
+        """The inverse of `to_dict`."""
+        fields = {name: record[name] for name in SegmentReport.__slots__}
+        return SegmentReport(
+            **{
+                **fields,
+                "outputs": _paths_from_text(record["outputs"]),
+                "results": tuple(ExpressionResult.from_dict(each) for each in record["results"]),
+                "warnings": tuple(record["warnings"]),
+            }
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartReport:
@@ -159,6 +179,10 @@ class PartReport:
 def paths_to_text(paths: Mapping[str, Path]) -> dict[str, str]:
     """Paths by kind, ready for JSON."""
     return {kind: str(path) for kind, path in paths.items()}
+
+
+def _paths_from_text(paths: Mapping[str, str]) -> dict[str, Path]:
+    return {kind: Path(text) for kind, text in paths.items()}
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Jobs: what an interrupted run keeps, and when it can be resumed."""
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from predictor_stubs import RedPredictor, make_options
 from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.model.facts import ModelFacts
+from rrsis_geo.segment.jobs import ending
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.jobs.job import Job, format_shards
 from rrsis_geo.segment.jobs.manifest import find_differences
@@ -44,6 +46,9 @@ def stop_run(run: Scenario, n_shards: int = 1) -> None:
     """Stop a run after some shards."""
     with pytest.raises(Stopped, match=rf"{n_shards} of 3 shards are saved in .*o\.gpkg\.job"):
         run.run(stop=stop_after(n_shards + 1))
+
+
+WRITTEN = ["m.qml", "m.tif", "o.gpkg", "p.qml", "p.tif"]
 
 
 # --- stop and resume
@@ -107,13 +112,153 @@ def test_restart_computes_everything_again(scene: Path, tmp_path: Path) -> None:
     assert is_same(run.result(), reference.result())
 
 
-def test_restart_keeps_other_files(scene: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("existing", ["refuse", "resume", "restart"])
+def test_files_of_others_in_the_job_are_left_alone(
+    scene: Path, tmp_path: Path, existing: str
+) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
+    names = (".DS_Store", "thesis.doc", "shard-plans", "manifest.json.txt", "lock-smith")
+    (run.job / "shard-plans").mkdir(parents=True)
+    for name in names:
+        place = run.job / name
+        (place / "plan.txt" if place.is_dir() else place).write_text("irreplaceable")
+    run.run(existing)
+    assert sorted(path.name for path in run.job.iterdir()) == sorted(names)
+    assert (run.job / "shard-plans" / "plan.txt").read_text() == "irreplaceable"
+    shutil.rmtree(run.job)
+    assert is_same(run.result(), reference.result())
+
+
+# --- done, but killed before the job was removed
+
+
+def finish_but_die(run: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run to the end, except that what is left of the job is not removed."""
+    with monkeypatch.context() as patch:
+        patch.setattr(ending, "clear_job", lambda folder: None)
+        patch.setattr(ending, "forget_finished", lambda folder: None)
+        run.run()
+    assert run.file_names() == sorted([".o.gpkg.job-done", "o.gpkg.job", *WRITTEN])
+
+
+def test_a_job_that_is_done_is_not_done_again(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = Scenario(scene, tmp_path / "run")
-    run.job.mkdir(parents=True)
-    (run.job / "thesis.doc").write_text("irreplaceable")
-    with pytest.raises(OutputError, match=r"thesis\.doc: does not belong to the job"):
-        run.run("restart")
-    assert (run.job / "thesis.doc").read_text() == "irreplaceable"
+    finish_but_die(run, monkeypatch)
+    red = RedPredictor(position_dependent=True)
+    report = run.run("resume", red)
+    assert not red.batches
+    assert report.n_objects == len(run.result()[2])
+    assert report.outputs == run.outputs.all_files([EXPRESSION])
+    assert run.file_names() == WRITTEN
+
+
+def test_a_job_that_is_done_is_merged_already(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    finish_but_die(run, monkeypatch)
+    assert merge_job(run.job).n_objects == len(run.result()[2])
+    assert run.file_names() == WRITTEN
+
+
+def test_a_new_run_tidies_up_after_one_that_is_done(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    finish_but_die(run, monkeypatch)
+    with pytest.raises(OutputError, match=r"o\.gpkg: exists already; .*--overwrite"):
+        run.run()
+    assert run.file_names() == WRITTEN
+
+
+def test_a_job_that_is_done_starts_over(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    finish_but_die(run, monkeypatch)
+    with pytest.raises(ConfigError, match="expressions was"):
+        run.run("resume", expression="blue discs")
+    with pytest.raises(Stopped):
+        run.run("restart", stop=stop_after(2))
+    run.run("resume")  # whose outputs are still its own
+    assert run.file_names() == WRITTEN
+
+
+def test_a_lost_output_of_a_job_that_is_done_is_written_again(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    finish_but_die(run, monkeypatch)
+    (run.folder / "m.tif").unlink()
+    run.run("resume")
+    assert run.file_names() == WRITTEN
+
+
+# --- damaged jobs
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"format": 2}', '{"format": 2, "outputs": 3}', "\\xff", "null", '"job"'],
+)
+def test_damaged_manifest(scene: Path, tmp_path: Path, text: str) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    stop_run(run)
+    (run.job / "manifest.json").write_text(text)
+    for work in (lambda: run.run("resume"), lambda: run.part(1, 3), lambda: merge_job(run.job)):
+        with pytest.raises(InputError, match=r"manifest\.json: .*--restart"):
+            work()
+    assert run.run("restart").n_objects > 0
+
+
+@pytest.mark.parametrize("key", ["outputs", "shards", "scene", "options", "model", "stretch"])
+@pytest.mark.parametrize("value", [None, 7, {}, {"x": 1}, [[]]])
+def test_damaged_value_in_the_manifest(scene: Path, tmp_path: Path, key: str, value: Any) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    run.part(1, 1)
+    path = run.job / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises((InputError, ConfigError)):
+        merge_job(run.job)
+    with pytest.raises((InputError, ConfigError), match="--restart"):
+        run.run("resume")
+
+
+@pytest.mark.parametrize("name", ["done.json", "mask-000.tif", "objects-000-00000.npz"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "a folder"])
+def test_damaged_shard_is_computed_again(
+    scene: Path, tmp_path: Path, name: str, damage: str
+) -> None:
+    reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
+    reference.run()
+    stop_run(run, 2)
+    path = run.job / "shard-00001" / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "a folder":
+        path.mkdir()
+    assert [shard.index for shard in Job.open(run.job).missing_shards()] == [1, 2]
+    run.run("resume")
+    assert is_same(run.result(), reference.result())
+
+
+@pytest.mark.parametrize("what", ["o.gpkg.job", "."])
+def test_folder_is_removed_while_a_run_works(scene: Path, tmp_path: Path, what: str) -> None:
+    run = Scenario(scene, tmp_path / "run")
+
+    def remove_folder() -> bool:
+        if (run.job / "shard-00000").exists():
+            shutil.rmtree((run.folder / what).resolve())
+        return False
+
+    with pytest.raises(OutputError, match=r"o\.gpkg\.job/.*: cannot be (created|written)"):
+        run.run(stop=remove_folder)
+    assert not run.job.exists()
 
 
 def test_job_can_be_kept(scene: Path, tmp_path: Path) -> None:

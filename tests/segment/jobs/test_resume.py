@@ -1,9 +1,7 @@
 """A run that was killed at any moment can be resumed, with the same result."""
 
-import itertools
 import os
 import random
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -64,47 +62,3 @@ def test_killed_once_and_resumed(scene: Path, tmp_path: Path, seed: int) -> None
     if killed:
         run.run("resume")
     assert is_same(run.result(), expected)
-
-
-def die_at(step: int) -> None:
-    """End this process instead of its step-th operation on a file or folder."""
-    left = step
-
-    def patch(function: Callable[..., Any]) -> Callable[..., Any]:
-        def patched(*arguments: Any, **named: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                os._exit(9)
-            return function(*arguments, **named)
-
-        return patched
-
-    for name in ("rename", "replace", "mkdir", "unlink", "rmdir", "fsync"):
-        setattr(os, name, patch(getattr(os, name)))
-
-
-@pytest.mark.parametrize("stride", [12, pytest.param(1, marks=pytest.mark.slow)])
-def test_process_dies_at_any_file_operation(
-    make_blobs: MakeScene, tmp_path: Path, stride: int
-) -> None:
-    scene = make_blobs(600, 130)  # two shards
-    expected, _ = run_reference(scene, tmp_path / "reference")
-    for step in itertools.count(stride // 2, stride):
-        run = Scenario(scene, tmp_path / f"step-{step}")
-        run.folder.mkdir()
-
-        def die(run: Scenario = run, step: int = step) -> None:
-            die_at(step)
-            run.run()
-
-        code = wait_for_exit(run_in_child(die))
-        if code == 0:
-            break
-        assert code == 9
-        if any(run.job.glob("[!l]*")) or not (run.folder / "o.gpkg").exists():
-            run.run("resume")
-        elif run.job.exists():  # only the lock and the empty folder were left to remove
-            shutil.rmtree(run.job)
-        assert is_same(run.result(), expected), f"step {step}"
-    assert step > 36
