@@ -7,7 +7,6 @@ the manifest of a job. Two runs whose plans have the same hash write the same pi
 import hashlib
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from rrsis_geo.geo.scene.options import working_gsd_m
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene, SceneInfo
 from rrsis_geo.model.facts import ModelFacts
+from rrsis_geo.segment.plan.memory import usable_memory
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.units import format_bytes
 from rrsis_geo.version import __version__
@@ -199,19 +199,24 @@ def check_size(scene: SceneInfo) -> None:
 
 
 def _check_memory(scene: SceneInfo, grid: WindowGrid, n_expressions: int) -> None:
-    """Check that a row of windows fits into the memory of this machine."""
-    if not hasattr(os, "sysconf"):
+    """Check that a row of windows fits into the memory that this process may use."""
+    usable = usable_memory()
+    row_px = grid.size_px * grid.padded_width
+    needed = (BYTES_PER_ROW_PX + (n_expressions - 1) * BYTES_PER_ROW_PX_MORE) * row_px
+    if usable is None or needed <= usable:
         return
-    per_px = BYTES_PER_ROW_PX + (n_expressions - 1) * BYTES_PER_ROW_PX_MORE
-    needed = per_px * grid.size_px * grid.padded_width
-    present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > present:
+    n_possible = 1 + (usable - BYTES_PER_ROW_PX * row_px) // (BYTES_PER_ROW_PX_MORE * row_px)
+    if n_possible >= 1:
         raise InputError(
-            f"{scene.path}: the scene is too wide with {scene.width} pixels: a row of windows "
-            f"needs about {format_bytes(needed)} of memory, this machine has "
-            f"{format_bytes(present)}; segment narrower parts with --bbox"
-            + (", or fewer expressions at once" if n_expressions > 1 else "")
+            f"{scene.path}: {n_expressions} expressions at once need about {format_bytes(needed)} "
+            f"of memory, this machine has {format_bytes(usable)}; give at most {n_possible} at "
+            "once, or segment narrower parts with --bbox"
         )
+    raise InputError(
+        f"{scene.path}: the scene is too wide with {scene.width} pixels: a row of windows "
+        f"needs about {format_bytes(BYTES_PER_ROW_PX * row_px)} of memory, this machine has "
+        f"{format_bytes(usable)}; segment narrower parts with --bbox"
+    )
 
 
 def _rows_per_shard(scene: SceneInfo) -> int:

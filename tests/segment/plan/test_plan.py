@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -120,3 +121,23 @@ def test_scene_that_is_too_large(info: SceneInfo, monkeypatch: pytest.MonkeyPatc
     plan_of(info)
     with pytest.raises(InputError, match=r"a row of windows needs about [\d.]+ GiB"):
         plan_of(replace(info, width=2_000_000))
+
+
+def test_expressions_that_need_too_much_memory(
+    info: SceneInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stretch, options = Stretch("identity"), make_options()
+    wide = replace(info, width=3000)
+
+    def plan(n_expressions: int) -> Plan:
+        expressions = [f"car {number}" for number in range(n_expressions)]
+        return make_plan(wide, expressions, MODEL, options, stretch)
+
+    monkeypatch.setattr(os, "sysconf", lambda name: 2**15)  # a machine of one GiB
+    with pytest.raises(InputError, match="200 expressions at once need about") as caught:
+        plan(200)
+    match = re.search(r"give at most (\d+) at once", str(caught.value))
+    assert match is not None
+    plan(int(match[1]))
+    with pytest.raises(InputError, match="give at most"):
+        plan(int(match[1]) + 1)
