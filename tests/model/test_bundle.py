@@ -144,14 +144,14 @@ def test_a_failed_save_keeps_the_old_bundle(
 ) -> None:
     folder = save(tmp_path / "tiny")
     sha256 = load_bundle(folder).sha256
-    rename = Path.rename
+    replace = Path.replace
 
     def fail(self: Path, target: Path) -> Path:
         if Path(target) == folder and ".part-" in self.name and not self.name.endswith("-old"):
             raise OSError(28, "No space left on device")
-        return rename(self, target)
+        return replace(self, target)
 
-    monkeypatch.setattr(Path, "rename", fail)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OutputError, match="No space left"):
         save(tmp_path / "tiny", seed=1)
     assert load_bundle(folder).sha256 == sha256
