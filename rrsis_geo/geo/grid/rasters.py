@@ -3,7 +3,7 @@
 import errno
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
@@ -13,13 +13,13 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import BandOverviewError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from rrsis_geo.errors import OutputError
-from rrsis_geo.files import sync
+from rrsis_geo.files import atomic_file, check_writable, follow_link, write_error
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.scene.pixels import geo_env
 from rrsis_geo.geo.styles import MASK_COLOURS, mask_qml, probability_qml
@@ -31,6 +31,12 @@ NODATA = 255
 
 PROBABILITY_STEP = 0.004
 """Probability = value x 0.004, so 0 to 250 stand for 0 to 1. It is the scale tag of the file."""
+
+SIDECARS = (".aux.xml", ".ovr", ".msk")
+"""Files that GDAL reads as parts of a raster, by what is appended to its name."""
+
+# Rasterio passes on some errors of GDAL as they are, and raises a warning of its own.
+_WRITE_ERRORS = (RasterioError, CPLE_BaseError, BandOverviewError, OSError)
 
 
 def encode_mask(mask: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -56,6 +62,21 @@ def encode_probability(
     return steps
 
 
+def check_raster_path(path: str | Path, *, overwrite: bool = False) -> Path:
+    """Check that a raster can be written, before any work is done for it.
+
+    Raises:
+        OutputError: the folder is missing or not writable, or the raster or a file that GDAL would
+            read as a part of it exists.
+    """
+    return check_writable(path, overwrite=overwrite, companions=_sidecars(Path(path)))
+
+
+def _sidecars(path: Path) -> list[Path]:
+    target = follow_link(path)
+    return [target.with_name(target.name + ending) for ending in SIDECARS]
+
+
 class Georeference(NamedTuple):
     """Size and position of a raster: shape (height, width), CRS, and transform pixel to world."""
 
@@ -67,12 +88,15 @@ class Georeference(NamedTuple):
 class RasterWriter:
     """Write a raster of one uint8 band from top to bottom, in bands of any height.
 
-    Use as a context manager. Rows are written to a temporary file next to the target, which is
-    renamed at the end, or removed after an error. Rows are buffered until whole blocks are
+    Use as a context manager. Rows are written to a file in a temporary folder next to the target,
+    which is moved at the end, or removed after an error. Rows are buffered until whole blocks are
     complete.
 
     In a COG the overviews come before the pixels, so it is copied from a tiled file when all rows
     are written. Both files are on the disk at the same time.
+
+    GDAL writes a CRS that GeoTIFF cannot hold, such as one with a rotated pole, to a file beside
+    the raster (``.aux.xml``), which is kept.
     """
 
     def __init__(
@@ -98,14 +122,15 @@ class RasterWriter:
             OutputError: the file cannot be created.
         """
         self._path = Path(path)
-        self._part = self._path.with_name(self._path.name + ".part")
-        self._copy = self._path.with_name(self._path.name + ".part-cog")
         self._kind: Kind = kind
         self._height, self._width = georeference.shape
         self._cog = cog
         self._row = 0
         self._buffer = np.empty((min(BLOCK_PX, self._height), self._width), np.uint8)
         self._dataset: rasterio.io.DatasetWriter | None = None
+        self._folder = ExitStack()
+        self._part = self._folder.enter_context(atomic_file(self._path, overwrite=True))
+        self._tiled = self._part.with_suffix(".tiled") if cog else self._part
         try:
             with (
                 geo_env(),
@@ -118,9 +143,9 @@ class RasterWriter:
                 self._dataset.scales, self._dataset.offsets = (PROBABILITY_STEP,), (0.0,)
             elif cog:
                 self._dataset.write_colormap(1, MASK_COLOURS)
-        except (RasterioError, OSError) as err:
-            self._discard()
-            raise self._error(err) from err
+        except _WRITE_ERRORS as err:
+            self._discard(err)
+            raise write_error(self._path, err) from err
 
     @property
     def _predictor(self) -> int:
@@ -128,7 +153,7 @@ class RasterWriter:
 
     def _create(self, georeference: Georeference) -> rasterio.io.DatasetWriter:
         return rasterio.open(
-            self._part,
+            self._tiled,
             "w",
             driver="GTiff",
             width=self._width,
@@ -171,11 +196,11 @@ class RasterWriter:
         try:
             with geo_env():
                 self._dataset.write(self._buffer[:n_rows], 1, window=window)
-        except (RasterioError, OSError) as err:
-            raise self._error(err) from err
+        except _WRITE_ERRORS as err:
+            raise write_error(self._path, err) from err
 
     def close(self) -> None:
-        """Convert the file to a COG and rename it.
+        """Convert the file to a COG and move it.
 
         Raises:
             OutputError: the disk is full, or the file cannot be written.
@@ -187,15 +212,17 @@ class RasterWriter:
         try:
             with geo_env():
                 self._dataset.close()
-                part = self._copy_to_cog() if self._cog else self._part
-                self._check_blocks(part)
-            sync(part)
-            part.replace(self._path)
-            self._part.unlink(missing_ok=True)
-            if self._cog:
-                self._write_style()
-        except (RasterioError, OSError) as err:
-            raise self._error(err) from err
+                if self._cog:
+                    self._copy_to_cog()
+                    self._write_style()
+                self._check_blocks(self._part)
+            is_kept = {path.name for path in _sidecars(self._part) if path.exists()}
+            self._folder.close()
+            for sidecar in _sidecars(self._path):
+                if sidecar.name not in is_kept:  # of the raster that was replaced
+                    sidecar.unlink(missing_ok=True)
+        except _WRITE_ERRORS as err:
+            raise write_error(self._path, err) from err
         self._dataset = None
 
     def _factors(self) -> list[int]:
@@ -203,18 +230,18 @@ class RasterWriter:
         largest = max(self._height, self._width) if self._cog else 1
         return [2 ** (k + 1) for k in range(20) if largest > BLOCK_PX * 2**k]
 
-    def _copy_to_cog(self) -> Path:
-        """Add overviews to the tiled file and copy it to a COG."""
+    def _copy_to_cog(self) -> None:
+        """Add overviews to the tiled file, copy it to a COG, and remove it."""
         resampling = Resampling.mode if self._kind == "mask" else Resampling.average
         if factors := self._factors():
             env = rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK_PX)
-            with env, self._open(self._part, "r+") as dataset:
+            with env, self._open(self._tiled, "r+") as dataset:
                 dataset.build_overviews(factors, resampling)
-        self._check_blocks(self._part)
+        self._check_blocks(self._tiled)
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
             rasterio.shutil.copy(
+                self._tiled,
                 self._part,
-                self._copy,
                 driver="COG",
                 blocksize=BLOCK_PX,
                 compress="deflate",
@@ -222,12 +249,14 @@ class RasterWriter:
                 overviews="force_use_existing" if factors else "none",
                 bigtiff="if_safer",
             )
-        return self._copy
+        for path in (self._tiled, *_sidecars(self._tiled)):
+            path.unlink(missing_ok=True)
 
     def _write_style(self) -> None:
         """Write the style file that QGIS loads, unless there is one, which may be the user's."""
-        with suppress(FileExistsError), self._path.with_suffix(".qml").open("x") as file:
-            file.write(mask_qml() if self._kind == "mask" else probability_qml())
+        if not follow_link(self._path).with_suffix(".qml").exists():
+            style = mask_qml() if self._kind == "mask" else probability_qml()
+            self._part.with_suffix(".qml").write_text(style, encoding="utf-8")
 
     def _check_blocks(self, path: Path) -> None:
         """Check that no block is missing: GDAL only logs errors that occur in closing a file."""
@@ -247,7 +276,7 @@ class RasterWriter:
                         for name in ("OFFSET", "SIZE")
                     ]
                     if None in offset_size or sum(map(int, offset_size)) > n_bytes:
-                        raise OSError(errno.ENOSPC, "blocks are missing; is the disk full?")
+                        raise OSError(errno.ENOSPC, "blocks are missing")
 
     def _open(self, path: Path, mode: str) -> Any:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
@@ -263,24 +292,20 @@ class RasterWriter:
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._discard()
+            self._discard(error)
             return
         try:
             self.close()
-        except BaseException:
-            self._discard()
+        except BaseException as err:
+            self._discard(err)
             raise
 
-    def _discard(self) -> None:
+    def _discard(self, error: BaseException) -> None:
         """Close the file and remove it."""
         dataset, self._dataset = self._dataset, None
         try:
             if dataset is not None:
                 dataset.close()
-        except RasterioIOError:
+        except _WRITE_ERRORS:
             pass  # the file is removed anyway
-        self._part.unlink(missing_ok=True)
-        self._copy.unlink(missing_ok=True)
-
-    def _error(self, err: BaseException) -> OutputError:
-        return OutputError(f"{self._path}: cannot be written ({err.__cause__ or err})")
+        self._folder.__exit__(type(error), error, error.__traceback__)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import check_writable
-from rrsis_geo.geo.grid.rasters import Kind
+from rrsis_geo.geo.grid.rasters import Kind, check_raster_path
 from rrsis_geo.geo.layers.vector_io import check_layer_path, layer_name
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.units import format_bytes
@@ -171,7 +171,8 @@ def _check_path(kind: str, path: Path, *, overwrite: bool) -> None:
             f"{path}: unknown suffix {path.suffix!r}; the {kind} is written as "
             + " or ".join(suffixes)
         )
-    check_writable(path, overwrite=overwrite)
+    check = check_raster_path if kind in ("mask", "probability") else check_writable
+    check(path, overwrite=overwrite)
 
 
 def _check_free_space(required: Iterable[tuple[Path, float]]) -> None:

@@ -11,8 +11,11 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from pyproj import CRS as ProjCRS
+from rasterio._err import CPLE_AppDefinedError
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
+from rasterio.errors import BandOverviewError, RasterioIOError
 from repository import ROOT, SUPPORT
 from rio_cogeo.cogeo import cog_validate
 
@@ -23,6 +26,7 @@ from rrsis_geo.geo.grid.rasters import (
     Georeference,
     Kind,
     RasterWriter,
+    check_raster_path,
     encode_mask,
     encode_probability,
 )
@@ -202,7 +206,7 @@ def test_error_keeps_the_existing_file(tmp_path: Path) -> None:
     def write_and_fail() -> None:
         with RasterWriter(path, "mask", georeference(600, 600)) as out:
             out.write_band(0, np.zeros((600, 600), np.uint8))
-            assert (tmp_path / "mask.tif.part").exists()
+            assert len(list(tmp_path.iterdir())) == 2
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
@@ -225,45 +229,156 @@ def test_missing_rows_and_rows_out_of_order(tmp_path: Path) -> None:
 
 
 def test_unwritable_path(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"no/such/folder/mask\.tif: cannot be written"):
+    with pytest.raises(OutputError, match=r"mask\.tif: the folder .*/no/such/folder does not"):
         RasterWriter(tmp_path / "no/such/folder/mask.tif", "mask", georeference(3, 4))
     (tmp_path / "folder.tif").mkdir()
-    with pytest.raises(OutputError, match=r"folder\.tif: cannot be written"):
+    with pytest.raises(OutputError, match=r"folder\.tif: this is a folder"):
         write(tmp_path / "folder.tif", random_mask(3, 4))
     assert [file.name for file in tmp_path.iterdir()] == ["folder.tif"]
 
 
 FULL_DISK = """
 import resource, signal, sys
+from pathlib import Path
 import numpy as np
+import rasterio
 from affine import Affine
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.grid.rasters import Georeference, RasterWriter
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
-noise = np.random.default_rng(0).integers(0, 251, (1500, 1500), dtype=np.uint8)
+folder, kind = Path(sys.argv[1]), sys.argv[2]
+noise = np.random.default_rng(0).integers(0, 2 if kind == "mask" else 251, (1100, 700), np.uint8)
 georeference = Georeference(noise.shape, None, Affine.identity())
-try:
-    with RasterWriter(sys.argv[1], "probability", georeference) as out:
-        for row in range(0, 1500, 500):
+
+def write():
+    with RasterWriter(folder / "a.tif", kind, georeference, tags={"text": "x" * 9000}) as out:
+        for row in range(0, 1100, 500):
             out.write_band(row, noise[row : row + 500])
-except OutputError as err:
-    print(err)
+
+for limit in map(int, sys.argv[3:]):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        write()
+    except OutputError as err:
+        print(err)
+        assert not list(folder.iterdir())
+    else:
+        print("written")
+        with rasterio.open(folder / "a.tif") as dataset:
+            assert (dataset.read(1) == noise).all()
+        for file in folder.iterdir():
+            file.unlink()
 """
 
 
-@pytest.mark.parametrize("limit", [1_000_000, 2_500_000])
-def test_full_disk(tmp_path: Path, limit: int) -> None:
-    """A limit of the file size acts like a full disk: while writing blocks, or overviews."""
-    path = tmp_path / "probability.tif"
+@pytest.mark.parametrize("kind", ["mask", "probability"])
+def test_full_disk(tmp_path: Path, kind: Kind) -> None:
+    """A limit of the file size acts like a full disk, at any moment of the writing."""
+    whole = 200_000 if kind == "mask" else 1_100_000
+    limits = [0, 100, 4096, *range(9000, whole, whole // 20), 2 * whole]
     done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(path), str(limit)],
+        [sys.executable, "-c", FULL_DISK, str(tmp_path), kind, *map(str, limits)],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
-    assert "probability.tif: cannot be written" in done.stdout
+    told = done.stdout.splitlines()
+    assert len(told) == len(limits)
+    assert told[-1] == "written"
+    assert all("a.tif: cannot be written (" in text or text == "written" for text in told)
+    assert sum("the disk is full" in text for text in told) > 5
+
+
+@pytest.mark.parametrize(
+    "err",
+    [
+        BandOverviewError("Building overviews failed"),
+        CPLE_AppDefinedError(3, 1, "TIFFAppendToStrip:Seek error at scanline 0"),
+        RasterioIOError("Write failed"),
+    ],
+)
+def test_errors_of_gdal_in_making_the_cog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, err: Exception
+) -> None:
+    def fail(writer: RasterWriter) -> None:
+        raise err
+
+    monkeypatch.setattr(RasterWriter, "_copy_to_cog", fail)
+    with pytest.raises(OutputError, match=r"mask\.tif: cannot be written"):
+        write(tmp_path / "mask.tif", random_mask(3, 4))
     assert not list(tmp_path.iterdir())
+
+
+ROTATED_POLE = CRS.from_wkt(
+    ProjCRS(
+        "+proj=ob_tran +o_proj=longlat +o_lon_p=-162 +o_lat_p=39.25 +lon_0=180 "
+        "+to_meter=0.0174532925199433"
+    ).to_wkt()
+)
+CRSS_OUTSIDE_GEOTIFF = {
+    "rotated pole": ROTATED_POLE,
+    "Airy": CRS.from_wkt(ProjCRS("+proj=airy").to_wkt()),
+    "near-sided perspective": CRS.from_wkt(ProjCRS("+proj=nsper +h=3000000 +lat_0=20").to_wkt()),
+    "engineering": CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]'),
+}
+
+
+@pytest.mark.parametrize("name", CRSS_OUTSIDE_GEOTIFF)
+@pytest.mark.parametrize("size", [3, 600])
+def test_crs_that_geotiff_cannot_hold_is_kept(tmp_path: Path, name: str, size: int) -> None:
+    crs = CRSS_OUTSIDE_GEOTIFF[name]
+    path = tmp_path / "mask.tif"
+    with RasterWriter(path, "mask", Georeference((size, size), crs, TRANSFORM)) as out:
+        out.write_band(0, np.zeros((size, size), np.uint8))
+    with rasterio.open(path) as dataset:
+        assert dataset.crs is not None
+        kept, given = (
+            {
+                name: value
+                for name, value in each.to_dict().items()
+                if name not in ("units", "wktext")
+            }
+            for each in (dataset.crs, crs)
+        )
+        assert kept == given
+        assert dataset.transform.almost_equals(TRANSFORM)
+    assert {file.name for file in tmp_path.iterdir()} <= {
+        "mask.tif",
+        "mask.tif.aux.xml",
+        "mask.qml",
+    }
+
+
+def test_sidecars_of_a_replaced_raster_are_removed(tmp_path: Path) -> None:
+    path = tmp_path / "mask.tif"
+    with RasterWriter(path, "mask", Georeference((3, 4), ROTATED_POLE, TRANSFORM)) as out:
+        out.write_band(0, np.zeros((3, 4), np.uint8))
+    (tmp_path / "mask.tif.msk").touch()
+    write(path, random_mask(3, 4))
+    with rasterio.open(path) as dataset:
+        assert dataset.crs == UTM
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["mask.qml", "mask.tif"]
+
+
+def test_sidecars_of_a_missing_raster_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mask.tif"
+    check_raster_path(path)
+    (tmp_path / "mask.tif.aux.xml").touch()
+    with pytest.raises(OutputError, match=r"mask\.tif\.aux\.xml: exists already"):
+        check_raster_path(path)
+    check_raster_path(path, overwrite=True)
+
+
+def test_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    path, real = tmp_path / "link.tif", tmp_path / "real" / "mask.tif"
+    path.symlink_to(real)
+    values = random_mask(3, 4)
+    for _ in range(2):
+        write(path, values)
+        assert path.is_symlink()
+        with rasterio.open(real) as dataset:
+            assert (dataset.read(1) == values).all()
