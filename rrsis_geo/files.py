@@ -26,8 +26,9 @@ MAX_NAME_BYTES = 230
 _IS_WINDOWS = os.name == "nt"
 _MOVE_ATTEMPTS = 6
 _FULL_BYTES = 2**20
-_FULL_WORDS = ("disk is full", "No space left", "TIFFAppendToStrip")
-"""What SQLite, GDAL and libtiff say if they cannot write."""
+_FULL_WORDS = ("disk is full", "No space left")
+_WRITE_FAILURES = ("TIFFAppendToStrip", "I/O failure", "I/O error", "Cannot write feature")
+"""What libraries say that do not tell why they could not write."""
 
 
 def check_writable(
@@ -44,7 +45,6 @@ def check_writable(
         OutputError: the name is too long, the folder is missing or not writable, or a file exists.
     """
     path = Path(path)
-    check_name(path)
     target = follow_link(path)
     if not target.parent.is_dir():
         raise OutputError(f"{path}: the folder {target.parent} does not exist; create it first")
@@ -58,12 +58,23 @@ def check_writable(
     return path
 
 
-def check_name(path: Path) -> None:
-    """Check that the name of an output is short enough for its temporary files too.
+def follow_link(path: Path) -> Path:
+    """The file or folder that a path stands for: the end of a symbolic link, or the path itself.
 
     Raises:
-        OutputError: it is not.
+        OutputError: the link leads back to itself, or the name is too long for an output.
     """
+    _check_name(path)
+    if not path.is_symlink():
+        return path
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as err:
+        raise OutputError(f"{path}: is a link that leads back to itself; remove it") from err
+
+
+def _check_name(path: Path) -> None:
+    """Check that the name of an output is short enough for its temporary files too."""
     n_bytes = len(os.fsencode(path.name))
     if n_bytes > MAX_NAME_BYTES:
         raise OutputError(
@@ -76,20 +87,6 @@ def check_name(path: Path) -> None:
             raise OutputError(f"{path}: the path is too long; choose another folder") from err
 
 
-def follow_link(path: Path) -> Path:
-    """The file or folder that a path stands for: the end of a symbolic link, or the path itself.
-
-    Raises:
-        OutputError: the link leads back to itself.
-    """
-    if not path.is_symlink():
-        return path
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError) as err:
-        raise OutputError(f"{path}: is a link that leads back to itself; remove it") from err
-
-
 def write_error(path: Path, err: BaseException) -> OutputError:
     """The error to raise if `path` cannot be written. Says so if the disk is full."""
     reason = getattr(err, "strerror", None) or str(err.__cause__ or err)
@@ -98,11 +95,12 @@ def write_error(path: Path, err: BaseException) -> OutputError:
             f"{path}: cannot be written (the disk is full); free some space, or write to another "
             "disk"
         )
-    return OutputError(f"{path}: cannot be written ({reason})")
+    hint = "; is the disk full?" if any(words in reason for words in _WRITE_FAILURES) else ""
+    return OutputError(f"{path}: cannot be written ({reason}){hint}")
 
 
 def _is_full(path: Path, err: BaseException, reason: str) -> bool:
-    """Whether an error means a full disk. GDAL often does not say why it could not write."""
+    """Whether an error means a full disk, which the message of a library may not say."""
     if getattr(err, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return True
     if any(words in reason for words in _FULL_WORDS):

@@ -254,8 +254,10 @@ class TestFullDisk:
         class Usage(NamedTuple):
             free: int
 
-        err = RuntimeError("write error at scanline 7")
-        assert "(write error at scanline 7)" in str(write_error(tmp_path / "a.tif", err))
+        err = RuntimeError("TIFFAppendToStrip:Seek error at scanline 7")
+        told = str(write_error(tmp_path / "a.tif", err))
+        assert told.endswith("(TIFFAppendToStrip:Seek error at scanline 7); is the disk full?")
+        assert str(write_error(tmp_path / "a.tif", RuntimeError("no"))).endswith("written (no)")
         monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(4096))
         assert "the disk is full" in str(write_error(tmp_path / "a.tif", err))
 

@@ -11,8 +11,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from rrsis_geo.errors import OutputError
-from rrsis_geo.files import atomic_file
+from rrsis_geo.files import atomic_file, write_error
 from rrsis_geo.geo.layers.drawing import (
     BACKGROUND,
     TEXT,
@@ -104,7 +103,7 @@ class PreviewPainter:
             try:
                 picture.save(part, format="PNG")
             except OSError as err:
-                raise OutputError(f"{path}: cannot be written ({err})") from err
+                raise write_error(Path(path), err) from err
 
     def _add_labels(self, features: Features, polygons: NDArray[Any]) -> None:
         """Keep the largest objects, which get numbers."""

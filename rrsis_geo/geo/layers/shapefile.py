@@ -1,6 +1,8 @@
 """Adapt features to the limits of the Shapefile format."""
 
+import errno
 import logging
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +78,27 @@ class ShapefileFitter:
                     f"{self._path}: its {suffix} would exceed 2 GB, the limit of the Shapefile "
                     "format; write a GeoPackage (.gpkg) instead"
                 )
+
+
+def check_whole(path: Path, n_features: int) -> None:
+    """Check that no part of a Shapefile is missing: GDAL ignores errors in closing its files.
+
+    Raises:
+        OSError: one is.
+    """
+    sizes = {suffix: path.with_suffix(suffix).stat().st_size for suffix in (".shp", ".shx", ".dbf")}
+    with path.open("rb") as shp, path.with_suffix(".dbf").open("rb") as dbf:
+        shp_header, dbf_header = shp.read(28).ljust(28, b"\0"), dbf.read(12).ljust(12, b"\0")
+    (shp_words,) = struct.unpack(">i", shp_header[24:])
+    n_records, header_bytes, record_bytes = struct.unpack("<iHH", dbf_header[4:])
+    if (
+        sizes[".shp"] != 2 * shp_words
+        or sizes[".shx"] != 100 + 8 * n_features
+        or n_records != n_features
+        or not header_bytes
+        or sizes[".dbf"] < header_bytes + n_features * record_bytes
+    ):
+        raise OSError(errno.ENOSPC, "records are missing")
 
 
 def remove_derived(path: Path) -> None:

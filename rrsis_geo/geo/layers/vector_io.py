@@ -5,7 +5,9 @@ the format (FlatGeobuf: 40 bytes per object). Files are written in a hidden fold
 target and moved at the end.
 """
 
+import errno
 import logging
+import os
 import re
 import sqlite3
 import unicodedata
@@ -24,7 +26,7 @@ from pyproj import CRS as ProjCRS
 from rasterio.crs import CRS
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.files import atomic_file, check_writable
+from rrsis_geo.files import atomic_file, check_writable, follow_link, write_error
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.layers import geopackage, shapefile
 from rrsis_geo.geo.layers.formats import VECTOR_FORMATS
@@ -72,8 +74,9 @@ def check_layer_path(path: str | Path, *, overwrite: bool = False) -> Path:
     """Check that a layer can be written, before any work is done for it.
 
     Raises:
-        OutputError: the suffix is unknown, the folder is missing or not writable, the file exists,
-            or another program has the GeoPackage open that would be replaced.
+        OutputError: the suffix is unknown, the folder is missing or not writable, the file or
+            another file of a Shapefile exists, or another program has the GeoPackage open that
+            would be replaced.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -82,10 +85,14 @@ def check_layer_path(path: str | Path, *, overwrite: bool = False) -> Path:
             + ", ".join(SUFFIXES[:-1])
             + f" or {SUFFIXES[-1]}"
         )
-    check_writable(path, overwrite=overwrite)
+    target = follow_link(path)
+    companions = VECTOR_FORMATS[path.suffix.lower()].companions
+    check_writable(
+        path, overwrite=overwrite, companions=[target.with_suffix(ending) for ending in companions]
+    )
     # SQLite would apply the changes in these files to the new GeoPackage.
-    for name in (f"{path.name}-wal", f"{path.name}-journal"):
-        if path.suffix.lower() == ".gpkg" and path.with_name(name).exists():
+    for name in (f"{target.name}-wal", f"{target.name}-journal"):
+        if path.suffix.lower() == ".gpkg" and target.with_name(name).exists():
             raise OutputError(
                 f"{path}: another program, such as QGIS, has it open ({name} exists); remove it "
                 "from the project there, or write to another file"
@@ -172,7 +179,7 @@ def write_layers(
             with _convert_errors(path):
                 extend(part)
     if suffix == ".shp":
-        shapefile.remove_derived(path)
+        shapefile.remove_derived(follow_link(path))
     return count
 
 
@@ -184,7 +191,7 @@ def _convert_errors(path: Path, rows: "_Rows | None" = None) -> Iterator[None]:
     except _WRITE_ERRORS as err:
         if rows is not None and rows.error is not None:
             raise rows.error from None
-        raise OutputError(f"{path}: cannot be written ({err})") from err
+        raise write_error(path, err) from err
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +320,7 @@ def _write_shapefile(part: Path, rows: _Rows, target: _Target) -> None:
     fitter = shapefile.ShapefileFitter(target.path)
     options = _GdalOptions(driver="ESRI Shapefile", encoding="UTF-8")
     _write_with_gdal(part, rows.stream(schema, fitter.fit), target.crs, options)
+    shapefile.check_whole(part, rows.count)
 
 
 def _write_geojson(part: Path, rows: _Rows, target: _Target) -> None:
@@ -329,6 +337,10 @@ def _write_geojson(part: Path, rows: _Rows, target: _Target) -> None:
             )
     options = _GdalOptions(driver="GeoJSON", layer=target.name, layer_options=layer_options)
     _write_with_gdal(part, rows.stream(), target.crs, options)
+    with part.open("rb") as file:  # GDAL ignores errors in closing the file
+        file.seek(-min(3, part.stat().st_size), os.SEEK_END)
+        if file.read().strip() != b"}":
+            raise OSError(errno.ENOSPC, "the end is missing")
 
 
 def _write_flatgeobuf(part: Path, rows: _Rows, target: _Target) -> None:
@@ -338,6 +350,13 @@ def _write_flatgeobuf(part: Path, rows: _Rows, target: _Target) -> None:
         layer_options={"SPATIAL_INDEX": "YES", "DESCRIPTION": target.description},
     )
     _write_with_gdal(part, rows.stream(), target.crs, options)
+    try:  # GDAL ignores errors in closing the file
+        with pyogrio.open_arrow(part, columns=[]) as (_, stream):
+            n_rows = sum(len(batch) for batch in pa.RecordBatchReader.from_stream(stream))
+    except (FeatureError, DataSourceError, pa.ArrowException):
+        n_rows = -1
+    if n_rows != rows.count:
+        raise OSError(errno.ENOSPC, "features are missing")
 
 
 def _write_geoparquet(part: Path, rows: _Rows, target: _Target) -> None:

@@ -289,7 +289,7 @@ def test_full_disk(tmp_path: Path, kind: Kind) -> None:
     assert len(told) == len(limits)
     assert told[-1] == "written"
     assert all("a.tif: cannot be written (" in text or text == "written" for text in told)
-    assert sum("the disk is full" in text for text in told) > 5
+    assert sum("disk" in text for text in told) > 5
 
 
 @pytest.mark.parametrize(

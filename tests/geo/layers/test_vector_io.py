@@ -2,10 +2,12 @@
 
 import json
 import logging
+import resource
+import signal
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +33,36 @@ FIELDS = ["id", "expression", "score", "score_max", "area_m2", "perimeter_m", "n
 
 
 def some_features(
-    crs: CRS | None = UTM, transform: Affine = NORTH_UP, expression: str = EXPRESSION
+    crs: CRS | None = UTM,
+    transform: Affine = NORTH_UP,
+    expression: str = EXPRESSION,
+    n_squares: int = 0,
 ) -> list[Features]:
-    """Two batches: a ring with a hole, and two squares."""
+    """Two batches: a ring with a hole, and two squares; or as many single squares as asked for."""
     mask = np.zeros((20, 30), bool)
     mask[2:9, 3:10] = True
     mask[4:6, 5:7] = False
     mask[12:15, 4:7] = True
     mask[12:16, 20:24] = True
+    if n_squares:
+        mask = np.zeros((2, 2 * n_squares), bool)
+        mask[0, ::2] = True
     objects = vectorize(mask, np.where(mask, np.float32(0.75), np.float32(0)))
-    batches = [objects.take(np.array([0])), objects.take(np.array([1, 2]))]
+    batches = [objects.take(np.array([0])), objects.take(np.arange(1, len(objects)))]
     options = FeatureOptions(transform=transform, crs=crs, expression=expression, model="lite")
     return list(make_features(batches, options))
+
+
+@contextmanager
+def file_size_limit(n_bytes: int) -> Iterator[None]:
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def write(path: Path, features: Iterable[Features], crs: CRS | None = UTM, **options: Any) -> int:
@@ -340,9 +360,52 @@ class TestAtomicity:
             raise sqlite3.OperationalError("database or disk is full")
 
         monkeypatch.setattr("rrsis_geo.geo.layers.geopackage.add_extras", full)
-        with pytest.raises(OutputError, match=r"trucks\.gpkg: cannot be written .*disk is full"):
+        with pytest.raises(
+            OutputError, match=r"trucks\.gpkg: cannot be written \(the disk is full"
+        ):
             write(tmp_path / "trucks.gpkg", some_features())
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("suffix", SUFFIXES)
+    def test_disk_full_at_any_moment(self, tmp_path: Path, suffix: str) -> None:
+        """A limit of the file size acts like a full disk; no half file may pass for a whole one."""
+        write(tmp_path / f"whole{suffix}", some_features(n_squares=600))
+        largest = max(file.stat().st_size for file in tmp_path.iterdir())
+        (tmp_path / "full").mkdir()
+        path = tmp_path / "full" / f"whole{suffix}"
+        with file_size_limit(0), pytest.raises(OutputError, match=r"whole\.\w+: cannot be written"):
+            write(path, some_features())
+        n_written = 0
+        for limit in [100, *range(400, largest, largest // 8), largest - 1, 2 * largest]:
+            with file_size_limit(limit), suppress(OutputError):
+                write(path, some_features(n_squares=600))
+            if files := list(path.parent.iterdir()):
+                n_written += 1
+                assert len(read(path)) == 600
+            for file in files:
+                file.unlink()
+        assert 1 <= n_written <= 5
+
+    @pytest.mark.parametrize("suffix", SUFFIXES)
+    def test_link_is_followed(self, tmp_path: Path, suffix: str) -> None:
+        (tmp_path / "real").mkdir()
+        real, link = tmp_path / "real" / f"trucks{suffix}", tmp_path / f"link{suffix}"
+        write(real, some_features())
+        link.symlink_to(real)
+        with pytest.raises(OutputError, match="exists already"):
+            write(link, some_features())
+        assert write(link, some_features()[:1], overwrite=True) == 1
+        assert link.is_symlink()
+        assert len(read(real)) == 1
+        assert [file.name for file in tmp_path.iterdir() if file.name.startswith("link")] == [
+            link.name
+        ]
+
+    def test_files_of_a_shapefile_are_not_replaced(self, tmp_path: Path) -> None:
+        (tmp_path / "trucks.dbf").write_text("a table of the user")
+        with pytest.raises(OutputError, match=r"trucks\.dbf: exists already"):
+            write(tmp_path / "trucks.shp", some_features())
+        assert (tmp_path / "trucks.dbf").read_text() == "a table of the user"
 
     @pytest.mark.parametrize("suffix", SUFFIXES)
     def test_overwrite_replaces_the_file(self, tmp_path: Path, suffix: str) -> None:
