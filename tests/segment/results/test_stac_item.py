@@ -249,7 +249,7 @@ def test_an_item_is_written_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OutputError, match="No space left"):
+    with pytest.raises(OutputError, match="the disk is full"):
         write_item(path, facts, TIMES, overwrite=True)
     assert path.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["item.json", "scene-0.tif"]
