@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal, TypeVar, Union
 
 from rrsis_geo.errors import ConfigError
@@ -219,7 +220,10 @@ def _convert_array(
 
 def _convert_scalar(hint: Any, value: Any, source: str, where: str) -> Any:
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as err:
+            raise _type_error(source, where, "a number below 1e308", value) from err
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if hint is Path and isinstance(value, str | Path):
@@ -232,4 +236,5 @@ def _convert_scalar(hint: Any, value: Any, source: str, where: str) -> Any:
 
 def _type_error(source: str, where: str, expected: str, value: object) -> ConfigError:
     name = f'"{where.rstrip(".")}" ' if where else ""
-    return ConfigError(f"{source}: {name}must be {expected}, got {value!r}")
+    got = shorten(repr(value), 100, placeholder="...")
+    return ConfigError(f"{source}: {name}must be {expected}, got {got}")

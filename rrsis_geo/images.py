@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from rrsis_geo.errors import ModelError
+from rrsis_geo import config
+from rrsis_geo.errors import ConfigError, ModelError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+MAX_SIZE_PX = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,37 +41,40 @@ class ImageSpec:
     gsd_range_m: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.size_px < 32 or self.size_px % 32:
-            raise ModelError(f"size_px must be a positive multiple of 32, got {self.size_px}")
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, self.mean)):
-            raise ModelError("mean and std must be three finite numbers each")
-        if not all(math.isfinite(value) and value > 0 for value in self.std):
-            raise ModelError(f"std must be positive, got {self.std}")
-        if self.gsd_m is not None and not 0 < self.gsd_m < math.inf:
-            raise ModelError(f"gsd_m must be positive, got {self.gsd_m}")
+        if not 32 <= self.size_px <= MAX_SIZE_PX or self.size_px % 32:
+            raise ConfigError(
+                f"size_px must be a positive multiple of 32 up to {MAX_SIZE_PX}, got {self.size_px}"
+            )
+        if len(self.mean) != 3 or not all(0 <= value <= 1 for value in self.mean):
+            raise ConfigError(f"mean must be three numbers from 0 to 1, got {self.mean}")
+        if len(self.std) != 3 or not all(1e-4 <= value <= 1 for value in self.std):
+            raise ConfigError(f"std must be three numbers from 0.0001 to 1, got {self.std}")
+        if self.gsd_m is not None and not 1e-4 <= self.gsd_m <= 1e6:
+            raise ConfigError(f"gsd_m must be from 0.0001 to 1000000, got {self.gsd_m}")
         if self.gsd_range_m is not None:
             finest, coarsest = self.gsd_range_m
             if not 0 < finest <= coarsest < math.inf:
-                raise ModelError(f"gsd_range_m must be (finest, coarsest), got {self.gsd_range_m}")
+                raise ConfigError(f"gsd_range_m must be (finest, coarsest), got {self.gsd_range_m}")
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, JSON-able."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "ImageSpec":
+    def from_dict(cls, values: Mapping[str, Any], *, source: str = "image settings") -> "ImageSpec":
         """Build a spec from the result of ``to_dict``, directly or read from JSON.
+
+        Args:
+            values: the fields.
+            source: name of the settings in error messages.
 
         Raises:
             ModelError: a field is unknown, of the wrong type or out of range.
         """
-        fields: dict[str, Any] = {
-            key: tuple(v) if isinstance(v, list) else v for key, v in values.items()
-        }
         try:
-            return cls(**fields)
-        except (TypeError, ValueError) as err:
-            raise ModelError(f"invalid image settings: {err}") from err
+            return config.build(cls, values, source=source)
+        except ConfigError as err:
+            raise ModelError(str(err)) from err
 
 
 def to_input(

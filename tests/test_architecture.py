@@ -42,7 +42,7 @@ TABLE = {
     "config": Rule({"errors"}, THIRD_PARTY),
     "published": Rule({"errors"}, THIRD_PARTY),
     "metrics": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL),
-    "images": Rule({"errors"}, RASTERS | TERMINAL),
+    "images": Rule({"errors", "config"}, RASTERS | TERMINAL),
     "text": Rule({"errors"}, RASTERS | TERMINAL),
     "geo.crs": Rule({"errors"}, NETWORKS | TERMINAL | {"nltk"}),
     "geo.styles": Rule(set(), THIRD_PARTY),
@@ -52,7 +52,7 @@ TABLE = {
     "geo.objects": Rule(SHARED_GEO, NETWORKS | TERMINAL | {"nltk"}),
     "geo.layers": Rule(SHARED_GEO | {"geo.objects"}, NETWORKS | TERMINAL | {"nltk"}),
     "nets": Rule({"errors", "config", "text"}, RASTERS | TERMINAL | {"nltk"}),
-    "model": Rule(LEAVES | {"text", "images", "nets"}, RASTERS | TERMINAL),
+    "model": Rule(LEAVES | {"config", "text", "images", "nets"}, RASTERS | TERMINAL),
     "data": Rule(LEAVES | {"text", "images"}, RASTERS | TERMINAL | {"timm"}),
     "scoring": Rule(LEAVES | {"metrics", "model", "data"}, RASTERS | TERMINAL),
     "train": Rule(

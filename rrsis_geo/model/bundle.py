@@ -21,9 +21,16 @@ from rrsis_geo.errors import ConfigError, ModelError, OutputError
 from rrsis_geo.files import atomic_folder, is_empty
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.catalog import bundle_name, find_bundle
-from rrsis_geo.model.manifest import compute_sha256, make_card, make_manifest, read_manifest
-from rrsis_geo.model.names import CARD_FILE, DEFAULT_BUNDLE, MODEL_FILE, WEIGHTS_FILE
-from rrsis_geo.model.storage import Precision, load_state, stored_state
+from rrsis_geo.model.manifest import (
+    Manifest,
+    compute_sha256,
+    image_source,
+    make_card,
+    make_manifest,
+    read_manifest,
+)
+from rrsis_geo.model.names import CARD_FILE, DEFAULT_BUNDLE, MODEL_FILE, WEIGHTS_FILE, Precision
+from rrsis_geo.model.storage import load_state, stored_state
 from rrsis_geo.nets import ReferringNet, build_net
 from rrsis_geo.text import VOCABULARY_FILE
 from rrsis_geo.text.tokenizer import Tokenizer
@@ -64,8 +71,11 @@ def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
     """
     folder = find_bundle(name_or_path)
     manifest = read_manifest(folder)
-    for part, file in (("weights", WEIGHTS_FILE), ("text", VOCABULARY_FILE)):
-        if compute_sha256(folder / file) != manifest[part]["sha256"]:
+    for file, sha256 in (
+        (WEIGHTS_FILE, manifest.weights.sha256),
+        (VOCABULARY_FILE, manifest.text.sha256),
+    ):
+        if compute_sha256(folder / file) != sha256:
             raise ModelError(
                 f"{folder / file}: its sha256 differs from the one in {MODEL_FILE}, so the file is "
                 "damaged or belongs to another bundle; download the bundle again"
@@ -74,7 +84,12 @@ def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
     tokenizer, image = _read_settings(folder, manifest)
     try:
         with torch.random.fork_rng(devices=[]):  # do not change the caller's random state
-            net = build_net(manifest["net"]["name"], manifest["net"]["config"])
+            net = build_net(manifest.net.name, manifest.net.config)
+        net.check_inputs(
+            size_px=image.size_px,
+            vocab_size=len(tokenizer.vocabulary),
+            max_tokens=tokenizer.max_tokens,
+        )
     except (ConfigError, ModelError) as err:
         raise ModelError(f"{folder / MODEL_FILE}: {err}") from err
     try:
@@ -87,8 +102,8 @@ def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
         net=net.eval(),
         tokenizer=tokenizer,
         image=image,
-        about=manifest["about"],
-        sha256=manifest["weights"]["sha256"],
+        about=manifest.about,
+        sha256=manifest.weights.sha256,
     )
 
 
@@ -144,13 +159,11 @@ def save_bundle(bundle: Bundle, *, precision: Precision = "int8", card: str | No
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as err:
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as err:
         raise ModelError(f"{path}: is not a complete safetensors file: {err}") from err
 
 
-def _read_settings(folder: Path, manifest: Mapping[str, Any]) -> tuple[Tokenizer, ImageSpec]:
-    text = {key: value for key, value in manifest["text"].items() if key != "sha256"}
-    try:
-        return Tokenizer.from_dict(folder, text), ImageSpec.from_dict(manifest["image"])
-    except ModelError as err:
-        raise ModelError(f"{folder / MODEL_FILE}: {err}") from err
+def _read_settings(folder: Path, manifest: Manifest) -> tuple[Tokenizer, ImageSpec]:
+    text = manifest.text
+    tokenizer = Tokenizer.load(folder, max_tokens=text.max_tokens, lower_case=text.lower_case)
+    return tokenizer, ImageSpec.from_dict(manifest.image, source=image_source(folder))

@@ -122,10 +122,10 @@ def _read_summary(folder: Path) -> BundleSummary:
     return BundleSummary(
         name=folder.name,
         path=folder,
-        net=manifest["net"]["name"],
-        precision=manifest["weights"]["precision"],
+        net=manifest.net.name,
+        precision=manifest.weights.precision,
         size_bytes=size_bytes,
-        sha256=manifest["weights"]["sha256"],
-        about=manifest["about"],
+        sha256=manifest.weights.sha256,
+        about=manifest.about,
         problem="" if size_bytes else f"{weights}: is missing; download the bundle again",
     )

@@ -3,61 +3,143 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rrsis_geo.errors import ModelError
-from rrsis_geo.model.names import MODEL_FILE
+from rrsis_geo import config
+from rrsis_geo.errors import ConfigError, ModelError
+from rrsis_geo.model.names import MODEL_FILE, Precision
 from rrsis_geo.version import __version__
 
 if TYPE_CHECKING:
     from rrsis_geo.images import ImageSpec
-    from rrsis_geo.model.storage import Precision
     from rrsis_geo.nets import ReferringNet
     from rrsis_geo.text.tokenizer import Tokenizer
 
 FORMAT = 1
 LIBRARIES = ("torch", "timm", "transformers", "safetensors")
 
-_REQUIRED: dict[str, dict[str, type]] = {
-    "net": {"name": str, "config": dict},
-    "image": {},
-    "text": {"sha256": str},
-    "weights": {"sha256": str, "precision": str},
-    "about": {},
-}
-"""Required objects of model.json, with their required fields and types."""
+MAX_BYTES = 16 * 2**20
+"""A larger model.json is not read. Those of the shipped models have a few kilobytes."""
+MAX_TOKENS = 4096
+"""Longest encoded expression."""
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read the model.json of a bundle and check that all required fields are there.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetPart:
+    """The network: a key of ``rrsis_geo.nets.NETS`` and its settings, which are not checked yet."""
+
+    name: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPart:
+    """Settings of the tokenizer, and the checksum of the vocabulary."""
+
+    max_tokens: int
+    lower_case: bool
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if not 3 <= self.max_tokens <= MAX_TOKENS:
+            raise ConfigError(f"max_tokens must be from 3 to {MAX_TOKENS}, got {self.max_tokens}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsPart:
+    """Precision and checksum of the stored weights."""
+
+    precision: Precision
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The contents of model.json that rrsis-geo reads.
+
+    Attributes:
+        image: settings of the images, not checked yet.
+        about: free-form description. The fields of `KnownFacts` are checked.
+    """
+
+    net: NetPart
+    image: Mapping[str, Any]
+    text: TextPart
+    weights: WeightsPart
+    about: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownFacts:
+    """The facts of ``about`` that rrsis-geo uses. All may be missing."""
+
+    summary: str = ""
+    categories: tuple[str, ...] = ()
+    seconds_per_window: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds_per_window < 1e6:
+            raise ConfigError(
+                f"seconds_per_window must be above 0 and below 1e6, got {self.seconds_per_window}"
+            )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the model.json of a bundle, and check every field but the settings of net and image.
 
     Raises:
-        ModelError: the file is missing, damaged or of another format.
+        ModelError: the file is missing, damaged or of another format. The message names the field.
     """
     path = folder / MODEL_FILE
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as err:
-        raise ModelError(f"{path}: cannot be read ({err.strerror})") from err
-    except (ValueError, RecursionError) as err:
-        raise ModelError(f"{path}: is not JSON ({err}); download the bundle again") from err
-    if not isinstance(manifest, dict) or "format" not in manifest:
+    values = _read_json(path)
+    if not isinstance(values, dict) or "format" not in values:
         raise ModelError(f'{path}: has no "format", so it is not a bundle of rrsis-geo')
-    if manifest["format"] != FORMAT:
+    if values["format"] != FORMAT:
         raise ModelError(
-            f"{path}: has format {manifest['format']!r}; this rrsis-geo ({__version__}) reads "
+            f"{path}: has format {values['format']!r:.40}; this rrsis-geo ({__version__}) reads "
             f"format {FORMAT}. Install the version named on the card of the bundle"
         )
-    for part, fields in _REQUIRED.items():
-        if not isinstance(manifest.get(part), dict):
-            raise ModelError(f'{path}: has no "{part}"; download the bundle again')
-        for name, kind in fields.items():
-            if not isinstance(manifest[part].get(name), kind):
-                raise ModelError(f'{path}: "{part}" has no {kind.__name__} "{name}"')
+    parts = {field.name: values[field.name] for field in fields(Manifest) if field.name in values}
+    try:
+        manifest = config.build(Manifest, parts, source=str(path))
+        known = {
+            field.name: manifest.about[field.name]
+            for field in fields(KnownFacts)
+            if field.name in manifest.about
+        }
+        config.build(KnownFacts, known, source=f"{path}: about")
+    except ConfigError as err:
+        raise ModelError(f"{err}; download the bundle again") from err
     return manifest
+
+
+def image_source(folder: Path) -> str:
+    """Name of the image settings of a bundle in error messages."""
+    return f"{folder / MODEL_FILE}: image"
+
+
+def _read_json(path: Path) -> Any:
+    """Read a file of JSON. NaN, infinite numbers and text that is not Unicode are not JSON.
+
+    Raises:
+        ModelError: the file cannot be read or is not JSON.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as err:
+        raise ModelError(f"{path}: cannot be read ({err.strerror})") from err
+    if len(content) > MAX_BYTES:
+        raise ModelError(f"{path}: is larger than {MAX_BYTES} bytes; download the bundle again")
+    try:
+        values = json.loads(content.decode())
+        json.dumps(values, ensure_ascii=False, allow_nan=False).encode()  # loads accepts both
+    except (ValueError, RecursionError) as err:
+        raise ModelError(f"{path}: is not JSON ({err}); download the bundle again") from err
+    return values
 
 
 def make_manifest(
@@ -105,6 +187,8 @@ def compute_sha256(path: Path) -> str:
     Raises:
         ModelError: the file cannot be read.
     """
+    if path.exists() and not path.is_file():  # a device or a pipe may have no end
+        raise ModelError(f"{path}: is not a file; download the bundle again")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,6 @@
-"""Names of the shipped model and of a bundle's files. Imports nothing heavy."""
+"""Names of the shipped model, of a bundle's files and of its settings. Imports nothing heavy."""
+
+from typing import Literal
 
 from rrsis_geo.text import VOCABULARY_FILE
 
@@ -10,3 +12,6 @@ WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "README.md"
 BUNDLE_FILES = (MODEL_FILE, WEIGHTS_FILE, VOCABULARY_FILE, CARD_FILE)
 """All files of a bundle. Only these are uploaded to the Hub and downloaded from it."""
+
+Precision = Literal["int8", "fp16", "fp32"]
+"""Precisions of stored weights, see `rrsis_geo.model.storage`."""

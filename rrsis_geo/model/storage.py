@@ -7,15 +7,13 @@ stores each large matrix as int8 with one scale per row, symmetric about zero, a
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from rrsis_geo.errors import ModelError
+from rrsis_geo.model.names import Precision
 from rrsis_geo.nets.base import ReferringNet
-
-Precision = Literal["int8", "fp16", "fp32"]
 
 _SCALE = "::scale"
 _INT8_MIN_ELEMENTS = 65536
@@ -54,7 +52,7 @@ def load_state(net: ReferringNet, tensors: Mapping[str, Tensor]) -> None:
     """Load stored tensors into a network, in place.
 
     Raises:
-        ModelError: tensors are missing or unknown, or have another shape or kind.
+        ModelError: tensors are missing or unknown, have another shape or kind, or are not finite.
     """
     stored = dict(_dequantise(tensors))
     expected = _inference_state(net)
@@ -66,6 +64,8 @@ def load_state(net: ReferringNet, tensors: Mapping[str, Tensor]) -> None:
             faults.append(f"{name} is {list(new.shape)} and not {list(old.shape)}")
         elif new.is_floating_point() != old.is_floating_point():
             faults.append(f"{name} is {new.dtype} and not {old.dtype}")
+        elif not new.isfinite().all():
+            faults.append(f"{name} has values that are not finite")
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ModelError(

@@ -72,6 +72,13 @@ class ReferringNet(nn.Module, ABC):
         if trunk is not None or text is not None:
             raise ConfigError(f'the network "{self.name}" has no pretrained encoders')
 
+    def check_inputs(self, *, size_px: int, vocab_size: int, max_tokens: int) -> None:
+        """Check that the network can read images of this side and expressions of this tokenizer.
+
+        Raises:
+            ConfigError: it cannot. The default accepts all.
+        """
+
     @abstractmethod
     def encode_text(self, tokens: TextBatch) -> Any:
         """Encode expressions as far as possible without an image."""

@@ -8,6 +8,17 @@ from torch import Tensor, nn
 
 from rrsis_geo.errors import ConfigError, ModelError
 
+TEXT_LIMITS = {
+    "vocab_size": 200_000,
+    "width": 1024,
+    "heads": 64,
+    "ffn_width": 4096,
+    "max_tokens": 4096,
+}
+"""Largest value of each size: those of the largest BERT, and of a multilingual vocabulary. They
+bound the memory that the settings of a bundle can ask for."""
+MAX_LAYERS = 24
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextConfig:
@@ -23,9 +34,17 @@ class TextConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        if len(self.stages) != 4 or min(self.stages) < 1:
+        for name, largest in TEXT_LIMITS.items():
+            if not 1 <= getattr(self, name) <= largest:
+                raise ConfigError(
+                    f"text.{name} must be from 1 to {largest}, got {getattr(self, name)}"
+                )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"text.dropout must be in [0, 1), got {self.dropout}")
+        if len(self.stages) != 4 or min(self.stages) < 1 or sum(self.stages) > MAX_LAYERS:
             raise ConfigError(
-                f"text.stages must be four numbers of layers, each at least 1, got {self.stages}"
+                "text.stages must be four numbers of layers, each at least 1, "
+                f"{MAX_LAYERS} in total, got {self.stages}"
             )
         if self.width % self.heads:
             raise ConfigError(f"text.width {self.width} is not a multiple of {self.heads} heads")

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.base import ReferringNet, SegOutput, gate_logits
 from rrsis_geo.nets.bert import Bert
 from rrsis_geo.nets.bsc import SpatialCorrelation
@@ -132,6 +133,20 @@ class BTDNet(ReferringNet):
             self.trunk.load_pretrained(trunk)
         if text is not None:
             self.text.load_pretrained(text)
+
+    def check_inputs(self, *, size_px: int, vocab_size: int, max_tokens: int) -> None:
+        """Check sizes of images and expressions. See `ReferringNet.check_inputs`."""
+        text = self.config.text
+        if vocab_size > text.vocab_size:
+            raise ConfigError(
+                f"the vocabulary has {vocab_size} word pieces, the network {text.vocab_size}"
+            )
+        if max_tokens > text.max_tokens:
+            raise ConfigError(
+                f"max_tokens is {max_tokens}, but the network reads at most {text.max_tokens}"
+            )
+        if size_px < 64:
+            raise ConfigError(f"size_px must be at least 64 for this network, got {size_px}")
 
     def encode_text(self, tokens: TextBatch) -> BTDNetWords:
         """Run the text stages before the first correlation, encode T_m, make background tokens."""

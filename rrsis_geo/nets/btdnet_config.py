@@ -6,6 +6,22 @@ from typing import Literal
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.bert import TextConfig
 
+LIMITS = {
+    "image_px": (64, 4096),
+    "drop_path": (0, 0.99),
+    "bsc_text_width": (1, 4096),
+    "width": (4, 4096),
+    "heads": (1, 64),
+    "mci_layers": (1, 24),
+    "ffn_ratio": (1, 16),
+    "fine_width": (0, 1024),
+    "background_weight": (0, 1000),
+    "reconstruction_weight": (0, 1000),
+    "dice_weight": (0, 1000),
+    "presence_weight": (0, 1000),
+}
+"""Smallest and largest value of each number."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BTDNetConfig:
@@ -61,12 +77,16 @@ class BTDNetConfig:
     presence_weight: float = 0.3
 
     def __post_init__(self) -> None:
+        for name, (least, largest) in LIMITS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= largest:
+                raise ConfigError(f"{name} must be from {least} to {largest}, got {value}")
         if not set(self.bsc_stages) <= {1, 2, 3, 4}:
             raise ConfigError(f"bsc_stages must be from 1 to 4, got {self.bsc_stages}")
         for name in ("vision_windows", "text_windows"):
             windows = getattr(self, name)
-            if not windows or any(r < 1 or r % 2 == 0 for r in windows):
-                raise ConfigError(f"{name} must be one or more odd sizes, got {windows}")
+            if not 1 <= len(windows) <= 8 or any(r % 2 == 0 or not 1 <= r <= 31 for r in windows):
+                raise ConfigError(f"{name} must be 1 to 8 odd sizes up to 31, got {windows}")
         if self.width % (4 * self.heads):
             raise ConfigError(f"width {self.width} is not a multiple of 4 x {self.heads} heads")
         if self.image_px % 32:

@@ -10,7 +10,7 @@ from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.catalog import bundle_folders, bundle_name, find_bundle, list_bundles
 from rrsis_geo.model.facts import ModelFacts
-from rrsis_geo.model.manifest import read_manifest
+from rrsis_geo.model.manifest import image_source, read_manifest
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import BYTES_PER_ROW_PX, make_plan
 
@@ -168,5 +168,5 @@ def _read_model_facts(name: str) -> ModelFacts:
     """
     folder = find_bundle(name)
     manifest = read_manifest(folder)
-    image = ImageSpec.from_dict(manifest["image"])
-    return ModelFacts(name=bundle_name(folder), image=image, about=manifest["about"])
+    image = ImageSpec.from_dict(manifest.image, source=image_source(folder))
+    return ModelFacts(name=bundle_name(folder), image=image, about=manifest.about)

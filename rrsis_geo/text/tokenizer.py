@@ -5,7 +5,7 @@ vocabulary file changes between releases. In release 5, ``BertTokenizerFast(voca
 every word into ``[UNK]`` without a warning.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,18 +92,6 @@ class Tokenizer:
     def to_dict(self) -> dict[str, Any]:
         """Settings besides the vocabulary, JSON-able."""
         return {"max_tokens": self.max_tokens, "lower_case": self.lower_case}
-
-    @classmethod
-    def from_dict(cls, folder: Path, values: Mapping[str, Any]) -> "Tokenizer":
-        """Load a tokenizer from ``folder/vocab.txt`` and the settings of ``to_dict``.
-
-        Raises:
-            ModelError: a setting is missing or of the wrong type; or see ``load``.
-        """
-        max_tokens, lower_case = values.get("max_tokens"), values.get("lower_case")
-        if type(max_tokens) is not int or type(lower_case) is not bool:
-            raise ModelError('the text settings need "max_tokens" (int) and "lower_case" (bool)')
-        return cls.load(folder, max_tokens=max_tokens, lower_case=lower_case)
 
     def encode(self, expressions: Sequence[str]) -> TextBatch:
         """Encode B expressions.

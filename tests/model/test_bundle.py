@@ -21,8 +21,7 @@ from rrsis_geo.errors import ModelError, OutputError
 from rrsis_geo.model import catalog
 from rrsis_geo.model.bundle import load_bundle, load_settings, save_bundle
 from rrsis_geo.model.catalog import bundle_folders, cache_folder, find_bundle, list_bundles
-from rrsis_geo.model.names import DEFAULT_BUNDLE
-from rrsis_geo.model.storage import Precision
+from rrsis_geo.model.names import DEFAULT_BUNDLE, Precision
 from rrsis_geo.nets import PRESETS, build_net
 
 ABOUT = {"trained_on": "painted scenes", "scores": {"mIoU": 0.5}, "licence": "CC0-1.0"}
@@ -227,9 +226,9 @@ def truncate_weights(folder: Path) -> None:
             edit_manifest(lambda f: f.update(format=99)),
             r"format 99; this rrsis-geo .* reads format 1",
         ),
-        (edit_manifest(lambda f: f.pop("net")), 'no "net"'),
-        (edit_manifest(lambda f: f["weights"].pop("sha256")), '"weights" has no str "sha256"'),
-        (edit_manifest(lambda f: f["net"].update(config=3)), '"net" has no dict "config"'),
+        (edit_manifest(lambda f: f.pop("net")), '"net" must be set'),
+        (edit_manifest(lambda f: f["weights"].pop("sha256")), r'"weights\.sha256" must be set'),
+        (edit_manifest(lambda f: f["net"].update(config=3)), r'"net\.config" must be a table'),
         (edit_manifest(lambda f: f["net"].update(name="os.system")), 'no network "os.system"'),
         (edit_manifest(lambda f: f["net"]["config"].update(depth=3)), r"model\.json: .*depth"),
         (edit_manifest(lambda f: f["image"].update(size_px=500)), "multiple of 32"),
@@ -248,6 +247,14 @@ def truncate_weights(folder: Path) -> None:
             r"conv\.bias is \[3\] and not \[128\]",
         ),
         (
+            edit_tensors(lambda t: t["conv.bias"].fill_(torch.nan)),
+            r"conv\.bias has values that are not finite",
+        ),
+        (
+            edit_manifest(lambda f: f["net"]["config"].update(vocab_size=20)),
+            r"model\.json: the vocabulary has 600 word pieces",
+        ),
+        (
             edit_manifest(lambda f: f["net"]["config"].update(width=64)),
             r"weights\.safetensors: does not fit .* and 4 more",
         ),
@@ -261,6 +268,76 @@ def test_a_damaged_bundle_raises(
     with pytest.raises(ModelError, match=message) as caught:
         load_bundle(folder)
     assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("net", [None, "x", []]),
+        ("net.name", [None, 3, ["tiny"]]),
+        ("net.config", [None, [], "x"]),
+        ("image", [None, 512]),
+        ("image.size_px", [None, True, 512.0, "512", 0, 10**9, 10**30]),
+        ("image.mean", [None, 0.5, [0.5], [0.5, 0.5, "x"], [0.5, 0.5, 1e308]]),
+        ("image.std", [[0.2, 0.2, 0], [0.2, 0.2, 1e-300], [10**400] * 3]),
+        ("image.gsd_m", ["x", True, -1, 0, 1e308]),
+        ("image.gsd_range_m", [1, [1], [None, 1], [2, 1], [0, 1e400]]),
+        ("text.max_tokens", [None, True, 24.0, 2, -1, 10**9]),
+        ("text.lower_case", [None, 1, "yes"]),
+        ("text.sha256", [None, 3]),
+        ("weights.precision", [None, 8, "int4", ["int8"]]),
+        ("weights.sha256", [None, [], {}]),
+        ("about", [None, "x", [1]]),
+        ("about.summary", [None, 3, "\ud800"]),
+        ("about.categories", [None, "car", [1], [["car"]]]),
+        ("about.seconds_per_window", [None, "0.1", 0, -1, 1e308, 1e400, float("nan")]),
+    ],
+)
+def test_every_field_of_the_manifest_is_checked(
+    tmp_path: Path, field: str, values: list[object]
+) -> None:
+    folder = save(tmp_path / "tiny")
+    whole = json.loads((folder / "model.json").read_text())
+    *parents, name = field.split(".")
+    for value in values:
+        manifest = json.loads(json.dumps(whole))
+        part = manifest
+        for parent in parents:
+            part = part[parent]
+        part[name] = value
+        (folder / "model.json").write_text(json.dumps(manifest).replace("Infinity", "1e400"))
+        with pytest.raises(ModelError) as caught:
+            load_bundle(folder)
+        message = str(caught.value)
+        assert message.startswith(f"{folder / 'model.json'}: "), (value, message)
+        assert name in message or "is not JSON" in message, (value, message)
+        assert len(message) < 600
+
+
+def test_optional_facts_may_be_missing(tmp_path: Path) -> None:
+    folder = save(tmp_path / "tiny")
+    edit_manifest(lambda f: f.pop("versions"))(folder)
+    edit_manifest(lambda f: f["about"].clear())(folder)
+    edit_manifest(lambda f: f.update(note="fields of later versions are ignored"))(folder)
+    assert load_bundle(folder).about == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such devices")
+@pytest.mark.parametrize("file", ["model.json", "vocab.txt", "weights.safetensors"])
+def test_a_device_in_place_of_a_file_is_not_read(tmp_path: Path, file: str) -> None:
+    folder = save(tmp_path / "tiny")
+    (folder / file).unlink()
+    (folder / file).symlink_to("/dev/zero")
+    with pytest.raises(ModelError, match=r"not a file|no model bundle"):
+        load_bundle(folder)
+
+
+def test_a_large_manifest_is_not_read(tmp_path: Path) -> None:
+    folder = save(tmp_path / "tiny")
+    with (folder / "model.json").open("r+b") as file:
+        file.truncate(2**34)
+    with pytest.raises(ModelError, match="is larger than"):
+        load_bundle(folder)
 
 
 # --- finding

@@ -11,6 +11,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
+from rrsis_geo.errors import ConfigError
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.bundle import Bundle
 from rrsis_geo.nets import NETS, ReferringNet, SegOutput
@@ -54,6 +55,10 @@ class TinyNet(ReferringNet):
         self.conv = nn.Conv2d(3, config.width, kernel, stride=4, padding=kernel // 2)
         self.norm = nn.BatchNorm2d(config.width)
         self.reconstruct = nn.Linear(config.width, config.width)
+
+    def check_inputs(self, *, size_px: int, vocab_size: int, max_tokens: int) -> None:
+        if vocab_size > self.config.vocab_size:
+            raise ConfigError(f"the vocabulary has {vocab_size} word pieces")
 
     def encode_text(self, tokens: TextBatch) -> TinyWords:
         words_BLD = self.embed(tokens.ids) * tokens.attention[..., None]

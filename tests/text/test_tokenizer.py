@@ -100,7 +100,7 @@ def test_an_empty_list_raises() -> None:
 def test_save_and_load(tmp_path: Path) -> None:
     tokenizer = make_tokenizer()
     tokenizer.save(tmp_path)
-    loaded = Tokenizer.from_dict(tmp_path, tokenizer.to_dict())
+    loaded = Tokenizer.load(tmp_path, **tokenizer.to_dict())
     assert loaded.vocabulary == tokenizer.vocabulary
     expressions = ["all buildings", "a carport, on the road?"]
     for ours, theirs in zip(loaded.encode(expressions), tokenizer.encode(expressions), strict=True):
@@ -124,13 +124,6 @@ def test_errors_of_a_vocabulary_name_the_file(
     with pytest.raises(ModelError, match=message) as caught:
         Tokenizer.load(tmp_path, max_tokens=20)
     assert str(tmp_path / "vocab.txt") in str(caught.value)
-
-
-@pytest.mark.parametrize("values", [{}, {"max_tokens": "20", "lower_case": True}])
-def test_invalid_settings_raise(tmp_path: Path, values: dict[str, object]) -> None:
-    make_tokenizer().save(tmp_path)
-    with pytest.raises(ModelError, match="max_tokens"):
-        Tokenizer.from_dict(tmp_path, values)
 
 
 def test_a_cased_vocabulary_keeps_case() -> None:
