@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.files import remove_leftovers
 from rrsis_geo.geo.scene.options import open_part
@@ -261,6 +263,7 @@ def _open_run(
     outputs.check([Path(scene), *options.scene.input_files()], expressions)
     with (
         collect_warnings() as warnings,
+        _restore_threads(),
         make_folder(job_path(outputs.vector)),
         open_part(scene, options.scene) as open_scene,
     ):
@@ -269,6 +272,17 @@ def _open_run(
         load_seconds = time.perf_counter() - before
         work = prepare_run(open_scene, expressions, model, options)
         yield _OpenedRun(expression, work, predictor, load_seconds, warnings)
+
+
+@contextmanager
+def _restore_threads() -> Iterator[None]:
+    """`SegmentOptions.threads` is a setting of the whole process; put back what was."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def _load_model(

@@ -2,14 +2,18 @@
 
 import json
 import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
+import torch
 from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,9 +21,11 @@ from predictor_stubs import RedPredictor, StubOutput, blobs, make_options, red_l
 from pyproj import Geod
 from rasterio.features import rasterize
 from shapely import box
+from tiny_net import make_bundle
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError
 from rrsis_geo.geo.layers.vector_io import layer_name
+from rrsis_geo.model.predictor import Predictor
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.scene import SegmentReport, segment_scene
@@ -477,3 +483,48 @@ def test_options_in_metres_without_crs_are_refused_first(
         with pytest.raises(ConfigError):
             Result(scene, tmp_path / "out", red, allow_no_crs=True, **options)
     assert not red.batches
+
+
+def test_runs_in_threads_keep_their_own_warnings(make_blobs: MakeScene, tmp_path: Path) -> None:
+    both = threading.Barrier(2, timeout=60)
+
+    class Waiting(RedPredictor):
+        """Keeps both runs at the same place; the first warns, also from a background thread."""
+
+        def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+            both.wait()
+            if words == "the left red disc":
+                logging.getLogger("rrsis_geo.stub").warning("from the left run")
+            both.wait()
+            return super().predict(images, words)
+
+    def run(side: str) -> SegmentReport:
+        return segment_scene(
+            scene,
+            f"the {side} red disc",
+            Outputs(tmp_path / f"{side}.gpkg"),
+            SegmentOptions(overlap_px=16),
+            predictor=Waiting(),
+        )
+
+    scene = make_blobs()
+    with ThreadPoolExecutor(2) as pool:
+        left, right = pool.map(run, ("left", "right"))
+    assert "from the left run" in left.warnings
+    assert "from the left run" not in right.warnings
+    assert not any("right" in text for text in left.warnings)
+
+
+def test_settings_of_the_process_are_put_back(
+    make_blobs: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(options: SegmentOptions) -> Predictor:
+        return Predictor(make_bundle(), "cpu", "fp32", threads=options.threads)
+
+    monkeypatch.setattr("rrsis_geo.segment.scene.load_predictor", load)
+    names = ("OGR_SQLITE_SYNCHRONOUS", "GDAL_CACHEMAX", "GDAL_HTTP_MAX_RETRY")
+    before = [pyogrio.get_gdal_config_option(name) for name in names], torch.get_num_threads()
+    options = SegmentOptions(overlap_px=16, threads=torch.get_num_threads() + 1)
+    segment_scene(make_blobs(), "the red car", Outputs(tmp_path / "o.gpkg"), options)
+    after = [pyogrio.get_gdal_config_option(name) for name in names], torch.get_num_threads()
+    assert after == before

@@ -277,9 +277,7 @@ class _GdalOptions(NamedTuple):
 def _write_with_gdal(
     part: Path, stream: pa.RecordBatchReader, crs: ProjCRS | None, options: _GdalOptions
 ) -> None:
-    # `atomic_file` syncs the file at the end; SQLite need not sync at every step.
-    pyogrio.set_gdal_config_options({"OGR_SQLITE_SYNCHRONOUS": "OFF"})
-    with warnings.catch_warnings():
+    with _fast_sqlite(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
         pyogrio.write_arrow(
             stream,
@@ -294,6 +292,18 @@ def _write_with_gdal(
             dataset_options=options.dataset_options,
             layer_options=options.layer_options,
         )
+
+
+@contextmanager
+def _fast_sqlite() -> Iterator[None]:
+    """`atomic_file` syncs the file at the end, so SQLite need not sync at every step."""
+    name = "OGR_SQLITE_SYNCHRONOUS"
+    before = pyogrio.get_gdal_config_option(name)
+    pyogrio.set_gdal_config_options({name: "OFF"})
+    try:
+        yield
+    finally:  # the setting is that of the whole process
+        pyogrio.set_gdal_config_options({name: before})
 
 
 def _write_geopackage(part: Path, rows: _Rows, target: _Target) -> None:

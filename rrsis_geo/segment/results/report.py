@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,9 +186,15 @@ def _paths_from_text(paths: Mapping[str, str]) -> dict[str, Path]:
     return {kind: Path(text) for kind, text in paths.items()}
 
 
+_collected: ContextVar[tuple[list[str], ...]] = ContextVar("_collected", default=())
+"""The lists that collect warnings in this context: that of a run and of its background threads."""
+
+
 @contextmanager
 def collect_warnings() -> Iterator[list[str]]:
-    """Collect the texts of all warnings that the package logs, each once.
+    """Collect the texts of all warnings that the package logs in this context, each once.
+
+    Runs in other threads have contexts of their own, so their warnings are not mixed.
 
     Yields:
         The list of texts, which grows while the block runs.
@@ -196,14 +203,16 @@ def collect_warnings() -> Iterator[list[str]]:
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            text = record.getMessage()
-            if text not in texts:
+            text, is_ours = record.getMessage(), any(each is texts for each in _collected.get())
+            if is_ours and text not in texts:
                 texts.append(text)
 
     package = logging.getLogger("rrsis_geo")
     collector = Collector(logging.WARNING)
     package.addHandler(collector)
+    token = _collected.set((*_collected.get(), texts))
     try:
         yield texts
     finally:
+        _collected.reset(token)
         package.removeHandler(collector)

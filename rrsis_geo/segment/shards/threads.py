@@ -1,5 +1,9 @@
-"""Background threads: one that reads ahead of the caller, one that works behind it."""
+"""Background threads: one that reads ahead of the caller, one that works behind it.
 
+They run in a copy of the caller's context, so that their warnings belong to the caller's run.
+"""
+
+import contextvars
 import queue
 import threading
 from collections import deque
@@ -58,7 +62,8 @@ def read_ahead(items: Iterator[T], depth: int = READ_AHEAD) -> Iterator[Iterator
                 raise error
             yield cast(T, item)
 
-    thread = threading.Thread(target=produce, name="read-ahead", daemon=True)
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=[produce], name="read-ahead", daemon=True)
     thread.start()
     try:
         yield consume()
@@ -94,10 +99,11 @@ def run_in_background(
             failed.set()
             raise
 
+    context = contextvars.copy_context()
     with ThreadPoolExecutor(1, "run-in-background") as thread:
         try:
             for task in _with_error_task(tasks):
-                waiting.append(thread.submit(run, task))
+                waiting.append(thread.submit(context.run, run, task))
                 while len(waiting) > depth:
                     yield waiting.popleft().result()
             while waiting:
