@@ -64,7 +64,7 @@ def follow_link(path: Path) -> Path:
     Raises:
         OutputError: the link leads back to itself, or the name is too long for an output.
     """
-    _check_name(path)
+    check_name(path)
     if not path.is_symlink():
         return path
     try:
@@ -73,8 +73,12 @@ def follow_link(path: Path) -> Path:
         raise OutputError(f"{path}: is a link that leads back to itself; remove it") from err
 
 
-def _check_name(path: Path) -> None:
-    """Check that the name of an output is short enough for its temporary files too."""
+def check_name(path: Path) -> None:
+    """Check that the name of an output is short enough for its temporary files too.
+
+    Raises:
+        OutputError: it is not.
+    """
     n_bytes = len(os.fsencode(path.name))
     if n_bytes > MAX_NAME_BYTES:
         raise OutputError(

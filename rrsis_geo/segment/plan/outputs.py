@@ -1,6 +1,5 @@
 """The files of a run: their names, and the checks that they can be written."""
 
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -9,14 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.files import check_writable
+from rrsis_geo.files import check_name, check_writable
 from rrsis_geo.geo.grid.rasters import Kind, check_raster_path
 from rrsis_geo.geo.layers.vector_io import check_layer_path, layer_name
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.units import format_bytes
 
-MAX_NAME_BYTES = 230
-"""Longest name of an output. File systems allow 255 bytes; temporary names are longer."""
 MAX_STEM_BYTES = 150
 """Longest part of a default name that comes from the scene."""
 VECTOR_BYTES = 16 * 2**20
@@ -54,7 +51,8 @@ class Outputs:
 
     def __post_init__(self) -> None:
         for name, path in self.files().items():  # strings are accepted too
-            _check_name(path)
+            _check_text(path)
+            check_name(path)  # before anything looks the file up
             object.__setattr__(self, name, path)
 
     def files(self) -> dict[str, Path]:
@@ -108,7 +106,7 @@ class Outputs:
         input_paths = {source.resolve() for source in sources if source.exists()}
         kind_by_path: dict[Path, str] = {}
         for key, path in self.all_files(expressions).items():
-            _check_name(path)
+            check_name(path)
             name, absolute_path = key.partition(":")[0], path.resolve()
             if absolute_path in input_paths:
                 raise OutputError(f"{path}: is an input of this run; choose another name")
@@ -146,17 +144,12 @@ class Outputs:
         _check_free_space(required)
 
 
-def _check_name(path: Path) -> None:
-    """Check a name that the file system may not even look up.
+def _check_text(path: Path) -> None:
+    """Check that GDAL and JSON files can hold a path.
 
     Raises:
-        OutputError: the name is too long, or its characters are not text.
+        OutputError: they cannot.
     """
-    n_bytes = len(os.fsencode(path.name))
-    if n_bytes > MAX_NAME_BYTES:
-        raise OutputError(
-            f"{path}: the name has {n_bytes} bytes; choose one of at most {MAX_NAME_BYTES}"
-        )
     if any(0xD800 <= ord(character) < 0xE000 for character in str(path)):
         raise OutputError(f"{str(path)!a}: the name is not UTF-8 text; choose another one")
 
