@@ -1,17 +1,18 @@
 """Readers of image, mask and text files of datasets.
 
-Images are read with Pillow, because training needs no raster library.
+Images are read with Pillow, because training needs no raster library. Images and masks are read as
+viewers show them: upright, if EXIF data say that the file stores them turned.
 """
 
 import io
 import struct
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from pycocotools import mask as coco_mask
+from PIL import ExifTags, Image
 
 from rrsis_geo.errors import InputError
 
@@ -23,16 +24,23 @@ _DAMAGED: Final = (
     struct.error,
     Image.DecompressionBombError,
 )
-_MAX_MASK_PX: Final = 2**28
-"""Most pixels of a mask. A larger size is a mistake or an attack on memory."""
-_MAX_CORNER_PX: Final = 2**17
-"""Largest coordinate of a polygon: pycocotools draws every point, even outside the image."""
-_RUN_CHARACTERS: Final = 7
-"""Most characters, of five bits each, of a run in a COCO RLE."""
+_TURN: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the stored image upright."""
 
 
 def read_image(path: Path, content: bytes | None = None) -> NDArray[np.uint8]:
     """Read an image file as uint8 RGB [H, W, 3]. Gray, palette and RGBA images become RGB.
+
+    An image of more than 8 bits per band is refused: a stretch chosen for each image alone would
+    give one ground different colours, and only the user knows the range of all images.
 
     Args:
         path: path of the file.
@@ -42,16 +50,16 @@ def read_image(path: Path, content: bytes | None = None) -> NDArray[np.uint8]:
         InputError: the file is missing or damaged, or has more than 8 bits per band.
     """
     try:
-        with Image.open(path if content is None else io.BytesIO(content)) as file:
+        with Image.open(_source(path, content)) as file:
             if not _has_more_than_8_bits(file):
-                return np.array(file.convert("RGB"))
+                return np.array(_turn_upright(file).convert("RGB"))
     except FileNotFoundError as err:
         raise InputError(f"{path}: no such image") from err
     except _DAMAGED as err:
         raise InputError(f"{path}: cannot be read as an image: {err}") from err
     raise InputError(
-        f"{path}: has more than 8 bits per band; convert it to 8 bits first, for example with "
-        '"gdal_translate -ot Byte -scale"'
+        f"{path}: has more than 8 bits per band; convert all images to 8 bits with the same range, "
+        'for example with "gdal_translate -ot Byte -scale 0 4000 0 255"'
     )
 
 
@@ -67,20 +75,72 @@ def read_mask(path: Path, threshold: int = 0, content: bytes | None = None) -> N
         InputError: the file is missing or damaged.
     """
     try:
-        with Image.open(path if content is None else io.BytesIO(content)) as file:
+        with Image.open(_source(path, content)) as file:
+            image = _turn_upright(file)
             # Indices of a palette are not values, and alpha does not mark the target.
-            if file.mode == "LA":
-                values = np.array(file.getchannel("L"))
-            elif file.mode in ("1", "L", "I", "F") or file.mode.startswith("I;16"):
-                values = np.array(file)
+            if image.mode == "LA":
+                values = np.array(image.getchannel("L"))
+            elif image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16"):
+                values = np.array(image)
             else:
-                values = np.array(file.convert("RGB")).max(2)
+                values = np.array(image.convert("RGB")).max(2)
     except FileNotFoundError as err:
         raise InputError(f"{path}: no such mask") from err
     except _DAMAGED as err:
         raise InputError(f"{path}: cannot be read as a mask: {err}") from err
     above: NDArray[np.bool_] = values if values.dtype == bool else values > threshold
     return above
+
+
+def check_files(paths: Sequence[Path], name: str) -> None:
+    """Check that every file of a dataset exists, before work that takes hours.
+
+    Files are not opened. A damaged file raises when it is read.
+
+    Args:
+        paths: the files.
+        name: name of the dataset or split for messages.
+
+    Raises:
+        InputError: a file is missing or empty. The message says how many others are.
+    """
+    missing = [path for path in paths if not _has_content(path)]
+    if missing:
+        more = f" (and {len(missing) - 1} more of {len(paths)} files)"
+        raise InputError(
+            f"{name}: {missing[0]} is missing or empty{more if len(missing) > 1 else ''}; "
+            "add the files to the dataset, or remove their samples from its lists"
+        )
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except (OSError, ValueError):  # ValueError: the name has a null byte
+        return False
+
+
+def _source(path: Path, content: bytes | None) -> Path | io.BytesIO:
+    """What to open. A pipe or a device would never end.
+
+    Raises:
+        OSError: the path is not a file.
+    """
+    if content is not None:
+        return io.BytesIO(content)
+    if path.exists() and not path.is_file():
+        raise OSError("it is not a file")
+    return path
+
+
+def _turn_upright(file: Image.Image) -> Image.Image:
+    """The image as viewers show it.
+
+    ``ImageOps.exif_transpose`` also rewrites the EXIF data, and fails if any of them are damaged.
+    """
+    file.load()  # the EXIF data of a PNG can follow its pixels, and a TIFF is turned here
+    turn = _TURN.get(file.getexif().get(ExifTags.Base.Orientation, 1))
+    return file if turn is None else file.transpose(turn)
 
 
 def _has_more_than_8_bits(file: Image.Image) -> bool:
@@ -90,95 +150,11 @@ def _has_more_than_8_bits(file: Image.Image) -> bool:
     return any(";16" in str(tile[3]) for tile in getattr(file, "tile", ()))
 
 
-def decode_segmentation(
-    segmentation: Any, shape: tuple[int, int] | None, where: str
-) -> NDArray[np.bool_]:
-    """Decode a COCO segmentation to the union of its parts, bool [H, W].
-
-    Args:
-        segmentation: an RLE (a dictionary of "size" and "counts", the latter a string or a list of
-            numbers), a list of RLEs, or a list of polygons [x, y, x, y, ...].
-        shape: (height, width) of the image, needed for polygons.
-        where: description of the segmentation for messages.
-
-    Raises:
-        InputError: the segmentation has another form or is damaged.
-    """
-    parts = segmentation if isinstance(segmentation, list) else [segmentation]
-    try:
-        if not parts:
-            raise ValueError("it is an empty list")
-        runs = [_to_rle(part, shape) for part in parts]
-        if len({tuple(item["size"]) for item in runs}) > 1:
-            raise ValueError("its parts are of different sizes")
-        mask = np.zeros(tuple(runs[0]["size"]), np.bool_)
-        for item in runs:
-            mask |= coco_mask.decode([item])[..., 0].astype(bool)
-        return mask
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as err:
-        raise InputError(f"{where}: the segmentation cannot be decoded: {err}") from err
-
-
-def _to_rle(part: Any, shape: tuple[int, int] | None) -> Any:
-    """Convert a polygon or an RLE to a compressed RLE of pycocotools."""
-    if isinstance(part, list):
-        if shape is None:
-            raise ValueError("polygons need the size of their image")
-        if len(part) < 6 or len(part) % 2:
-            raise ValueError(
-                f"a polygon has {len(part)} numbers; it needs an even count of at least 6"
-            )
-        corners = [float(value) for value in part]
-        if not all(abs(value) <= _MAX_CORNER_PX for value in corners):
-            raise ValueError("a polygon vertex is far outside the image")
-        return coco_mask.frPyObjects([corners], *shape)[0]
-    if not isinstance(part, dict):
-        raise TypeError(f"expected an RLE or a polygon, got {type(part).__name__}")
-    height, width = (int(value) for value in part["size"])
-    if min(height, width) < 1 or height * width > _MAX_MASK_PX:
-        raise ValueError(f"its size is {height} x {width}")
-    counts = part["counts"]
-    if isinstance(counts, list):
-        if sum(counts) != height * width or min(counts) < 0:
-            raise ValueError(f"its runs do not add up to {height} x {width}")
-        return coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-    if not isinstance(counts, str | bytes):
-        raise TypeError(f'its "counts" are of type {type(counts).__name__}')
-    coded = counts.encode("ascii") if isinstance(counts, str) else counts
-    _check_rle(coded)
-    return {"size": [height, width], "counts": coded}
-
-
-def _check_rle(coded: bytes) -> None:
-    """Check an RLE string, because pycocotools would read and write beyond the end of a bad one.
-
-    A number has one to seven characters from "0" to "o". Each character holds five bits of the
-    number and one bit that is set if another character follows.
-
-    Raises:
-        ValueError: a character is invalid, or a number is too long or incomplete.
-    """
-    values = np.frombuffer(coded, np.uint8).astype(np.int16) - ord("0")
-    if values.size and not (values.min() >= 0 and values.max() < 64):
-        raise ValueError('its counts have characters outside "0" to "o"')
-    ends = np.flatnonzero(values & 0x20 == 0)
-    if values.size and (not len(ends) or ends[-1] != values.size - 1):
-        raise ValueError("its counts end in the middle of a number")
-    if np.diff(ends, prepend=-1).max(initial=0) > _RUN_CHARACTERS:
-        raise ValueError("a number in its counts is too long")
-
-
-def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Encode a mask, bool [H, W], as a COCO RLE for JSON."""
-    runs = coco_mask.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": [int(side) for side in mask.shape], "counts": runs["counts"].decode("ascii")}
-
-
 def path_inside(folder: Path, name: object, where: str) -> Path:
     """The path of a file that a dataset names. The file must lie inside the dataset's folder.
 
     Symbolic links are followed, but a name cannot leave the folder, because lists of files can come
-    from untrusted sources.
+    from untrusted sources. Lists written on Windows have backslashes for slashes.
 
     Raises:
         InputError: the name is absolute or leaves the folder, or is not a file name.
@@ -188,7 +164,10 @@ def path_inside(folder: Path, name: object, where: str) -> Path:
     parts = PureWindowsPath(name)  # handles drives and both slashes
     if parts.anchor or ".." in parts.parts:
         raise InputError(f"{where}: {name!r} is outside of {folder}; use a path inside it")
-    return folder / name
+    path = folder / name
+    if "\\" in name and not path.exists():  # written on Windows; elsewhere "\\" is a character
+        return folder.joinpath(*parts.parts)
+    return path
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:

@@ -43,6 +43,8 @@ class LabelledImage:
         gsd_m: ground sample distance, None if unknown.
         false_colour: the colours are not natural, so expressions do not name them.
         id: name of the image for messages.
+        unclear: categories with objects in the image whose outlines are unknown. No expression
+            names them, and no instance has one of them.
     """
 
     image: NDArray[np.uint8]
@@ -51,6 +53,7 @@ class LabelledImage:
     gsd_m: float | None
     false_colour: bool = False
     id: str = ""
+    unclear: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

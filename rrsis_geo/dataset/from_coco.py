@@ -51,12 +51,18 @@ class CocoReport:
         splits: split -> counts of its samples.
         images: number of images with instances.
         categories: category -> number of instances.
+        annotations: number of annotations that were read ("read"), and of those left out: repeated,
+            without an outline ("no_outline"), damaged, of a group ("crowd"), without an English
+            name ("nameless") and without their image ("without_image").
+        warnings: warnings for the user.
     """
 
     root: Path
     splits: dict[str, SplitCounts]
     images: int
     categories: dict[str, int]
+    annotations: dict[str, int]
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The report for JSON."""
@@ -66,6 +72,8 @@ class CocoReport:
             "splits": splits,
             "images": self.images,
             "categories": self.categories,
+            "annotations": self.annotations,
+            "warnings": [*self.warnings],
         }
 
 
@@ -81,7 +89,8 @@ def from_coco(
     """Make a dataset of triplets from COCO instances, polygons or RLE.
 
     A sample is a random crop of an image with an expression, as in training on instances (see
-    docs/training.md). Splits share no image, and no "sequence" if the images have this field.
+    docs/training.md). Annotations that cannot be used are left out, with a warning. Splits share no
+    image, and no "sequence" if the images have this field.
 
     Args:
         instances: the COCO file.
@@ -119,6 +128,8 @@ def from_coco(
         splits=writer.counts,
         images=len(source),
         categories=dict(categories.most_common()),
+        annotations=source.annotations,
+        warnings=source.warnings,
     )
 
 

@@ -5,6 +5,7 @@ training samples read different fields of it.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 
@@ -326,3 +327,24 @@ def category_from_label(label: str) -> str:
         if name.endswith(plural):
             return name.removesuffix(plural) + single
     return name.removesuffix("s")
+
+
+_NO_NAMES = frozenset(
+    {
+        *("n/a", "n.a.", "na", "nan", "nil", "none", "null", "no data", "nodata", "tbd"),
+        *("unknown", "undefined", "unclassified", "unlabeled", "unlabelled", "unnamed"),
+        *("other", "others", "misc", "miscellaneous", "background", "ignore", "ignored"),
+    }
+)
+"""Labels that say only that there is no name."""
+
+
+def can_be_named(label: str) -> bool:
+    """Whether an English sentence can name what a label says.
+
+    It cannot name a class number ("4"), a word for no name ("n/a") or a word in another script.
+    """
+    name = " ".join(label.replace("_", " ").lower().split())
+    letters = [letter for letter in name if letter.isalpha()]
+    is_latin = all("LATIN" in unicodedata.name(letter, "") for letter in letters)
+    return bool(letters) and is_latin and name not in _NO_NAMES

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from rrsis_geo.data.image_files import decode_segmentation, read_image, read_mask
+from rrsis_geo.data.image_files import check_files, read_image, read_mask
 from rrsis_geo.data.sample import Sample
-from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.data.segmentations import decode_segmentation
+from rrsis_geo.errors import ConfigError
 from rrsis_geo.images import resize_to_square
 
 
@@ -86,7 +87,7 @@ class CodedMask:
     where: str = ""
 
     def read(self) -> NDArray[np.bool_]:
-        """See :func:`rrsis_geo.data.image_files.decode_segmentation`."""
+        """See :func:`rrsis_geo.data.segmentations.decode_segmentation`."""
         return decode_segmentation(self.segmentation, self.shape, f"{self.path}{self.where}")
 
 
@@ -147,32 +148,13 @@ class Records(Dataset[Sample]):
         refs = ((record.image, record.mask) for record in self.records)
         return list(dict.fromkeys(ref.path for pair in refs for ref in pair if ref is not None))
 
-    def missing_files(self) -> list[Path]:
-        """The files of the split that are missing or empty."""
-        return [path for path in self.files() if not _has_content(path)]
-
     def check_files(self) -> None:
-        """Check that every file of the split exists, before work that takes hours.
-
-        Files are not opened. A damaged file raises when it is read.
+        """Check that every file of the split exists: see :func:`image_files.check_files`.
 
         Raises:
-            InputError: a file is missing or empty. The message says how many others are.
+            InputError: a file is missing or empty.
         """
-        missing = self.missing_files()
-        if missing:
-            more = f" (and {len(missing) - 1} more of {len(self.files())} files)"
-            raise InputError(
-                f"{self.name}: {missing[0]} is missing or empty{more if len(missing) > 1 else ''}; "
-                "add the files to the dataset, or remove their samples from its lists"
-            )
-
-
-def _has_content(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False
+        check_files(self.files(), self.name)
 
 
 def resize_sample(sample: Sample, size_px: int) -> Sample:

@@ -9,14 +9,15 @@ masks are 800 x 800. The published protocol resizes both to one square.
 """
 
 import io
-import json
 import pickle
 import re
+import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from rrsis_geo.data.benchmarks.records import CodedMask, ImageFile, Record, unknown_split_error
+from rrsis_geo.data.coco_file import CocoFile, id_of, read_coco_file
 from rrsis_geo.data.image_files import path_inside
 from rrsis_geo.errors import InputError
 from rrsis_geo.text.categories import RRSISD_CATEGORIES
@@ -34,6 +35,9 @@ _IMAGE_FOLDERS: Final = (
     "images",
 )
 _NAMES_WITHOUT_BLANKS: Final = {name.replace(" ", ""): name for name in RRSISD_CATEGORIES}
+
+_BYTEARRAY: Final = pickle.BYTEARRAY8[0]
+"""Makes an array of any length before it reads a byte of it."""
 
 
 class _Parts(NamedTuple):
@@ -66,12 +70,13 @@ def read_split(root: Path, split: str) -> list[Record]:
     chosen = [ref for ref in refs if _is_in(ref, split)]
     if not chosen:
         raise unknown_split_error(root, split, _splits_of(refs))
-    images, annotations, names = _read_instances(parts.instances)
+    coco = read_coco_file(parts.instances)
+    annotations = _annotations_by_id(coco)
     records = []
     for ref in chosen:
         where = f"{parts.refs}, ref {ref['ref_id']}"
         annotation = _look_up(annotations, ref["ann_id"], f"{where}: annotation", parts)
-        image = _look_up(images, ref["image_id"], f"{where}: image", parts)
+        image = _look_up(coco.images, ref["image_id"], f"{where}: image", parts)
         try:
             shape = (int(image["height"]), int(image["width"]))
             mask = CodedMask(
@@ -81,7 +86,7 @@ def read_split(root: Path, split: str) -> list[Record]:
                 where=f", annotation {ref['ann_id']}",
             )
             file = ImageFile(path_inside(parts.images, image["file_name"], where))
-            category = names.get(ref["category_id"], "")
+            category = _normalize_name(coco.categories.get(id_of(ref["category_id"]) or "", ""))
             for sentence in ref["sentences"]:
                 is_single = len(ref["sentences"]) == 1
                 name = f"{ref['ref_id']}" if is_single else f"{ref['ref_id']}-{sentence['sent_id']}"
@@ -111,10 +116,13 @@ def _first_existing(places: list[Path]) -> Path:
     raise InputError(f"{places[0]}: missing part of RRSIS-D; also looked for {others}")
 
 
-def _look_up(entries: Mapping[Any, Any], key: Any, where: str, parts: _Parts) -> Any:
-    if key not in entries:
-        raise InputError(f"{where} {key} is not in {parts.instances}")
-    return entries[key]
+def _look_up(
+    entries: Mapping[str, Mapping[str, Any]], id_: object, where: str, parts: _Parts
+) -> Mapping[str, Any]:
+    entry = entries.get(id_of(id_) or "")
+    if entry is None:
+        raise InputError(f"{where} {id_} is not in {parts.instances}")
+    return entry
 
 
 def _is_in(ref: Mapping[str, Any], split: str) -> bool:
@@ -129,21 +137,18 @@ def _splits_of(refs: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return (*usual, *sorted(names - set(usual)))
 
 
-def _read_instances(
-    path: Path,
-) -> tuple[dict[Any, Mapping[str, Any]], dict[Any, Mapping[str, Any]], dict[Any, str]]:
-    """Images, annotations and category names of a COCO file, each by its id."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return (
-            {entry["id"]: entry for entry in content["images"]},
-            {entry["id"]: entry for entry in content["annotations"]},
-            {entry["id"]: _normalize_name(entry["name"]) for entry in content["categories"]},
-        )
-    except (OSError, ValueError, RecursionError) as err:
-        raise InputError(f"{path}: cannot be read as JSON: {err}") from err
-    except (KeyError, TypeError, AttributeError) as err:
-        raise InputError(f"{path}: not a COCO instances file: {err!r}") from err
+def _annotations_by_id(coco: CocoFile) -> dict[str, Mapping[str, Any]]:
+    """The annotations by their ids.
+
+    Raises:
+        InputError: two different annotations have the same id.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for entry in coco.annotations:
+        id_ = id_of(entry.get("id")) if isinstance(entry, dict) else None
+        if id_ is not None and found.setdefault(id_, entry) != entry:
+            raise InputError(f"{coco.path}: two annotations have the id {id_}; remove one")
+    return found
 
 
 def _normalize_name(name: str) -> str:
@@ -152,8 +157,16 @@ def _normalize_name(name: str) -> str:
     return _NAMES_WITHOUT_BLANKS.get(re.sub(r"[^a-z]", "", lower), lower)
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Unpickler for plain containers and values. A pickle can otherwise run any code."""
+class _PlainUnpickler(pickle._Unpickler):
+    """Unpickler for plain containers and values. A pickle can otherwise run any code.
+
+    The one in Python keeps what a pickle numbers in a dictionary. The one in C makes a table as
+    long as the largest number, so that a few bytes can take all memory.
+    """
+
+    dispatch: ClassVar = {
+        code: load for code, load in pickle._Unpickler.dispatch.items() if code != _BYTEARRAY
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         raise InputError(f"asks for {module}.{name}, which is not a plain value")
@@ -174,6 +187,7 @@ def read_plain_pickle(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read: {err}") from err
     except (
         pickle.UnpicklingError,
+        struct.error,
         ValueError,  # includes UnicodeDecodeError
         EOFError,
         LookupError,

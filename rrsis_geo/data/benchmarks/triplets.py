@@ -26,8 +26,9 @@ from rrsis_geo.data.benchmarks.records import (
     Record,
     unknown_split_error,
 )
-from rrsis_geo.data.image_files import encode_mask, path_inside, read_lines
+from rrsis_geo.data.image_files import path_inside, read_lines
 from rrsis_geo.data.sample import Sample
+from rrsis_geo.data.segmentations import encode_mask
 from rrsis_geo.errors import InputError, OutputError
 
 _SUFFIX: Final = ".jsonl"

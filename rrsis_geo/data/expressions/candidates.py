@@ -152,4 +152,5 @@ def union_mask(items: Iterable[Instance], shape: tuple[int, int]) -> NDArray[np.
 def referable_categories(labelled_image: LabelledImage) -> list[str]:
     """Categories that an expression can name: the labels and the categories above them, sorted."""
     labels = {item.category for item in labelled_image.instances}
-    return sorted(labels | {wider for label in labels for wider in wider_than(label)})
+    wider = {wider for label in labels for wider in wider_than(label)}
+    return sorted((labels | wider) - labelled_image.unclear)

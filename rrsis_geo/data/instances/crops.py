@@ -112,6 +112,7 @@ def crop_labelled(
         gsd_m=None if labelled_image.gsd_m is None else labelled_image.gsd_m * box.side / size_px,
         false_colour=labelled_image.false_colour,
         id=labelled_image.id,
+        unclear=labelled_image.unclear,
     )
 
 

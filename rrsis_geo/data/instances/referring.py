@@ -151,7 +151,9 @@ class ReferringInstances:
     ) -> LabelledImage:
         whole = self.source.read(index)
         same = [item for item in whole.instances if item.category == category]
-        box = self._plan_crop(whole, rng, same[int(rng.integers(len(same)))], wide=wide)
+        # An outline can be too thin for any pixel.
+        around = same[int(rng.integers(len(same)))] if same else None
+        box = self._plan_crop(whole, rng, around, wide=wide)
         return self._crop(whole, box, rng)
 
     def _crop(self, whole: LabelledImage, box: CropBox, rng: np.random.Generator) -> LabelledImage:
@@ -188,6 +190,7 @@ class ReferringInstances:
             return None
         kinds = kinds_of(category)
         boxes = np.array([item.bbox for item in whole.instances if item.category in kinds])
+        boxes = boxes.reshape(-1, 4)
         for _ in range(8):
             box = self._plan_crop(whole, rng)
             ends = boxes[:, :2] + boxes[:, 2:]

@@ -64,7 +64,6 @@ def test_files_are_listed_without_repetition(make_benchmark: MakeBenchmark) -> N
     lines = root / "val.jsonl"
     images = root / "images" / "val"
     assert records.files() == [images / "val_0_0.png", lines, images / "val_1_0.png"]
-    assert records.missing_files() == []
 
 
 def test_message_of_one_missing_file(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import datetime
 import json
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,21 @@ def test_damaged_rle(make_benchmark: MakeBenchmark) -> None:
         records[0]
 
 
+def test_two_annotations_of_one_id(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("rrsisd")
+    change_instances(root, lambda content: content["annotations"][1].update(id=1))
+    with pytest.raises(InputError, match=r"instances\.json: two annotations have the id 1"):
+        read_split(root, "train")
+
+
+def test_ids_may_be_text(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("rrsisd")
+    change_instances(
+        root, lambda content: [entry.update(id=str(entry["id"])) for entry in content["images"]]
+    )
+    check_split(root, "train")
+
+
 def test_missing_annotation(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
     change_refs(root, lambda ref: ref.update(ann_id=77))
@@ -225,6 +242,36 @@ def test_noise_raises_input_error_only(
     path.write_bytes(content)
     with contextlib.suppress(InputError):  # any other error fails the test
         read_plain_pickle(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x04]r\xff\xff\xff\x7f.",
+        b"]p2147483647\n.",
+        b"\x80\x04\x8e\xff\xff\xff\xff\x3f\0\0\0.",
+        b"\x80\x05\x96\xff\xff\xff\xff\x03\0\0\0.",
+    ],
+    ids=["long binput", "put", "binbytes8", "bytearray8"],
+)
+def test_a_few_bytes_take_no_gigabytes(tmp_path: Path, content: bytes) -> None:
+    """The unpickler would make a table of 2**31 values for each of the first two."""
+    path = tmp_path / "small.p"
+    path.write_bytes(content)
+    code = (
+        "import resource, sys, pathlib\n"
+        "from rrsis_geo.data.benchmarks.rrsisd import read_plain_pickle\n"
+        "from rrsis_geo.errors import InputError\n"
+        "used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = used()\n"
+        "try: read_plain_pickle(pathlib.Path(sys.argv[1]))\n"
+        "except InputError: pass\n"
+        "print(used() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 2**17, "more than 128 MiB"
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, 40, 200])
