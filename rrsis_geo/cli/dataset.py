@@ -9,6 +9,7 @@ from rrsis_geo import console
 from rrsis_geo.cli.app import app
 from rrsis_geo.cli.dataset_report import print_check, print_instances, print_labels
 from rrsis_geo.cli.options import (
+    AoiLayerOption,
     AoiOption,
     BandsOption,
     BboxOption,
@@ -143,6 +144,7 @@ def from_vectors(
     gsd: GsdOption = None,
     bbox: BboxOption = None,
     aoi: AoiOption = None,
+    aoi_layer: AoiLayerOption = None,
     bands: BandsOption = None,
     nodata: NodataOption = None,
     false_colour: Annotated[
@@ -190,7 +192,9 @@ def from_vectors(
         size_column=size_column,
         size_m=size,
         model=model,
-        scene=scene_options(bbox=bbox, aoi=aoi, bands=bands, nodata=nodata, gsd=gsd),
+        scene=scene_options(
+            bbox=bbox, aoi=aoi, aoi_layer=aoi_layer, bands=bands, nodata=nodata, gsd=gsd
+        ),
         chip_px=chip,
         per_chip=per_chip,
         val_share=val_share,

@@ -7,6 +7,7 @@ from rrsis_geo import console
 from rrsis_geo.cli.app import app
 from rrsis_geo.cli.options import (
     AllowNoCrsOption,
+    AoiLayerOption,
     AoiOption,
     BandsOption,
     BboxOption,
@@ -35,6 +36,7 @@ def info(
     overlap: OverlapOption = 128,
     bbox: BboxOption = None,
     aoi: AoiOption = None,
+    aoi_layer: AoiLayerOption = None,
     bands: BandsOption = None,
     nodata: NodataOption = None,
     gsd: GsdOption = None,
@@ -54,6 +56,7 @@ def info(
         scene=scene_options(
             bbox=bbox,
             aoi=aoi,
+            aoi_layer=aoi_layer,
             bands=bands,
             nodata=nodata,
             gsd=gsd,

@@ -79,6 +79,14 @@ AoiOption = Annotated[
         rich_help_panel="Scene",
     ),
 ]
+AoiLayerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Layer of the file of --aoi, if it has several.",
+        rich_help_panel="Scene",
+    ),
+]
 AllowNoCrsOption = Annotated[
     bool,
     typer.Option(
@@ -119,6 +127,7 @@ def scene_options(
     *,
     bbox: str | None,
     aoi: Path | None,
+    aoi_layer: str | None,
     bands: str | None,
     nodata: float | None,
     gsd: float | None,
@@ -137,6 +146,7 @@ def scene_options(
         bbox=box,
         bbox_crs=box_crs,
         aoi=aoi,
+        aoi_layer=aoi_layer,
         bands=parse_bands(bands),
         nodata=nodata,
         gsd_m=gsd,

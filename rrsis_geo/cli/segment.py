@@ -9,6 +9,7 @@ from rrsis_geo import console
 from rrsis_geo.cli.app import app, command_line
 from rrsis_geo.cli.options import (
     AllowNoCrsOption,
+    AoiLayerOption,
     AoiOption,
     BandsOption,
     BboxOption,
@@ -87,6 +88,7 @@ def segment(
     simplify: SimplifyOption = 0.0,
     bbox: BboxOption = None,
     aoi: AoiOption = None,
+    aoi_layer: AoiLayerOption = None,
     bands: BandsOption = None,
     nodata: NodataOption = None,
     gsd: GsdOption = None,
@@ -176,6 +178,7 @@ def segment(
             scene=scene_options(
                 bbox=bbox,
                 aoi=aoi,
+                aoi_layer=aoi_layer,
                 bands=bands,
                 nodata=nodata,
                 gsd=gsd,

@@ -110,6 +110,8 @@ class LabelOptions:
             if option.name == "scene":
                 record |= {name: getattr(self.scene, name) for name in RECORDED_SCENE_OPTIONS}
                 record["aoi"] = self.scene.aoi and str(self.scene.aoi)
+                if self.scene.aoi_layer is not None:
+                    record["aoi_layer"] = self.scene.aoi_layer
             else:
                 record[option.name] = getattr(self, option.name)
         return record

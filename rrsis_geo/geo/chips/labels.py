@@ -17,7 +17,7 @@ from shapely.geometry.base import BaseGeometry
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.geo.grid.model_grid import ModelGrid
 from rrsis_geo.geo.scene.scene import SceneInfo
-from rrsis_geo.geo.scene.vector_files import all_finite, list_layers, read_vectors
+from rrsis_geo.geo.scene.vector_files import all_finite, choose_layer, read_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -171,16 +171,7 @@ def rasterize_shape(shape: BaseGeometry, window: Window) -> NDArray[np.bool_]:
 
 
 def _read_table(path: str | Path, columns: LabelColumns) -> gpd.GeoDataFrame:
-    layers = list_layers(path)
-    if columns.layer is None and len(layers) > 1:
-        raise ConfigError(
-            f"{path}: has several layers; choose one with --layer: {', '.join(layers)}"
-        )
-    if columns.layer is not None and columns.layer not in layers:
-        raise ConfigError(
-            f"{path}: has no layer {columns.layer!r}; its layers: {', '.join(layers)}"
-        )
-    table = read_vectors(path, layer=columns.layer)
+    table = read_vectors(path, layer=choose_layer(path, columns.layer, "--layer"))
     for name in columns.required():
         if name not in table.columns:
             others = ", ".join(str(column) for column in table.columns if column != "geometry")

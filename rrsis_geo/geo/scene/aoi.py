@@ -15,8 +15,8 @@ from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.errors import InputError, OutsideError
-from rrsis_geo.geo.scene.scene import Area, SceneInfo
-from rrsis_geo.geo.scene.vector_files import all_finite, read_vectors
+from rrsis_geo.geo.scene.scene import MAX_COORDINATE, Area, SceneInfo
+from rrsis_geo.geo.scene.vector_files import all_finite, choose_layer, read_vectors
 
 _EDGE_PARTS = 256
 """Polygons are projected with edges split into segments of 1/256 of their extent."""
@@ -25,16 +25,25 @@ _SNAP_PX = 1e-4
 """Borders closer than this to a pixel edge are moved onto it."""
 
 
-def read_aoi(path: str | Path) -> gpd.GeoSeries:
+def read_aoi(path: str | Path, layer: str | None = None) -> gpd.GeoSeries:
     """Read the polygons of a vector file, made valid. Their CRS is None if the file has none.
 
+    Args:
+        path: any vector file that GDAL can read.
+        layer: name of the layer; None if the file has only one.
+
     Raises:
+        ConfigError: there is no such layer, or there are several and none was chosen.
         InputError: the file does not exist, is not vector data or has no polygon.
     """
-    series = read_vectors(path).geometry
+    series = read_vectors(path, layer=choose_layer(path, layer, "--aoi-layer")).geometry
     series = series[~(series.is_empty | series.isna())]
-    if not all_finite(series.to_numpy()).all():
-        raise InputError(f"{path}: has coordinates that are not finite numbers; repair the file")
+    is_small = (series.bounds.abs() < MAX_COORDINATE).all(axis=None)
+    if not is_small or not all_finite(series.to_numpy()).all():
+        raise InputError(
+            f"{path}: has coordinates that are not finite or not below {MAX_COORDINATE:g}; repair "
+            "the file"
+        )
     try:
         series = series.make_valid()
     except ShapelyError as err:
@@ -45,16 +54,17 @@ def read_aoi(path: str | Path) -> gpd.GeoSeries:
     return series
 
 
-def aoi_area(info: SceneInfo, path: str | Path) -> Area:
+def aoi_area(info: SceneInfo, path: str | Path, layer: str | None = None) -> Area:
     """The part of a scene covered by the polygons of a file.
 
     The polygons may be in any CRS. Without a CRS they are taken to be in the CRS of the scene.
 
     Raises:
+        ConfigError: see ``read_aoi``.
         InputError: see ``read_aoi``; or the polygons cannot be projected.
         OutsideError: the polygons do not overlap the scene.
     """
-    series = read_aoi(path)
+    series = read_aoi(path, layer)
     crs = None if series.crs is None else CRS.from_wkt(series.crs.to_wkt())
     try:
         return polygon_to_area(info, shapely.union_all(series.to_numpy()), crs, str(path))

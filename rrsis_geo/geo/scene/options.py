@@ -13,7 +13,7 @@ from rasterio.errors import CRSError
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.scene.aoi import aoi_area, bbox_area
-from rrsis_geo.geo.scene.scene import Scene, SceneInfo, open_scene
+from rrsis_geo.geo.scene.scene import MAX_COORDINATE, Scene, SceneInfo, open_scene
 
 SAME_GSD = 0.02
 """Ground pixels that differ by less than this share count as equal."""
@@ -27,6 +27,7 @@ class SceneOptions:
         bbox: (left, bottom, right, top); only pixels inside it are read.
         bbox_crs: CRS of the bbox, such as "EPSG:4326"; None means the CRS of the scene.
         aoi: vector file; only pixels inside its polygons are read.
+        aoi_layer: its layer; None if it has only one.
         bands: 1-based band numbers, three (red, green, blue) or one (shown as gray); None uses
             the colour interpretation of the file.
         nodata: value of pixels without data; None uses the value in the file.
@@ -39,6 +40,7 @@ class SceneOptions:
     bbox: tuple[float, float, float, float] | None = None
     bbox_crs: str | None = None
     aoi: Path | None = None
+    aoi_layer: str | None = None
     bands: tuple[int, ...] | None = None
     nodata: float | None = None
     gsd_m: float | None = None
@@ -52,8 +54,12 @@ class SceneOptions:
             raise ConfigError("gsd and no-resample contradict each other; give one of them")
         if self.bbox is not None and self.aoi is not None:
             raise ConfigError("bbox and aoi both select an area; give one of them")
-        if self.bbox is not None and not all(map(math.isfinite, self.bbox)):
-            raise ConfigError(f"bbox must be four finite numbers, got {self.bbox}")
+        if self.aoi_layer is not None and self.aoi is None:
+            raise ConfigError("aoi_layer chooses a layer of aoi; give aoi too")
+        if self.bbox is not None and not all(abs(edge) < MAX_COORDINATE for edge in self.bbox):
+            raise ConfigError(
+                f"bbox must be four finite numbers below {MAX_COORDINATE:g}, got {self.bbox}"
+            )
 
     def input_files(self) -> list[Path]:
         """Files that are read besides the scene."""
@@ -62,6 +68,8 @@ class SceneOptions:
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON. The area of interest is [path, size in bytes, mtime]."""
         fields = asdict(self)
+        if self.aoi_layer is None:
+            del fields["aoi_layer"]  # as in the records of earlier releases
         if self.aoi is not None:
             stat = self.aoi.stat() if self.aoi.exists() else None
             fields["aoi"] = [absolute_path(self.aoi), stat and stat.st_size, stat and stat.st_mtime]
@@ -115,12 +123,12 @@ def crop_scene(scene: Scene, options: SceneOptions) -> Scene:
     """The part of a scene inside the bbox or the area of interest; the scene itself without one.
 
     Raises:
-        ConfigError: the CRS of the bbox is unknown.
+        ConfigError: the CRS of the bbox is unknown, or the layer of the area of interest is.
         InputError: the area of interest cannot be read.
         OutsideError: the area does not overlap the scene.
     """
     if options.aoi is not None:
-        return scene.crop(aoi_area(scene.info, options.aoi))
+        return scene.crop(aoi_area(scene.info, options.aoi, options.aoi_layer))
     if options.bbox is None:
         return scene
     crs = None

@@ -18,7 +18,8 @@ from pyogrio.errors import (
 from pyproj.exceptions import CRSError as ProjCRSError
 from shapely.errors import ShapelyError
 
-from rrsis_geo.errors import InputError
+from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.geo.scene.local_files import check_file, is_remote
 
 _READ_ERRORS = (
     *(CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError),
@@ -28,15 +29,40 @@ _READ_ERRORS = (
 )
 
 
+def choose_layer(path: str | Path, layer: str | None, option: str) -> str | None:
+    """Check the choice of a layer; tables without geometries, such as QGIS styles, do not count.
+
+    Args:
+        path: any vector file that GDAL can read.
+        layer: as chosen by the user.
+        option: the option to choose it with, for messages.
+
+    Returns:
+        The name of the layer; None if the file has none with geometries.
+
+    Raises:
+        ConfigError: there is no such layer, or there are several and none was chosen.
+        InputError: the file does not exist or is not vector data.
+    """
+    layers = list_layers(path)
+    if layer is not None and layer not in layers:
+        raise ConfigError(f"{path}: has no layer {layer!r}; its layers: {', '.join(layers)}")
+    if layer is None and len(layers) > 1:
+        raise ConfigError(
+            f"{path}: has several layers; choose one with {option}: {', '.join(layers)}"
+        )
+    return layer or next(iter(layers), None)
+
+
 def list_layers(path: str | Path) -> list[str]:
-    """Names of the layers of a file.
+    """Names of the layers of a file that have geometries.
 
     Raises:
         InputError: the file does not exist or is not vector data.
     """
-    _check_exists(path)
+    _check(path)
     try:
-        return [str(name) for name, _ in pyogrio.list_layers(path)]
+        return [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     except _READ_ERRORS as err:
         raise InputError(f"{path}: not vector data that GDAL can read ({err})") from err
 
@@ -51,7 +77,7 @@ def read_vectors(path: str | Path, *, layer: str | None = None) -> gpd.GeoDataFr
     Raises:
         InputError: the file does not exist, is not vector data, is damaged or has no geometries.
     """
-    _check_exists(path)
+    _check(path)
     try:
         table = gpd.read_file(path, layer=layer)
     except _READ_ERRORS as err:
@@ -70,6 +96,7 @@ def all_finite(shapes: NDArray[np.object_]) -> NDArray[np.bool_]:
     return finite
 
 
-def _check_exists(path: str | Path) -> None:
-    if "://" not in str(path) and not str(path).startswith("/vsi") and not Path(path).exists():
+def _check(path: str | Path) -> None:
+    check_file(path)
+    if not is_remote(str(path)) and not str(path).startswith("/vsi") and not Path(path).exists():
         raise InputError(f"{path}: no such file")

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
+import pyogrio
 import pytest
 import shapely
 from affine import Affine
@@ -13,8 +15,8 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 from scene_files import LOCAL_WKT
 
-from rrsis_geo.errors import InputError
-from rrsis_geo.geo.scene.aoi import aoi_area, bbox_area, polygon_to_area
+from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.geo.scene.aoi import aoi_area, bbox_area, polygon_to_area, read_aoi
 from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 
 MakeScene = Callable[..., Path]
@@ -178,3 +180,33 @@ def test_files_without_polygons(tmp_path: Path, info: SceneInfo) -> None:
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"table\.csv: "):
         aoi_area(info, tmp_path / "table.csv")
+
+
+def test_layers_of_a_file(info: SceneInfo, tmp_path: Path) -> None:
+    path = tmp_path / "areas.gpkg"
+    for name, right in (("country", 300), ("study_area", 20)):
+        box = shapely.box(500_000, 5_199_900, 500_000 + right / 2, 5_200_000)
+        gpd.GeoDataFrame(geometry=[box], crs=info.crs).to_file(path, layer=name)
+    with pytest.raises(ConfigError, match=r"choose one with --aoi-layer: country, study_area"):
+        aoi_area(info, path)
+    with pytest.raises(ConfigError, match="has no layer 'field'; its layers: country"):
+        aoi_area(info, path, "field")
+    assert aoi_area(info, path, "study_area").window == Window(0, 0, 20, 200)
+
+
+def test_tables_without_geometries_are_no_layers(info: SceneInfo, tmp_path: Path) -> None:
+    """QGIS saves styles in a table of the GeoPackage."""
+    path = tmp_path / "styled.gpkg"
+    pyogrio.write_dataframe(pd.DataFrame({"styleName": ["a"]}), path, layer="layer_styles")
+    with pytest.raises(InputError, match="is a table without geometries"):
+        read_aoi(path)
+    box = shapely.box(500_000, 5_199_900, 500_010, 5_200_000)
+    gpd.GeoDataFrame(geometry=[box], crs=info.crs).to_file(path, layer="area", mode="a")
+    assert aoi_area(info, path).window == Window(0, 0, 20, 200)
+
+
+def test_coordinates_without_bounds(tmp_path: Path) -> None:
+    box = shapely.box(-1e308, -1e308, 1e308, 1e308)
+    gpd.GeoDataFrame(geometry=[box], crs="EPSG:32632").to_file(tmp_path / "a.gpkg")
+    with pytest.raises(InputError, match="not finite or not below 1e"):
+        read_aoi(tmp_path / "a.gpkg")

@@ -28,6 +28,8 @@ def info(make_scene: MakeScene) -> SceneInfo:
         ({"gsd_m": 0.3, "resample": False}, "contradict"),
         ({"bbox": (0, 0, 1, 1), "aoi": Path("a")}, "give one of them"),
         ({"bbox": (0, 0, 1, float("nan"))}, "finite"),
+        ({"bbox": (-1e308, -1e308, 1e308, 1e308)}, r"finite numbers below 1e\+12"),
+        ({"aoi_layer": "a"}, "give aoi too"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], message: str) -> None:
@@ -39,6 +41,7 @@ def test_options_survive_json(tmp_path: Path) -> None:
     options = [
         SceneOptions(),
         SceneOptions(bbox=(0.0, 1.0, 2.0, 3.0), bbox_crs="EPSG:4326", bands=(3, 2, 1), gsd_m=0.5),
+        SceneOptions(aoi=tmp_path / "a.gpkg", aoi_layer="field"),
         SceneOptions(aoi=tmp_path / "a.gpkg", nodata=7.0, resample=False, allow_no_crs=True),
     ]
     for each in options:
