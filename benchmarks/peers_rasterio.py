@@ -10,14 +10,14 @@ from typing import Any
 import rasterio
 from resource_meter import ResourceMeter, run_program
 
-CACHE_MB = 256
+CACHE_MB = 128
 
 
 def work(scene: str, folder: Path, meter: ResourceMeter) -> dict[str, Any]:
     copy = folder / "copy.tif"
     for phase in ("read", "copy"):
         with (
-            rasterio.Env(GDAL_CACHEMAX=CACHE_MB),
+            rasterio.Env(GDAL_CACHEMAX=CACHE_MB * 2**20),
             rasterio.open(scene) as source,
             rasterio.open(copy, "w", **source.profile) as target,
         ):

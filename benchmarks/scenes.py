@@ -28,7 +28,7 @@ PERIOD_PX = 64
 """Side of the square that contains one small object."""
 BORDER_PX = 32
 """Pixels closer than this to the edge of the scene or to missing data form the border."""
-CACHE_MB = 256
+CACHE_MB = 128
 GSD_M = 0.3
 PROFILE: dict[str, Any] = {
     "driver": "GTiff",
@@ -67,7 +67,7 @@ def make_scene(path: Path, pattern: Pattern, height: int, width: int) -> None:
     nodata = {"nodata": 0} if pattern == "nodata" else {}
     colours = {"count": 3, "photometric": "rgb", "interleave": "pixel", **nodata}
     with (
-        rasterio.Env(GDAL_CACHEMAX=CACHE_MB),
+        rasterio.Env(GDAL_CACHEMAX=CACHE_MB * 2**20),
         rasterio.open(path, "w", **PROFILE, **shape, **place, **colours) as scene,
         rasterio.open(
             truth_path(path), "w", **PROFILE, **shape, **place, count=1, nodata=_NO_DATA
@@ -104,7 +104,7 @@ def count_errors(scene: Path, mask: Path) -> MaskErrors:
     """
     counts = np.zeros(5, np.int64)
     with (
-        rasterio.Env(GDAL_CACHEMAX=CACHE_MB),
+        rasterio.Env(GDAL_CACHEMAX=CACHE_MB * 2**20),
         rasterio.open(truth_path(scene)) as truth,
         rasterio.open(mask) as predicted,
     ):

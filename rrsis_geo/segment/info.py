@@ -5,8 +5,8 @@ from typing import Any
 
 from rrsis_geo.geo.crs import crs_name
 from rrsis_geo.geo.scene.options import open_part
-from rrsis_geo.geo.scene.pixels import CACHE_MB
 from rrsis_geo.geo.scene.radiometry import measure_stretch
+from rrsis_geo.geo.scene.sources import CACHE_MB
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.catalog import bundle_folders, bundle_name, find_bundle, list_bundles
 from rrsis_geo.model.facts import ModelFacts
@@ -28,6 +28,7 @@ VALIDITY = {
     "nodata": "by nodata value",
     "mask": "by mask band",
     "alpha": "by alpha band",
+    "palette": "by transparent colours",
     "all": "every pixel",
 }
 

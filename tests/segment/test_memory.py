@@ -17,9 +17,9 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from predictor_stubs import RedPredictor
 from rrsis_geo import Outputs, segment_scene
-from rrsis_geo.geo.scene import pixels
+from rrsis_geo.geo.scene import sources
 
-pixels.CACHE_MB = 16  # GDAL's cache is bounded, but it could hold all of these small scenes
+sources.CACHE_MB = 16  # GDAL's cache is bounded, but it could hold all of these small scenes
 
 def kibibytes(name):  # unlike getrusage, excludes the peak of the parent process
     lines = Path("/proc/self/status").read_text().splitlines()

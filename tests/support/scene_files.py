@@ -137,3 +137,16 @@ def write_scene(
         if overviews:
             dataset.build_overviews(overviews)
     return path
+
+
+def damage_block(path: Path, row: int, col: int) -> None:
+    """Overwrite most of the compressed block at (row, column) of blocks with zeros."""
+    with rasterio.open(path) as dataset:
+        name = f"{col}_{row}"
+        start, size = (
+            int(dataset.get_tag_item(f"BLOCK_{kind}_{name}", "TIFF", bidx=1))
+            for kind in ("OFFSET", "SIZE")
+        )
+    content = bytearray(path.read_bytes())
+    content[start + 10 : start + size] = bytes(size - 10)
+    path.write_bytes(content)

@@ -7,6 +7,8 @@ cells of the training split there are additional chips, half a chip apart, so th
 the edge of one chip is whole in another.
 """
 
+import logging
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +23,8 @@ from rrsis_geo.geo.grid.rows import read_window_rows
 from rrsis_geo.geo.grid.windows import WindowGrid
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene
+
+logger = logging.getLogger(__name__)
 
 TRAIN: Final = "train"
 _DRAWS: Final = 200
@@ -186,6 +190,8 @@ def read_chip_rows(
 ) -> Iterator[ChipRow]:
     """Read the chips that start at the given rows, as a network sees them in a run.
 
+    Damaged parts of the file become pixels without data, with a warning.
+
     Args:
         scene: the scene, or the part of it, that the model grid covers.
         stretch: stretch of the whole scene.
@@ -227,14 +233,31 @@ def _read_bands(
     grid = WindowGrid(model.height, model.width, size_px=half + 2, overlap_px=2)
     for start, stop in _runs(numbers):
         windows = read_window_rows(scene, stretch, grid, start, min(stop, grid.n_rows), model=model)
+        n_unreadable = 0
         for number in range(start, stop):
             rgb = np.full((half, width, 3), stretch.fill, np.uint8)
             valid = np.zeros((half, width), np.bool_)
             if number < grid.n_rows:
                 row, cols = next(windows), slice(1, 1 + model.width)
-                valid[:, : model.width] = row.valid[1:-1, cols]
-                rgb[valid] = row.rgb[1:-1, cols][row.valid[1:-1, cols]]
+                readable = valid[:, : model.width]
+                readable[:] = row.valid[1:-1, cols]
+                for part in row.unreadable:
+                    readable[_place(part.window, model, number * half)] = False
+                rgb[:, : model.width][readable] = row.rgb[1:-1, cols][readable]
+                if len(row.unreadable) > n_unreadable:
+                    n_unreadable = len(row.unreadable)
+                    logger.warning("%s; the chips have no data there", row.unreadable[-1].reason)
             yield number, _Band(rgb, valid)
+
+
+def _place(window: Window, model: ModelGrid, top: int) -> tuple[slice, slice]:
+    """Rows from ``top`` and columns of the model grid that a window of the scene touches."""
+    rows = window.row_off * model.scale_row, (window.row_off + window.height) * model.scale_row
+    cols = window.col_off * model.scale_col, (window.col_off + window.width) * model.scale_col
+    return (
+        slice(max(math.floor(rows[0]) - top, 0), max(math.ceil(rows[1]) - top, 0)),
+        slice(max(math.floor(cols[0]), 0), max(math.ceil(cols[1]), 0)),
+    )
 
 
 def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:

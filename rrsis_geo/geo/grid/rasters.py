@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from rrsis_geo.files import atomic_file, check_writable, follow_link, write_error
 from rrsis_geo.geo.grid.windows import BLOCK_PX
-from rrsis_geo.geo.scene.pixels import geo_env
+from rrsis_geo.geo.scene.sources import geo_env
 from rrsis_geo.geo.styles import MASK_COLOURS, mask_qml, probability_qml
 
 Kind = Literal["mask", "probability"]

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from rrsis_geo.errors import InputError
-from rrsis_geo.geo.scene.pixels import CACHE_MB
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene
+from rrsis_geo.geo.scene.sources import CACHE_MB
 
 logger = logging.getLogger(__name__)
 

@@ -13,38 +13,18 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.geo.scene.sources import geo_env, reopen
 
 logger = logging.getLogger(__name__)
 
-CACHE_MB = 256
-"""Size of GDAL's block cache. Its default is 5 % of the memory of the machine."""
-
-NETWORK = {
-    "GDAL_HTTP_MAX_RETRY": 4,  # for temporary errors: 429, 500, 502, 503, 504
-    "GDAL_HTTP_RETRY_DELAY": 0.5,  # seconds; doubled after each attempt
-    "GDAL_HTTP_CONNECTTIMEOUT": 15,
-    "GDAL_HTTP_LOW_SPEED_TIME": 30,  # seconds below the speed limit before GDAL gives up
-    "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,  # bytes per second
-    "CPL_VSIL_CURL_CACHE_SIZE": 2**26,
-}
-"""GDAL settings for scenes that are read over a network."""
-
-Validity = Literal["nodata", "mask", "alpha", "all"]
-"""How pixels without data are marked: by a value, a mask, an alpha band, or not at all."""
+Validity = Literal["nodata", "mask", "alpha", "palette", "all"]
+"""How pixels without data are marked: by a value, a mask, an alpha band, transparent colours of the
+palette, or not at all."""
 
 BandsBy = Literal["option", "palette", "gray", "colorinterp", "order"]
 """How the bands were chosen."""
 
 _CMYK = {ColorInterp.cyan, ColorInterp.magenta, ColorInterp.yellow}
-
-
-def geo_env() -> rasterio.Env:
-    """GDAL settings for reading and writing. Enter it around every call that accesses pixels.
-
-    Entering takes about 50 microseconds. Do not keep it open as long as a file: rasterio requires
-    that environments are left in reverse order.
-    """
-    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB, **NETWORK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +38,7 @@ class PixelPlan:
         nodata: nodata value of each band, or None.
         alpha: 1-based alpha band; None if there is none or it is not used.
         mask_bands: bands whose GDAL mask is read; a pixel is valid if any of the masks is set.
+        transparent: indices of the transparent colours of the palette.
     """
 
     bands: tuple[int, ...]
@@ -66,6 +47,7 @@ class PixelPlan:
     nodata: tuple[float | None, ...]
     alpha: int | None = None
     mask_bands: tuple[int, ...] = ()
+    transparent: tuple[int, ...] = ()
 
 
 def plan_pixels(
@@ -89,9 +71,7 @@ def plan_pixels(
     """
     alpha = _alpha_band(dataset, name, bands)
     indexes, bands_by = _choose_bands(dataset, name, bands, alpha)
-    dtype = _common_type(dataset, indexes)
-    if dtype.kind not in "uif":
-        raise InputError(f"{name}: pixels of type {dtype} cannot be converted to an image")
+    dtype = pixel_type(dataset, indexes, name)
     if nodata is not None:
         if not _can_hold(dtype, nodata):
             raise ConfigError(f"{name}: nodata {nodata:g} is not a value of its pixel type {dtype}")
@@ -103,6 +83,7 @@ def plan_pixels(
     mask_bands = () if alpha is not None else _mask_bands(dataset, indexes)
     if nodata is None and (alpha is not None or mask_bands):
         nodata_of = (None,) * len(indexes)
+    transparent = _transparent_colours(dataset, indexes)
     validity: Validity = "all"
     if alpha is not None:
         validity = "alpha"
@@ -110,7 +91,9 @@ def plan_pixels(
         validity = "mask"
     elif None not in nodata_of:
         validity = "nodata"
-    return PixelPlan(indexes, bands_by, validity, nodata_of, alpha, mask_bands)
+    elif transparent:
+        validity = "palette"
+    return PixelPlan(indexes, bands_by, validity, nodata_of, alpha, mask_bands, transparent)
 
 
 def _mask_bands(dataset: rasterio.DatasetReader, bands: tuple[int, ...]) -> tuple[int, ...]:
@@ -123,9 +106,41 @@ def _mask_bands(dataset: rasterio.DatasetReader, bands: tuple[int, ...]) -> tupl
     return tuple(dict.fromkeys(bands)) if not all(flags) else ()
 
 
-def _common_type(dataset: rasterio.DatasetReader, bands: Sequence[int]) -> np.dtype[Any]:
-    """The smallest type that can hold the values of all given bands."""
-    return np.dtype(np.result_type(*(dataset.dtypes[band - 1] for band in bands)))
+def _transparent_colours(
+    dataset: rasterio.DatasetReader, bands: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Indices of the fully transparent colours of a palette; none if no colour is opaque.
+
+    GDAL reports a single one as the nodata value, so that one can be replaced like any other.
+    """
+    if bands != (1,) or dataset.colorinterp[0] != ColorInterp.palette:
+        return ()
+    alphas = {index: colour[3] for index, colour in dataset.colormap(1).items()}
+    if not any(alphas.values()):
+        return ()
+    nodata = dataset.nodatavals[0]
+    return tuple(index for index, alpha in alphas.items() if alpha == 0 and index != nodata)
+
+
+def pixel_type(
+    dataset: rasterio.DatasetReader, bands: Sequence[int], name: str
+) -> np.dtype[np.generic]:
+    """The smallest type that can hold the values of all given bands.
+
+    Raises:
+        InputError: a band has complex values, or a type that NumPy does not have.
+    """
+    kinds = sorted({dataset.dtypes[band - 1] for band in bands})
+    for kind in kinds:
+        if kind.startswith("complex"):
+            raise InputError(
+                f"{name}: its pixels are complex numbers ({kind}); convert them to amplitudes "
+                "first, for example with gdal_calc"
+            )
+    try:
+        return np.dtype(np.result_type(*kinds))
+    except TypeError as err:
+        raise InputError(f"{name}: pixels of type {', '.join(kinds)} cannot be read") from err
 
 
 def _can_hold(dtype: np.dtype[np.generic], value: float) -> bool:
@@ -164,15 +179,21 @@ def _alpha_band(
 
 def _is_coverage(dataset: rasterio.DatasetReader, name: str, alpha: int) -> bool:
     """Whether an alpha band marks pixels with data; decided on a fixed sample of windows."""
-    windows = spread_windows(dataset.height, dataset.width, n=6, size_px=64)
-    try:
-        with geo_env():
-            sample = np.concatenate([dataset.read(alpha, window=w).ravel() for w in windows])
-    except RasterioIOError as err:
+    parts = []
+    error: RasterioIOError | None = None
+    with reopen(dataset, name) as copy:  # because a failed read leaves its blocks in the cache
+        for window in spread_windows(dataset.height, dataset.width, n=6, size_px=64):
+            try:
+                with geo_env():
+                    parts.append(copy.read(alpha, window=window).ravel())
+            except RasterioIOError as err:  # a damaged block; the others are enough
+                error = err
+    if not parts:
         raise InputError(
-            f"{name}: band {alpha} cannot be read ({_first_line(err)}); "
+            f"{name}: band {alpha} cannot be read ({_first_line(error)}); "
             "the file may be truncated or damaged"
-        ) from err
+        ) from error
+    sample = np.concatenate(parts)
     opaque = type_limits(sample.dtype)[1] if sample.dtype.kind in "ui" else 1
     between = sample[(sample > 0) & (sample < opaque)]
     return bool(2 * between.size <= sample.size or np.unique(between).size <= 16)
@@ -220,13 +241,20 @@ class PixelReader:
         dtype: type of the pixels that `read` returns.
     """
 
-    def __init__(self, dataset: rasterio.DatasetReader, plan: PixelPlan, name: str) -> None:
-        """Keep the dataset. The caller closes it."""
+    def __init__(
+        self,
+        dataset: rasterio.DatasetReader,
+        plan: PixelPlan,
+        name: str,
+        overview: int | None = None,
+    ) -> None:
+        """Keep the dataset, which is a file or the overview of this number."""
         self.dataset = dataset
+        self._overview = overview
         self.plan = plan
         self.name = name
         self._indexes = plan.bands + (() if plan.alpha is None else (plan.alpha,))
-        self.dtype = _common_type(dataset, self._indexes)
+        self.dtype = pixel_type(dataset, self._indexes, name)
         self._nodata = _nodata_values(plan, self.dtype)
 
     def read(
@@ -261,6 +289,10 @@ class PixelReader:
                 if len(masks):
                     self.dataset.read_masks(list(self.plan.mask_bands), window=window, out=masks)
         except RasterioIOError as err:
+            # GDAL's threads leave damaged blocks in its cache, where the next attempt finds them.
+            damaged = self.dataset
+            self.dataset = reopen(damaged, self.name, self._overview)
+            damaged.close()
             top, bottom = int(window.row_off), int(window.row_off + window.height)
             raise InputError(
                 f"{self.name}: rows {top} to {bottom} cannot be read ({_first_line(err)}); "
@@ -286,6 +318,8 @@ class PixelReader:
             valid = np.zeros_like(valid)
             for band, value in zip(pixels, self._nodata, strict=True):
                 valid |= band != value  # NaN is handled below
+        if self.plan.transparent:
+            valid &= ~np.isin(pixels[0], self.plan.transparent)
         if pixels.dtype.kind == "f":
             for band in pixels:
                 valid &= np.isfinite(band)
@@ -304,9 +338,9 @@ def _nodata_values(plan: PixelPlan, dtype: np.dtype[np.generic]) -> list[Any] | 
         return [np.array(value).astype(dtype)[()] for value in plan.nodata]
 
 
-def _first_line(err: BaseException) -> str:
+def _first_line(err: BaseException | None) -> str:
     """First line of GDAL's message, which rasterio keeps in the cause of its error."""
-    cause = err.__cause__ or err
+    cause = (err and err.__cause__) or err
     return str(cause).splitlines()[0] if str(cause) else str(err)
 
 

@@ -5,18 +5,18 @@ whole scene and stored with the run.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.scene.pixels import PixelReader, spread_windows, type_limits
 from rrsis_geo.geo.scene.scene import Scene
+from rrsis_geo.geo.scene.sources import reopen
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,8 @@ _SAMPLE_LOW_PX = 2**18
 _SAMPLE_HIGH_PX = 2**22
 _ENOUGH_PX = 2**14
 _PIECE_PX = 2**22
+_SENTINEL_SHARE = 0.01
+"""A value of fewer pixels does not move the ends of the stretch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ def measure_stretch(scene: Scene) -> Stretch:
         stretch = Stretch("linear", lo=(255.0,) * len(sample), hi=(0.0,) * len(sample))
     else:
         stretch = _percentile_stretch(sample, is_inverted)
+        _warn_of_sentinels(scene, sample)
     return _with_fill(stretch, sample)
 
 
@@ -150,6 +153,35 @@ def _percentile_stretch(sample: NDArray[np.generic], is_inverted: bool) -> Stret
     return Stretch("linear", lo=tuple(lo), hi=tuple(hi))
 
 
+def _warn_of_sentinels(scene: Scene, sample: NDArray[np.generic]) -> None:
+    """Warn if one value far from all others spans the stretch: it probably means no data."""
+    found = dict.fromkeys(value for band in sample for value in _sentinels(band))
+    if not found:
+        return
+    told = scene.whole.nodata
+    logger.warning(
+        "%s: the value %s lies far from all others and decides the stretch, so the picture has "
+        "little contrast; if it means no data, give --nodata %s%s",
+        scene.whole.path,
+        " and ".join(found),
+        next(iter(found)),
+        "" if told is None else f" (the file states {told!r})",
+    )
+
+
+def _sentinels(values: NDArray[np.generic]) -> Iterator[str]:
+    """The values at an end of a stretch that are frequent and far from all others."""
+    for value in (values.min(), values.max()) if values.size else ():
+        is_value = values == value
+        others = values[~is_value].astype(np.float64)
+        if not others.size or is_value.mean() < _SENTINEL_SHARE:
+            continue
+        lo, hi = np.percentile(others, PERCENTILES)
+        with np.errstate(over="ignore"):
+            if max(lo - float(value), float(value) - hi) > hi - lo > 0:
+                yield str(value)
+
+
 def _with_fill(stretch: Stretch, sample: NDArray[np.generic]) -> Stretch:
     if not sample.shape[1]:
         return stretch
@@ -159,26 +191,58 @@ def _with_fill(stretch: Stretch, sample: NDArray[np.generic]) -> Stretch:
 
 
 def _sample(scene: Scene) -> NDArray[np.generic]:
-    """A sample of the valid pixels of the whole scene, [B, n]; n is 0 only if there are none."""
+    """A sample of the valid pixels of the whole scene, [B, n]; n is 0 only if there are none.
+
+    What cannot be read is left out, with a warning: a run marks such pixels as not read.
+
+    Raises:
+        InputError: nothing but pixels without data can be read.
+    """
+    errors: list[InputError] = []
+    sample = _sample_overview(scene, errors)
+    if sample is None:
+        sample = _sample_windows(scene, errors)
+    if errors and not sample.shape[1]:
+        raise errors[-1]
+    if errors:
+        logger.warning(
+            "the colours of the scene are measured without parts that cannot be read: %s%s",
+            errors[0],
+            f"; and {len(errors) - 1} more" if len(errors) > 1 else "",
+        )
+    return sample
+
+
+def _sample_overview(scene: Scene, errors: list[InputError]) -> NDArray[np.generic] | None:
+    """The valid pixels of an overview, [B, n]; None if no overview has enough of them."""
     level = _overview_level(scene)
-    if level is not None:
-        try:
-            with rasterio.open(scene.whole.path, overview_level=level) as dataset:
-                reader = PixelReader(dataset, scene.reader.plan, scene.whole.path)
-                sample = _valid_pixels(reader, [Window(0, 0, dataset.width, dataset.height)])
-        except rasterio.RasterioIOError as err:
-            raise InputError(f"{scene.whole.path}: its overviews cannot be read ({err})") from err
-        if sample.shape[1] >= _ENOUGH_PX:
-            return sample
+    if level is None:
+        return None
+    label = f"{scene.whole.path}: overview {level}"
+    try:
+        dataset = reopen(scene.reader.dataset, label, level)
+    except InputError as err:
+        errors.append(err)
+        return None
+    reader = PixelReader(dataset, scene.reader.plan, label, level)
+    window = Window(0, 0, dataset.width, dataset.height)
+    sample = _valid_pixels(reader, [window], errors)
+    reader.dataset.close()
+    return sample if sample.shape[1] >= _ENOUGH_PX else None
+
+
+def _sample_windows(scene: Scene, errors: list[InputError]) -> NDArray[np.generic]:
+    """The valid pixels of windows spread over the scene, [B, n]."""
     height, width = scene.whole.shape
     for n, size_px in ((8, 128), (32, 64)):
-        sample = _valid_pixels(scene.reader, spread_windows(height, width, n=n, size_px=size_px))
-        if sample.shape[1] >= min(_ENOUGH_PX, height * width // 2):
+        windows = spread_windows(height, width, n=n, size_px=size_px)
+        sample = _valid_pixels(scene.reader, windows, errors)
+        if sample.shape[1] >= min(_ENOUGH_PX, height * width // 2) or len(errors) >= len(windows):
             return sample
     # Few pixels have data, as in the corner of a mosaic: read all rows until there are enough.
     rows = max(1, _PIECE_PX // width)
     strips = (Window(0, top, width, min(rows, height - top)) for top in range(0, height, rows))
-    return _valid_pixels(scene.reader, strips, max_pixels=_SAMPLE_LOW_PX)
+    return _valid_pixels(scene.reader, strips, errors, max_pixels=_SAMPLE_LOW_PX)
 
 
 def _overview_level(scene: Scene) -> int | None:
@@ -195,15 +259,39 @@ def _overview_level(scene: Scene) -> int | None:
 
 
 def _valid_pixels(
-    reader: PixelReader, windows: Iterable[Window], max_pixels: int | None = None
+    reader: PixelReader,
+    windows: Iterable[Window],
+    errors: list[InputError],
+    max_pixels: int | None = None,
 ) -> NDArray[np.generic]:
-    """The valid pixels of windows, [B, n]; stops after the window that reaches ``max_pixels``."""
-    parts = []
+    """The valid pixels of windows, [B, n]; stops after the window that reaches ``max_pixels``.
+
+    The errors of windows that cannot be read in two attempts are added to ``errors``.
+    """
+    parts = [np.empty((len(reader.plan.bands), 0), reader.dtype)]
     count = 0
     for window in windows:
-        pixels, valid = reader.read(window)
+        try:
+            pixels, valid = _read_twice(reader, window)
+        except InputError as err:
+            errors.append(err)
+            continue
         parts.append(pixels[:, valid])
         count += parts[-1].shape[1]
         if max_pixels is not None and count >= max_pixels:
             break
     return np.concatenate(parts, axis=1)
+
+
+def _read_twice(
+    reader: PixelReader, window: Window
+) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Read a window, again if the first attempt fails.
+
+    Raises:
+        InputError: the window cannot be read.
+    """
+    try:
+        return reader.read(window)
+    except InputError:
+        return reader.read(window)

@@ -22,8 +22,10 @@ from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.errors import InputError, RrsisError
 from rrsis_geo.geo.scene.ground import pixel_size_m
+from rrsis_geo.geo.scene.local_files import local_path
 from rrsis_geo.geo.scene.pixels import BandsBy, PixelReader, Validity, plan_pixels
 from rrsis_geo.geo.scene.sources import Source, open_source
+from rrsis_geo.geo.scene.vrt import uncovered_share
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ logger = logging.getLogger(__name__)
 _MASK_BLOCK = 256, 4096
 """Rows and columns of the blocks in which polygons are rasterized."""
 
-_MAX_COORDINATE = 1e12
+MAX_COORDINATE = 1e12
 """Larger coordinates are rejected, because their squares lose precision."""
 
 
@@ -166,8 +168,11 @@ def open_scene(
     except RrsisError:
         dataset.close()
         raise
+    if plan.validity == "all":
+        _warn_of_gaps(dataset, plan.bands, path)
     size_m = pixel_size_m(dataset.crs, dataset.transform, dataset.height / 2, dataset.width / 2)
-    stat = Path(path).stat() if Path(path).is_file() else None
+    file = Path(local_path(str(path)))
+    stat = file.stat() if file.is_file() else None
     info = SceneInfo(
         path=str(path),
         width=dataset.width,
@@ -235,13 +240,24 @@ def _check_georeference(
     )
 
 
+def _warn_of_gaps(dataset: rasterio.DatasetReader, bands: Sequence[int], path: str | Path) -> None:
+    share = uncovered_share(dataset, bands)
+    if share:
+        logger.warning(
+            "%s: %.2g%% of this virtual raster lies outside all of its files and will be taken for "
+            "black ground; build it with gdalbuildvrt -addalpha, or give --nodata 0",
+            path,
+            100 * share,
+        )
+
+
 def _separates_pixels(transform: Affine, shape: tuple[int, int]) -> bool:
     """Whether all coordinates are finite, and those of neighbouring pixels differ."""
     height, width = shape
     corners = [(0, 0), (width, 0), (0, height), (width, height)]
     furthest = max(abs(value) for corner in corners for value in transform @ corner)
     step = math.sqrt(abs(transform.determinant))
-    return math.isfinite(furthest) and furthest < _MAX_COORDINATE and step > 4 * math.ulp(furthest)
+    return math.isfinite(furthest) and furthest < MAX_COORDINATE and step > 4 * math.ulp(furthest)
 
 
 class Scene:

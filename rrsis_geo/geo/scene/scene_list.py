@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from rrsis_geo.errors import InputError
-from rrsis_geo.geo.scene.sources import is_remote, open_source
+from rrsis_geo.geo.scene.local_files import address_path, check_file, is_remote
+from rrsis_geo.geo.scene.sources import open_source
 
 SUFFIXES = (
     *(".tif", ".tiff", ".gtif", ".gtiff", ".vrt", ".jp2", ".j2k", ".img", ".ecw", ".sid"),
@@ -117,6 +117,7 @@ def _match_pattern(pattern: str) -> tuple[NamedScene, ...]:
 
 
 def _read_list(path: Path) -> tuple[NamedScene, ...]:
+    check_file(path)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as err:
@@ -157,7 +158,7 @@ def _drop_own_results(paths: Iterable[str]) -> list[str]:
 
 def _last_part(path: str) -> str:
     """File name in a path or address; characters that Windows does not allow become "_"."""
-    file_path = urlsplit(path).path if "://" in path else path
+    file_path = address_path(path).partition("://")[2].partition("/")[2] if "://" in path else path
     name = file_path.replace("\\", "/").rstrip("/").rpartition("/")[2]
     safe = "".join("_" if char in '<>:"|?*' or not char.isprintable() else char for char in name)
     return safe or "scene"

@@ -8,17 +8,41 @@ from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
 import rasterio
+from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
 from rrsis_geo.errors import InputError
-from rrsis_geo.geo.scene.pixels import geo_env
+from rrsis_geo.geo.scene.local_files import check_file, is_remote, local_path
 from rrsis_geo.geo.scene.stac import COLOURS, StacAssets, choose_assets, may_be_item, read_item
 
-_GDAL_NAMES = {"uint8": "Byte", "int8": "Int8"} | {
+CACHE_MB = 128
+"""Size of GDAL's block cache. Its default is 5 % of the memory of the machine. Twice what a scene
+20,000 pixels wide needs; `benchmarks/cache.py` measures it."""
+
+NETWORK = {
+    "GDAL_HTTP_MAX_RETRY": 4,  # for temporary errors: 429, 500, 502, 503, 504
+    "GDAL_HTTP_RETRY_DELAY": 0.5,  # seconds; doubled after each attempt
+    "GDAL_HTTP_CONNECTTIMEOUT": 15,
+    "GDAL_HTTP_LOW_SPEED_TIME": 30,  # seconds below the speed limit before GDAL gives up
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,  # bytes per second
+    "CPL_VSIL_CURL_CACHE_SIZE": 2**26,
+}
+"""GDAL settings for scenes that are read over a network."""
+
+_GDAL_NAMES = {"uint8": "Byte", "int8": "Int8", "float16": "Float16"} | {
     f"{kind}{bits}": f"{name}{bits}"
     for kind, name in (("uint", "UInt"), ("int", "Int"), ("float", "Float"))
     for bits in (16, 32, 64)
 }
+
+
+def geo_env() -> rasterio.Env:
+    """GDAL settings for reading and writing. Enter it around every call that accesses pixels.
+
+    Entering takes about 50 microseconds. Do not keep it open as long as a file: rasterio requires
+    that environments are left in reverse order.
+    """
+    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB * 2**20, **NETWORK)
 
 
 class Source(NamedTuple):
@@ -33,11 +57,6 @@ class Source(NamedTuple):
     bands: tuple[int, ...] | None
 
 
-def is_remote(name: str) -> bool:
-    """Whether a path is read over a network."""
-    return "://" in name or name.startswith(("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiadls"))
-
-
 def open_source(path: str) -> Source:
     """Open a raster by any path or address that GDAL supports, or by a STAC item.
 
@@ -45,9 +64,7 @@ def open_source(path: str) -> Source:
         InputError: it cannot be reached or is not a raster, or the item has no suitable asset.
     """
     if not may_be_item(path):
-        return Source(_open(path, path), None)
-    if not is_remote(path) and not Path(path).exists():
-        raise InputError(f"{path}: no such file")
+        return Source(_open(local_path(path), path), None)
     if is_remote(path) and not path.startswith(("http://", "https://")):
         raise InputError(f"{path}: STAC items are read from local files or http(s) addresses")
     assets = choose_assets(read_item(path), path)
@@ -56,7 +73,24 @@ def open_source(path: str) -> Source:
     return Source(_open(_stack_vrt(assets, path), path), (1, 2, 3))
 
 
-def _open(name: str, label: str) -> rasterio.DatasetReader:
+def reopen(
+    dataset: rasterio.DatasetReader, label: str, overview: int | None = None
+) -> rasterio.DatasetReader:
+    """Open a raster again, or one of its overviews as a raster of its own.
+
+    Args:
+        dataset: from `open_source`. Its name differs from the path if that is a STAC item.
+        label: what to call it in messages.
+        overview: number of the overview, from 0; None opens the raster.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    return _open(dataset.name, label, **({} if overview is None else {"overview_level": overview}))
+
+
+def _open(name: str, label: str, **options: int) -> rasterio.DatasetReader:
+    check_file(name, label=label)
     settings: dict[str, Any] = {}
     if is_remote(name):
         # Do not list the folder, which may be large; sidecar files (.ovr, .msk) are requested.
@@ -67,13 +101,26 @@ def _open(name: str, label: str) -> rasterio.DatasetReader:
             rasterio.Env(**settings),
             warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
         ):
-            return rasterio.open(name)
+            dataset = rasterio.open(name, **options)
     except RasterioIOError as err:
         if is_remote(name):
             raise InputError(f"{label}: {_explain_failure(str(err.__cause__ or err))}") from err
         if not name.startswith(("/vsi", "<")) and not Path(name).exists():
             raise InputError(f"{label}: no such file") from err
         raise InputError(f"{label}: not a raster that GDAL can read ({err})") from err
+    if is_remote(name) and dataset.driver == "VRT" and not name.startswith("<"):
+        _refuse_local_parts(dataset, label)
+    return dataset
+
+
+def _refuse_local_parts(dataset: rasterio.DatasetReader, label: str) -> None:
+    """Refuse a remote VRT that reads files of this machine."""
+    local = next((file for file in dataset.files if not is_remote(file)), None)
+    if local is not None:
+        dataset.close()
+        raise InputError(
+            f"{label}: reads {local}, a file of this machine; download it if you trust its author"
+        )
 
 
 def _explain_failure(message: str) -> str:
@@ -129,13 +176,18 @@ def _gdal_name(href: str) -> str:
 
 
 def _vrt_band(number: int, dataset: rasterio.DatasetReader, href: str) -> str:
-    kind = _GDAL_NAMES.get(dataset.dtypes[0], "Float64")
+    kind = _GDAL_NAMES.get(dataset.dtypes[0])
+    if kind is None:  # a VRT would drop the imaginary parts of complex numbers
+        raise InputError(f"{href}: pixels of type {dataset.dtypes[0]} cannot be used")
     nodata = dataset.nodatavals[0]
     nodata_xml = "" if nodata is None else f"<NoDataValue>{nodata!r}</NoDataValue>"
+    file = f'<SourceFilename relativeToVRT="0">{escape(_gdal_name(href))}</SourceFilename>'
+    mask_xml = ""
+    if MaskFlags.per_dataset in dataset.mask_flag_enums[0]:
+        mask = f"<SimpleSource>{file}<SourceBand>mask,1</SourceBand></SimpleSource>"
+        mask_xml = f'<MaskBand><VRTRasterBand dataType="Byte">{mask}</VRTRasterBand></MaskBand>'
     return (
         f'<VRTRasterBand dataType="{kind}" band="{number}">{nodata_xml}'
-        f"<ColorInterp>{COLOURS[number - 1].title()}</ColorInterp>"
-        '<SimpleSource><SourceFilename relativeToVRT="0">'
-        f"{escape(_gdal_name(href))}</SourceFilename>"
-        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        f"<ColorInterp>{COLOURS[number - 1].title()}</ColorInterp>{mask_xml}"
+        f"<SimpleSource>{file}<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
     )

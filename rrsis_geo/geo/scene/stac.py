@@ -5,23 +5,34 @@ names in ``eo:bands``) and 1.1 (``bands``) are supported.
 """
 
 import json
+import queue
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.error import HTTPError, URLError
-from urllib.parse import urljoin, urlsplit
+from urllib.error import HTTPError
+from urllib.parse import quote, unquote, urljoin
 from urllib.request import Request, urlopen
 
 from rrsis_geo.errors import InputError
+from rrsis_geo.geo.scene.local_files import address_path, check_file, local_path
 from rrsis_geo.version import __version__
 
 MAX_BYTES = 2**24
 TIMEOUT_S = 30
+"""Time for one attempt to fetch an item, however slowly it arrives."""
 RETRIES = 3
 RETRY_S = 0.5
 """Delay before the first retry; doubled after each."""
 COLOURS = "red", "green", "blue"
+_NOT_JSON = json.JSONDecodeError, UnicodeDecodeError, RecursionError
+_REMOTE_HREFS = (
+    *("http://", "https://", "s3://", "gs://", "az://"),
+    *("/vsis3/", "/vsigs/", "/vsiaz/", "/vsiadls/"),
+)
+"""How the hrefs of a remote item may begin; others would name files of this machine."""
 
 
 class StacAssets(NamedTuple):
@@ -39,7 +50,7 @@ class StacAssets(NamedTuple):
 
 def may_be_item(path: str) -> bool:
     """Whether a path or address looks like a STAC item."""
-    name = urlsplit(path).path if "://" in path else path
+    name = address_path(path) if "://" in path else path
     return name.endswith((".json", ".geojson")) or ("://" in path and "/items/" in name)
 
 
@@ -49,11 +60,11 @@ def read_item(path: str) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read or is not a STAC item.
     """
-    text = _fetch(path) if path.startswith(("http://", "https://")) else _read_file(path)
+    is_remote = path.startswith(("http://", "https://"))
     try:
-        item = json.loads(text)
-    except (ValueError, RecursionError) as err:
-        raise InputError(f"{path}: not a STAC item, because it is not valid JSON ({err})") from err
+        item = _fetch(path) if is_remote else json.loads(_read_file(path))
+    except _NOT_JSON as err:
+        raise _not_json(path, err) from err
     if not isinstance(item, dict) or not isinstance(item.get("assets"), dict):
         raise InputError(
             f"{path}: not a STAC item, because it has no assets; give a raster or a STAC item"
@@ -111,7 +122,8 @@ def _is_raster(asset: Mapping[str, Any]) -> bool:
     kind, href = str(asset.get("type", "")), str(asset["href"])
     if kind:
         return kind.startswith(("image/tiff", "image/jp2", "image/vnd.stac.geotiff"))
-    return urlsplit(href).path.lower().endswith((".tif", ".tiff", ".jp2", ".vrt"))
+    names = href.lower(), address_path(href).lower()
+    return any(name.endswith((".tif", ".tiff", ".jp2", ".vrt")) for name in names)
 
 
 def _band_names(name: str, asset: Mapping[str, Any]) -> Iterator[str]:
@@ -130,36 +142,102 @@ def _as_list(value: object) -> list[Any]:
 
 
 def _resolve_href(href: str, path: str) -> str:
-    """A path that GDAL can open; relative hrefs are relative to the item."""
+    """A path or address that GDAL can open. Hrefs are URI references, relative to the item.
+
+    Raises:
+        InputError: a remote item names a file of this machine, or the href is not valid.
+    """
+    if path.startswith(("http://", "https://")):
+        try:
+            address = href if href.startswith("/vsi") else urljoin(path, href)
+        except ValueError as err:
+            raise InputError(f"{path}: its asset {href} is not a valid address ({err})") from err
+        if not address.startswith(_REMOTE_HREFS):
+            raise InputError(
+                f"{path}: its asset {href} is not on a network; a remote item must not name files "
+                "of this machine"
+            )
+        return address
+    href = local_path(href)
     if "://" in href or href.startswith("/vsi"):
         return href
-    if "://" in path:
-        return urljoin(path, href)
-    return str(Path(path).parent / href)
+    folder = Path(local_path(path)).parent
+    decoded = folder / unquote(address_path(href))
+    # Some items hold plain paths, in which a percent sign means itself.
+    return str(folder / href if not decoded.exists() and (folder / href).exists() else decoded)
 
 
 def _read_file(path: str) -> bytes:
+    file_path = Path(local_path(path))
+    check_file(file_path, label=path)
     try:
-        with Path(path).open("rb") as file:
+        with file_path.open("rb") as file:
             return _check_size(file.read(MAX_BYTES + 1), path)
+    except FileNotFoundError as err:
+        raise InputError(f"{path}: no such file") from err
     except OSError as err:
         raise InputError(f"{path}: cannot be read ({err.strerror or err})") from err
 
 
-def _fetch(url: str) -> bytes:
-    """Fetch an address; temporary errors of the server are retried."""
-    request = Request(url, headers={"User-Agent": f"rrsis-geo/{__version__}"})
+def _fetch(url: str) -> Any:
+    """Fetch and parse an address. Temporary errors of the server and damaged answers are retried.
+
+    Raises:
+        InputError: the address is not valid or cannot be reached, or its content is not JSON.
+    """
     for attempt in range(RETRIES + 1):
         try:
-            with urlopen(request, timeout=TIMEOUT_S) as response:
-                return _check_size(response.read(MAX_BYTES + 1), url)
-        except (HTTPError, URLError, TimeoutError, OSError) as err:
+            return json.loads(_download(url))
+        except (HTTPException, OSError, ValueError, RecursionError) as err:
             is_permanent = isinstance(err, HTTPError) and err.code < 500 and err.code != 429
             if is_permanent or attempt == RETRIES:
-                reason = getattr(err, "reason", None) or err
+                if isinstance(err, _NOT_JSON):
+                    raise _not_json(url, err) from err
+                reason = getattr(err, "reason", None) or str(err) or type(err).__name__
                 raise InputError(f"{url}: cannot be reached ({reason})") from err
             time.sleep(RETRY_S * 2**attempt)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _download(url: str) -> bytes:
+    """Fetch an address in a limited time.
+
+    Raises:
+        InputError: the address is not valid, or its content is too large.
+        HTTPException, OSError: the server cannot be reached, or its answer is damaged.
+    """
+    try:
+        request = Request(
+            quote(url, safe="%/:=&?~#+!$,;'@()*[]"),
+            headers={"User-Agent": f"rrsis-geo/{__version__}"},
+        )
+    except ValueError as err:
+        raise InputError(f"{url}: is not a valid address ({err})") from err
+    answers: queue.Queue[bytes | BaseException] = queue.Queue()
+
+    def receive() -> None:
+        try:
+            with urlopen(request, timeout=TIMEOUT_S) as response:
+                content = response.read(MAX_BYTES + 1)
+                if len(content) <= MAX_BYTES and response.length:  # bytes that did not arrive
+                    raise IncompleteRead(content, response.length)
+                answers.put(content)
+        except BaseException as err:
+            answers.put(err)
+
+    # A timeout of a socket starts again with every byte, so a thread is left behind instead.
+    threading.Thread(target=receive, name="fetch-item", daemon=True).start()
+    try:
+        answer = answers.get(timeout=TIMEOUT_S)
+    except queue.Empty:
+        raise TimeoutError(f"no complete answer in {TIMEOUT_S} seconds") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return _check_size(answer, url)
+
+
+def _not_json(path: str, err: Exception) -> InputError:
+    return InputError(f"{path}: not a STAC item, because it is not valid JSON ({err})")
 
 
 def _check_size(text: bytes, path: str) -> bytes:

@@ -12,9 +12,8 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from rrsis_geo.geo.scene.pixels import geo_env
 from rrsis_geo.geo.scene.scene import SceneInfo
-from rrsis_geo.geo.scene.sources import open_source
+from rrsis_geo.geo.scene.sources import geo_env, open_source, reopen
 
 _PLACES = 3  # in each direction
 _SIDE_PX = 16
@@ -24,17 +23,18 @@ def fingerprint(dataset: rasterio.DatasetReader, info: SceneInfo) -> list[str]:
     """Digests of a few blocks of pixels, from all over a scene; "" for one that is unreadable."""
     height, width = min(_SIDE_PX, info.height), min(_SIDE_PX, info.width)
     digests = []
-    for place in range(_PLACES**2):
-        row = (info.height - height) * (2 * (place // _PLACES) + 1) // (2 * _PLACES)
-        col = (info.width - width) * (2 * (place % _PLACES) + 1) // (2 * _PLACES)
-        window = Window(info.col_off + col, info.row_off + row, width, height)
-        try:
-            with geo_env():
-                pixels = dataset.read(info.bands, window=window)
-        except RasterioError:
-            digests.append("")
-        else:
-            digests.append(hashlib.sha256(pixels.tobytes()).hexdigest()[:16])
+    with reopen(dataset, info.path) as copy:  # a failed read leaves its blocks in the cache
+        for place in range(_PLACES**2):
+            row = (info.height - height) * (2 * (place // _PLACES) + 1) // (2 * _PLACES)
+            col = (info.width - width) * (2 * (place % _PLACES) + 1) // (2 * _PLACES)
+            window = Window(info.col_off + col, info.row_off + row, width, height)
+            try:
+                with geo_env():
+                    pixels = copy.read(info.bands, window=window)
+            except RasterioError:
+                digests.append("")
+            else:
+                digests.append(hashlib.sha256(pixels.tobytes()).hexdigest()[:16])
     return digests
 
 

@@ -15,8 +15,8 @@ from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.layers.windows_layer import LAYER, WindowScore, append_windows
 from rrsis_geo.geo.objects.features import FeatureOptions, Features, make_features
 from rrsis_geo.geo.objects.vectorize import merge_shards
-from rrsis_geo.geo.scene.pixels import geo_env
 from rrsis_geo.geo.scene.scene import Scene
+from rrsis_geo.geo.scene.sources import geo_env
 from rrsis_geo.log_odds import to_probability
 from rrsis_geo.progress import Progress
 from rrsis_geo.segment.plan.outputs import Outputs, layer_names, windows_layer_name

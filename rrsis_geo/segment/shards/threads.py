@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TypeVar, cast
 
-from rrsis_geo.geo.scene.pixels import geo_env
+from rrsis_geo.geo.scene.sources import geo_env
 
 T = TypeVar("T")
 READ_AHEAD = 1

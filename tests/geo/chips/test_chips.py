@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scene_files import damage_block
 
 from rrsis_geo.geo.chips.chips import (
     TRAIN,
@@ -132,3 +133,22 @@ def test_scene_smaller_than_a_chip_is_padded(make_scene: Callable[..., Path]) ->
     assert row.image(chip).shape == (SIZE, SIZE, 3)
     assert row.valid_in(chip).sum() == 40 * 50
     assert (row.image(chip)[~row.valid_in(chip)] == stretch.fill).all()
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_damaged_blocks_have_no_data(
+    make_scene: Callable[..., Path], caplog: pytest.LogCaptureFixture, scale: int
+) -> None:
+    path = make_scene(1024, 1100, blocks=512)
+    damage_block(path, 0, 1)
+    with open_scene(path) as scene:
+        stretch = measure_stretch(scene)
+        grid = model_grid(scene.info, (scene.info.gsd_m or 0) / scale)
+        size_px = 256 * scale
+        rows = list(read_chip_rows(scene, stretch, grid, size_px, [0, 3 * size_px]))
+    above, below = (row.valid[::scale, ::scale] for row in rows)
+    assert above[:, :512].all()
+    assert not above[:, 512:1024].any()
+    assert above[:, 1024:1100].all()
+    assert below[:, :1100].all()
+    assert "the chips have no data there" in caplog.text

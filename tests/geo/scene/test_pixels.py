@@ -4,11 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
+from PIL import Image
+from rasterio._env import get_gdal_config
 from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
+from scene_files import damage_block
 
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.geo.scene.scene import open_scene
+from rrsis_geo.geo.scene.sources import CACHE_MB, geo_env
 
 MakeScene = Callable[..., Path]
 WHOLE = Window(0, 0, 90, 60)
@@ -191,9 +197,30 @@ def test_invalid_bands(make_scene: MakeScene, bands: tuple[int, ...]) -> None:
         open_scene(make_scene(), bands=bands)
 
 
-def test_complex_pixels(make_scene: MakeScene) -> None:
-    with pytest.raises(InputError, match="pixels of type complex64"):
-        open_scene(make_scene(dtype="complex64", bands=1))
+def make_complex(path: Path, dtype: str) -> Path:
+    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 0, 0, -1, 9)}
+    with rasterio.open(
+        path, "w", driver="GTiff", width=4, height=4, count=1, dtype=dtype, **place
+    ) as dataset:
+        dataset.write(np.ones((1, 4, 4), np.complex64))
+    return path
+
+
+def test_half_precision_pixels(make_scene: MakeScene, tmp_path: Path) -> None:
+    with rasterio.open(make_scene(60, 90, dtype="float32")) as dataset:
+        profile, values = dataset.profile, dataset.read()
+    with rasterio.open(tmp_path / "half.tif", "w", **{**profile, "nbits": 16}) as dataset:
+        dataset.write(values)
+    with open_scene(tmp_path / "half.tif", bands=(1, 2, 3)) as scene:
+        pixels, valid = scene.read(WHOLE)
+        assert valid.all()
+        np.testing.assert_allclose(pixels, values, rtol=1e-3)
+
+
+def test_complex_pixels(tmp_path: Path) -> None:
+    for dtype in ("complex64", "complex_int16"):
+        with pytest.raises(InputError, match=f"complex numbers .{dtype}"):
+            open_scene(make_complex(tmp_path / f"{dtype}.tif", dtype))
 
 
 def test_bands_of_different_types(make_scene: MakeScene, tmp_path: Path) -> None:
@@ -212,3 +239,73 @@ def test_bands_of_different_types(make_scene: MakeScene, tmp_path: Path) -> None
         pixels, _ = scene.read(WHOLE)
         assert pixels.dtype == np.uint16
         assert pixels[:, 7, 80].tolist() == [7, 980, 7]
+
+
+# --- transparent colours
+
+
+def write_palette(folder: Path, alphas: list[int]) -> Path:
+    """A VRT of a PNG with colour indices 0 to 3 in columns; entry k has opacity ``alphas[k]``."""
+    index = np.tile(np.arange(90, dtype=np.uint8) % 4, (60, 1))
+    picture = Image.fromarray(index, "P")
+    picture.putpalette([value for k in range(4) for value in (60 * k, 10, 10)])
+    picture.save(folder / "p.png", transparency=bytes(alphas))
+    with (
+        pytest.warns(NotGeoreferencedWarning),
+        rasterio.open(folder / "p.png") as dataset,
+    ):
+        rasterio.shutil.copy(dataset, folder / "p.vrt", driver="VRT")
+    xml = (folder / "p.vrt").read_text()
+    place = "<SRS>EPSG:32632</SRS><GeoTransform>500000,1,0,5200000,0,-1</GeoTransform>"
+    (folder / "p.vrt").write_text(xml.replace(">", f">{place}", 1))
+    return folder / "p.vrt"
+
+
+@pytest.mark.parametrize(
+    ("alphas", "opaque", "validity"),
+    [
+        ([255, 255, 255, 255], [True, True, True, True], "all"),
+        ([255, 0, 255, 255], [True, False, True, True], "nodata"),
+        ([0, 255, 0, 0], [False, True, False, False], "palette"),
+        ([255, 0, 0, 120], [True, False, False, True], "palette"),
+        ([0, 0, 0, 0], [True, True, True, True], "all"),
+    ],
+)
+def test_transparent_colours_are_not_data(
+    tmp_path: Path, alphas: list[int], opaque: list[bool], validity: str
+) -> None:
+    path = write_palette(tmp_path, alphas)
+    for bands in (None, [1]):
+        with open_scene(path, bands=bands) as scene:
+            _, valid = scene.read(WHOLE)
+            assert valid[0, :4].tolist() == opaque
+            assert scene.info.validity == validity
+
+
+# --- damaged blocks
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_damaged_block_fails_in_every_attempt(make_scene: MakeScene, threads: int) -> None:
+    """GDAL's threads leave the block in its cache, where a second attempt would find it."""
+    path = make_scene(200, 300)
+    damage_block(path, 1, 2)
+    with rasterio.Env(GDAL_NUM_THREADS=threads), open_scene(path) as scene:
+        for _ in range(3):
+            with pytest.raises(InputError, match="cannot be read"):
+                scene.read(Window(0, 0, 300, 150))
+        scene.read(Window(0, 0, 300, 64))
+
+
+def test_alpha_with_a_damaged_block(make_scene: MakeScene) -> None:
+    path = make_scene(200, 300, alpha=True)
+    damage_block(path, 1, 2)
+    with rasterio.Env(GDAL_NUM_THREADS=2), open_scene(path) as scene:
+        assert scene.info.validity == "alpha"
+        with pytest.raises(InputError, match="cannot be read"):
+            scene.read(Window(0, 0, 300, 150))
+
+
+def test_block_cache_has_the_size_in_megabytes() -> None:
+    with geo_env():
+        assert get_gdal_config("GDAL_CACHEMAX") == CACHE_MB * 2**20

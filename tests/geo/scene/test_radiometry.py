@@ -8,7 +8,9 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.windows import Window
+from scene_files import damage_block
 
+from rrsis_geo.errors import InputError
 from rrsis_geo.geo.scene import radiometry
 from rrsis_geo.geo.scene.pixels import spread_windows
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
@@ -184,3 +186,91 @@ def test_invalid_extreme_values_raise_no_warning() -> None:
     valid = np.array([[False, False, False, True]])
     with np.errstate(all="raise"):
         assert stretch.apply(pixels, valid)[0, :, 0].tolist() == [9, 9, 9, 128]
+
+
+@pytest.mark.parametrize("overviews", [None, [2]])
+def test_damaged_blocks_are_left_out_of_the_sample(
+    make_scene: MakeScene,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    overviews: list[int] | None,
+) -> None:
+    monkeypatch.setattr(radiometry, "_SAMPLE_LOW_PX", 2**12)
+    path = make_scene(512, 512, dtype="uint16", scale=40, overviews=overviews)
+    expected = measure(path)
+    damage_block(path, 2, 3)
+    assert np.abs(np.subtract(measure(path).lo, expected.lo)).max() < 200
+    if overviews is None:
+        assert "the colours of the scene are measured without parts that cannot be read" in (
+            caplog.text
+        )
+        assert "rows 128 to 256 cannot be read" in caplog.text
+
+
+def test_damaged_overview_is_not_sampled(
+    make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(radiometry, "_SAMPLE_LOW_PX", 2**12)
+    plain, path = (
+        make_scene(512, 512, dtype="uint16", scale=40, overviews=levels) for levels in (None, [2])
+    )
+    content = bytearray(path.read_bytes())
+    with rasterio.open(path, overview_level=0) as dataset:
+        start = int(dataset.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=1))
+        size = int(dataset.get_tag_item("BLOCK_SIZE_1_1", "TIFF", bidx=1))
+    content[start + 10 : start + size] = bytes(size - 10)
+    path.write_bytes(content)
+    assert measure(path) == measure(plain)
+    assert "overview 0" in caplog.text
+
+
+def test_scene_without_a_readable_block(make_scene: MakeScene) -> None:
+    path = make_scene(128, 128, dtype="uint16")
+    for row in range(2):
+        for col in range(2):
+            damage_block(path, row, col)
+    with pytest.raises(InputError, match="cannot be read"):
+        measure(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "nodata", "option"),
+    [
+        (-9999.0, None, "--nodata -9999.0"),
+        (np.finfo("float32").min, None, "--nodata -3.4028235e+38"),
+        (np.finfo("float32").min, -3.4e38, "--nodata -3.4028235e+38"),
+        (1e30, None, "--nodata 1e+30"),
+    ],
+)
+def test_untold_nodata_is_suspected(
+    make_scene: MakeScene,
+    caplog: pytest.LogCaptureFixture,
+    value: float,
+    nodata: float | None,
+    option: str,
+) -> None:
+    path = make_scene(200, 300, dtype="float32", nodata=nodata)
+    with rasterio.open(path, "r+") as dataset:
+        pixels = dataset.read()
+        pixels[:, :, :100] = value
+        dataset.write(pixels)
+    with open_scene(path) as scene:
+        measure_stretch(scene)
+    assert option in caplog.text
+    caplog.clear()
+    with open_scene(path, nodata=float(option.split()[1])) as scene:
+        assert max(map(abs, measure_stretch(scene).lo)) < 300
+    assert not caplog.records
+
+
+def test_dark_and_bright_pixels_are_not_suspected(
+    make_scene: MakeScene, caplog: pytest.LogCaptureFixture
+) -> None:
+    def clouds_and_water(row: np.ndarray, col: np.ndarray, band: int) -> np.ndarray:
+        return np.select([col < 30, col > 270], [0, 255], 20 + (7 * row + 3 * col) % 160)
+
+    measure(make_scene(200, 300, dtype="uint16", scale=16, content=clouds_and_water))
+    measure(
+        make_scene(200, 300, dtype="uint16", content=lambda row, col, band: col // 150 + row * 0)
+    )
+    assert not caplog.records

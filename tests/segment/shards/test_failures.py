@@ -274,6 +274,15 @@ def test_damaged_block_fails_only_its_windows(
     check_gaps(run, reference, report)
 
 
+def test_damaged_block_in_the_sample_of_the_stretch(make_blobs: MakeScene, tmp_path: Path) -> None:
+    damaged = make_blobs(700, 1400)
+    break_block(damaged, 600, 600)
+    report = Scenario(damaged, tmp_path / "run").run()
+    failed_px = footprints(report, (700, 1400))
+    assert failed_px[576:640, 576:640].all()
+    assert not failed_px.all()
+
+
 def test_read_that_fails_once_is_tried_again(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
