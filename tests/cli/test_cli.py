@@ -545,7 +545,7 @@ def write_bundle(folder: Path, **image: Any) -> Path:
         "format": 1,
         "net": {"name": "btdnet-lite", "config": {}},
         "image": ImageSpec(**image).to_dict(),
-        "text": {"sha256": "0"},
+        "text": {"sha256": "0", "max_tokens": 22, "lower_case": True},
         "weights": {"sha256": "abc", "precision": "int8"},
         "about": {"summary": "vehicles and buildings", "seconds_per_window": 0.1},
     }
