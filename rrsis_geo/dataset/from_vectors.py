@@ -16,6 +16,7 @@ from shapely.affinity import affine_transform
 from rrsis_geo.data.dataset_writer import DatasetWriter, SplitCounts, write_samples
 from rrsis_geo.data.instances.crops import MIN_PIXELS
 from rrsis_geo.dataset.chip_labeller import ChipLabeller, LabelOptions
+from rrsis_geo.dataset.clean_labels import LeftOut, find_strange_words, keep_usable, quote
 from rrsis_geo.errors import InputError, OutputError
 from rrsis_geo.geo.chips.chips import Chip, read_chip_rows
 from rrsis_geo.geo.chips.labels import Labels, read_labels
@@ -25,6 +26,7 @@ from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, SceneInfo
 from rrsis_geo.model.bundle import load_settings
 from rrsis_geo.progress import Progress, no_progress
+from rrsis_geo.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,8 @@ class LabelReport:
         gsd_m: ground sample distance of the chips.
         chip_px: side of the chips, pixels.
         labels: number of features that were read, and of those that are outside of the scene,
-            empty, without a category ("unnamed"), repaired, or too small.
+            empty, without a category ("unnamed"), with one that is no English name ("nameless"),
+            repeated, repaired, or too small.
         categories: category -> number of labels in the scene.
         warnings: warnings for the user.
     """
@@ -95,13 +98,21 @@ def from_vectors(
         ModelError: the model is missing.
         OutputError: the dataset cannot be written. Nothing is left in this case.
     """
-    _, image = load_settings(options.model)
+    tokenizer, image = load_settings(options.model)
     with (
         DatasetWriter(root, overwrite=overwrite) as writer,
         open_part(scene, options.scene) as (whole, part),
     ):
         grid = model_grid(part.info, working_gsd_m(part.info, options.scene, image.gsd_range_m))
-        label_set = read_labels(part.info, grid, labels, options.columns())
+        label_set, left_out = keep_usable(
+            read_labels(part.info, grid, labels, options.columns()), labels
+        )
+        n_small = int((shapely.area(label_set.shapes) < MIN_PIXELS).sum())
+        warnings = [
+            *_label_warnings(labels, label_set, left_out, tokenizer),
+            *_size_warnings(labels, label_set, n_small, grid),
+        ]
+        _log(warnings)
         labeller = ChipLabeller(grid, label_set, options)
         chips = labeller.plan()
         sample_counts = _write_chips(part, whole, labeller, chips, writer, progress or no_progress)
@@ -120,28 +131,33 @@ def from_vectors(
                 "options": options.to_dict(),
             }
         )
-    n_small = int((shapely.area(label_set.shapes) < MIN_PIXELS).sum())
-    warnings = tuple(_warnings(labels, label_set, n_small, grid, options, writer.counts))
-    for warning in warnings:
-        logger.warning("%s", warning)
+    split_warnings = [*_split_warnings(options, writer.counts)]
+    _log(split_warnings)
     return LabelReport(
         root=root,
         splits=writer.counts,
         shown=_count_shown(writer.counts, sample_counts, chips),
         gsd_m=grid.gsd_m,
         chip_px=options.chip_px,
-        labels=_count_labels(label_set, n_small),
+        labels=_count_labels(label_set, left_out, n_small),
         categories=labeller.counts(),
-        warnings=warnings,
+        warnings=(*warnings, *split_warnings),
     )
 
 
-def _count_labels(label_set: Labels, n_small: int) -> dict[str, int]:
+def _log(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        logger.warning("%s", warning)
+
+
+def _count_labels(label_set: Labels, left_out: LeftOut, n_small: int) -> dict[str, int]:
     return {
         "read": label_set.n_read,
         "outside": label_set.n_outside,
         "empty": label_set.n_empty,
         "unnamed": label_set.n_uncategorized,
+        "nameless": left_out.nameless.total(),
+        "repeated": left_out.repeated,
         "repaired": label_set.n_repaired,
         "small": n_small,
     }
@@ -220,15 +236,10 @@ def _write_map(
         raise OutputError(f"{path}: cannot be written ({err})") from err
 
 
-def _warnings(
-    path: str | Path,
-    labels: Labels,
-    n_small: int,
-    grid: ModelGrid,
-    options: LabelOptions,
-    splits: Mapping[str, SplitCounts],
+def _label_warnings(
+    path: str | Path, labels: Labels, left_out: LeftOut, tokenizer: Tokenizer
 ) -> Iterator[str]:
-    """Warnings about the labels and the splits."""
+    """Warnings about labels that were left out or repaired, and about their names."""
     of_all = f"of {labels.n_read} labels"
     if labels.n_outside:
         yield f"{path}: {labels.n_outside} {of_all} lie outside the scene"
@@ -236,13 +247,34 @@ def _warnings(
         yield f"{path}: {labels.n_empty} {of_all} have no area (points and lines need a --size)"
     if labels.n_uncategorized:
         yield f"{path}: {labels.n_uncategorized} {of_all} have no category"
+    if left_out.nameless:
+        yield (
+            f"{path}: {left_out.nameless.total()} {of_all} were left out, because their category "
+            f"is no English name: {quote(left_out.nameless)}"
+        )
+    if left_out.repeated:
+        yield f"{path}: {left_out.repeated} {of_all} lie there twice and were left out"
+    if words := find_strange_words({*labels.categories}, tokenizer):
+        yield (
+            f"{path}: {quote(words)} may not be English; expressions are in English and use the "
+            "labels' words as they are, so translate them if they are not"
+        )
     if labels.n_repaired:
         yield f"{path}: {labels.n_repaired} {of_all} had invalid outlines and were repaired"
+
+
+def _size_warnings(
+    path: str | Path, labels: Labels, n_small: int, grid: ModelGrid
+) -> Iterator[str]:
     if n_small:
         yield (
-            f"{path}: {n_small} {of_all} cover less than {MIN_PIXELS} pixels of {grid.gsd_m:.3g} m "
-            "and are too small for expressions; use a finer --gsd to include them"
+            f"{path}: {n_small} of {labels.n_read} labels cover less than {MIN_PIXELS} pixels of "
+            f"{grid.gsd_m:.3g} m and are too small for expressions; use a finer --gsd to include "
+            "them"
         )
+
+
+def _split_warnings(options: LabelOptions, splits: Mapping[str, SplitCounts]) -> Iterator[str]:
     if not options.complete:
         yield (
             "no expression is about absent objects; use --complete if every object of these "

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from numpy.typing import NDArray
@@ -105,6 +106,50 @@ def test_masks_and_expressions_match_the_pixels(scene: Path, labels: Path, tmp_p
     texts = " ".join(s.expression for s in samples_of(tmp_path / "dataset", "train"))
     assert "well pads" in texts
     assert "well padses" not in texts
+
+
+def relabel(labels: Path, path: Path, **columns: list[str]) -> Path:
+    """The labels with other values, repeated from the first for all of them."""
+    table = gpd.read_file(labels)
+    for name, values in columns.items():
+        table[name] = [values[index % len(values)] for index in range(len(table))]
+    table.to_file(path, engine="pyogrio")
+    return path
+
+
+def test_labels_that_no_sentence_can_name_are_left_out(
+    scene: Path, labels: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    what = ["truck", "4", "N/A", "\u5361\u8f66", "Geb\u00e4ude", "Lastwagen"]
+    odd = relabel(labels, tmp_path / "odd.gpkg", what=what, on=["road", "n/a"])
+    report = make(scene, odd, tmp_path / "made", val_share=0, attribute_columns=("on",))
+    assert set(report.categories) == {"truck", "geb\u00e4ude", "lastwagen"}
+    assert report.labels["nameless"] == len(PLACES) // 2
+    assert '15 of 30 labels were left out, because their category is no English name: "4"' in (
+        caplog.text
+    )
+    assert '"geb\u00e4ude", "lastwagen" may not be English' in caplog.text
+    texts = " ".join(sample.expression for sample in samples_of(tmp_path / "made", "train"))
+    assert not {"4", "n/a", "\u5361\u8f66"} & set(texts.split())
+
+
+def test_class_numbers_alone_are_refused(scene: Path, labels: Path, tmp_path: Path) -> None:
+    odd = relabel(labels, tmp_path / "odd.gpkg", what=["1", "2"])
+    with pytest.raises(InputError, match=r'no label has an English name: .* "1", "2"; choose'):
+        make(scene, odd, tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+
+
+def test_labels_that_lie_there_twice_count_once(scene: Path, labels: Path, tmp_path: Path) -> None:
+    table = gpd.read_file(labels)
+    turned = table.set_geometry(table.geometry.reverse())
+    gpd.GeoDataFrame(pd.concat([table, turned])).to_file(tmp_path / "twice.gpkg", engine="pyogrio")
+    once = make(scene, labels, tmp_path / "once")
+    twice = make(scene, tmp_path / "twice.gpkg", tmp_path / "both")
+    assert twice.labels["repeated"] == len(PLACES)
+    assert twice.categories == once.categories
+    lists = [(tmp_path / name / "train.jsonl").read_text() for name in ("once", "both")]
+    assert lists[0] == lists[1]
 
 
 def test_splits_share_no_ground(scene: Path, labels: Path, tmp_path: Path) -> None:

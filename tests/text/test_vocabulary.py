@@ -8,6 +8,7 @@ from rrsis_geo.text.vocabulary import (
     FOREIGN_THINGS,
     SYNONYMS,
     THINGS,
+    can_be_named,
     category_from_label,
     kinds_of,
     names_of,
@@ -57,6 +58,26 @@ def test_unknown_category_is_its_own_noun() -> None:
 )
 def test_category_from_label(label: str, category: str) -> None:
     assert category_from_label(label) == category
+
+
+def test_labels_that_are_names() -> None:
+    names = ["car", "Storage_Tanks", "f-16", "caf\u00e9", "semi-trailer", "F16"]
+    none = [
+        "4",
+        "4.0",
+        "",
+        " ",
+        "-",
+        "?",
+        "N/A",
+        "No_Data",
+        "nan",
+        "Other",
+        "\u5361\u8f66",
+        "\u0434",
+    ]
+    assert all(map(can_be_named, names))
+    assert not any(map(can_be_named, none))
 
 
 def test_each_synonym_names_one_category_that_the_parser_knows() -> None:
