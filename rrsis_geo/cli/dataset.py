@@ -75,7 +75,7 @@ def check(
     options = CheckOptions(
         model=model, max_tokens=max_tokens, sheet=sheet, seed=seed, overwrite=overwrite
     )
-    with console.progress(quiet=quiet or as_json) as progress:
+    with console.progress(quiet=quiet) as progress:
         report = check_dataset(root, layout, options, progress=progress)
     print_check(report, sheet=sheet, as_json=as_json)
 
@@ -203,7 +203,7 @@ def from_vectors(
         false_colour=false_colour,
         seed=seed,
     )
-    with console.progress(quiet=quiet or as_json) as progress:
+    with console.progress(quiet=quiet) as progress:
         report = make(scene, labels, out, options, overwrite=overwrite, progress=progress)
     print_labels(report, as_json=as_json)
 
@@ -237,7 +237,7 @@ def from_coco(
     from rrsis_geo.dataset.from_coco import from_coco as make
 
     options = CocoOptions(samples=samples, size_px=size, val_share=val_share, seed=seed)
-    with console.progress(quiet=quiet or as_json) as progress:
+    with console.progress(quiet=quiet) as progress:
         report = make(
             instances, out, options, images=images, overwrite=overwrite, progress=progress
         )

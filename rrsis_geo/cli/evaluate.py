@@ -161,6 +161,6 @@ def evaluate(
         threads=threads,
     )
     outputs = ScoreOutputs(folder=out, masks=save_masks, gallery=gallery, overwrite=overwrite)
-    with console.progress(quiet=quiet or as_json) as progress:
+    with console.progress(quiet=quiet) as progress:
         evaluation = evaluate_bundle(data, layout, split, options, outputs, progress=progress)
     print_evaluation(evaluation, as_json=as_json)

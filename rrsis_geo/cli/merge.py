@@ -38,7 +38,7 @@ def merge(
 
     with (
         resumable(context, job) as stop,
-        console.progress(quiet=quiet or as_json) as progress,
+        console.progress(quiet=quiet) as progress,
     ):
         report = merge_job(
             job,

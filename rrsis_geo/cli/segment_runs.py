@@ -122,7 +122,7 @@ def run_from_probability(call: SegmentCall, probability: str, scene: str | None)
             f"--from-probability: a probability raster belongs to one expression, got "
             f"{len(call.expressions)}; give its EXPRESSION or none"
         )
-    with console.progress(quiet=call.quiet or call.as_json) as progress:
+    with console.progress(quiet=call.quiet) as progress:
         report = polygonize(
             probability,
             call.outputs,
@@ -195,6 +195,6 @@ def _resumable_run(
     """Yield the stop function and the progress callback of a run."""
     with (
         resumable(call.context, job, flag=flag) as stop,
-        console.progress(quiet=call.quiet or call.as_json) as progress,
+        console.progress(quiet=call.quiet) as progress,
     ):
         yield stop, progress

@@ -10,7 +10,7 @@ import pytest
 from shapely.geometry import box
 from typer.testing import CliRunner
 
-from rrsis_geo import cli
+from rrsis_geo import cli, console
 
 runner = CliRunner()
 pytestmark = pytest.mark.usefixtures("own_logging")
@@ -54,6 +54,23 @@ def test_from_vectors_then_check(
     code, _, err = run("from-vectors", scene, labels, *options)
     assert code == 5
     assert "--overwrite" in err
+
+
+def test_json_runs_show_their_progress(
+    make_scene: Callable[..., Path],
+    labels: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(console, "LOG_EVERY_S", 1e-9)
+    options = ["--category", "truck", "--chip", "64", "-o", tmp_path / "made", "--json"]
+    code, out, err = run("from-vectors", make_scene(256, 256), labels, *options)
+    assert code == 0, err
+    assert json.loads(out)["splits"]
+    assert re.search(r"chips: \d+ of \d+", err)
+    code, out, err = run("check", tmp_path / "made", "--layout", "triplets", "--json")
+    assert json.loads(out)["n_problems"] == 0
+    assert "train samples: " in err
 
 
 def test_check_names_damaged_files_and_fails(

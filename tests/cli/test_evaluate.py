@@ -9,7 +9,7 @@ import pytest
 import tiny_net
 from typer.testing import CliRunner
 
-from rrsis_geo import cli
+from rrsis_geo import cli, console
 from rrsis_geo.evaluate import evaluation as evaluate
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.bundle import Bundle
@@ -67,6 +67,19 @@ def test_json_is_the_only_output(make_benchmark: MakeBenchmark) -> None:
     assert {row["dataset"] for row in record["published"]} == {"RRSIS-D"}
     assert record["cautions"]
     assert "3481 are published" in err.replace("\n", " ")
+
+
+def test_json_runs_show_their_progress(
+    make_benchmark: MakeBenchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a log file has no sign of life for as long as the run takes."""
+    monkeypatch.setattr(console, "LOG_EVERY_S", 1e-9)
+    root = make_benchmark("rrsisd", splits={"test": 3})
+    code, out, err = run(root, "rrsisd", "--json", "--batch-size", "1")
+    assert code == 0, err
+    assert json.loads(out)["scores"]["n"] == 3
+    assert "samples: 3 of 3" in err
+    assert "samples: " not in run(root, "rrsisd", "--json", "--quiet")[2]
 
 
 def test_compare_prints_our_row_among_published_ones(make_benchmark: MakeBenchmark) -> None:
