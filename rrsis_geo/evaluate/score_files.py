@@ -17,6 +17,8 @@ from rrsis_geo.metrics import PixelCounts, Scores
 SCORES_JSON: Final = "scores.json"
 SCORES_CSV: Final = "scores.csv"
 SAMPLES_CSV: Final = "samples.csv"
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What a formula of a spreadsheet can begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +105,13 @@ def _format_csv(rows: Iterator[dict[str, object]]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, table[0], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(table)
+    writer.writerows({name: _escape(value) for name, value in row.items()} for row in table)
     return file.getvalue()
+
+
+def _escape(value: object) -> object:
+    """Mark a text that a spreadsheet would run as a formula as text, with an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _make_score_rows(scores: Mapping[str, Scores]) -> Iterator[dict[str, object]]:

@@ -122,6 +122,22 @@ def test_scores_follow_the_published_protocol(
     assert report.native is None
 
 
+def test_no_cell_is_a_formula(tmp_path: Path, make_benchmark: MakeBenchmark) -> None:
+    """A spreadsheet would run what a dataset from elsewhere says."""
+    root = make_benchmark("triplets", splits={"test": 1})
+    line = json.loads((root / "test.jsonl").read_text())
+    texts = ["=the(1)", "+the car", "-the car", "@the car", "\tthe car", "the car = it"]
+    lines = [json.dumps({**line, "expression": text, "category": text}) for text in texts]
+    (root / "test.jsonl").write_text("\n".join(lines))
+    out = tmp_path / "scores"
+    evaluate_bundle(root, "triplets", "test", FP32, ScoreOutputs(folder=out))
+    safe = [*(f"'{text}" for text in texts[:-1]), texts[-1]]
+    rows = read_csv(out / "samples.csv")
+    assert [row["expression"] for row in rows] == safe
+    assert [row["category"] for row in rows] == safe
+    assert {*safe} < {row["name"] for row in read_csv(out / "scores.csv")}
+
+
 def test_native_scores_use_the_size_of_the_mask(
     make_benchmark: MakeBenchmark, tmp_path: Path, bundle: Bundle
 ) -> None:
