@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrsis_geo.data.benchmarks.records import Record, unknown_split_error
-from rrsis_geo.data.image_files import read_image, read_mask
+from rrsis_geo.data.image_files import path_inside, read_image, read_mask
 from rrsis_geo.errors import InputError
 
 IMAGE_COLUMNS: Final = ("image", "img", "img_rgb", "rgb")
@@ -153,9 +153,9 @@ def _open_table(folder: Path) -> Any:
 def _split_folders(root: Path) -> dict[str, Path]:
     path = root / _DICT_FILE
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))["splits"]
-        return {_OTHER_NAMES.get(name, name): root / name for name in names}
-    except (OSError, ValueError, KeyError, TypeError) as err:
+        names = json.loads(path.read_bytes())["splits"]
+        return {_OTHER_NAMES.get(name, name): path_inside(root, name, str(path)) for name in names}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as err:
         raise InputError(f"{path}: cannot be read as a list of splits: {err!r}") from err
 
 

@@ -70,3 +70,10 @@ def test_missing_split(tmp_path: Path) -> None:
     saved_dataset._open_table.cache_clear()
     with pytest.raises(InputError, match=r"train: cannot be read as a saved split"):
         read_split(tmp_path, "train")
+
+
+@pytest.mark.parametrize("names", ['["../elsewhere"]', "[" * 100_000, "[3]"])
+def test_a_list_of_splits_cannot_leave_the_folder(tmp_path: Path, names: str) -> None:
+    (tmp_path / "dataset_dict.json").write_text(f'{{"splits": {names}}}')
+    with pytest.raises(InputError, match=r"dataset_dict\.json: "):
+        list_splits(tmp_path)
