@@ -23,6 +23,7 @@ from rrsis_geo.errors import OutputError
 MAX_NAME_BYTES = 230
 """Longest name of an output. File systems allow 255 bytes; temporary names are up to 25 longer."""
 
+_UNUSABLE = re.compile(r"[\0-\x1f\x7f]")
 _IS_WINDOWS = os.name == "nt"
 _MOVE_ATTEMPTS = 6
 _FULL_BYTES = 2**20
@@ -67,18 +68,20 @@ def follow_link(path: Path) -> Path:
     check_name(path)
     if not path.is_symlink():
         return path
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError) as err:
-        raise OutputError(f"{path}: is a link that leads back to itself; remove it") from err
+    return path.resolve()
 
 
 def check_name(path: Path) -> None:
-    """Check that the name of an output is short enough for its temporary files too.
+    """Check that libraries can write an output of this name, and its temporary files too.
 
     Raises:
-        OutputError: it is not.
+        OutputError: the name is too long, has characters that are not text, or is a link that leads
+            back to itself.
     """
+    if _UNUSABLE.search(str(path)):  # pyogrio drops line breaks from paths, others end at NUL
+        raise OutputError(f"{str(path)!a}: the path has control characters; choose another one")
+    if any(0xD800 <= ord(character) < 0xE000 for character in str(path)):
+        raise OutputError(f"{str(path)!a}: the name is not UTF-8 text; choose another one")
     n_bytes = len(os.fsencode(path.name))
     if n_bytes > MAX_NAME_BYTES:
         raise OutputError(
@@ -89,6 +92,8 @@ def check_name(path: Path) -> None:
     except OSError as err:
         if err.errno == errno.ENAMETOOLONG:
             raise OutputError(f"{path}: the path is too long; choose another folder") from err
+        if err.errno == errno.ELOOP:
+            raise OutputError(f"{path}: is a link that leads back to itself; remove it") from err
 
 
 def write_error(path: Path, err: BaseException) -> OutputError:

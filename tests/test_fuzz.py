@@ -10,9 +10,19 @@ from typing import Any
 import pytest
 from repository import ROOT, SUPPORT
 
-CASES = {"raster": 130, "vector": 70, "bundle": 50, "coco": 30, "triplets": 40, "probability": 20}
-"""Number of cases of each family of `fuzz_cases`, 340 in total."""
-QUICK_CASES = {"raster": 13, "vector": 6, "bundle": 5, "coco": 6, "triplets": 8, "probability": 5}
+CASES = {
+    **{"raster": 130, "vector": 70, "bundle": 80, "coco": 60, "triplets": 60, "probability": 40},
+    **{"expression": 60, "output": 70, "option": 80, "stac": 60, "job": 60},
+}
+"""Number of cases of each family of `fuzz_cases`, 770 in total."""
+QUICK_CASES = {
+    **{"raster": 13, "vector": 6, "bundle": 5, "coco": 6, "triplets": 8, "probability": 5},
+    **{"expression": 5, "output": 5, "option": 5, "stac": 5, "job": 5},
+}
+MAX_SECONDS = 20
+"""Time of the CPU for a case."""
+MAX_BYTES = 3 * 2**29
+"""Memory of a case, of which libraries take about 0.7 GB."""
 
 
 def run_cases(folder: Path, cases: list[str], timeout_s: float) -> list[dict[str, Any]]:
@@ -35,6 +45,8 @@ def check_results(results: list[dict[str, Any]], n: int) -> None:
     assert len(results) == n
     for result in results:
         assert result["outcome"] != "bug", f"{result['case']}: {result['message']}"
+        assert result["peak_bytes"] < MAX_BYTES, result
+        assert result["seconds"] < MAX_SECONDS, result
         if result["outcome"] != "done":
             assert len(result["message"]) > 10
             assert "Traceback" not in result["message"]

@@ -24,9 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
-import rasterio
 import tiny_net
 from fuzz_files import (
     PROBABILITY_WRITERS,
@@ -35,8 +33,19 @@ from fuzz_files import (
     Rng,
     corrupt,
 )
+from fuzz_jobs import (
+    bystanders,
+    check_absence,
+    check_outputs,
+    run_expression,
+    run_job,
+    run_option,
+    run_output,
+    run_segment,
+    run_stac,
+)
 from PIL import Image
-from predictor_stubs import RedPredictor, blobs, make_options
+from predictor_stubs import blobs
 from safetensors.torch import load_file, save_file
 from scene_files import write_scene
 
@@ -47,12 +56,12 @@ from rrsis_geo.geo.chips.labels import LabelColumns, read_labels
 from rrsis_geo.geo.grid.model_grid import model_grid
 from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.model.bundle import load_bundle, save_bundle
+from rrsis_geo.model.predictor import Predictor
 from rrsis_geo.segment.from_probability import polygonize
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.scene import segment_scene
 
-CASE_SECONDS = 30
-"""Limit of one case, on a busy machine."""
+CASE_SECONDS = 60
+"""A case that takes longer, on a busy machine, is taken for one that never ends."""
 MEMORY_BYTES = 3 * 2**30
 """Limit of data of the process that runs the cases, including torch and GDAL."""
 
@@ -68,37 +77,6 @@ def run_raster(folder: Path, seed: int) -> None:
     if path.with_suffix(".vrt").exists():
         path = path.with_suffix(".vrt")
     run_segment(path, folder / "out", allow_no_crs=bool(rng.integers(2)))
-
-
-def run_segment(scene: Path, out: Path, **options: Any) -> None:
-    """Segment a scene. Outputs must be complete, or absent after an error."""
-    out.mkdir()
-    outputs = Outputs(out / "o.gpkg", mask=out / "m.tif", preview=out / "p.png")
-    try:
-        segment_scene(
-            scene,
-            "red discs",
-            outputs,
-            make_options(overlap_px=16, **options),
-            predictor=RedPredictor(),
-        )
-    except RrsisError:
-        remaining = sorted(path.name for path in out.iterdir() if not path.name.endswith(".job"))
-        assert not remaining, f"incomplete output: {remaining}"
-        raise
-    check_outputs(outputs)
-
-
-def check_outputs(outputs: Outputs) -> None:
-    """Check that every output exists and can be read."""
-    gpd.read_file(outputs.vector, layer=0)
-    if outputs.mask is not None:
-        with warnings.catch_warnings(action="ignore"), rasterio.open(outputs.mask) as dataset:
-            dataset.read()
-    if outputs.preview is not None:
-        Image.open(outputs.preview).load()
-    remaining = [path.name for path in outputs.vector.parent.iterdir() if ".part" in path.name]
-    assert not remaining, f"temporary files: {remaining}"
 
 
 # --- vectors
@@ -141,6 +119,7 @@ def run_bundle(folder: Path, seed: int) -> None:
         corrupt(bundle / str(rng.choice(names)), rng)
     elif kind == 1:  # another value in model.json
         values = [None, -1, 0, 10**9, 1e308, "x", "../../../etc", [], {}, [10**9], True, "\0"]
+        values += [10**30, 10**400, float("nan"), "\ud800", 0.5, [[None]], 2]
         target = facts
         while True:
             key = str(rng.choice(sorted(target)))
@@ -167,7 +146,11 @@ def run_bundle(folder: Path, seed: int) -> None:
         (bundle / "weights.safetensors").write_bytes(struct.pack("<Q", size) + text)
         update_checksums(bundle, facts)
     with tiny_net.register():
-        load_bundle(bundle)
+        predictor = Predictor(load_bundle(bundle), device="cpu")
+        size_px = predictor.image.size_px
+        if size_px <= 512:
+            words = predictor.encode("the truck on the road")
+            predictor.predict(np.zeros((1, size_px, size_px, 3), np.uint8), words)
 
 
 def update_checksums(bundle: Path, facts: dict[str, Any]) -> None:
@@ -272,13 +255,13 @@ def run_probability(folder: Path, seed: int) -> None:
     out = folder / "out"
     out.mkdir()
     outputs = Outputs(out / "o.gpkg", mask=out / "m.tif", preview=out / "p.png")
-    try:
-        polygonize(path, outputs, expression="discs")
-    except RrsisError:
-        remaining = sorted(part.name for part in out.iterdir())
-        assert not remaining, f"incomplete output: {remaining}"
-        raise
-    check_outputs(outputs)
+    with bystanders(out):
+        try:
+            polygonize(path, outputs, expression="discs")
+        except RrsisError:
+            check_absence(out)
+            raise
+        check_outputs(outputs)
 
 
 FAMILIES: dict[str, Callable[[Path, int], None]] = {
@@ -288,6 +271,11 @@ FAMILIES: dict[str, Callable[[Path, int], None]] = {
     "coco": run_coco,
     "triplets": run_triplets,
     "probability": run_probability,
+    "expression": run_expression,
+    "output": run_output,
+    "option": run_option,
+    "stac": run_stac,
+    "job": run_job,
 }
 
 
@@ -301,7 +289,8 @@ def main(root: Path, cases: list[str]) -> None:
         folder.mkdir()
         print(json.dumps({"start": case}), flush=True)
         faulthandler.dump_traceback_later(CASE_SECONDS, exit=True)
-        started = time.perf_counter()
+        _reset_peak_memory()
+        started = time.process_time()
         message = ""
         try:
             FAMILIES[family](folder, int(seed))
@@ -311,12 +300,23 @@ def main(root: Path, cases: list[str]) -> None:
         except BaseException:
             outcome, message = "bug", traceback.format_exc()
         faulthandler.cancel_dump_traceback_later()
-        seconds = time.perf_counter() - started
-        print(
-            json.dumps({"case": case, "outcome": outcome, "message": message, "seconds": seconds}),
-            flush=True,
-        )
+        seconds = time.process_time() - started
+        result = {"case": case, "outcome": outcome, "message": message, "seconds": seconds}
+        print(json.dumps({**result, "peak_bytes": _peak_memory()}), flush=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reset_peak_memory() -> None:
+    if sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> int:
+    """Largest resident memory of the process since the last reset, libraries included."""
+    if sys.platform == "linux":
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ RETRIES = 3
 RETRY_S = 0.5
 """Delay before the first retry; doubled after each."""
 COLOURS = "red", "green", "blue"
-_NOT_JSON = json.JSONDecodeError, UnicodeDecodeError, RecursionError
+_NOT_JSON = json.JSONDecodeError, UnicodeError, RecursionError
 _REMOTE_HREFS = (
     *("http://", "https://", "s3://", "gs://", "az://"),
     *("/vsis3/", "/vsigs/", "/vsiaz/", "/vsiadls/"),
@@ -63,6 +63,7 @@ def read_item(path: str) -> dict[str, Any]:
     is_remote = path.startswith(("http://", "https://"))
     try:
         item = _fetch(path) if is_remote else json.loads(_read_file(path))
+        json.dumps(item, ensure_ascii=False).encode()  # loads accepts text that is not Unicode
     except _NOT_JSON as err:
         raise _not_json(path, err) from err
     if not isinstance(item, dict) or not isinstance(item.get("assets"), dict):

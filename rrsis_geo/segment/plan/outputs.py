@@ -51,7 +51,6 @@ class Outputs:
 
     def __post_init__(self) -> None:
         for name, path in self.files().items():  # strings are accepted too
-            _check_text(path)
             check_name(path)  # before anything looks the file up
             object.__setattr__(self, name, path)
 
@@ -142,16 +141,6 @@ class Outputs:
                 (raster_folder, bytes_per_px * px_in_rasters),
             ]
         _check_free_space(required)
-
-
-def _check_text(path: Path) -> None:
-    """Check that GDAL and JSON files can hold a path.
-
-    Raises:
-        OutputError: they cannot.
-    """
-    if any(0xD800 <= ord(character) < 0xE000 for character in str(path)):
-        raise OutputError(f"{str(path)!a}: the name is not UTF-8 text; choose another one")
 
 
 def _check_path(kind: str, path: Path, *, overwrite: bool) -> None:

@@ -1,13 +1,16 @@
 """Files and statistics of a completed shard."""
 
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
+from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.grid.rasters import Kind
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.geo.objects.objects import Objects
@@ -101,6 +104,16 @@ class FinishedShard(NamedTuple):
 
 
 def load_objects(path: Path) -> tuple[Objects, OpenStrip]:
-    """Load the closed objects of some rows, and the pieces of objects that cross their edges."""
-    with np.load(path) as arrays:
-        return Objects.from_arrays(arrays), OpenStrip.from_arrays(arrays)
+    """Load the closed objects of some rows, and the pieces of objects that cross their edges.
+
+    Raises:
+        OutputError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path) as arrays:
+            return Objects.from_arrays(arrays), OpenStrip.from_arrays(arrays)
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as err:
+        raise OutputError(
+            f"{path}: saved objects of this job are missing or damaged ({err}); start it again "
+            "with --restart"
+        ) from err

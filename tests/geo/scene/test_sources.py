@@ -220,6 +220,7 @@ class TestItems:
         [
             ("{", "not valid JSON"),
             ("[" * 10**5, "not valid JSON"),
+            ('{"assets": {"a": {"href": "\\ud800.tif"}}}', "not valid JSON"),
             ("[]", "not a STAC item, because it has no assets"),
             ('{"type": "FeatureCollection", "features": []}', "not a STAC item"),
             ('{"assets": {}}', "assets: none"),

@@ -95,11 +95,23 @@ def test_default_output_of_a_long_scene_name_can_be_written(tmp_path: Path) -> N
         ("n" * 240 + ".gpkg", "the name has 245 bytes; choose one of at most 230"),
         ("名" * 80 + ".gpkg", "the name has 245 bytes"),
         ("a\udcff.gpkg", "the name is not UTF-8 text"),
+        ("a\0b.gpkg", "control characters"),
+        ("a\nb.gpkg", "control characters"),
+        ("a\tb/c.gpkg", "control characters"),
     ],
 )
 def test_names_that_cannot_be_written(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(OutputError, match=message):
         Outputs(tmp_path / name)
+
+
+def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "o.gpkg"
+    path.symlink_to(path)
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="leads back to itself"):
+            Outputs(path, overwrite=overwrite).check(["buildings"])
+    assert path.is_symlink()
 
 
 def test_long_names_of_expressions_are_found_before_the_work(tmp_path: Path) -> None:
