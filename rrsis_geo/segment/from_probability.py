@@ -128,6 +128,7 @@ def polygonize(
         open_scene(probability, bands=[1], allow_no_crs=True) as raster,
     ):
         check_size(raster.info)
+        outputs.check_crs(raster.info)
         _check_bands(raster)
         expression = expression or raster.reader.dataset.tags().get("expression")
         if not expression:

@@ -267,6 +267,7 @@ def _open_run(
         make_folder(job_path(outputs.vector)),
         open_part(scene, options.scene) as open_scene,
     ):
+        outputs.check_crs(open_scene.part.info)
         before = time.perf_counter()
         predictor, model = _load_model(options, run, predictor)
         load_seconds = time.perf_counter() - before

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from rrsis_geo.errors import InputError
-from rrsis_geo.geo.layers.vector_io import GEOMETRY
+from rrsis_geo.geo.layers.gdal_layer import GEOMETRY
 from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
 
 

@@ -11,12 +11,11 @@ import os
 import re
 import sqlite3
 import unicodedata
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyogrio
@@ -30,13 +29,12 @@ from rrsis_geo.files import atomic_file, check_writable, follow_link, write_erro
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.layers import geopackage, shapefile
 from rrsis_geo.geo.layers.formats import VECTOR_FORMATS
+from rrsis_geo.geo.layers.gdal_layer import GEOMETRY, GdalOptions, write_with_gdal
 from rrsis_geo.geo.layers.geoparquet import write_geoparquet
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.styles import polygon_qml
 
 logger = logging.getLogger(__name__)
-
-GEOMETRY = "geom"
 
 SCHEMA = pa.schema(
     [
@@ -263,51 +261,8 @@ def _as_columns(features: Features, schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
-class _GdalOptions(NamedTuple):
-    """Options of GDAL for a format; see `pyogrio.write_arrow`."""
-
-    driver: str
-    layer: str | None = None
-    append: bool = False
-    dataset_options: Mapping[str, str] | None = None
-    layer_options: Mapping[str, str] | None = None
-    encoding: str | None = None
-
-
-def _write_with_gdal(
-    part: Path, stream: pa.RecordBatchReader, crs: ProjCRS | None, options: _GdalOptions
-) -> None:
-    with _fast_sqlite(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
-        pyogrio.write_arrow(
-            stream,
-            part,
-            layer=options.layer,
-            driver=options.driver,
-            append=options.append,
-            geometry_name=GEOMETRY,
-            geometry_type="Polygon",
-            crs=None if crs is None else crs.to_wkt("WKT2_2019"),
-            encoding=options.encoding,
-            dataset_options=options.dataset_options,
-            layer_options=options.layer_options,
-        )
-
-
-@contextmanager
-def _fast_sqlite() -> Iterator[None]:
-    """`atomic_file` syncs the file at the end, so SQLite need not sync at every step."""
-    name = "OGR_SQLITE_SYNCHRONOUS"
-    before = pyogrio.get_gdal_config_option(name)
-    pyogrio.set_gdal_config_options({name: "OFF"})
-    try:
-        yield
-    finally:  # the setting is that of the whole process
-        pyogrio.set_gdal_config_options({name: before})
-
-
 def _write_geopackage(part: Path, rows: _Rows, target: _Target) -> None:
-    options = _GdalOptions(
+    options = GdalOptions(
         driver="GPKG",
         layer=target.name,
         append=target.number > 0,
@@ -319,7 +274,7 @@ def _write_geopackage(part: Path, rows: _Rows, target: _Target) -> None:
             "DESCRIPTION": target.description,
         },
     )
-    _write_with_gdal(part, rows.stream(), target.crs, options)
+    write_with_gdal(part, rows.stream(), target.crs, options)
     style = polygon_qml(target.number)
     geopackage.add_extras(part, target.name, GEOMETRY, style, target.provenance)
 
@@ -328,8 +283,8 @@ def _write_shapefile(part: Path, rows: _Rows, target: _Target) -> None:
     names = [shapefile.FIELD_NAMES.get(name, name) for name in rows.schema.names]
     schema = pa.schema([field.with_name(n) for field, n in zip(rows.schema, names, strict=True)])
     fitter = shapefile.ShapefileFitter(target.path)
-    options = _GdalOptions(driver="ESRI Shapefile", encoding="UTF-8")
-    _write_with_gdal(part, rows.stream(schema, fitter.fit), target.crs, options)
+    options = GdalOptions(driver="ESRI Shapefile", encoding="UTF-8")
+    write_with_gdal(part, rows.stream(schema, fitter.fit), target.crs, options)
     shapefile.check_whole(part, rows.count)
 
 
@@ -345,8 +300,8 @@ def _write_geojson(part: Path, rows: _Rows, target: _Target) -> None:
                 target.path,
                 target.crs.name,
             )
-    options = _GdalOptions(driver="GeoJSON", layer=target.name, layer_options=layer_options)
-    _write_with_gdal(part, rows.stream(), target.crs, options)
+    options = GdalOptions(driver="GeoJSON", layer=target.name, layer_options=layer_options)
+    write_with_gdal(part, rows.stream(), target.crs, options)
     with part.open("rb") as file:  # GDAL ignores errors in closing the file
         file.seek(-min(3, part.stat().st_size), os.SEEK_END)
         if file.read().strip() != b"}":
@@ -354,12 +309,12 @@ def _write_geojson(part: Path, rows: _Rows, target: _Target) -> None:
 
 
 def _write_flatgeobuf(part: Path, rows: _Rows, target: _Target) -> None:
-    options = _GdalOptions(
+    options = GdalOptions(
         driver="FlatGeobuf",
         layer=target.name,
         layer_options={"SPATIAL_INDEX": "YES", "DESCRIPTION": target.description},
     )
-    _write_with_gdal(part, rows.stream(), target.crs, options)
+    write_with_gdal(part, rows.stream(), target.crs, options)
     try:  # GDAL ignores errors in closing the file
         with pyogrio.open_arrow(part, columns=[]) as (_, stream):
             n_rows = sum(len(batch) for batch in pa.RecordBatchReader.from_stream(stream))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.geo.objects.measure import measure_polygons
+from rrsis_geo.geo.objects.measure import measure_rings
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.simplify import SMALLEST_TOLERANCE_PX, simplify_outlines
 from rrsis_geo.units import format_length
@@ -108,16 +108,17 @@ def _make_batches(
     first_id = 1
     for batch in batches:
         for start in range(0, len(batch), BATCH_SIZE):
-            part = batch.take(np.arange(start, min(start + BATCH_SIZE, len(batch))))
+            index = np.arange(start, min(start + BATCH_SIZE, len(batch)))
+            part = batch if len(index) == len(batch) else batch.take(index)
             yield _to_features(part, options, first_id)
             first_id += len(part)
 
 
 def _to_features(objects: Objects, options: FeatureOptions, first_id: int) -> Features:
-    polygons = objects.polygons(options.transform)
-    sizes = measure_polygons(polygons, options.crs)
+    rings = objects.outlines.rings(options.transform)
+    sizes = measure_rings(rings, options.crs)
     return Features(
-        polygons=polygons,
+        polygons=rings.polygons(),
         id=np.arange(first_id, first_id + len(objects)),
         score=objects.mean_probability().round(SCORE_DECIMALS),
         score_max=objects.probability_max.astype(np.float64).round(SCORE_DECIMALS),
@@ -132,7 +133,7 @@ def _to_features(objects: Objects, options: FeatureOptions, first_id: int) -> Fe
 def _drop_small(objects: Objects, options: FeatureOptions) -> Objects:
     if options.min_area_m2 <= 0 or not len(objects):
         return objects
-    area_m2 = measure_polygons(objects.polygons(options.transform), options.crs).area_m2
+    area_m2 = measure_rings(objects.outlines.rings(options.transform), options.crs).area_m2
     # Keep objects of unknown area (NaN), outside the domain of the projection.
     return objects.take(np.flatnonzero(~(area_m2 < options.min_area_m2)))
 

@@ -9,6 +9,7 @@ polygons to 1e-6 (see the tests). They are also precise for objects of a few pix
 which sums areas from the equator, is not. Rings within a degree of a pole are measured by PROJ.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,15 +17,19 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS as ProjCRS
 from pyproj import Geod, Transformer
+from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 
 from rrsis_geo.geo.crs import as_proj
-from rrsis_geo.geo.objects.outlines import concat_ranges
+from rrsis_geo.geo.objects.outlines import Rings, concat_ranges
 
 MAX_STEP_M = 100.0
 POLAR_LATITUDE = np.radians(89.0)
 _EARTH_RADIUS_M = 6.4e6
 _MAX_STEPS = 10_000  # an edge of 1000 km, as in scenes of a whole continent
+_BLOCK_STEPS = 2**18  # about 50 MB
+_MAX_RING_STEPS = 2**20  # longer steps in larger rings: the error of 10 km is below 1e-6
+_MAX_GROWTH = 4  # but rings of many short edges may grow by this factor
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -42,71 +47,103 @@ def measure_polygons(polygons: NDArray[Any], crs: CRS | ProjCRS | None) -> Sizes
 
     Args:
         polygons: shapely Polygon or MultiPolygon [N], in coordinates of `crs`, x before y.
-        crs: if None, all sizes are NaN. In a CRS without an ellipsoid (an engineering CRS),
-            polygons are measured in the plane.
+        crs: see `measure_rings`.
     """
-    unknown = np.full(len(polygons), np.nan)
-    if crs is None or not len(polygons):
-        return Sizes(unknown, unknown.copy())
+    parts, owner = shapely.get_parts(polygons, return_index=True)
+    rings, part = shapely.get_rings(parts, return_index=True)
+    sizes = measure_rings(
+        Rings(
+            xy=shapely.get_coordinates(rings),
+            ring_offsets=_offsets(shapely.get_num_coordinates(rings)),
+            object_offsets=_offsets(np.bincount(part, minlength=len(parts))),
+        ),
+        crs,
+    )
+    n = len(polygons)
+    area_m2, perimeter_m = (np.bincount(owner, of_parts, n).astype(float) for of_parts in sizes)
+    return Sizes(area_m2, perimeter_m)
+
+
+def measure_rings(rings: Rings, crs: CRS | ProjCRS | None) -> Sizes:
+    """Ground area without holes, and length of all rings, of polygons without shapely geometries.
+
+    Args:
+        rings: of the polygons, in coordinates of `crs`, x before y.
+        crs: if None, or if its coordinates cannot be converted to degrees, all sizes are NaN. In
+            a CRS without an ellipsoid (an engineering CRS), polygons are measured in the plane.
+    """
+    n = len(rings.object_offsets) - 1
+    unknown = Sizes(np.full(n, np.nan), np.full(n, np.nan))
+    if crs is None or not n:
+        return unknown
     proj = as_proj(crs)
     geod = proj.get_geod()
     if geod is None or proj.geodetic_crs is None:
         unit_m = float(proj.axis_info[0].unit_conversion_factor) if proj.axis_info else 1.0
+        polygons = rings.polygons()
         return Sizes(shapely.area(polygons) * unit_m**2, shapely.length(polygons) * unit_m)
 
-    rings = _rings(polygons)
-    rings = _subdivide(rings, _steps_per_edge(rings, proj))
-    lon, lat = _to_radians(rings.xy, proj)
-    area, length = _ring_sizes(lon, lat, rings.offsets, geod)
-    sizes = Sizes(np.zeros(len(polygons)), np.zeros(len(polygons)))
-    np.add.at(sizes.area_m2, rings.owner, np.where(rings.is_shell, area, -area))
-    np.add.at(sizes.perimeter_m, rings.owner, length)
+    steps = _steps_per_edge(rings.xy, rings.ring_offsets, proj)
+    n_rings = len(rings.ring_offsets) - 1
+    area, length = np.empty(n_rings), np.empty(n_rings)
+    try:
+        for first, last in _blocks(rings.ring_offsets, steps):
+            offsets = rings.ring_offsets[first : last + 1]
+            part = slice(offsets[0], offsets[-1])
+            xy, offsets = _subdivide(rings.xy[part], offsets - offsets[0], steps[part])
+            lon, lat = _to_radians(xy, proj)
+            area[first:last], length[first:last] = _ring_sizes(lon, lat, offsets, geod)
+    except ProjError:  # the projection has no inverse
+        return unknown
+    is_shell = np.zeros(n_rings, bool)
+    is_shell[rings.object_offsets[:-1]] = True
+    owner = np.repeat(np.arange(n), np.diff(rings.object_offsets))
+    sizes = Sizes(np.zeros(n), np.zeros(n))
+    np.add.at(sizes.area_m2, owner, np.where(is_shell, area, -area))
+    np.add.at(sizes.perimeter_m, owner, length)
     return sizes
 
 
-class _Rings(NamedTuple):
-    xy: Float64  # [V, 2], rings closed
-    offsets: Int64  # [R + 1]
-    owner: Int64  # [R], index of the polygon
-    is_shell: NDArray[np.bool_]  # [R]
+def _offsets(counts: NDArray[np.integer[Any]]) -> Int64:
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)))
 
 
-def _rings(polygons: NDArray[Any]) -> _Rings:
-    parts, owner = shapely.get_parts(polygons, return_index=True)
-    rings, part = shapely.get_rings(parts, return_index=True)
-    counts = shapely.get_num_coordinates(rings)
-    return _Rings(
-        xy=shapely.get_coordinates(rings),
-        offsets=np.concatenate((np.zeros(1, np.int64), np.cumsum(counts))),
-        owner=owner[part],
-        is_shell=np.diff(part, prepend=-1) > 0,
-    )
-
-
-def _steps_per_edge(rings: _Rings, proj: ProjCRS) -> Int64:
+def _steps_per_edge(xy: Float64, offsets: Int64, proj: ProjCRS) -> Int64:
     """Number of steps of the edge after each vertex, [V]; 1 for the last vertex of a ring."""
     unit = float(proj.axis_info[0].unit_conversion_factor)  # metres, or radians
     unit_m = unit * _EARTH_RADIUS_M if proj.is_geographic else unit
-    edges = np.diff(rings.xy, axis=0, append=rings.xy[-1:])
+    edges = np.diff(xy, axis=0, append=xy[-1:])
     with np.errstate(invalid="ignore"):
         length_m = np.hypot(edges[:, 0], edges[:, 1]) * unit_m
     steps = np.ceil(np.where(np.isfinite(length_m), length_m, 0) / MAX_STEP_M)
     steps = np.clip(steps, 1, _MAX_STEPS).astype(np.int64)
-    steps[rings.offsets[1:] - 1] = 1
-    return steps
+    steps[offsets[1:] - 1] = 1
+    counts = np.diff(offsets)
+    most = np.maximum(_MAX_RING_STEPS // counts, _MAX_GROWTH)
+    fewer: Int64 = np.minimum(steps, np.repeat(most, counts))
+    return fewer
 
 
-def _subdivide(rings: _Rings, steps: Int64) -> _Rings:
+def _blocks(offsets: Int64, steps: Int64) -> Iterator[tuple[int, int]]:
+    """Ranges of whole rings with about _BLOCK_STEPS steps each, which bound the memory."""
+    n_before = _offsets(steps)[offsets]
+    first, n_rings = 0, len(offsets) - 1
+    while first < n_rings:
+        last = int(np.searchsorted(n_before, n_before[first] + _BLOCK_STEPS, side="right")) - 1
+        last = max(last, first + 1)
+        yield first, last
+        first = last
+
+
+def _subdivide(xy: Float64, offsets: Int64, steps: Int64) -> tuple[Float64, Int64]:
+    """The vertices and offsets of rings whose edges are divided into steps."""
     if steps.max() == 1:
-        return rings
-    edges = np.diff(rings.xy, axis=0, append=rings.xy[-1:])
+        return xy, offsets
+    edges = np.diff(xy, axis=0, append=xy[-1:])
     share = concat_ranges(np.zeros(len(steps), np.int64), steps) / np.repeat(steps, steps)
-    starts, edges = np.repeat(rings.xy, steps, axis=0), np.repeat(edges, steps, axis=0)
-    counts = np.add.reduceat(steps, rings.offsets[:-1])
-    return rings._replace(
-        xy=starts + share[:, None] * edges,
-        offsets=np.concatenate((np.zeros(1, np.int64), np.cumsum(counts))),
-    )
+    starts, edges = np.repeat(xy, steps, axis=0), np.repeat(edges, steps, axis=0)
+    counts = np.add.reduceat(steps, offsets[:-1])
+    return starts + share[:, None] * edges, _offsets(counts)
 
 
 def _to_radians(xy: Float64, proj: ProjCRS) -> tuple[Float64, Float64]:

@@ -195,6 +195,8 @@ def check_files(
     for task in tasks:
         own = replace(task.outputs, overwrite=task.outputs.overwrite or may_replace(task))
         own.check([], expressions)
+        if not task.is_outside:
+            (outputs.paths if outputs.joins_layers else own).check_crs(task.info)
         for path in own.all_files(expressions).values():
             absolute = path.resolve()
             if absolute in sources:

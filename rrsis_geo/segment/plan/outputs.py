@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import check_name, check_writable
-from rrsis_geo.geo.grid.rasters import Kind, check_raster_path
+from rrsis_geo.geo.grid.rasters import Georeference, Kind, check_raster_path
+from rrsis_geo.geo.layers.crs_check import check_layer_crs
 from rrsis_geo.geo.layers.vector_io import check_layer_path, layer_name
+from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.units import format_bytes
 
@@ -115,6 +117,14 @@ class Outputs:
                     f"{path}: is the path of both the {kind_by_path[absolute_path]} and the {name}"
                 )
             kind_by_path[absolute_path] = name
+
+    def check_crs(self, scene: SceneInfo) -> None:
+        """Check that the format of the polygons can hold the positions of a scene.
+
+        Raises:
+            OutputError: see `check_layer_crs`.
+        """
+        check_layer_crs(self.vector, Georeference(scene.shape, scene.crs, scene.transform))
 
     def check_space(
         self, n_pixels: int, *, n_missing: int | None = None, n_expressions: int = 1

@@ -1,5 +1,6 @@
 """Areas and perimeters agree with PROJ geodesics in all kinds of CRS."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -149,3 +150,41 @@ def test_no_polygons() -> None:
     sizes = measure_polygons(np.empty(0, object), CRS.from_epsg(4326))
     assert isinstance(sizes, Sizes)
     assert len(sizes.area_m2) == len(sizes.perimeter_m) == 0
+
+
+def test_sizes_are_unknown_if_the_projection_has_no_inverse() -> None:
+    sizes = measure_polygons(np.array([shapely.box(0, 0, 1, 1)]), pyproj.CRS("+proj=wag7"))
+    assert np.isnan(sizes).all()
+
+
+def test_memory_of_pixels_of_a_degree() -> None:
+    """Edges of 100 km have a thousand steps each, which must not be in memory all at once."""
+    lon, lat = np.meshgrid(np.arange(-40, 40, 2), np.arange(-30, 30, 2))
+    cells = shapely.box(lon.ravel(), lat.ravel(), lon.ravel() + 1, lat.ravel() + 1)
+    tracemalloc.start()
+    try:
+        area = measure_polygons(cells, CRS.from_epsg(4326)).area_m2
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 200e6
+    alone = [measure_polygons(cell, CRS.from_epsg(4326)).area_m2[0] for cell in cells[::97, None]]
+    assert area[::97].tolist() == alone
+
+
+def test_ring_of_many_long_edges() -> None:
+    """Its steps are longer, and it equals its parts."""
+    teeth = np.arange(0, 300, 0.1).round(1)
+    cells = shapely.box(teeth, 0, teeth + 0.05, 1)
+    joined = shapely.union_all([*cells, shapely.box(0, -0.1, 300, 0)])
+    crs = CRS.from_epsg(4326)
+    tracemalloc.start()
+    try:
+        area = measure_polygons(np.array([joined]), crs).area_m2
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 400e6
+    # The joint edges have more vertices, and edges along a parallel are exact.
+    parts = measure_polygons(np.array([*cells[:50], shapely.box(0, -0.1, 300, 0)]), crs).area_m2
+    assert area[0] == pytest.approx(parts[:50].mean() * len(cells) + parts[50], rel=1e-9)
