@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyogrio
 import shapely
+from affine import Affine
 from pyproj import CRS as ProjCRS
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
+from rasterio.crs import CRS
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.crs import as_proj, crs_name
-from rrsis_geo.geo.grid.rasters import Georeference
 from rrsis_geo.geo.layers.gdal_layer import GEOMETRY, GdalOptions, write_with_gdal
 
 _OPTIONS = {
@@ -33,21 +34,23 @@ _SAMPLES = 9
 _RELATIVE_ERROR = 1e-8  # some centimetres on the Earth
 
 
-def check_layer_crs(path: Path, georeference: Georeference) -> None:
+def check_layer_crs(path: Path, crs: CRS | None, transform: Affine, shape: tuple[int, int]) -> None:
     """Check that a layer can hold the objects of a scene, before any work is done for it.
 
     Args:
         path: path of the layer; the suffix selects the format.
-        georeference: of the scene.
+        crs: of the scene.
+        transform: of the scene, pixel to world.
+        shape: of the scene, (height, width).
 
     Raises:
         OutputError: the format cannot hold the CRS of the scene; or the format is GeoJSON, and
             parts of the scene have no longitude and latitude.
     """
-    suffix, crs = path.suffix.lower(), georeference.crs
+    suffix = path.suffix.lower()
     if crs is None or suffix not in _OPTIONS:
         return
-    pixels = _sample_pixels(georeference) if suffix == ".geojson" else b""
+    pixels = _sample_pixels(transform, shape) if suffix == ".geojson" else b""
     reason = _try_format(suffix, as_proj(crs).to_wkt("WKT2_2019"), pixels)
     if reason:
         other = ".parquet" if suffix in (".gpkg", ".fgb") else ".gpkg"
@@ -58,14 +61,14 @@ def check_layer_crs(path: Path, georeference: Georeference) -> None:
         )
 
 
-def _sample_pixels(georeference: Georeference) -> bytes:
+def _sample_pixels(transform: Affine, shape: tuple[int, int]) -> bytes:
     """Pixels of a scene from corner to corner, as WKB."""
-    height, width = georeference.shape
+    height, width = shape
     columns, rows = (
         np.unique(np.linspace(0, side - 1, _SAMPLES).round()) for side in (width, height)
     )
     left, top = (side.ravel() for side in np.meshgrid(columns, rows))
-    a, b, c, d, e, f = georeference.transform[:6]
+    a, b, c, d, e, f = transform[:6]
     corners = [(left, top), (left, top + 1), (left + 1, top + 1), (left + 1, top)]
     world = [np.column_stack((a * x + b * y + c, d * x + e * y + f)) for x, y in corners]
     pixels = [shapely.Polygon(corners) for corners in np.stack(world, axis=1)]

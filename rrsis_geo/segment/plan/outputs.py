@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import check_name, check_writable
-from rrsis_geo.geo.grid.rasters import Georeference, Kind, check_raster_path
+from rrsis_geo.geo.grid.rasters import Kind, check_raster_path
 from rrsis_geo.geo.layers.crs_check import check_layer_crs
 from rrsis_geo.geo.layers.vector_io import check_layer_path, layer_name
 from rrsis_geo.geo.scene.scene import SceneInfo
@@ -124,7 +124,7 @@ class Outputs:
         Raises:
             OutputError: see `check_layer_crs`.
         """
-        check_layer_crs(self.vector, Georeference(scene.shape, scene.crs, scene.transform))
+        check_layer_crs(self.vector, scene.crs, scene.transform, scene.shape)
 
     def check_space(
         self, n_pixels: int, *, n_missing: int | None = None, n_expressions: int = 1

@@ -10,7 +10,6 @@ from pyproj import CRS as ProjCRS
 from rasterio.crs import CRS
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.geo.grid.rasters import Georeference
 from rrsis_geo.geo.layers.crs_check import check_layer_crs
 from rrsis_geo.geo.layers.vector_io import SUFFIXES
 
@@ -29,7 +28,7 @@ NEAR_ORIGIN = Affine(0.01, 0, 0, 0, -0.01, 0)
 def check(suffix: str, crs: str | None, transform: Affine) -> None:
     """Check a scene of 100 x 100 pixels."""
     rasterio_crs = None if crs is None else CRS.from_wkt(ProjCRS(crs).to_wkt())
-    check_layer_crs(Path(f"found{suffix}"), Georeference((100, 100), rasterio_crs, transform))
+    check_layer_crs(Path(f"found{suffix}"), rasterio_crs, transform, (100, 100))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
