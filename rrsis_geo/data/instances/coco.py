@@ -110,18 +110,7 @@ class InstanceSource:
         record = self._records[index]
         image = read_image(record.path)
         if image.shape[:2] != record.shape:
-            turned = image.shape[1::-1] == record.shape
-            raise InputError(
-                f"{record.path}: the image is {image.shape[1]} x {image.shape[0]} pixels"
-                f"{' upright' if turned else ''}, but the instances file says "
-                f"{record.shape[1]} x {record.shape[0]}"
-                + (
-                    "; if its outlines were drawn on the image as it is stored, remove the EXIF "
-                    "orientation"
-                    if turned
-                    else ""
-                )
-            )
+            raise InputError(_describe_other_size(record, image.shape))
         if image.nbytes <= self._free_bytes:
             self._free_bytes -= image.nbytes
             self._images[index] = image
@@ -135,6 +124,21 @@ class InstanceSource:
             cached = tuple(item for item in decoded if item is not None)
             self._instances[index] = cached
         return cached
+
+
+def _describe_other_size(record: ImageRecord, shape: Sequence[int]) -> str:
+    """The message for an image that differs in size from its record."""
+    height, width = record.shape
+    message = (
+        f"{record.path}: the image is {shape[1]} x {shape[0]} pixels, but the instances file says "
+        f"{width} x {height}"
+    )
+    if (shape[1], shape[0]) == record.shape:
+        message += (
+            "; if its EXIF data turn it, but its outlines were drawn on the image as stored, "
+            "remove the EXIF orientation"
+        )
+    return message
 
 
 def _decode(annotation: Annotation, record: ImageRecord) -> Instance | None:
