@@ -1,0 +1,97 @@
+"""Which objects the rules of a query choose, from one column of facts a rule. NumPy only.
+
+What a rule needs to know of an object (a distance, a place, a measure) is computed elsewhere: over
+a scene from polygons, over a single image from its mask. How rules combine is the same for both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rrsis_geo.text.query.records import Not, Only, Rank, Rule
+
+NEAR_TIE = 0.1
+"""Share by which the last object that is chosen must lead, or a warning is due."""
+
+Flags = NDArray[np.bool_]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The facts of one rule about N objects.
+
+    Attributes:
+        holds: bool [N], for rules that filter.
+        value: float64 [N], what a rank compares, or the distance that a filter looked at.
+    """
+
+    holds: Flags | None = None
+    value: Values | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The objects that all rules choose.
+
+    Attributes:
+        chosen: bool [N].
+        rank: int64 [N], from 1, where the last rank counted an object; 0 elsewhere.
+        warnings: near ties and shortages, for the user.
+    """
+
+    chosen: Flags
+    rank: NDArray[np.int64]
+    warnings: tuple[str, ...] = field(default=())
+
+
+def choose(rules: Sequence[Rule], columns: Sequence[Column], n: int) -> Choice:
+    """Apply rules in order to N objects.
+
+    Args:
+        rules: of a query; filters first, as the parser leaves them.
+        columns: of each rule; empty for `Only`.
+        n: objects.
+    """
+    chosen = np.ones(n, bool)
+    rank = np.zeros(n, np.int64)
+    warnings: list[str] = []
+    for rule, column in zip(rules, columns, strict=True):
+        if isinstance(rule, Rank):
+            assert column.value is not None
+            chosen, rank = _first(rule, column.value, chosen, warnings)
+        elif isinstance(rule, Only):
+            if chosen.sum() > 1:
+                warnings.append(f"{chosen.sum()} objects fit, where the expression says only one")
+        else:
+            assert column.holds is not None
+            chosen &= ~column.holds if isinstance(rule, Not) else column.holds
+    return Choice(chosen, rank, tuple(warnings))
+
+
+def _first(
+    rule: Rank, values: Values, among: Flags, warnings: list[str]
+) -> tuple[Flags, NDArray[np.int64]]:
+    """The objects of the wanted ranks; ties go by the order of the objects."""
+    index = np.flatnonzero(among & np.isfinite(values))
+    keys = -values[index] if rule.descending else values[index]
+    order = index[np.argsort(keys, kind="stable")]
+    rank = np.zeros(len(values), np.int64)
+    rank[order] = np.arange(1, len(order) + 1)
+    start, stop = rule.first - 1, rule.first - 1 + rule.count
+    if len(index) and stop > len(order):
+        warnings.append(f"{rule}: only {len(order)} objects can be compared")
+    chosen = np.zeros(len(values), bool)
+    chosen[order[start:stop]] = True
+    for edge in (start, stop):  # the neighbours on both sides of the limit
+        if rule.key != "place" and 0 < edge < len(order):
+            first, second = values[order[edge - 1]], values[order[edge]]
+            largest = max(abs(first), abs(second))
+            if largest and abs(first - second) < NEAR_TIE * largest:
+                warnings.append(
+                    f"{rule}: number {edge} and number {edge + 1} differ by less than "
+                    f"{NEAR_TIE:.0%} ({first:.4g} and {second:.4g})"
+                )
+    return chosen, rank

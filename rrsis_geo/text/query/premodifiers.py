@@ -1,0 +1,125 @@
+"""What stands before the head of a noun phrase: counts, superlatives and places."""
+
+from rrsis_geo.text.query.drafts import Draft, set_rank
+from rrsis_geo.text.query.quantities import read_ordinal
+from rrsis_geo.text.query.records import Grouping, Only, Rank, Region
+from rrsis_geo.text.query.tokens import TokenStream
+from rrsis_geo.text.query.words import (
+    CENTRE,
+    COMPARED,
+    DETERMINERS,
+    EDGES,
+    GROUPS,
+    HEIGHT_ADVICE,
+    HEIGHTS,
+    LONELY,
+    MOST_WORDS,
+    NEAREST,
+    ORDER,
+    PARTS,
+    SIDE_WORDS,
+    SIZES,
+    is_grammar_adjective,
+    is_superlative,
+    region_of,
+)
+
+
+class PremodifierReader(TokenStream):
+    """Reads everything before the head noun."""
+
+    def premodifiers(self, draft: Draft) -> None:
+        """Everything before the head noun that orders, counts or places."""
+        while self.at < len(self.tokens):
+            word, token = self.peek(), self.tokens[self.at]
+            if word == "all" and self.accept("all", "of"):
+                continue
+            if word in DETERMINERS or (
+                token.tag.startswith(("JJ", "RB")) and not is_grammar_adjective(word)
+            ):
+                draft.words.append(token)
+                self.at += 1
+            elif self.accept(GROUPS, "of"):
+                draft.words = []
+                draft.rules.append(Grouping("grouped"))
+            elif word.startswith("non-"):
+                draft.without.append(word.removeprefix("non-"))
+                self.at += 1
+            elif word in LONELY:
+                self.at += 1
+                draft.rules.append(Grouping("isolated"))
+            elif word == "only" and draft.words:
+                self.at += 1
+                draft.rules.append(Only())
+            elif (number := self.count()) is not None:
+                draft.count = number
+            elif word == "last":
+                raise self.error(word, ORDER)
+            elif (ordinal := read_ordinal(word)) is not None:
+                self.at += 1
+                draft.ordinal = ordinal
+            elif not (self.superlative(draft) or self.place_before_noun(draft)):
+                return
+
+    def count(self) -> int | None:
+        """A bare number that counts what a superlative names; others stay in the phrase."""
+        start = self.at
+        self.accept("top") if self.tag(1) == "CD" else None
+        quantity = self.quantity()
+        word = self.peek()
+        counts = quantity is not None and quantity.dimension is None
+        if counts and (word in SIZES or word in MOST_WORDS or word in NEAREST or word == "most"):
+            assert quantity is not None
+            return int(quantity.value)
+        self.at = start
+        return None
+
+    def superlative(self, draft: Draft) -> bool:
+        """Read "largest", "northernmost", "nearest": whether one stood there."""
+        word = self.peek()
+        side = self.peek(1).removesuffix("erly")  # "most northerly"
+        if word in SIZES:
+            self.at += 1
+            key, descending = SIZES[word]
+            set_rank(draft, Rank(key, descending), self.expression)
+        elif word in MOST_WORDS:
+            self.at += 1
+            set_rank(draft, Rank("place", sides=MOST_WORDS[word]), self.expression)
+        elif word in ("most", "furthest", "farthest") and side in SIDE_WORDS:
+            set_rank(draft, Rank("place", sides=SIDE_WORDS[side]), self.expression)
+            self.at += 2
+        elif word in ("most", "least") and self.peek(1) != "of":
+            raise self.error(f"{word} {self.peek(1)}", COMPARED)
+        elif word in NEAREST and self.peek(1) not in ("to", "from", "the"):
+            self.at += 1
+            draft.nearest = NEAREST[word]
+        elif is_superlative(word) and word not in NEAREST:
+            advice = COMPARED
+            if word in HEIGHTS:
+                advice = HEIGHT_ADVICE
+            raise self.error(word, advice)
+        else:
+            return False
+        if draft.count is None and (quantity := self.bare_number()) is not None:
+            draft.count = quantity  # "the largest two"
+        if self.accept("of", "the|these|those|all"):
+            draft.picks_one = draft.count is None
+            self.bare_number()  # "the largest of the two tanks"
+        return True
+
+    def place_before_noun(self, draft: Draft) -> bool:
+        """ "the northern runway", "the upper left car", "the central building"."""
+        start = self.at
+        sides, part = self.sides_and_part()
+        is_centre = not sides and bool(self.accept(CENTRE))
+        is_noun = self.tag().startswith(("NN", "JJ", "VBG")) and self.peek() not in (
+            *PARTS.split("|"),
+            *EDGES.split("|"),
+            "corner",
+            "hand",
+        )
+        if (sides or is_centre) and is_noun and part in ("", "middle"):
+            draft.rules.append(Region((), "third") if is_centre else region_of(sides, part))
+            return True
+        self.at = start
+        return False
