@@ -66,21 +66,21 @@ TABLE = {
     "dataset": Rule(LEAVES | GEO | {"text", "images", "model", "data"}, TERMINAL),
     "segment.plan": Rule(LEAVES | GEO | {"text", "images", "model"}, TERMINAL),
     "segment.shards": Rule(LEAVES | GEO | {"segment.plan"}, TERMINAL),
-    "segment.results": Rule(LEAVES | GEO | {"segment.plan", "segment.shards"}, TERMINAL),
+    "segment.results": Rule(LEAVES | GEO | {"text", "segment.plan", "segment.shards"}, TERMINAL),
     "segment.jobs": Rule(
         LEAVES | GEO | {"images", "model", "segment.plan", "segment.shards"}, TERMINAL
     ),
     "segment": Rule(
         LEAVES
         | GEO
-        | {"images", "model"}
+        | {"text", "images", "model"}
         | {"segment.plan", "segment.shards", "segment.results", "segment.jobs"},
         TERMINAL,
     ),
     "segment.batch": Rule(
         LEAVES
         | GEO
-        | {"images", "model", "segment"}
+        | {"text", "images", "model", "segment"}
         | {"segment.plan", "segment.shards", "segment.results", "segment.jobs"},
         TERMINAL,
     ),
@@ -92,6 +92,7 @@ TABLE = {
             "version",
             "config",
             "console",
+            "text",
             "geo.scene",
             "progress",
             "segment",

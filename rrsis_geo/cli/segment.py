@@ -30,6 +30,7 @@ from rrsis_geo.cli.options import (
 )
 from rrsis_geo.cli.segment_options import (
     BatchSizeOption,
+    ExplainOption,
     ExpressionsArgument,
     ExpressionsFileOption,
     FromProbabilityOption,
@@ -52,6 +53,7 @@ from rrsis_geo.cli.segment_options import (
     parse_shard,
     read_expressions,
 )
+from rrsis_geo.cli.segment_report import print_readings
 from rrsis_geo.cli.segment_runs import (
     SegmentCall,
     check_expressions,
@@ -77,6 +79,7 @@ def segment(
     scene: SceneOrScenesArgument = None,
     expressions: ExpressionsArgument = None,
     expressions_file: ExpressionsFileOption = None,
+    explain: ExplainOption = False,
     out: OutOption = None,
     model: ModelOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
@@ -122,6 +125,10 @@ def segment(
     scene, or a file (-o all.gpkg) for all polygons, with a "scene" column.
     """
     console.setup_logging(quiet=quiet, verbose=verbose)
+    if explain:
+        given = [*(expressions or ()), *read_expressions(expressions_file)]
+        print_readings(given, as_json=as_json)
+        return
     from rrsis_geo.segment.batch.scenes import list_scenes
     from rrsis_geo.segment.jobs.engines import RunOptions
     from rrsis_geo.segment.plan.options import SegmentOptions

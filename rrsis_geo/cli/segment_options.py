@@ -32,6 +32,13 @@ ExpressionsFileOption = Annotated[
         help="Text file with more expressions, one per line. Lines that start with # are ignored.",
     ),
 ]
+ExplainOption = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="Print how each expression is understood, and stop. SCENE is not opened.",
+    ),
+]
 BatchSizeOption = Annotated[
     int | None,
     typer.Option(

@@ -4,7 +4,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from rrsis_geo import console
-from rrsis_geo.errors import IncompleteError
+from rrsis_geo.errors import ConfigError, IncompleteError
 from rrsis_geo.units import format_area, format_count, format_duration
 
 if TYPE_CHECKING:
@@ -31,6 +31,39 @@ def print_report(report: "SegmentReport", *, as_json: bool) -> None:
         _print_facts(report)
     _check_windows(report)
     _check_outputs(report.unwritten)
+
+
+def print_readings(expressions: "Sequence[str]", *, as_json: bool) -> None:
+    """Print how expressions are understood.
+
+    Raises:
+        ConfigError: there is no expression.
+        InputError: an expression is not understood.
+    """
+    from rrsis_geo.segment.plan.expressions import clean_expressions
+    from rrsis_geo.text.query.parser import parse_query
+
+    if not expressions:
+        raise ConfigError('give an EXPRESSION too, as in: segment scene.tif "the largest building"')
+    queries = {expression: parse_query(expression) for expression in clean_expressions(expressions)}
+    if as_json:
+        console.print_json(
+            [
+                {
+                    "expression": expression,
+                    "reading": str(query),
+                    "phrases": list(query.phrases()),
+                    "query": query.to_dict(),
+                }
+                for expression, query in queries.items()
+            ]
+        )
+        return
+    for expression, query in queries.items():
+        console.print_facts(
+            f'"{expression}"',
+            [("understood", str(query)), ("the network finds", "; ".join(query.phrases()))],
+        )
 
 
 def print_part(report: "PartReport", *, as_json: bool) -> None:
@@ -121,6 +154,7 @@ def _print_facts(report: "SegmentReport") -> None:
     console.print_facts(
         f"{format_count(report.n_objects, 'object')} for {title} in {report.scene}",
         [
+            *_readings(report.results),
             *([("area", format_area(report.area_m2))] if is_single else []),
             ("windows", f"{report.windows}{skipped}{failed}"),
             (
@@ -132,6 +166,11 @@ def _print_facts(report: "SegmentReport") -> None:
             *((kind, str(path)) for kind, path in report.outputs.items()),
         ],
     )
+
+
+def _readings(results: "Sequence[ExpressionResult]") -> list[tuple[str, str]]:
+    """How expressions were understood, where rules choose among the objects."""
+    return [("understood", result.reading) for result in results if result.reading]
 
 
 def _expression_rows(results: "Sequence[ExpressionResult]") -> list[tuple[str, ...]]:

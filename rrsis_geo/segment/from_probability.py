@@ -21,7 +21,7 @@ from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.grid.rasters import Georeference, RasterWriter, encode_mask
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.layers.vector_io import layer_name
-from rrsis_geo.geo.objects.features import FeatureOptions, make_features
+from rrsis_geo.geo.objects.features import FeatureOptions, Features, make_features
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.strips import close_strip
 from rrsis_geo.geo.objects.vectorize import BandVectorizer
@@ -44,6 +44,9 @@ from rrsis_geo.segment.results.layers import (
     write_objects,
 )
 from rrsis_geo.segment.results.report import collect_warnings, paths_to_text
+from rrsis_geo.segment.results.resolve import Resolver, check_metres, scene_frame
+from rrsis_geo.text.query.parser import parse_query
+from rrsis_geo.text.query.records import Find, Query
 from rrsis_geo.version import __version__
 
 BAND_PX = 2**24
@@ -136,6 +139,7 @@ def polygonize(
                 f"{probability}: has no tag with its expression; give the EXPRESSION too"
             )
         expression = clean_expression(expression)
+        _check_rules(raster, parse_query(expression))
         layer = ObjectLayer(outputs, expression, layer_name(expression), raster.info.crs)
         _write_layer(layer, raster, scene, options, progress or no_progress)
         unwritten = warn_of_pictures([layer])
@@ -170,6 +174,35 @@ def _check_bands(raster: Scene) -> None:
             f"{path}: has {n_bands} bands, but a probability raster has one; give a raster that "
             'was written with --probability, or extract a band first: "rio stack IN --bidx 2 OUT"'
         )
+
+
+def _check_rules(raster: Scene, query: Query) -> None:
+    """Check that the rules of an expression need no other objects than those of the raster.
+
+    Raises:
+        ConfigError: they do, or they need metres and the raster has no CRS.
+    """
+    sources = [source for source in query.sources if isinstance(source, Find)]
+    excluded = [phrase for source in sources for phrase in source.excluded]
+    if query.landmarks() or excluded or len(sources) < len(query.sources):
+        raise ConfigError(
+            f'{raster.info.path}: "{query}" needs other objects than those of the raster; run '
+            "segment on the scene, without --from-probability"
+        )
+    check_metres(query, raster.info)
+
+
+def _resolve(query: Query, features: Iterator[Features], raster: Scene) -> Iterator[Features]:
+    """The objects of the raster that an expression means."""
+    if query.is_plain:
+        return features
+    objects = list(features)  # the raster is read once
+
+    def read(phrase: str, is_target: bool) -> Iterator[Features]:
+        return iter(objects)
+
+    resolver = Resolver(read, scene_frame(raster.info))
+    return resolver.features(replace(query, sources=query.sources[:1]))
 
 
 def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonReport:
@@ -208,6 +241,7 @@ def _write_layer(
             simplify_m=options.simplify_m,
         ),
     )
+    features = _resolve(parse_query(layer.expression), features, raster)
     background = _read_background(raster, scene) if needs_picture(layer.outputs) else None
     content = LayerContent(layer, features, _provenance(raster, options))
     write_objects(

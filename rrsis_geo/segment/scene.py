@@ -49,6 +49,7 @@ from rrsis_geo.segment.plan.plan import Plan, PreparedRun
 from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.results.finish import RunContext, finish_run
 from rrsis_geo.segment.results.merge import Merger
+from rrsis_geo.segment.results.phrase_stats import expression_stats
 from rrsis_geo.segment.results.report import PartReport, SegmentReport, collect_warnings
 from rrsis_geo.segment.shards.failures import merge_failed
 from rrsis_geo.segment.shards.shard_files import ShardStats
@@ -355,14 +356,14 @@ def _finish(
     stop: Callable[[], bool],
 ) -> SegmentReport:
     """Write the outputs of a job whose shards are all completed."""
-    expressions, outputs = merger.plan.expressions, merger.outputs
-    _refuse_changed_scene(job, merger.plan)
+    plan, outputs = merger.plan, merger.outputs
+    _refuse_changed_scene(job, plan)
     if not is_merging(job.folder):
-        outputs.check([], expressions)  # files may have appeared during the run
+        outputs.check([], plan.expressions)  # files may have appeared during the run
         job.begin_merge()
-    for path in outputs.all_files(expressions).values():
+    for path in outputs.all_files(plan.expressions).values():
         remove_leftovers(path)
-    stats = _sum_stats(job, len(expressions))
+    stats = expression_stats(plan, _sum_stats(job, len(plan.phrases)))
     report = finish_run(merger, scene, stats, context, progress=progress, stop=stop)
     return replace(report, seconds=context.seconds)
 
@@ -387,9 +388,9 @@ def _end_job(job: Job, report: SegmentReport, *, keep_job: bool) -> None:
         finish_job(job.folder, job.record, report.to_dict())
 
 
-def _sum_stats(job: Job, n_expressions: int) -> list[ShardStats]:
-    """Statistics of each expression, summed over all shards."""
-    totals = [ShardStats() for _ in range(n_expressions)]
+def _sum_stats(job: Job, n_phrases: int) -> list[ShardStats]:
+    """Statistics of each phrase, summed over all shards."""
+    totals = [ShardStats() for _ in range(n_phrases)]
     for shard_stats in job.completed_stats().values():
         for total, each in zip(totals, shard_stats, strict=True):
             total.add(each)

@@ -14,9 +14,7 @@ from nltk.tokenize import RegexpTokenizer
 
 from rrsis_geo.text.categories import CATEGORIES
 from rrsis_geo.text.grammar_words import (
-    NOT_SUPERLATIVE,
     PARTITIVE_NOUNS,
-    PICTURE_NOUNS,
     RELATIONAL_NOUNS,
     SUFFIX_TAGS,
     WORD_TAGS,
@@ -92,29 +90,6 @@ def category_of(expression: str) -> str:
     """Category of the target in the singular, "" if it is not known."""
     subject = subject_span(expression)
     return next((name for span, name in _find_names(expression) if span == subject), "")
-
-
-def scene_wide_words(expression: str) -> list[str]:
-    """Words whose meaning depends on the whole scene, in lower case, in the order of the text.
-
-    These are superlatives ("the largest"), "the only", ordinals, and places in the picture
-    ("leftmost", "in the top left"). A place relative to an object ("on the left of the road") is
-    not included.
-    """
-    text = _lower(expression)
-    matches: list[tuple[int, str]] = []
-    for match in _PLACE.finditer(text):
-        of_noun = _OF_NOUN.match(text, match.end())
-        if of_noun is None:
-            matches.append((match.start(), match.group()))
-        elif of_noun["noun"] in PICTURE_NOUNS:
-            matches.append((match.start(), match.group() + of_noun.group()))
-    places = [(start, start + len(words)) for start, words in matches]
-    for match in _WHOLE_PICTURE_WORD.finditer(text):
-        is_in_place = any(start <= match.start("word") < stop for start, stop in places)
-        if not is_in_place and match["word"] not in NOT_SUPERLATIVE:
-            matches.append((match.start(), match.group()))
-    return [" ".join(words.split()) for _, words in sorted(matches)]
 
 
 def tag_words(expression: str) -> list[Word]:
@@ -210,21 +185,3 @@ def _parser() -> RegexpParser:
 
 
 _WORD_TOKENIZER = RegexpTokenizer(r"[^\W_]+(?:[-'’][^\W_]+)*|[^\w\s]|_")
-
-_COMPASS = r"(?:north|south)[\s-]?(?:east|west)(?:ern)?|(?:north|south|east|west)(?:ern)?"
-_SIDE = rf"(?:top|bottom|upper|lower|left|right|cent(?:er|re|ral)|middle|{_COMPASS})(?:-hand)?"
-_REGION = (
-    r"(?:corner|side|part|half|edge|quarter|area|end|portion|region|border|section|quadrant)s?"
-)
-_PLACE = re.compile(
-    rf"\b(?:(?:in|at|on|to|from|near|towards?|along)\s+)?"
-    rf"(?:the\s+(?:very\s+|far\s+|extreme\s+)?{_SIDE}(?:[\s-]+{_SIDE})*(?:\s+{_REGION})?"
-    rf"|(?:top|bottom|upper|lower)[\s-]+(?:left|right|cent(?:er|re)|middle)(?:\s+{_REGION})?"
-    rf"|(?<=in\s)the\s+(?:corner|background|foreground)"
-    rf"|(?<=at\s)the\s+(?:edge|border))\b"
-)
-_OF_NOUN = re.compile(r"\s+of\s+(?:(?:the|this|that|a|an)\s+)?(?P<noun>\w+)?")
-_WHOLE_PICTURE_WORD = re.compile(
-    r"\b(?:the\s+)?(?P<word>(?:most|least)\s+[\w-]+"
-    r"|\w{2,}est|\w{3,}most|only|first|second|third|fourth|fifth|sixth|last)\b"
-)

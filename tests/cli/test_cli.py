@@ -155,17 +155,35 @@ def test_invalid_expression_files_are_errors(
 
 def test_json_is_the_only_output(make_scene: MakeScene, bright: BrightPredictor) -> None:
     run = Run(
-        *("segment", make_scene(), "the largest spot", "--json", "--overlap", 16, "-o", "o.gpkg"),
+        *(
+            "segment",
+            make_scene(),
+            "the 99 largest spots",
+            "--json",
+            "--overlap",
+            16,
+            "-o",
+            "o.gpkg",
+        ),
         *("--mask", "m.tif"),
     )
     record = json.loads(run.out)
     assert record["outputs"] == {"vector": "o.gpkg", "mask": "m.tif"}
     assert len(record["warnings"]) == 1
-    assert run.err.startswith('warning: "the largest"')
+    assert run.err.startswith("warning: the 99 largest: only ")
+
+
+def test_explain_needs_no_scene() -> None:
+    run = Run("segment", "none.tif", "cars within 20 m of the largest building", "--explain")
+    assert "within 20 m of (building ; the largest)" in run.out
+    assert "cars; the building" in run.out
+    record = json.loads(Run("segment", "none.tif", "the cars", "--explain", "--json").out)
+    assert record[0]["phrases"] == ["the cars"]
+    Run("segment", "none.tif", "the largset car", "--explain").failed(3, "largest")
 
 
 def test_quiet_prints_only_the_result(make_scene: MakeScene, bright: BrightPredictor) -> None:
-    run = Run("segment", make_scene(), "the largest spot", "--quiet", "--overlap", 16)
+    run = Run("segment", make_scene(), "the 99 largest spots", "--quiet", "--overlap", 16)
     assert run.code == 0
     assert run.err == ""
 

@@ -376,21 +376,6 @@ def test_progress_reaches_its_total(make_blobs: MakeScene, tmp_path: Path) -> No
 # --- warnings
 
 
-@pytest.mark.parametrize(
-    ("expression", "warning"),
-    [
-        ("the largest red disc", '"the largest": applied within each window of 64 pixels (32 m)'),
-        ("the red disc in the top left", "applied within each window"),
-    ],
-)
-def test_scene_wide_words_give_one_warning(
-    make_blobs: MakeScene, tmp_path: Path, expression: str, warning: str
-) -> None:
-    report = Result(make_blobs(), tmp_path / "out", expression=expression).report
-    assert len([text for text in report.warnings if "applied within each window" in text]) == 1
-    assert any(warning in text for text in report.warnings)
-
-
 def test_a_plain_expression_gives_no_warning(make_blobs: MakeScene, tmp_path: Path) -> None:
     assert Result(make_blobs(), tmp_path / "out").report.warnings == ()
 

@@ -14,7 +14,6 @@ from rrsis_geo.text.phrases import (
     category_of,
     find_phrases,
     position_spans,
-    scene_wide_words,
     subject_span,
     tag_words,
 )
@@ -125,34 +124,6 @@ def test_names_used_in_training_are_subjects(category: str) -> None:
         assert start <= span.start < span.stop <= start + len(name), name
 
 
-@pytest.mark.parametrize(
-    ("expression", "words"),
-    [
-        ("the largest storage tank", ["the largest"]),
-        ("the most prominent tree", ["the most prominent"]),
-        ("the leftmost ship", ["the leftmost"]),
-        ("the northernmost airplane", ["the northernmost"]),
-        ("vehicles in the top left", ["in the top left"]),
-        ("vehicles in the lower right corner", ["in the lower right corner"]),
-        ("the ship at the center of the picture", ["at the center of the picture"]),
-        ("the top-left ship", ["the top-left"]),
-        ("the only pool", ["the only"]),
-        ("the second car from the left", ["the second", "from the left"]),
-        ("tennis courts in the northwest", ["in the northwest"]),
-        ("the largest ship in the west", ["the largest", "in the west"]),
-        # a place relative to an object is not a place in the picture
-        ("the car on the left of the road", []),
-        ("the boat in the middle of a harbor", []),
-        ("the truck on the road", []),
-        ("trees in the forest", []),
-        ("almost all buildings", []),
-        ("the bridge west of the dam", []),
-    ],
-)
-def test_scene_wide_words(expression: str, words: list[str]) -> None:
-    assert scene_wide_words(expression) == words
-
-
 def test_no_listed_word_has_two_tags() -> None:
     counts = Counter(word for words in WORDS_BY_TAG.values() for word in words.split())
     assert [word for word, count in counts.items() if count > 1] == []
@@ -170,7 +141,6 @@ def test_spans_of_any_text_are_ordered_and_inside_it(expression: str) -> None:
         ends = [end for span in spans for end in span]
         assert ends == sorted(ends)
         assert all(0 <= start < stop <= len(expression) for start, stop in spans)
-    scene_wide_words(expression)
 
 
 def test_offsets_are_right_after_letters_with_a_longer_lower_case() -> None:

@@ -12,6 +12,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.layers.gdal_layer import GEOMETRY
+from rrsis_geo.geo.layers.vector_io import FACT_TYPES
 from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
 
 
@@ -48,4 +49,9 @@ def _features(batch: pa.RecordBatch) -> Features:
         n_pixels=batch.column("n_pixels").to_numpy(zero_copy_only=False),
         expression=batch.column("expression")[0].as_py(),
         model=batch.column("model")[0].as_py(),
+        facts={
+            name: batch.column(name).to_numpy(zero_copy_only=False)
+            for name in FACT_TYPES
+            if name in batch.schema.names
+        },
     )

@@ -25,6 +25,7 @@ DERIVED = (".qix", ".sbn", ".sbx", ".qpj", ".shp.xml")
 """Files that other programs derive from a Shapefile. They are outdated when it is replaced."""
 
 _NUMBER_BYTES = 4 * 24 + 2 * 18  # widths of four floats and two integers in GDAL's layout
+_FACT_BYTES = 24
 
 
 class ShapefileFitter:
@@ -71,9 +72,10 @@ class ShapefileFitter:
         n_points = shapely.get_num_coordinates(features.polygons)
         self._bytes[".shp"] += int(np.sum(52 + 4 * n_rings + 16 * n_points))
         n_texts = 2 if features.scene is None else 3
-        self._bytes[".dbf"] += len(features) * (1 + _NUMBER_BYTES + n_texts * TEXT_BYTES)
-        for suffix, n_bytes in self._bytes.items():
-            if n_bytes > MAX_BYTES:
+        n_bytes = _NUMBER_BYTES + len(features.facts) * _FACT_BYTES
+        self._bytes[".dbf"] += len(features) * (1 + n_bytes + n_texts * TEXT_BYTES)
+        for suffix, size in self._bytes.items():
+            if size > MAX_BYTES:
                 raise OutputError(
                     f"{self._path}: its {suffix} would exceed 2 GB, the limit of the Shapefile "
                     "format; write a GeoPackage (.gpkg) instead"

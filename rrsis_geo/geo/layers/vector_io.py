@@ -54,6 +54,9 @@ SCHEMA = pa.schema(
 SCENES_SCHEMA = SCHEMA.insert(1, pa.field("scene", pa.string()))
 """Columns of a layer of several scenes."""
 
+FACT_TYPES = {"rank": pa.int64(), "distance_m": pa.float64()}
+"""Types of the columns that a layer may have besides; see `Features.facts`."""
+
 SUFFIXES = tuple(VECTOR_FORMATS)
 
 _WRITE_ERRORS = (
@@ -119,11 +122,13 @@ class Layer:
         expression: expression that the objects match; the description of the layer.
         name: name of the layer; if empty, it is made of the expression, see `layer_name`.
         provenance: JSON values, stored in GeoPackage and GeoParquet.
+        facts: names of the further columns, see `FACT_TYPES`.
     """
 
     features: Iterable[Features]
     expression: str
     name: str = ""
+    facts: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -161,7 +166,8 @@ def write_layers(
         raise ValueError(f"{path}: the format supports one layer, got {len(layers)}")
     with atomic_file(path, overwrite=overwrite) as part:
         for number, layer in enumerate(layers):
-            rows = _Rows(layer.features, schema)
+            facts = [pa.field(name, FACT_TYPES[name]) for name in layer.facts]
+            rows = _Rows(layer.features, pa.schema([*schema, *facts]))
             target = _Target(
                 path=path,
                 number=number,
@@ -257,6 +263,7 @@ def _as_columns(features: Features, schema: pa.Schema) -> pa.RecordBatch:
         "perimeter_m": number(features.perimeter_m),
         "n_pixels": number(features.n_pixels),
         "model": pa.repeat(features.model, n),
+        **{name: number(values) for name, values in features.facts.items()},
     }
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 

@@ -1,8 +1,8 @@
 """Features: the polygons and attributes of a layer, made from pixel objects."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Features:
         expression: the expression that the objects match.
         model: name of the model.
         scene: file name of the scene in a layer of several scenes, otherwise None.
+        facts: further columns [N] by name, see `FACT_TYPES`: what chose the objects.
     """
 
     polygons: NDArray[Any]
@@ -51,9 +52,24 @@ class Features:
     expression: str
     model: str
     scene: str | None = None
+    facts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.id)
+
+    def take(self, index: NDArray[np.intp]) -> "Features":
+        """Some of the features, in the order of the index."""
+        return replace(
+            self,
+            polygons=self.polygons[index],
+            id=self.id[index],
+            score=self.score[index],
+            score_max=self.score_max[index],
+            area_m2=self.area_m2[index],
+            perimeter_m=self.perimeter_m[index],
+            n_pixels=self.n_pixels[index],
+            facts={name: values[index] for name, values in self.facts.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -216,33 +216,28 @@ def is_side_of(things: Things, landmarks: Things, sides: Sequence[str]) -> Flags
     found = np.zeros(len(things), bool)
     if not len(landmarks) or not len(things):
         return found
-    index = landmarks.tree.query_nearest(things.plane, all_matches=False)
-    polygons = landmarks.plane if compass else landmarks.own
-    centres = things.centres(compass=compass)
+    thing, landmark = landmarks.tree.query_nearest(things.plane, all_matches=False)
+    polygons: Polygons = (landmarks.plane if compass else landmarks.own)[landmark]
     flip = (1.0, -1.0) if things.frame.y_is_down and not compass else (1.0, 1.0)
-    points: Polygons = np.asarray(shapely.points(centres * flip))
-    for thing, landmark in index.T:
-        line = shapely.get_coordinates(shapely.shortest_line(polygons[landmark], points[thing]))
-        if len(line) < 2 or np.allclose(line[0], line[1]):  # inside: by the centroids
-            line = np.array(
-                [*shapely.get_coordinates(shapely.centroid(polygons[landmark])), line[0]]
-            )
-        step = (line[1] - line[0]) * flip
-        found[thing] = _points_to(step, sides)
+    ends = (things.centres(compass=compass) * flip)[thing]
+    lines = shapely.shortest_line(polygons, shapely.points(ends))
+    starts: Float64 = shapely.get_coordinates(lines)[::2]
+    inside = ~(starts != ends).any(1)
+    starts[inside] = shapely.get_coordinates(shapely.centroid(polygons[inside]))
+    found[thing] = _points_to((ends - starts) * flip, sides)
     return found
 
 
-def _points_to(step: Float64, sides: Sequence[str]) -> bool:
-    length = float(np.hypot(*step))
-    if not length:
-        return False
+def _points_to(steps: Float64, sides: Sequence[str]) -> Flags:
+    """Which steps [N, 2] point to a side, or to the corner of two."""
     target = np.zeros(2)
     for side in sides:
         axis, sign, _ = _AXES[side]
         target[axis] = sign
-    cosine = float(step @ target) / length / float(np.hypot(*target))
-    angle = 45.0 if len(sides) == 1 else 22.5
-    return bool(cosine >= np.cos(np.radians(angle)) - 1e-9)
+    lengths = np.hypot(*steps.T)
+    angle = np.radians(45.0 if len(sides) == 1 else 22.5)
+    along: Float64 = steps @ target / float(np.hypot(*target))
+    return np.asarray((lengths > 0) & (along >= (np.cos(angle) - 1e-9) * lengths))
 
 
 def share_inside(things: Things, landmarks: Things, buffer_m: float = 0.0) -> Float64:

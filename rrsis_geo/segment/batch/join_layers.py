@@ -13,6 +13,9 @@ from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.segment.batch.job import BatchSettings, SceneResult, TaskResult
 from rrsis_geo.segment.batch.tasks import SceneTask
 from rrsis_geo.segment.plan.outputs import Outputs, holds_layers, layer_names
+from rrsis_geo.segment.plan.plan import reading_fact
+from rrsis_geo.segment.results.resolve import fact_names
+from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.version import __version__
 
 
@@ -38,6 +41,7 @@ def join_layers(scenes: Sequence[TaskResult], outputs: Outputs, settings: BatchS
             expression=expression,
             name=name,
             provenance=_provenance(scenes, expression, settings),
+            facts=fact_names(parse_query(expression)),
         )
         for expression, name in zip(expressions, layer_names(expressions), strict=True)
     ]
@@ -70,6 +74,7 @@ def _provenance(
     return {
         "software": f"rrsis-geo {__version__}",
         "expression": expression,
+        **reading_fact(expression),
         "model": {"name": model.name, "sha256": model.sha256, "dtype": model.dtype},
         "options": settings.options.to_manifest(),
         "scenes": [_scene_provenance(task, result) for task, result in scenes],

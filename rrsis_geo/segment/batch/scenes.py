@@ -37,11 +37,13 @@ from rrsis_geo.segment.jobs.job import STOP, clear_job, is_merging, job_path, re
 from rrsis_geo.segment.jobs.lock import lock_shards
 from rrsis_geo.segment.jobs.prepare import load_for_planning, load_predictor
 from rrsis_geo.segment.jobs.session import make_folder
+from rrsis_geo.segment.plan.advice import advise_on_joined_scenes
 from rrsis_geo.segment.plan.expressions import clean_expressions
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs, default_output
 from rrsis_geo.segment.plan.plan import make_plan
 from rrsis_geo.segment.plan.predictor import WindowPredictor
+from rrsis_geo.text.query.parser import phrases_of
 
 logger = logging.getLogger(__name__)
 
@@ -257,9 +259,12 @@ def _run_job(
     if is_finished(job.folder):
         job.reclaim(tasks, has_joined_layer=batch.outputs.joins_layers)
     with _keep_completed(job, tasks):
+        if batch.outputs.joins_layers and len(tasks) > 1:
+            for text in advise_on_joined_scenes(batch.expressions):
+                logger.warning(text)
         by_name = _load_results(job, tasks, batch.expressions)
         missing = [task for task in tasks if task.scene.name not in by_name]
-        _check_space(missing, len(batch.expressions))
+        _check_space(missing, len(phrases_of(batch.expressions)))
         progress = BatchProgress(batch.progress, n_windows, by_name)
         with closing(_segment(batch, job, missing, settings, predictor, progress)) as steps:
             for task, result in steps:

@@ -86,7 +86,7 @@ def worker_context(setup: WorkerSetup) -> Iterator[Callable[[Sequence[int]], Non
         predictor = setup.predictor or _load_predictor_once(options)
         check_same_model(prepared.plan.model, predictor, setup.job_folder)
         encoded = EncodedPredictor.encode(
-            predictor, prepared.plan.expressions, batch_size=options.batch_size
+            predictor, prepared.plan.phrases, batch_size=options.batch_size
         )
 
         def compute(indexes: Sequence[int]) -> None:

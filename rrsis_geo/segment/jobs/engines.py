@@ -81,7 +81,7 @@ def run_missing_shards(
         return
     if run.is_alone:
         encoded = EncodedPredictor.encode(
-            predictor, plan.expressions, batch_size=plan.options.batch_size
+            predictor, plan.phrases, batch_size=plan.options.batch_size
         )
         compute_shards(job, prepared, encoded, on_window_row=count_row, stop=stop)
         return

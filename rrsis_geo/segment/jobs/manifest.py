@@ -13,7 +13,7 @@ from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.version import __version__
 
-FORMAT = 2
+FORMAT = 3
 
 
 def make_manifest(plan: Plan, outputs: Outputs, scene_pixels: Sequence[str]) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def make_manifest(plan: Plan, outputs: Outputs, scene_pixels: Sequence[str]) -> 
         "format": FORMAT,
         "software": software_versions(),
         **plan.to_dict(),
+        "phrases": list(plan.phrases),
         "scene_pixels": list(scene_pixels),
         "outputs": {name: str(path.absolute()) for name, path in outputs.files().items()},
         "windows_layer": outputs.windows_layer,

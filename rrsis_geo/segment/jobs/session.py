@@ -73,7 +73,7 @@ def check_space(job: Job, prepared: PreparedRun) -> None:
     job.outputs.check_space(
         info.width * info.height,
         n_missing=info.width * sum(shard.n_rows for shard in missing),
-        n_expressions=len(prepared.plan.expressions),
+        n_expressions=len(prepared.plan.phrases),
     )
 
 

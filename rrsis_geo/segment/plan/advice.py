@@ -7,7 +7,8 @@ from rrsis_geo.log_odds import to_probability
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.plan.predictor import WindowPredictor
-from rrsis_geo.text.phrases import categories_in, category_of, scene_wide_words, subject_span
+from rrsis_geo.text.phrases import categories_in, category_of, subject_span
+from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.vocabulary import names_of, synonyms_of
 from rrsis_geo.units import format_length
 
@@ -34,6 +35,16 @@ def advise_on_repeats(given: str | Sequence[str]) -> Iterator[str]:
             yield f'"{expression}" is given more than once; it is segmented once'
 
 
+def advise_on_joined_scenes(expressions: Sequence[str]) -> Iterator[str]:
+    """Yield a warning for each expression whose rules do not look beyond a scene."""
+    for expression in expressions:
+        if not parse_query(expression).is_plain:
+            yield (
+                f'"{expression}": applied within each scene, not over all scenes together; '
+                "segment a mosaic of them (VRT) for that"
+            )
+
+
 def advise_after_run(plan: Plan, presences_max: Sequence[float | None]) -> Iterator[str]:
     """Yield warnings that follow from the output of the model.
 
@@ -52,22 +63,16 @@ def advise_after_run(plan: Plan, presences_max: Sequence[float | None]) -> Itera
 
 
 def _advise_on_expression(plan: Plan, expression: str, predictor: WindowPredictor) -> Iterator[str]:
-    cut = predictor.cut_words(expression)
-    if cut:
-        yield (
-            f'the expression is longer than the model reads: its end "{cut.strip()}" is ignored; '
-            "use fewer words"
-        )
-    scene_words = scene_wide_words(expression)
-    if scene_words and plan.grid.n_windows > 1:
-        words = ", ".join(f'"{word}"' for word in scene_words)
-        side_px, gsd_m = plan.model.image.size_px, plan.model_px.gsd_m
-        side = f"{side_px} pixels" + (f" ({format_length(side_px * gsd_m)})" if gsd_m else "")
-        yield (
-            f"{words}: applied within each window of {side}, not to the whole scene; every window "
-            "may have its own match"
-        )
-    untrained = find_untrained_things(expression, plan.model)
+    phrases = parse_query(expression).phrases()
+    for phrase in phrases:
+        cut = predictor.cut_words(phrase)
+        if cut:
+            yield (
+                f'the expression is longer than the model reads: its end "{cut.strip()}" is '
+                "ignored; use fewer words"
+            )
+    things = [find_untrained_things(phrase, plan.model) for phrase in phrases]
+    untrained = list(dict.fromkeys(thing for each in things for thing in each))
     if untrained:
         yield (
             f"{plan.model.name} was not trained on {' or '.join(untrained)}; the result may be "

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rrsis_geo.errors import InputError
+from rrsis_geo.text.query.parser import parse_query
 
 MAX_CHARACTERS: Final = 1000
 """Longest expression. Models read about 60 words; a longer text is most likely a mistake."""
@@ -24,7 +25,8 @@ def clean_expression(expression: str) -> str:
     """The expression without extra blanks.
 
     Raises:
-        InputError: it has no word, is too long, or has characters that files cannot hold.
+        InputError: it has no word, is too long, has characters that files cannot hold, or is not
+            understood.
     """
     cleaned = " ".join(expression.split())
     if not any(map(str.isalnum, cleaned)):
@@ -40,4 +42,5 @@ def clean_expression(expression: str) -> str:
             f"the expression {shown} has characters that are not text; is it in another encoding "
             "than UTF-8?"
         )
+    parse_query(cleaned)
     return cleaned

@@ -23,6 +23,8 @@ from rrsis_geo.geo.scene.scene import Scene, SceneInfo
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.plan.memory import usable_memory
 from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.text.query.parser import parse_query, phrases_of
+from rrsis_geo.text.query.records import Query
 from rrsis_geo.units import format_bytes
 from rrsis_geo.version import __version__
 
@@ -31,7 +33,7 @@ MAX_SIDE_PX = 2**24
 BYTES_PER_ROW_PX = 30
 """Memory per pixel of a row of windows: its colours three times, sums, logits and masks."""
 BYTES_PER_ROW_PX_MORE = 21
-"""Memory per pixel for each further expression: all of the above but the colours."""
+"""Memory per pixel for each further phrase: all of the above but the colours."""
 SHARD_PX = 2**25
 """Approximate number of pixels in a shard. A small network needs half a minute for them on a CPU,
 so an interruption costs no more. Many shards cost nothing: consecutive ones share window rows."""
@@ -71,6 +73,16 @@ class Plan:
         text = json.dumps(self._result_facts(), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        """What each expression asks for."""
+        return tuple(map(parse_query, self.expressions))
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """What the network is asked for: the expressions themselves if no rule is in them."""
+        return phrases_of(self.expressions)
+
     def own_window_rows(self, shard: Shard) -> range:
         """Window rows that are counted for a shard: those that the shards above do not need."""
         above = self.shards[shard.index - 1].window_row_stop if shard.index else 0
@@ -92,6 +104,7 @@ class Plan:
             "software": f"rrsis-geo {__version__}",
             "plan_hash": self.hash,
             "expression": expression,
+            **reading_fact(expression),
             **self.to_dict(),
         }
 
@@ -143,6 +156,12 @@ class PreparedRun(NamedTuple):
     shards: tuple[Shard, ...]
 
 
+def reading_fact(expression: str) -> dict[str, str]:
+    """How an expression was understood, by name; {} where the network alone answers it."""
+    query = parse_query(expression)
+    return {} if query.is_plain else {"reading": str(query)}
+
+
 def make_plan(
     scene: SceneInfo,
     expressions: Sequence[str],
@@ -171,7 +190,7 @@ def make_plan(
         size_px=model.image.size_px,
         overlap_px=options.overlap_px,
     )
-    _check_memory(scene, grid, len(expressions))
+    _check_memory(scene, grid, len(phrases_of(expressions)))
     rows = options.rows_per_shard or _rows_per_shard(scene)
     return Plan(
         scene=scene,
@@ -198,17 +217,17 @@ def check_size(scene: SceneInfo) -> None:
         )
 
 
-def _check_memory(scene: SceneInfo, grid: WindowGrid, n_expressions: int) -> None:
+def _check_memory(scene: SceneInfo, grid: WindowGrid, n_phrases: int) -> None:
     """Check that a row of windows fits into the memory that this process may use."""
     usable = usable_memory()
     row_px = grid.size_px * grid.padded_width
-    needed = (BYTES_PER_ROW_PX + (n_expressions - 1) * BYTES_PER_ROW_PX_MORE) * row_px
+    needed = (BYTES_PER_ROW_PX + (n_phrases - 1) * BYTES_PER_ROW_PX_MORE) * row_px
     if usable is None or needed <= usable:
         return
     n_possible = 1 + (usable - BYTES_PER_ROW_PX * row_px) // (BYTES_PER_ROW_PX_MORE * row_px)
     if n_possible >= 1:
         raise InputError(
-            f"{scene.path}: {n_expressions} expressions at once need about {format_bytes(needed)} "
+            f"{scene.path}: {n_phrases} expressions at once need about {format_bytes(needed)} "
             f"of memory, this machine has {format_bytes(usable)}; give at most {n_possible} at "
             "once, or segment narrower parts with --bbox"
         )

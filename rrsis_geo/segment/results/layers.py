@@ -22,9 +22,12 @@ from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.plan.plan import reading_fact
 from rrsis_geo.segment.results.pictures import LayerPictures, raise_unexpected
 from rrsis_geo.segment.results.report import ExpressionResult
+from rrsis_geo.segment.results.resolve import fact_names
 from rrsis_geo.segment.shards.failures import FailedWindow
+from rrsis_geo.text.query.parser import parse_query
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +100,7 @@ class ObjectLayer:
             area_m2=self.area_m2 if math.isfinite(self.area_m2) else None,
             failed=failed,
             presence_max=presence_max,
+            **reading_fact(self.expression),
         )
 
     def pass_through(
@@ -161,6 +165,7 @@ def write_objects(
                 expression=content.layer.expression,
                 name=content.layer.name,
                 provenance=content.provenance,
+                facts=fact_names(parse_query(content.layer.expression)),
             )
             for content in group
         ]

@@ -1,10 +1,12 @@
 """Merge the files of all shards into one raster per kind and one layer per expression."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rasterio
 from rasterio.windows import Window
 
@@ -28,6 +30,7 @@ from rrsis_geo.segment.results.layers import (
     read_background,
     write_objects,
 )
+from rrsis_geo.segment.results.resolve import Resolver, check_metres, scene_frame
 from rrsis_geo.segment.shards.failures import FailedWindow
 from rrsis_geo.segment.shards.shard_files import ShardFiles, ShardStats, load_objects
 
@@ -63,6 +66,7 @@ class Merger:
             ObjectLayer(own, expression, name, plan.scene.crs)
             for own, expression, name in zip(self._outputs, plan.expressions, names, strict=True)
         )
+        self._phrase_i = {phrase: number for number, phrase in enumerate(plan.phrases)}
         self._features = [self._read_features(i) for i in range(len(self.layers))]
 
     def write(
@@ -101,18 +105,34 @@ class Merger:
         progress("outputs", len(steps), len(steps))
 
     def _read_features(self, expression_i: int) -> Iterator[Features]:
+        """The objects that an expression means."""
+        query = self.plan.queries[expression_i]
+        expression = self.plan.expressions[expression_i]
+        features = [
+            self._read_phrase(expression, phrase, is_target=True) for phrase in query.targets()
+        ]
+        if query.is_plain:
+            return features[0]
+        check_metres(query, self.plan.scene)
+        read = partial(self._read_phrase, expression)
+        prefix = f'"{expression}": ' if len(self.plan.expressions) > 1 else ""
+        return Resolver(read, scene_frame(self.plan.scene), prefix).features(query)
+
+    def _read_phrase(self, expression: str, phrase: str, is_target: bool) -> Iterator[Features]:
+        """The objects of a phrase; only those of a target are filtered and simplified."""
         plan, options = self.plan, self.plan.options
-        parts = (part for files in self._shards for part in files.parts(expression_i))
+        phrase_i = self._phrase_i[phrase]
+        parts = (part for files in self._shards for part in files.parts(phrase_i))
         return make_features(
             merge_shards(load_objects(part) for part in parts),
             FeatureOptions(
                 transform=plan.scene.transform,
                 crs=plan.scene.crs,
                 gsd_m=plan.scene.gsd_m,
-                expression=plan.expressions[expression_i],
+                expression=expression,
                 model=plan.model.name,
-                min_area_m2=options.min_area_m2,
-                simplify_m=options.simplify_m,
+                min_area_m2=options.min_area_m2 if is_target else 0.0,
+                simplify_m=options.simplify_m if is_target else 0.0,
             ),
         )
 
@@ -135,17 +155,25 @@ class Merger:
         )
 
     def _write_raster(self, expression_i: int, kind: Kind) -> None:
-        """Copy the rows of all shards into one raster."""
+        """Copy the rows of all shards into one raster: the highest value of all targets."""
+        targets = self.plan.queries[expression_i].targets()
+        phrases_i = [self._phrase_i[phrase] for phrase in targets]
         scene, tags = self.plan.scene, self.plan.raster_tags(self.plan.expressions[expression_i])
         path = self._outputs[expression_i].files()[kind]
         georeference = Georeference(scene.shape, scene.crs, scene.transform)
         with RasterWriter(path, kind, georeference, tags=tags) as writer:
             for shard, files in zip(self.plan.shards, self._shards, strict=True):
-                with geo_env(), rasterio.open(files.raster(expression_i, kind)) as dataset:
+                with ExitStack() as stack:
+                    stack.enter_context(geo_env())
+                    datasets = [
+                        stack.enter_context(rasterio.open(files.raster(phrase_i, kind)))
+                        for phrase_i in phrases_i
+                    ]
                     for row in range(0, shard.n_rows, _BAND_ROWS):
                         n_rows = min(_BAND_ROWS, shard.n_rows - row)
                         window = Window(0, row, scene.width, n_rows)
-                        writer.write_band(shard.row_start + row, dataset.read(1, window=window))
+                        bands = [dataset.read(1, window=window) for dataset in datasets]
+                        writer.write_band(shard.row_start + row, np.maximum.reduce(bands))
 
     def _append_windows(self, stats: Sequence[ShardStats], path: Path) -> None:
         """Append a layer of the windows for each expression."""

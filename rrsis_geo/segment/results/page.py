@@ -107,6 +107,8 @@ def _expression_section(
     if not is_only:
         yield f"<h2 id={layer.name}>{expression}</h2>"
         yield f"<p class=sum>{html.escape(_totals([result]))}</p>"
+    if result.reading:
+        yield f"<p class=note>Understood: {html.escape(result.reading)}</p>"
     if layer.picture is None:  # a warning says why
         yield "<p class=note>The picture could not be drawn.</p>"
     else:

@@ -24,6 +24,7 @@ class ExpressionResult:
         failed: windows that could not be read or predicted. They are no data in the result.
         presence_max: highest probability in any window that the target is in the window; None if
             the model does not predict it.
+        reading: how the expression was understood; "" where the network alone answers it.
     """
 
     expression: str
@@ -33,6 +34,7 @@ class ExpressionResult:
     area_m2: float | None
     failed: tuple[FailedWindow, ...] = ()
     presence_max: float | None = None
+    reading: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""

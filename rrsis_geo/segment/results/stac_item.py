@@ -146,8 +146,10 @@ def _processing(facts: ResultFacts) -> dict[str, Any]:
 def _own_properties(facts: ResultFacts) -> dict[str, Any]:
     """Properties with our prefix."""
     names = ("expression", "n_objects", "area_m2")
+    readings = {result.expression: result.reading for result in facts.results if result.reading}
     properties = {
         "expressions": [result.expression for result in facts.results],
+        "readings": readings or None,
         "model": facts.model or None,
         "threshold": facts.threshold,
         "found": [{name: getattr(result, name) for name in names} for result in facts.results],

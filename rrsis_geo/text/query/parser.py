@@ -14,6 +14,7 @@ network answers. Words that would change the meaning over a scene and belong to 
 docs/language.md has examples of all.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -55,6 +56,12 @@ def parse_query(expression: str) -> Query:
         )
     query = _Parser(expression).parse()
     return Query((Find(expression),)) if query.is_plain else query
+
+
+def phrases_of(expressions: Iterable[str]) -> tuple[str, ...]:
+    """The phrases that the network is asked for by several expressions, each once, in order."""
+    queries = map(parse_query, expressions)
+    return tuple(dict.fromkeys(phrase for query in queries for phrase in query.phrases()))
 
 
 class _Parser(PremodifierReader, ModifierReader):

@@ -67,6 +67,14 @@ class Query:
         """Every phrase that the network is asked for, landmarks included, each once."""
         return tuple(dict.fromkeys(self._all_phrases()))
 
+    def targets(self) -> tuple[str, ...]:
+        """The phrases of the objects that are meant, each once."""
+        found: dict[str, None] = {}
+        for source in self.sources:
+            names = (source.phrase,) if isinstance(source, Find) else source.targets()
+            found |= dict.fromkeys(names)
+        return tuple(found)
+
     def landmarks(self) -> "tuple[Query, ...]":
         """The landmarks that the rules refer to, each once, not those of landmarks."""
         found: dict[Query, None] = {}
@@ -322,7 +330,7 @@ def _square_metres(value: float) -> str:
 def _as_json(value: Any) -> Any:
     if is_dataclass(value):
         record = {field.name: _as_json(getattr(value, field.name)) for field in fields(value)}
-        return {"is": type(value).__name__.lower(), **record}
+        return {"type": type(value).__name__.lower(), **record}
     if isinstance(value, tuple):
         return [_as_json(each) for each in value]
     return None if value == inf else value

@@ -275,11 +275,11 @@ def test_a_warning_of_all_scenes_is_shown_once(
     package = logging.getLogger("rrsis_geo")
     package.addHandler(caplog.handler)
     try:
-        report = batch.run(expression="the largest red disc")
+        report = batch.run(expression="the 999 largest red discs")
     finally:
         package.removeHandler(caplog.handler)
     texts = [text for scene in report.scenes for text in scene.report["warnings"]]
-    assert len([text for text in texts if "the largest" in text]) == 3
+    assert len([text for text in texts if "999 largest" in text]) == 3
     shown = {record.getMessage() for record in caplog.records if "largest" in record.getMessage()}
     assert len(shown) == 1
 

@@ -18,7 +18,7 @@ def test_a_run_and_its_merge_write_the_same_page(
     outputs = Outputs(tmp_path / "o.gpkg", report=tmp_path / "r.html")
     report = segment_scene(
         make_scene(200, 300, content=blobs()),
-        "the largest red disc",
+        "red discs in the northern half",
         outputs,
         SegmentOptions(overlap_px=16, min_area_m2=2, simplify_m=1),
         run=RunOptions(keep_job=True, command="rrsis-geo segment <scene>"),
@@ -33,7 +33,7 @@ def test_a_run_and_its_merge_write_the_same_page(
         "<th>minimum area</th><td>2 m",
         "<th>simplified by</th><td>up to 1 m",
         "95% that the target is in a window",
-        "applied within each window",  # the warning
+        "Understood: red discs ; northern half",
         report.plan_hash,
     ):
         assert part in text, part

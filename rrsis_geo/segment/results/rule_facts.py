@@ -1,0 +1,136 @@
+"""What the rules of a query need to know about a batch of objects: one column a rule."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+
+from rrsis_geo.geo.objects.features import Features
+from rrsis_geo.geo.objects.relations import (
+    ALONG_M,
+    AROUND_M,
+    NEXT_TO_M,
+    Flags,
+    Float64,
+    Things,
+    along_side,
+    distances_m,
+    in_landmark_region,
+    in_region,
+    is_between,
+    is_compass,
+    is_side_of,
+    share_inside,
+)
+from rrsis_geo.text.query.choice import Column
+from rrsis_geo.text.query.records import (
+    Distance,
+    Grouping,
+    Not,
+    Only,
+    Query,
+    Rank,
+    Region,
+    Relative,
+    Rule,
+    SideOf,
+    Size,
+    landmarks_of,
+)
+
+INSIDE_SHARE: Final = 0.5
+"""An object is in a landmark or on it if at least this share of its area is."""
+ON_M: Final = 2.0
+"""How far the outline of a landmark is widened for "on": cars hide the edge of a road."""
+
+FindLandmark = Callable[[Query], Things]
+
+
+def rule_column(
+    rule: Rule, features: Features, things: Things, find_landmark: FindLandmark
+) -> Column:
+    """The facts of one rule about N objects.
+
+    Args:
+        rule: of the query.
+        features: the objects with their measures.
+        things: the same objects, in metres.
+        find_landmark: gives the objects of a landmark.
+    """
+    if isinstance(rule, Not):
+        return rule_column(rule.rule, features, things, find_landmark)
+    landmarks = [find_landmark(landmark) for landmark in landmarks_of(rule)]
+    if not all(map(len, landmarks)):
+        n = len(things)
+        return Column(holds=np.zeros(n, bool), value=np.full(n, np.nan))
+    match rule:
+        case Region():
+            return Column(holds=_in_region(rule, things, landmarks))
+        case SideOf():
+            return Column(holds=is_side_of(things, landmarks[0], rule.sides))
+        case Distance():
+            distance = distances_m(things, landmarks[0])
+            holds = (distance >= rule.at_least_m) & (distance <= rule.at_most_m)
+            return Column(holds=holds, value=distance)
+        case Relative():
+            return Column(holds=_is_related(rule, things, landmarks))
+        case Size():
+            value = _sizes(features, things)[rule.measure]()
+            return Column(holds=(value >= rule.at_least) & (value <= rule.at_most))
+        case Rank():
+            return Column(value=_rank_value(rule, features, things, landmarks))
+        case Grouping() | Only():  # decided when all objects are known
+            return Column()
+
+
+def _in_region(rule: Region, things: Things, landmarks: list[Things]) -> Flags:
+    if landmarks:
+        return in_landmark_region(things, landmarks[0], rule.sides, rule.part)
+    compass = is_compass(rule.sides)
+    bounds = things.frame.bounds(compass=compass)
+    return in_region(things.centres(compass=compass), bounds, rule.sides, rule.part)
+
+
+def _is_related(rule: Relative, things: Things, landmarks: list[Things]) -> Flags:
+    first = landmarks[0]
+    match rule.relation:
+        case "between":
+            return is_between(things, first, landmarks[1] if len(landmarks) > 1 else None)
+        case "on":
+            return share_inside(things, first, ON_M) >= INSIDE_SHARE
+        case "in":
+            return share_inside(things, first) >= INSIDE_SHARE
+        case "outside":
+            return share_inside(things, first) < INSIDE_SHARE
+        case "next to":
+            return distances_m(things, first) <= NEXT_TO_M
+        case "along":
+            return distances_m(things, first) <= ALONG_M
+        case "around":
+            is_outside = share_inside(things, first) < INSIDE_SHARE
+            return is_outside & (distances_m(things, first) <= AROUND_M)
+
+
+def _sizes(features: Features, things: Things) -> Mapping[str, Callable[[], Float64]]:
+    return {
+        "area": lambda: features.area_m2 if things.frame.has_metres else things.areas(),
+        "length": lambda: things.sides_m()[0],
+        "width": lambda: things.sides_m()[1],
+    }
+
+
+def _rank_value(rule: Rank, features: Features, things: Things, landmarks: list[Things]) -> Float64:
+    match rule.key:
+        case "distance":
+            return distances_m(things, landmarks[0])
+        case "centre":
+            middle = things.frame.bounds(compass=True).mean(0)
+            x, y = (things.centres(compass=True) - middle).T
+            distance: Float64 = np.hypot(x, y)
+            return distance
+        case "place":
+            centres = things.centres(compass=is_compass(rule.sides))
+            sums: Float64 = np.sum([along_side(centres, side) for side in rule.sides], axis=0)
+            return sums
+        case _:
+            return _sizes(features, things)[rule.key]()

@@ -1,0 +1,362 @@
+"""Expressions over painted scenes: the rules choose the objects that are meant."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from predictor_stubs import StubOutput, StubPredictor, red_logits
+from scene_files import write_scene
+
+from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.geo.objects.features import Features
+from rrsis_geo.geo.objects.relations import Frame
+from rrsis_geo.geo.scene.options import SceneOptions
+from rrsis_geo.segment.from_probability import polygonize
+from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.segment.plan.outputs import Outputs, layer_names
+from rrsis_geo.segment.results.report import SegmentReport
+from rrsis_geo.segment.results.resolve import Resolver
+from rrsis_geo.segment.scene import merge_job, segment_part, segment_scene
+from rrsis_geo.text.query.parser import parse_query
+
+NOUNS = ("building", "car", "road")
+
+
+class Box(NamedTuple):
+    """A painted object: rows and columns, in pixels of a metre."""
+
+    name: str
+    noun: str
+    rows: tuple[int, int]
+    cols: tuple[int, int]
+
+
+BOXES = (
+    Box("A", "building", (20, 60), (20, 80)),
+    Box("B", "building", (20, 50), (200, 250)),
+    Box("C", "building", (180, 200), (140, 160)),
+    Box("a", "car", (70, 76), (40, 44)),  # 10 m from A
+    Box("b", "car", (100, 106), (280, 284)),
+    Box("c", "car", (240, 246), (150, 154)),  # 40 m from C
+    Box("d", "car", (30, 36), (140, 144)),  # from A to B
+    Box("road", "road", (150, 156), (0, 320)),
+)
+SHAPE = (256, 320)
+ORIGIN = Affine.translation(500_000, 5_000_000)
+NORTH_UP = ORIGIN @ Affine.scale(1, -1)
+SOUTH_UP = ORIGIN
+ROTATED = ORIGIN @ Affine.rotation(30) @ Affine.scale(1, -1)
+DEGREES = Affine.translation(9, 45.15) @ Affine.scale(1 / 78_710, -1 / 111_136)
+
+
+class NounPredictor(StubPredictor):
+    """Finds the colour that stands for the noun of a phrase; "small" is a darker one."""
+
+    def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+        number = next(i for i, noun in enumerate(NOUNS) if noun in words)
+        logits = red_logits(np.roll(images, -number, axis=-1))
+        if "small" in words:
+            logits[images[..., number] > 210] = -5
+        return StubOutput(logits, None)
+
+
+def content_of(boxes: Sequence[Box]) -> Any:
+    def content(row: NDArray[np.intp], col: NDArray[np.intp], band: int) -> NDArray[np.generic]:
+        value = np.full(np.broadcast_shapes(row.shape, col.shape), 100)
+        for box in boxes:
+            inside = (row >= box.rows[0]) & (row < box.rows[1])
+            inside = inside & (col >= box.cols[0]) & (col < box.cols[1])
+            bright = 200 if box.name == "C" else 220
+            value[inside] = bright if NOUNS.index(box.noun) == band - 1 else 40
+        return value
+
+    return content
+
+
+def segment(
+    scene: Path, expressions: Sequence[str], out: Path, *, no_crs: bool = False, rows: int = 0
+) -> SegmentReport:
+    options = SegmentOptions(
+        overlap_px=16, rows_per_shard=rows or None, scene=SceneOptions(allow_no_crs=no_crs)
+    )
+    return segment_scene(scene, expressions, Outputs(out), options, predictor=NounPredictor())
+
+
+def names_in(path: Path, expression: str, expressions: Sequence[str], transform: Affine) -> str:
+    """Names of the objects of a layer, sorted."""
+    layer = dict(zip(expressions, layer_names(expressions), strict=True))[expression]
+    names = (
+        box.name
+        for polygon in gpd.read_file(path, layer=layer).geometry
+        for x, y in polygon.centroid.coords
+        for col, row in [~transform @ (x, y)]
+        for box in BOXES
+        if box.rows[0] < row < box.rows[1] and box.cols[0] < col < box.cols[1]
+    )
+    return "".join(sorted(names))
+
+
+EXPECTED = {
+    "the buildings": "ABC",
+    "the largest building": "A",
+    "the second largest building": "B",
+    "the two largest buildings": "AB",
+    "the smallest building": "C",
+    "the longest building": "A",
+    "buildings larger than 1,000 m2": "AB",
+    "buildings between 300 and 2000 square metres": "BC",
+    "buildings that are not small": "AB",
+    "the northernmost car": "d",
+    "the southernmost car": "c",
+    "the leftmost car": "a",
+    "cars in the northern half": "abd",
+    "cars in the top left": "ad",
+    "cars within 15 m of a building": "a",
+    "cars that are not within 15 m of a building": "bcd",
+    "cars within 45 m of the smallest building": "c",
+    "the car closest to the largest building": "a",
+    "the car farthest from the largest building": "b",
+    "cars between the buildings": "ad",
+    "cars to the right of the smallest building": "b",
+    "cars to the right of the largest building": "bd",
+    "cars below the largest building": "ac",
+    "cars north of the road": "abd",
+    "the two largest buildings north of the road": "AB",
+    "the largest building south of the road": "C",
+    "isolated cars": "abcd",
+    "buildings or cars": "ABCabcd",
+    "the largest building or the smallest building": "AC",
+}
+
+
+def write(path: Path, transform: Affine, crs: str | None, boxes: Sequence[Box] = BOXES) -> Path:
+    return write_scene(path, *SHAPE, transform=transform, crs=crs, content=content_of(boxes))
+
+
+@pytest.fixture(scope="module", params=[("EPSG:32632", NORTH_UP), ("EPSG:4326", DEGREES)])
+def run(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Affine, SegmentReport]:
+    """All expressions over one scene, in metres and in degrees."""
+    folder = tmp_path_factory.mktemp("resolve")
+    crs, transform = request.param
+    scene = write(folder / "scene.tif", transform, crs)
+    report = segment(scene, list(EXPECTED), folder / "o.gpkg")
+    return folder / "o.gpkg", transform, report
+
+
+@pytest.mark.parametrize("expression", EXPECTED)
+def test_objects_that_are_meant(run: tuple[Path, Affine, SegmentReport], expression: str) -> None:
+    path, transform, report = run
+    assert names_in(path, expression, list(EXPECTED), transform) == EXPECTED[expression]
+    (result,) = [each for each in report.results if each.expression == expression]
+    assert bool(result.reading) == (expression != "the buildings")
+
+
+def test_facts_are_columns(run: tuple[Path, Affine, SegmentReport]) -> None:
+    path, _, _ = run
+    two = gpd.read_file(path, layer="the_two_largest_buildings")
+    assert two.sort_values("area_m2", ascending=False)["rank"].tolist() == [1, 2]
+    assert two["id"].tolist() == [1, 2]
+    near = gpd.read_file(path, layer="cars_within_15_m_of_a_building")
+    assert near["distance_m"].tolist() == [pytest.approx(10, abs=0.1)]
+    assert "rank" not in near
+    plain = gpd.read_file(path, layer="the_buildings")
+    assert not {"rank", "distance_m"} & set(plain)
+
+
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [
+        (SOUTH_UP, {"northernmost": "c", "southernmost": "d", "topmost": "c", "leftmost": "a"}),
+        (ROTATED, {"northernmost": "b", "southernmost": "c", "westernmost": "a"}),
+    ],
+    ids=["south up", "rotated"],
+)
+def test_compass_words_go_by_the_ground(
+    tmp_path: Path, transform: Affine, expected: dict[str, str]
+) -> None:
+    scene = write(tmp_path / "scene.tif", transform, "EPSG:32632")
+    expressions = [f"the {word} car" for word in expected]
+    segment(scene, expressions, tmp_path / "o.gpkg")
+    found = [names_in(tmp_path / "o.gpkg", each, expressions, transform) for each in expressions]
+    assert found == list(expected.values())
+
+
+def test_pixel_coordinates_point_down(tmp_path: Path) -> None:
+    transform = Affine.identity()
+    scene = write(tmp_path / "scene.tif", transform, None)
+    expressions = ["the topmost car", "the largest building", "cars in the bottom half"]
+    segment(scene, expressions, tmp_path / "o.gpkg", no_crs=True)
+    found = [names_in(tmp_path / "o.gpkg", each, expressions, transform) for each in expressions]
+    assert found == ["d", "A", "c"]
+    with pytest.raises(ConfigError, match='"within 20 m of "road"" needs metres'):
+        segment(scene, ["cars within 20 m of the road"], tmp_path / "m.gpkg", no_crs=True)
+
+
+def test_a_missing_landmark_chooses_nothing(tmp_path: Path) -> None:
+    boxes = [box for box in BOXES if box.noun != "road"]
+    scene = write(tmp_path / "scene.tif", NORTH_UP, "EPSG:32632", boxes)
+    report = segment(scene, ["cars within 50 m of the road"], tmp_path / "o.gpkg")
+    assert report.n_objects == 0
+    assert any('"road" was not found in the scene' in text for text in report.warnings)
+
+
+def test_shortages_are_warnings(tmp_path: Path) -> None:
+    scene = write(tmp_path / "scene.tif", NORTH_UP, "EPSG:32632")
+    report = segment(scene, ["the ten largest buildings"], tmp_path / "o.gpkg")
+    assert report.n_objects == 3
+    assert report.warnings == ("the 10 largest: only 3 objects can be compared",)
+
+
+def test_what_is_not_understood_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match='did you mean "largest"'):
+        segment(tmp_path / "none.tif", ["the largset building"], tmp_path / "o.gpkg")
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".geojson", ".fgb", ".parquet"])
+def test_facts_in_every_format(tmp_path: Path, suffix: str) -> None:
+    scene = write(tmp_path / "scene.tif", NORTH_UP, "EPSG:32632")
+    out = tmp_path / f"o{suffix}"
+    segment(scene, ["the car closest to the road"], out)
+    layer = gpd.read_parquet(out) if suffix == ".parquet" else gpd.read_file(out, layer=0)
+    assert (layer["rank"][0], layer["distance_m"][0]) == (1, pytest.approx(44, abs=0.1))
+
+
+def tall_boxes() -> list[Box]:
+    """Buildings all over a scene of 1,300 rows, two of them across the edges of shards."""
+    generator = np.random.default_rng(3)
+    boxes = []
+    for row in range(0, 1260, 60):
+        for col in (10, 110):
+            height, width = generator.integers(8, 40, 2)
+            boxes.append(Box(f"{row}", "building", (row, row + height), (col, col + width)))
+    return [
+        *boxes,
+        Box("x", "building", (480, 530), (160, 200)),
+        Box("y", "car", (505, 520), (90, 95)),
+    ]
+
+
+def test_shards_and_parts_give_the_same_layers(tmp_path: Path) -> None:
+    scene = write_scene(
+        tmp_path / "scene.tif",
+        1300,
+        210,
+        transform=NORTH_UP,
+        content=content_of(tall_boxes()),
+    )
+    expressions = ["the five largest buildings", "buildings within 60 m of the car", "buildings"]
+    segment(scene, expressions, tmp_path / "whole.gpkg", rows=1536)
+    outputs = Outputs(tmp_path / "parts.gpkg")
+    options = SegmentOptions(overlap_px=16, rows_per_shard=512)
+    predictor = NounPredictor()
+    for part in (1, 2):
+        segment_part(scene, expressions, outputs, (part, 2), options, predictor=predictor)
+    merge_job(tmp_path / "parts.gpkg.job")
+    for layer in layer_names(expressions):
+        whole, parts = (
+            gpd.read_file(tmp_path / name, layer=layer) for name in ("whole.gpkg", "parts.gpkg")
+        )
+        assert len(whole) > 2
+        assert set(shapely.to_wkb(shapely.normalize(whole.geometry))) == set(
+            shapely.to_wkb(shapely.normalize(parts.geometry))
+        )
+    largest = gpd.read_file(tmp_path / "parts.gpkg", layer="the_five_largest_buildings")
+    everything = gpd.read_file(tmp_path / "parts.gpkg", layer="buildings")
+    expected = sorted(everything.area_m2, reverse=True)[:5]
+    assert sorted(largest.area_m2, reverse=True) == expected
+
+
+def test_rasters_are_those_of_the_targets(tmp_path: Path) -> None:
+    scene = write(tmp_path / "scene.tif", NORTH_UP, "EPSG:32632")
+    expressions = [
+        "buildings",
+        "cars",
+        "the largest building",
+        "the northernmost cars or buildings",
+    ]
+    expressions[3] = "buildings or cars"
+    outputs = Outputs(tmp_path / "o.gpkg", mask=tmp_path / "m.tif", probability=tmp_path / "p.tif")
+    report = segment_scene(
+        scene, expressions, outputs, SegmentOptions(overlap_px=16), predictor=NounPredictor()
+    )
+    for kind in ("mask", "probability"):
+        buildings, cars, largest, both = (
+            rasterio.open(result.outputs[kind]).read(1) for result in report.results
+        )
+        assert (largest == buildings).all()
+        assert (both == np.maximum(buildings, cars)).all()
+
+
+def test_rules_over_a_probability_raster(tmp_path: Path) -> None:
+    scene = write(tmp_path / "scene.tif", NORTH_UP, "EPSG:32632")
+    outputs = Outputs(tmp_path / "o.gpkg", probability=tmp_path / "p.tif")
+    segment_scene(
+        scene,
+        "the second largest building",
+        outputs,
+        SegmentOptions(overlap_px=16),
+        predictor=NounPredictor(),
+    )
+    report = polygonize(tmp_path / "p.tif", Outputs(tmp_path / "q.gpkg"))
+    assert report.n_objects == 1
+    first, second = (gpd.read_file(tmp_path / name, layer=0) for name in ("o.gpkg", "q.gpkg"))
+    assert first.geometry.geom_equals_exact(second.geometry, 1e-9).all()
+    with pytest.raises(ConfigError, match="without --from-probability"):
+        polygonize(
+            tmp_path / "p.tif",
+            Outputs(tmp_path / "r.gpkg"),
+            expression="buildings within 20 m of the road",
+        )
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.integers(2, 30), min_size=1, max_size=20),
+    st.lists(st.integers(0, 20), max_size=3),
+    st.sampled_from(["the 3 largest buildings", "the northernmost building", "isolated buildings"]),
+)
+def test_a_rule_over_batches_equals_the_rule_over_all(
+    sizes: list[int], cuts: list[int], expression: str
+) -> None:
+    boxes = np.array([shapely.box(40 * i, 7 * i % 90, 40 * i + s, 9) for i, s in enumerate(sizes)])
+    whole = features_of(boxes)
+    edges = sorted({0, len(boxes), *(cut for cut in cuts if cut < len(boxes))})
+    pieces = [whole.take(np.arange(start, stop)) for start, stop in pairwise(edges)]
+    frame = Frame.of(np.array([[0, 0], [900, 0], [900, 90], [0, 90]], float), None)
+
+    def resolve(batches: list[Features]) -> list[bytes]:
+        def read(phrase: str, is_target: bool) -> Iterator[Features]:
+            return iter(batches)
+
+        found = Resolver(read, frame).features(parse_query(expression))
+        return [polygon for batch in found for polygon in shapely.to_wkb(batch.polygons)]
+
+    assert resolve(pieces) == resolve([whole])
+
+
+def features_of(polygons: NDArray[Any]) -> Features:
+    n = len(polygons)
+    zeros = np.zeros(n)
+    return Features(
+        polygons=polygons,
+        id=np.arange(1, n + 1),
+        score=zeros,
+        score_max=zeros,
+        area_m2=shapely.area(polygons),
+        perimeter_m=zeros,
+        n_pixels=np.zeros(n, int),
+        expression="",
+        model="",
+    )
