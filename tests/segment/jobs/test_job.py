@@ -1,6 +1,7 @@
 """Jobs: what an interrupted run keeps, and when it can be resumed."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio.shutil
 from job_stubs import (
     EXPRESSION,
     OPTIONS,
@@ -21,7 +23,7 @@ from job_stubs import (
     stop_after,
     wait_for_exit,
 )
-from predictor_stubs import RedPredictor, make_options
+from predictor_stubs import RedPredictor, blobs, make_options
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
@@ -437,6 +439,74 @@ def test_merge_with_a_changed_scene(scene: Path, tmp_path: Path) -> None:
     os.utime(scene, (1, 1))
     with pytest.raises(ConfigError, match=r"scene\.mtime was"):
         merge_job(run.job)
+
+
+def test_merge_of_a_foreign_job_replaces_no_file_elsewhere(scene: Path, tmp_path: Path) -> None:
+    run, thesis = Scenario(scene, tmp_path / "run"), tmp_path / "elsewhere" / "thesis.tif"
+    thesis.parent.mkdir()
+    thesis.write_text("irreplaceable")
+    run.part(1, 1)
+    path = run.job / "manifest.json"
+    path.write_text(path.read_text().replace(str(run.folder / "m.tif"), str(thesis)))
+    key = hashlib.sha256(path.read_bytes()).hexdigest()
+    for marker in run.job.glob("shard-*/done.json"):
+        marker.write_text(json.dumps({**json.loads(marker.read_text()), "job": key}))
+    (run.job / "merging").write_text("{}")
+    with pytest.raises(OutputError, match=r"thesis\.tif: exists already, .*--overwrite"):
+        merge_job(run.job)
+    (run.folder / "m.tif").symlink_to(thesis)
+    path.write_text(path.read_text().replace(str(thesis), str(run.folder / "m.tif")))
+    key = hashlib.sha256(path.read_bytes()).hexdigest()
+    for marker in run.job.glob("shard-*/done.json"):
+        marker.write_text(json.dumps({**json.loads(marker.read_text()), "job": key}))
+    with pytest.raises(OutputError, match=r"m\.tif: exists already, .*--overwrite"):
+        merge_job(run.job)
+    assert thesis.read_text() == "irreplaceable"
+
+
+def test_merge_of_a_job_that_was_moved(scene: Path, tmp_path: Path) -> None:
+    run = Scenario(scene, tmp_path / "run")
+    run.part(1, 1)
+    moved = run.job.rename(tmp_path / "o.gpkg.job")
+    with pytest.raises(InputError, match=r"this job belongs beside .*run/o\.gpkg; move it back"):
+        merge_job(moved)
+    assert not (run.folder / "o.gpkg").exists()
+
+
+@pytest.mark.parametrize("keeps_time", [False, True])
+@pytest.mark.parametrize("is_virtual", [False, True])
+def test_scene_changes_while_it_is_segmented(
+    make_blobs: MakeScene, tmp_path: Path, keeps_time: bool, is_virtual: bool
+) -> None:
+    path = scene = make_blobs(1300, 130, compress=None)
+    other = make_blobs(1300, 130, content=blobs(period=31), compress=None)
+    if is_virtual:
+        path = tmp_path / "scene.vrt"
+        rasterio.shutil.copy(scene, path, driver="VRT")
+    run, stat = Scenario(path, tmp_path / "run"), scene.stat()
+
+    def replace_scene() -> bool:
+        if (run.job / "shard-00000").exists():
+            scene.write_bytes(other.read_bytes())
+            if keeps_time:
+                os.utime(scene, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        return False
+
+    with pytest.raises(InputError, match="changed while it was segmented, so its results"):
+        run.run(stop=replace_scene)
+    assert run.file_names() == []
+    assert run.run().n_objects > 0
+
+
+def test_scene_changes_between_two_runs_but_keeps_its_time(
+    make_blobs: MakeScene, scene: Path, tmp_path: Path
+) -> None:
+    run, stat = Scenario(scene, tmp_path / "run"), scene.stat()
+    stop_run(run)
+    scene.write_bytes(make_blobs(1300, 130, content=blobs(period=31)).read_bytes())
+    os.utime(scene, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(ConfigError, match="scene_pixels was"):
+        run.run("resume")
 
 
 def test_run_uses_shards_of_parts(scene: Path, tmp_path: Path) -> None:
