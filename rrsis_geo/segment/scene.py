@@ -96,6 +96,7 @@ def segment_scene(
     """
     started = time.perf_counter()
     options, run = options or SegmentOptions(), run or RunOptions()
+    run.check_start()
     progress = progress or no_progress
     folder = job_path(outputs.vector)
     if run.existing == "refuse":
@@ -158,6 +159,7 @@ def segment_part(
         RrsisError: see `segment_scene`.
     """
     options, run = options or SegmentOptions(), run or RunOptions()
+    run.check_start()
     progress = progress or no_progress
     folder = job_path(outputs.vector)
     tidy_up(folder)

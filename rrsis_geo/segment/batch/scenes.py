@@ -91,6 +91,7 @@ def segment_scenes(
     """
     started = time.perf_counter()
     options, run = options or SegmentOptions(), run or RunOptions()
+    run.check_start()
     if run.scheduler is not None:
         raise ConfigError(
             "a scheduler computes one scene per run; segment the scenes one by one, or use workers"

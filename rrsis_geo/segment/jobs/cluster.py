@@ -6,7 +6,9 @@ the job folder and the scene under the same path as this process.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import replace
 from types import ModuleType
@@ -22,6 +24,10 @@ logger = logging.getLogger(__name__)
 CONNECT_S = 30
 POLL_S = 0.5
 RETRIES = 1
+ANSWER_S = 60.0
+WORKERS_EVERY_S = 10.0
+NO_WORKERS_S = 600.0
+"""How long to wait for new workers after all have died."""
 
 _one_at_a_time = threading.Lock()  # a worker may have many threads, but has one model
 
@@ -47,7 +53,8 @@ def run_on_cluster(
 
     Raises:
         ConfigError: Dask is not installed.
-        DeviceError: the scheduler cannot be reached, or workers died repeatedly.
+        DeviceError: the scheduler cannot be reached or has died; workers died repeatedly, or all
+            died and none came back.
         Stopped: `stop` returned True.
         RrsisError: an error of a worker, after a retry.
     """
@@ -58,8 +65,10 @@ def run_on_cluster(
     client = _connect(distributed, address)
     with client, client.as_current():
         waiting = _submit(client, shards, setup, address)
+        watch = _WorkerWatch(client, address)
         try:
             while waiting:
+                watch.check()
                 done = _wait_for_some(distributed, waiting)
                 waiting -= done
                 for future in done:
@@ -73,10 +82,14 @@ def run_on_cluster(
             raise DeviceError(
                 f"{address}: workers died repeatedly ({err}); they may have too little memory"
             ) from err
+        except (CancelledError, distributed.comm.CommClosedError) as err:
+            raise _lost(address, err) from err
         finally:
             if waiting:  # running futures cannot be cancelled; the file makes them stop soon
-                client.cancel(list(waiting))
-                setup.stop_file.touch()
+                with suppress(CancelledError, OSError, TimeoutError):
+                    client.cancel(list(waiting))
+                with suppress(OSError):
+                    setup.stop_file.touch()
             else:
                 setup.stop_file.unlink(missing_ok=True)
 
@@ -109,6 +122,49 @@ def _wait_for_some(distributed: ModuleType, futures: set[Any]) -> set[Any]:
         return set(distributed.wait(futures, timeout=POLL_S, return_when="FIRST_COMPLETED").done)
     except TimeoutError:
         return set()
+
+
+def _lost(address: str, err: Exception) -> DeviceError:
+    return DeviceError(
+        f"{address}: the Dask scheduler does not answer any more ({str(err) or type(err).__name__})"
+    )
+
+
+class _WorkerWatch:
+    """Warns when a cluster has lost all of its workers, and gives up if none comes back."""
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client, self._address = client, address
+        self._had_workers = False
+        self._next_check = self._last_seen = time.monotonic()
+        self._has_warned = False
+
+    def check(self) -> None:
+        """Ask the scheduler for its workers, now and then.
+
+        Raises:
+            DeviceError: all workers died long ago, or the scheduler does not answer.
+        """
+        now = time.monotonic()
+        if now < self._next_check:
+            return
+        self._next_check = now + WORKERS_EVERY_S
+        try:
+            ask = self._client.scheduler.ncores  # unlike `nthreads`, with a limit of time
+            has_workers = bool(self._client.sync(ask, callback_timeout=ANSWER_S))
+        except OSError as err:
+            raise _lost(self._address, err) from err
+        if has_workers:
+            self._had_workers, self._has_warned, self._last_seen = True, False, now
+        elif self._had_workers and now - self._last_seen > NO_WORKERS_S:
+            raise DeviceError(f"{self._address}: all workers of the cluster have ended; start some")
+        elif self._had_workers and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s: all workers of the cluster have ended; waiting %.0f s for new ones",
+                self._address,
+                NO_WORKERS_S,
+            )
 
 
 def _submit(client: Any, shards: Sequence[Shard], setup: WorkerSetup, address: str) -> set[Any]:

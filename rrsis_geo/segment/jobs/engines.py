@@ -11,6 +11,7 @@ from rrsis_geo.progress import Progress
 from rrsis_geo.segment.jobs.cluster import run_on_cluster
 from rrsis_geo.segment.jobs.compute import WorkerSetup, compute_shards, count_windows
 from rrsis_geo.segment.jobs.job import Job
+from rrsis_geo.segment.jobs.processes import refuse_to_start_again
 from rrsis_geo.segment.jobs.workers import run_workers
 from rrsis_geo.segment.plan.plan import Plan, PreparedRun
 from rrsis_geo.segment.plan.predictor import EncodedPredictor, WindowPredictor
@@ -40,6 +41,15 @@ class RunOptions:
             raise ConfigError(f"workers must be at least 1, got {self.workers}")
         if self.workers > 1 and self.scheduler is not None:
             raise ConfigError("workers and scheduler cannot be combined; give one of them")
+
+    def check_start(self) -> None:
+        """Check that workers can be started, before any work is done.
+
+        Raises:
+            ConfigError: this process is a worker that imports the script which starts workers.
+        """
+        if self.workers > 1:
+            refuse_to_start_again()
 
     @property
     def is_alone(self) -> bool:

@@ -12,9 +12,14 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
-from rrsis_geo.errors import RrsisError, Stopped
+from rrsis_geo.errors import ConfigError, RrsisError, Stopped
 
 POLL_S = 0.25
+
+MAIN_GUARD = (
+    "worker processes import the script that starts them, so it must not start them when it is "
+    'imported; put the call under: if __name__ == "__main__":'
+)
 
 OpenHandler = Callable[[Any], AbstractContextManager[Callable[[Any], Any]]]
 """Takes the setup of a worker; opens what it needs and gives the function that does one task.
@@ -22,10 +27,11 @@ Pickled by its name, so it must be a function of a module."""
 
 
 class Answer(NamedTuple):
-    """What a worker sends back after a task."""
+    """What a worker sends back after a task, and once when it has started."""
 
     result: Any
     was_stopped: bool = False
+    is_start: bool = False
 
 
 @dataclass(slots=True)
@@ -37,12 +43,14 @@ class Worker:
         process: the process.
         connection: carries tasks to the process, and its answers back.
         task: the last task that was sent.
+        has_started: the process has imported what it needs.
     """
 
     number: int
     process: BaseProcess
     connection: Connection
     task: Any = None
+    has_started: bool = False
 
     def send(self, task: Any) -> None:
         """Send a task to the worker."""
@@ -70,6 +78,11 @@ class Worker:
         """Whether a signal ended the process; systems send one when memory runs out."""
         return (self.process.exitcode or 0) < 0
 
+    @property
+    def cannot_start(self) -> bool:
+        """Whether the process ended with an error while it was starting."""
+        return not self.has_started and (self.process.exitcode or 0) > 0
+
     def stop(self) -> None:
         """Let the process end, and wait for it."""
         with suppress(OSError):
@@ -80,6 +93,16 @@ class Worker:
         """End the process at once."""
         self.process.kill()
         self.process.join()
+
+
+def refuse_to_start_again() -> None:
+    """Refuse to start workers in a worker that is only importing the script of its parent.
+
+    Raises:
+        ConfigError: the script starts workers wherever it is imported.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ConfigError(MAIN_GUARD)
 
 
 def start_worker(number: int, open_handler: OpenHandler, setup: Any) -> Worker:
@@ -110,6 +133,7 @@ def _serve(connection: Connection, open_handler: OpenHandler, setup: Any) -> Non
     """Do tasks until None is received. Runs in the worker process."""
     _end_with_parent()
     try:
+        connection.send(Answer(None, is_start=True))
         with open_handler(setup) as handle:
             while (task := connection.recv()) is not None:
                 try:
@@ -119,7 +143,7 @@ def _serve(connection: Connection, open_handler: OpenHandler, setup: Any) -> Non
                 connection.send(answer)
     except RrsisError as err:
         connection.send(err)
-    except EOFError:
+    except (EOFError, BrokenPipeError):
         pass  # the parent process has ended
 
 

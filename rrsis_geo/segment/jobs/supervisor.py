@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from rrsis_geo.errors import DeviceError, RrsisError, Stopped
-from rrsis_geo.segment.jobs.processes import OpenHandler, Worker, ready_workers, start_worker
+from rrsis_geo.errors import ConfigError, DeviceError, RrsisError, Stopped
+from rrsis_geo.segment.jobs.processes import (
+    MAIN_GUARD,
+    OpenHandler,
+    Worker,
+    ready_workers,
+    start_worker,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +76,7 @@ class Supervisor(Generic[Task]):
             Each task with its result, or with a DeviceError if two workers died in it.
 
         Raises:
+            ConfigError: workers cannot start, because the main script would start them again.
             Stopped: `stop` returned True.
             RrsisError: an error of a worker.
         """
@@ -115,7 +122,12 @@ class Supervisor(Generic[Task]):
             raise answer
         if answer is None:
             self._workers.remove(worker)
+            if worker.cannot_start:
+                raise ConfigError(f"{worker.describe_death()} when it started; {MAIN_GUARD}")
             yield from self._retry(worker)
+            return
+        if answer.is_start:
+            worker.has_started = True
             return
         if not answer.was_stopped:
             yield worker.task, answer.result

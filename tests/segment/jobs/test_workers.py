@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -152,3 +154,36 @@ def test_workers_stop_after_the_current_shard(scene: Path, tmp_path: Path) -> No
     assert not list(run.job.glob("stop*"))
     run.run("resume", workers=2)
     assert is_same(run.result(), reference.result())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", ["segment_scene", "segment_scenes"])
+def test_script_without_main_guard(scene: Path, tmp_path: Path, function: str) -> None:
+    script = tmp_path / "script.py"
+    guard = 'if __name__ == "__main__":\n    '
+    call = (
+        f"{function}({str(scene)!r}, 'red discs', Outputs({str(tmp_path / 'o.gpkg')!r}), OPTIONS, "
+        "run=RunOptions(workers=2), predictor=RedPredictor(position_dependent=True))"
+    )
+    head = (
+        "from job_stubs import OPTIONS\nfrom predictor_stubs import RedPredictor\n"
+        f"from rrsis_geo import Outputs, RunOptions, {function}\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, script], env=env, capture_output=True, text=True, check=False
+        )
+
+    script.write_text(head + call)
+    done = run()
+    assert done.returncode == 1
+    last_line = done.stderr.strip().splitlines()[-1]
+    assert last_line.startswith("rrsis_geo.errors.ConfigError: worker ")
+    assert 'put the call under: if __name__ == "__main__":' in last_line
+    assert not (tmp_path / "o.gpkg.job").exists()
+    if function == "segment_scene":
+        script.write_text(head + guard + call)
+        done = run()
+        assert done.returncode == 0, done.stderr
