@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import shapely
 
@@ -217,12 +218,12 @@ def _bands(kind: str, expression: str) -> dict[str, Any]:
 
 
 def _relative(file: Path, item: Path) -> str:
-    """A file relative to the folder of an item; absolute if it is on another drive."""
+    """A URI reference to a file, relative to the item; absolute if it is on another drive."""
     try:
         relative = os.path.relpath(file.absolute(), item.absolute().parent)
     except ValueError:  # another drive
-        return file.absolute().as_posix()
-    path = Path(relative).as_posix()
+        return file.absolute().as_uri()
+    path = quote(os.fsencode(Path(relative).as_posix()))
     return path if relative.startswith("..") else f"./{path}"
 
 

@@ -199,6 +199,12 @@ def test_the_parts_of_a_shapefile_are_listed(
     assert list(item["assets"]) == ["vector", "vector.shx", "vector.dbf", "vector.prj"]
 
 
+def test_names_of_files_are_encoded(tmp_path: Path, make_scene: Callable[..., Path]) -> None:
+    outputs = touch_files(tmp_path, mask="m #1 50%.tif")
+    item = make_item(tmp_path / "item.json", make_facts(make_scene(40, 60), outputs), TIMES)
+    assert item["assets"]["mask"]["href"] == "./m%20%231%2050%25.tif"
+
+
 def test_the_link_to_the_source_has_the_right_relation(
     tmp_path: Path, make_scene: Callable[..., Path]
 ) -> None:
