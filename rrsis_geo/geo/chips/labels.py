@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.geo.grid.model_grid import ModelGrid
-from rrsis_geo.geo.scene.scene import SceneInfo
+from rrsis_geo.geo.scene.scene import MAX_COORDINATE, SceneInfo
 from rrsis_geo.geo.scene.vector_files import all_finite, choose_layer, read_vectors
 
 logger = logging.getLogger(__name__)
@@ -241,8 +241,8 @@ def _to_scene_crs(
         series = series.to_crs(info.crs.to_wkt())
     shapes: NDArray[np.object_] = series.to_numpy().copy()
     present = ~shapely.is_missing(shapes) & ~shapely.is_empty(shapes)
-    bounds = shapely.bounds(shapes)
-    shapes[~present | ~np.isfinite(bounds).all(axis=1) | ~all_finite(shapes)] = None
+    is_near = (np.abs(shapely.bounds(shapes)) < MAX_COORDINATE).all(axis=1)  # False for NaN
+    shapes[~present | ~is_near | ~all_finite(shapes)] = None
     return shapes
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import rasterio
 
 from rrsis_geo.errors import InputError
+from rrsis_geo.geo.scene.sources import read_tags
 from rrsis_geo.geo.scene.stac import may_be_item, read_item
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def acquisition_time(path: str, dataset: rasterio.DatasetReader) -> AcquisitionT
             logger.warning("the acquisition time is unknown: %s", err)
             return None
     for domain, name in TAGS:
-        time = parse_time(dataset.tags(ns=domain).get(name, ""))
+        time = parse_time(read_tags(dataset, domain).get(name, ""))
         if time is not None:
             return AcquisitionTime(time, time, name)
     return None

@@ -16,7 +16,7 @@ from rasterio.windows import Window
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.scene.pixels import PixelReader, spread_windows, type_limits
 from rrsis_geo.geo.scene.scene import Scene
-from rrsis_geo.geo.scene.sources import reopen
+from rrsis_geo.geo.scene.sources import read_tags, reopen
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def measure_stretch(scene: Scene) -> Stretch:
     sample = _sample(scene)
     if not sample.shape[1]:
         logger.warning("%s: has no valid pixels", scene.whole.path)
-    is_inverted = reader.dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
+    is_inverted = read_tags(reader.dataset, "IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     if reader.plan.bands_by == "palette":
         table = reader.dataset.colormap(1)
         default = (0, 0, 0, 0)

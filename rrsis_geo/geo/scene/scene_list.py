@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.scene.local_files import address_path, check_file, is_remote
-from rrsis_geo.geo.scene.sources import open_source
+from rrsis_geo.geo.scene.sources import open_source, read_tags
 
 SUFFIXES = (
     *(".tif", ".tiff", ".gtif", ".gtiff", ".vrt", ".jp2", ".j2k", ".img", ".ecw", ".sid"),
@@ -146,7 +146,7 @@ def _drop_own_results(paths: Iterable[str]) -> list[str]:
     for path in paths:
         scenes.append(path)
         with suppress(InputError), open_source(path).dataset as dataset:
-            if OWN_TAG in dataset.tags():
+            if OWN_TAG in read_tags(dataset):
                 scenes.pop()
             elif Path(path).suffix.lower() == ".vrt":
                 vrt_sources[path] = {Path(file).resolve() for file in dataset.files}

@@ -73,6 +73,14 @@ def open_source(path: str) -> Source:
     return Source(_open(_stack_vrt(assets, path), path), (1, 2, 3))
 
 
+def read_tags(dataset: rasterio.DatasetReader, namespace: str | None = None) -> dict[str, str]:
+    """The metadata tags of a raster; none if they are not UTF-8, as in files of old programs."""
+    try:
+        return dict(dataset.tags(ns=namespace))
+    except UnicodeDecodeError:
+        return {}
+
+
 def reopen(
     dataset: rasterio.DatasetReader, label: str, overview: int | None = None
 ) -> rasterio.DatasetReader:

@@ -8,6 +8,8 @@ import rasterio
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from rrsis_geo.geo.scene.sources import read_tags
+
 _NEARLY = 1e-3
 """GDAL takes an edge this close to a pixel edge, in pixels, to lie on it."""
 
@@ -18,7 +20,7 @@ def uncovered_share(dataset: rasterio.DatasetReader, bands: Sequence[int]) -> fl
     Such pixels read as 0, unless the VRT has a nodata value. 0 for kinds of VRT whose sources are
     not placed in rectangles, such as warped ones.
     """
-    texts = dataset.tags(ns="xml:VRT").values() if dataset.driver == "VRT" else ()
+    texts = read_tags(dataset, "xml:VRT").values() if dataset.driver == "VRT" else ()
     for text in texts:
         root = ElementTree.fromstring(text)
         if root.get("subClass") is None:

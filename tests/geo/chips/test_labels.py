@@ -162,3 +162,11 @@ def test_shapes_that_end_at_the_window_edge_do_not_overlap_it() -> None:
     shapes = np.array([box(0, 0, 10, 10), box(8, 0, 12, 5)], object)
     windows = [Window(0, 0, 10, 10), Window(10, 0, 10, 10), Window(20, 0, 9, 9)]
     assert list(find_overlapping(shapes, windows)) == [[0, 1], [1], []]
+
+
+def test_coordinates_without_bounds_are_no_label(
+    make_scene: Callable[..., Path], tmp_path: Path
+) -> None:
+    shapes = [box(-1e308, -1e308, 1e308, 1e308), ground_box(20, 30, 10, 16)]
+    labelled = read(make_scene(), write(tmp_path / "l.gpkg", shapes, what=["a", "b"]))
+    assert (labelled.categories, labelled.n_empty) == (["b"], 1)

@@ -22,6 +22,7 @@ from scene_files import smooth_content
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.geo.scene import radiometry, stac
+from rrsis_geo.geo.scene.acquisition_time import acquisition_time
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.geo.scene.scene_list import find_scenes
@@ -417,6 +418,17 @@ def test_names_that_are_not_utf8(make_scene: Callable[..., Path], tmp_path: Path
     scenes = find_scenes(str(tmp_path))
     assert scenes is not None
     assert len(scenes) == 1
+
+
+def test_tags_that_are_not_utf8(make_scene: Callable[..., Path]) -> None:
+    path = make_scene()
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(TIFFTAG_ARTIST="Rene of the survey")
+    path.write_bytes(path.read_bytes().replace(b"Rene of", b"Ren\xe9 of"))
+    with open_scene(path) as scene:
+        measure_stretch(scene)
+        assert acquisition_time(str(path), scene.reader.dataset) is None
+    assert find_scenes(str(path.parent)) is not None
 
 
 def test_gdal_settings_apply_only_while_reading(make_scene: Callable[..., Path]) -> None:

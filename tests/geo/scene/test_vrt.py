@@ -57,6 +57,12 @@ def test_gap_that_reads_as_black_ground(
     assert "gdalbuildvrt -addalpha" in caplog.text
 
 
+def test_names_of_files_that_are_not_utf8(tile: Path, tmp_path: Path) -> None:
+    path = write_mosaic(tmp_path / "mosaic.vrt", tile, CORNERS[:3])
+    path.write_bytes(path.read_bytes().replace(b"scene-0", b"sc\xe8ne-0"))
+    open_scene(path, bands=(1, 2, 3)).close()
+
+
 @pytest.mark.parametrize("shift", [0, 1e-4])
 def test_mosaic_without_gaps(
     tile: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, shift: float
