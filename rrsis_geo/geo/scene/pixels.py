@@ -69,8 +69,9 @@ def plan_pixels(
         ConfigError: bands or nodata do not fit the raster.
         InputError: the bands cannot be chosen automatically.
     """
-    alpha = _alpha_band(dataset, name, bands)
-    indexes, bands_by = _choose_bands(dataset, name, bands, alpha)
+    interps = dataset.colorinterp  # before any read: GDAL would report a failed one here
+    alpha = _alpha_band(dataset, name, bands, interps)
+    indexes, bands_by = _choose_bands(dataset, name, bands, alpha, interps)
     dtype = pixel_type(dataset, indexes, name)
     if nodata is not None:
         if not _can_hold(dtype, nodata):
@@ -83,7 +84,8 @@ def plan_pixels(
     mask_bands = () if alpha is not None else _mask_bands(dataset, indexes)
     if nodata is None and (alpha is not None or mask_bands):
         nodata_of = (None,) * len(indexes)
-    transparent = _transparent_colours(dataset, indexes)
+    is_palette = interps[0] == ColorInterp.palette
+    transparent = _transparent_colours(dataset) if indexes == (1,) and is_palette else ()
     validity: Validity = "all"
     if alpha is not None:
         validity = "alpha"
@@ -106,15 +108,11 @@ def _mask_bands(dataset: rasterio.DatasetReader, bands: tuple[int, ...]) -> tupl
     return tuple(dict.fromkeys(bands)) if not all(flags) else ()
 
 
-def _transparent_colours(
-    dataset: rasterio.DatasetReader, bands: tuple[int, ...]
-) -> tuple[int, ...]:
+def _transparent_colours(dataset: rasterio.DatasetReader) -> tuple[int, ...]:
     """Indices of the fully transparent colours of a palette; none if no colour is opaque.
 
     GDAL reports a single one as the nodata value, so that one can be replaced like any other.
     """
-    if bands != (1,) or dataset.colorinterp[0] != ColorInterp.palette:
-        return ()
     alphas = {index: colour[3] for index, colour in dataset.colormap(1).items()}
     if not any(alphas.values()):
         return ()
@@ -158,9 +156,11 @@ def type_limits(dtype: np.dtype[Any]) -> tuple[int, int]:
 
 
 def _alpha_band(
-    dataset: rasterio.DatasetReader, name: str, bands: Sequence[int] | None
+    dataset: rasterio.DatasetReader,
+    name: str,
+    bands: Sequence[int] | None,
+    interps: Sequence[ColorInterp],
 ) -> int | None:
-    interps = dataset.colorinterp
     if ColorInterp.alpha not in interps:
         return None
     alpha: int = interps.index(ColorInterp.alpha) + 1
@@ -200,9 +200,12 @@ def _is_coverage(dataset: rasterio.DatasetReader, name: str, alpha: int) -> bool
 
 
 def _choose_bands(
-    dataset: rasterio.DatasetReader, name: str, bands: Sequence[int] | None, alpha: int | None
+    dataset: rasterio.DatasetReader,
+    name: str,
+    bands: Sequence[int] | None,
+    alpha: int | None,
+    interps: Sequence[ColorInterp],
 ) -> tuple[tuple[int, ...], BandsBy]:
-    interps = dataset.colorinterp
     if bands is not None:
         if len(bands) not in (1, 3) or not all(1 <= band <= dataset.count for band in bands):
             raise ConfigError(
