@@ -90,7 +90,7 @@ def describe_scene(path: str, options: SegmentOptions) -> SceneFacts:
     """
     model = _read_model_facts(options.model)
     with open_part(path, options.scene) as (whole, part):
-        plan = make_plan(part.info, ("",), model, options, measure_stretch(whole))
+        plan = make_plan(part.info, ("objects",), model, options, measure_stretch(whole))
     info, grid = plan.scene, plan.grid
     row_bytes = max(grid.padded_width * grid.size_px, info.width * grid.size_px)
     per_window = model.about.get("seconds_per_window", SECONDS_PER_WINDOW)

@@ -478,26 +478,26 @@ def test_runs_in_threads_keep_their_own_warnings(make_blobs: MakeScene, tmp_path
 
         def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
             both.wait()
-            if words == "the left red disc":
-                logging.getLogger("rrsis_geo.stub").warning("from the left run")
+            if words == "the small red disc":
+                logging.getLogger("rrsis_geo.stub").warning("from the first run")
             both.wait()
             return super().predict(images, words)
 
-    def run(side: str) -> SegmentReport:
+    def run(size: str) -> SegmentReport:
         return segment_scene(
             scene,
-            f"the {side} red disc",
-            Outputs(tmp_path / f"{side}.gpkg"),
+            f"the {size} red disc",
+            Outputs(tmp_path / f"{size}.gpkg"),
             SegmentOptions(overlap_px=16),
             predictor=Waiting(),
         )
 
     scene = make_blobs()
     with ThreadPoolExecutor(2) as pool:
-        left, right = pool.map(run, ("left", "right"))
-    assert "from the left run" in left.warnings
-    assert "from the left run" not in right.warnings
-    assert not any("right" in text for text in left.warnings)
+        first, second = pool.map(run, ("small", "round"))
+    assert "from the first run" in first.warnings
+    assert "from the first run" not in second.warnings
+    assert not any("round" in text for text in first.warnings)
 
 
 def test_settings_of_the_process_are_put_back(

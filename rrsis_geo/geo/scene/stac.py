@@ -212,6 +212,7 @@ def _download(url: str) -> bytes:
             quote(url, safe="%/:=&?~#+!$,;'@()*[]"),
             headers={"User-Agent": f"rrsis-geo/{__version__}"},
         )
+        request.host.encode("idna")  # host names have limits that urlopen checks too late
     except ValueError as err:
         raise InputError(f"{url}: is not a valid address ({err})") from err
     answers: queue.Queue[bytes | BaseException] = queue.Queue()
