@@ -7,7 +7,7 @@ maps are displayed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import shapely
@@ -38,7 +38,6 @@ _NEIGHBOURS: Final = 8
 Polygons = NDArray[Any]
 Float64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Axis = Literal["x", "y"]
 
 _AXES: Final[dict[str, tuple[int, float, bool]]] = {  # axis, sign, whether by compass
     "north": (1, 1.0, True),

@@ -15,16 +15,6 @@ Side = Literal["north", "south", "east", "west", "top", "bottom", "left", "right
 Measure = Literal["area", "length", "width"]
 
 COMPASS: Final = ("north", "south", "east", "west")
-OPPOSITE: Final[dict[Side, Side]] = {
-    "north": "south",
-    "south": "north",
-    "east": "west",
-    "west": "east",
-    "top": "bottom",
-    "bottom": "top",
-    "left": "right",
-    "right": "left",
-}
 
 
 @dataclass(frozen=True, slots=True)
