@@ -33,13 +33,6 @@ def axis_ramp(
     return ramp
 
 
-def ramp_weights(size_px: int, overlap_px: int) -> NDArray[np.float32]:
-    """Weights of a window with neighbours on all sides, float32 [size_px, size_px]."""
-    ramp = axis_ramp(size_px, overlap_px)
-    weights: NDArray[np.float32] = ramp[:, None] * ramp[None, :]
-    return weights
-
-
 class BandMosaic:
     """Sum of weighted windows; returns each row when no later window overlaps it.
 

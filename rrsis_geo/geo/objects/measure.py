@@ -42,28 +42,6 @@ class Sizes(NamedTuple):
     perimeter_m: Float64
 
 
-def measure_polygons(polygons: NDArray[Any], crs: CRS | ProjCRS | None) -> Sizes:
-    """Ground area without holes, and length of all rings including those of holes, as in QGIS.
-
-    Args:
-        polygons: shapely Polygon or MultiPolygon [N], in coordinates of `crs`, x before y.
-        crs: see `measure_rings`.
-    """
-    parts, owner = shapely.get_parts(polygons, return_index=True)
-    rings, part = shapely.get_rings(parts, return_index=True)
-    sizes = measure_rings(
-        Rings(
-            xy=shapely.get_coordinates(rings),
-            ring_offsets=_offsets(shapely.get_num_coordinates(rings)),
-            object_offsets=_offsets(np.bincount(part, minlength=len(parts))),
-        ),
-        crs,
-    )
-    n = len(polygons)
-    area_m2, perimeter_m = (np.bincount(owner, of_parts, n).astype(float) for of_parts in sizes)
-    return Sizes(area_m2, perimeter_m)
-
-
 def measure_rings(rings: Rings, crs: CRS | ProjCRS | None) -> Sizes:
     """Ground area without holes, and length of all rings, of polygons without shapely geometries.
 

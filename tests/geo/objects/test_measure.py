@@ -11,12 +11,39 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from shapely.affinity import translate
 
-from rrsis_geo.geo.objects.measure import Sizes, measure_polygons
+from rrsis_geo.geo.objects.measure import Sizes, measure_rings
+from rrsis_geo.geo.objects.outlines import Rings
 
 ENGINEERING = (
     'ENGCRS["site",EDATUM["site"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],'
     'LENGTHUNIT["US survey foot",0.304800609601219]]'
 )
+
+
+def measure_polygons(polygons: NDArray[Any], crs: CRS | pyproj.CRS | None) -> Sizes:
+    """Ground area without holes, and length of all rings including those of holes, as in QGIS.
+
+    Args:
+        polygons: shapely Polygon or MultiPolygon [N], in coordinates of `crs`, x before y.
+        crs: of the polygons.
+    """
+    parts, owner = shapely.get_parts(polygons, return_index=True)
+    rings, part = shapely.get_rings(parts, return_index=True)
+    sizes = measure_rings(
+        Rings(
+            xy=shapely.get_coordinates(rings),
+            ring_offsets=_to_offsets(shapely.get_num_coordinates(rings)),
+            object_offsets=_to_offsets(np.bincount(part, minlength=len(parts))),
+        ),
+        crs,
+    )
+    n = len(polygons)
+    area_m2, perimeter_m = (np.bincount(owner, of_parts, n).astype(float) for of_parts in sizes)
+    return Sizes(area_m2, perimeter_m)
+
+
+def _to_offsets(counts: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    return np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
 
 
 def triangle(side: float, x: float, y: float) -> shapely.Polygon:
