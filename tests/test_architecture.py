@@ -14,7 +14,8 @@ import pytest
 from repository import ROOT
 
 PACKAGE = ROOT / "rrsis_geo"
-RASTERS = {"rasterio", "geopandas", "shapely", "pyogrio", "pyproj", "affine"}
+GDAL = {"rasterio", "geopandas", "pyogrio", "pyproj"}
+RASTERS = GDAL | {"shapely", "affine"}
 NETWORKS = {"torch", "torchvision", "timm", "transformers"}
 TERMINAL = {"typer", "rich", "click"}
 THIRD_PARTY = RASTERS | NETWORKS | TERMINAL | {"numpy", "nltk", "PIL", "pandas", "pyarrow", "scipy"}
@@ -51,6 +52,7 @@ TABLE = {
     "geo.chips": Rule(SHARED_GEO | {"geo.scene", "geo.grid"}, NETWORKS | TERMINAL | {"nltk"}),
     "geo.objects": Rule(SHARED_GEO, NETWORKS | TERMINAL | {"nltk"}),
     "geo.layers": Rule(SHARED_GEO | {"geo.objects"}, NETWORKS | TERMINAL | {"nltk"}),
+    "resolve": Rule({"text"}, GDAL | NETWORKS | TERMINAL | {"nltk"}),
     "nets": Rule({"errors", "config", "text"}, RASTERS | TERMINAL | {"nltk"}),
     "model": Rule(LEAVES | {"config", "text", "images", "nets"}, RASTERS | TERMINAL),
     "data": Rule(LEAVES | {"text", "images"}, RASTERS | TERMINAL | {"timm"}),
@@ -60,27 +62,31 @@ TABLE = {
         RASTERS | TERMINAL,
     ),
     "evaluate": Rule(
-        LEAVES | {"scoring", "text", "images", "metrics", "published", "nets", "model", "data"},
-        RASTERS | TERMINAL,
+        LEAVES
+        | {"scoring", "text", "images", "metrics", "published", "nets", "model", "data"}
+        | {"resolve", "geo.objects"},
+        GDAL | TERMINAL,
     ),
     "dataset": Rule(LEAVES | GEO | {"text", "images", "model", "data"}, TERMINAL),
     "segment.plan": Rule(LEAVES | GEO | {"text", "images", "model"}, TERMINAL),
     "segment.shards": Rule(LEAVES | GEO | {"segment.plan"}, TERMINAL),
-    "segment.results": Rule(LEAVES | GEO | {"text", "segment.plan", "segment.shards"}, TERMINAL),
+    "segment.results": Rule(
+        LEAVES | GEO | {"text", "resolve", "segment.plan", "segment.shards"}, TERMINAL
+    ),
     "segment.jobs": Rule(
         LEAVES | GEO | {"images", "model", "segment.plan", "segment.shards"}, TERMINAL
     ),
     "segment": Rule(
         LEAVES
         | GEO
-        | {"text", "images", "model"}
+        | {"text", "resolve", "images", "model"}
         | {"segment.plan", "segment.shards", "segment.results", "segment.jobs"},
         TERMINAL,
     ),
     "segment.batch": Rule(
         LEAVES
         | GEO
-        | {"text", "images", "model", "segment"}
+        | {"text", "images", "model", "resolve", "segment"}
         | {"segment.plan", "segment.shards", "segment.results", "segment.jobs"},
         TERMINAL,
     ),
@@ -159,7 +165,7 @@ def test_imports_keep_to_the_table(path: Path) -> None:
 
 
 def test_raster_free_rooms_stay_so_through_their_imports() -> None:
-    """`train` runs where no raster library is installed, so no module it reaches may want one."""
+    """`train` runs where GDAL is not installed, so no module it reaches may want it."""
     for part in RASTER_FREE:
         place = PACKAGE / part
         reached: set[Path] = set()
@@ -171,7 +177,7 @@ def test_raster_free_rooms_stay_so_through_their_imports() -> None:
                 todo.extend(files_of(imports_of(current)))
         for current in reached:
             foreign = {imported.split(".")[0] for imported in imports_of(current)}
-            assert not foreign & RASTERS, f"{part} reaches {current}"
+            assert not foreign & GDAL, f"{part} reaches {current}"
 
 
 def files_of(names: Iterator[str]) -> Iterator[Path]:

@@ -43,8 +43,8 @@ from rrsis_geo.segment.results.layers import (
     read_background,
     write_objects,
 )
+from rrsis_geo.segment.results.meant import check_metres, meant_features
 from rrsis_geo.segment.results.report import collect_warnings, paths_to_text
-from rrsis_geo.segment.results.resolve import Resolver, check_metres, scene_frame
 from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Find, Query
 from rrsis_geo.version import __version__
@@ -201,8 +201,7 @@ def _resolve(query: Query, features: Iterator[Features], raster: Scene) -> Itera
     def read(phrase: str, is_target: bool) -> Iterator[Features]:
         return iter(objects)
 
-    resolver = Resolver(read, scene_frame(raster.info))
-    return resolver.features(replace(query, sources=query.sources[:1]))
+    return meant_features(replace(query, sources=query.sources[:1]), read, raster.info)
 
 
 def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonReport:

@@ -10,11 +10,11 @@ from rrsis_geo.files import remove_leftovers
 from rrsis_geo.geo.layers.read import read_layer
 from rrsis_geo.geo.layers.vector_io import SCENES_SCHEMA, Layer, write_layers
 from rrsis_geo.geo.objects.features import Features
+from rrsis_geo.resolve.resolver import fact_names
 from rrsis_geo.segment.batch.job import BatchSettings, SceneResult, TaskResult
 from rrsis_geo.segment.batch.tasks import SceneTask
 from rrsis_geo.segment.plan.outputs import Outputs, holds_layers, layer_names
 from rrsis_geo.segment.plan.plan import reading_fact
-from rrsis_geo.segment.results.resolve import fact_names
 from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.version import __version__
 

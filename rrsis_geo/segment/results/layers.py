@@ -21,11 +21,11 @@ from rrsis_geo.geo.layers.vector_io import Layer, write_layers
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene
+from rrsis_geo.resolve.resolver import fact_names
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import reading_fact
 from rrsis_geo.segment.results.pictures import LayerPictures, raise_unexpected
 from rrsis_geo.segment.results.report import ExpressionResult
-from rrsis_geo.segment.results.resolve import fact_names
 from rrsis_geo.segment.shards.failures import FailedWindow
 from rrsis_geo.text.query.parser import parse_query
 

@@ -30,7 +30,7 @@ from rrsis_geo.segment.results.layers import (
     read_background,
     write_objects,
 )
-from rrsis_geo.segment.results.resolve import Resolver, check_metres, scene_frame
+from rrsis_geo.segment.results.meant import check_metres, meant_features
 from rrsis_geo.segment.shards.failures import FailedWindow
 from rrsis_geo.segment.shards.shard_files import ShardFiles, ShardStats, load_objects
 
@@ -116,7 +116,7 @@ class Merger:
         check_metres(query, self.plan.scene)
         read = partial(self._read_phrase, expression)
         prefix = f'"{expression}": ' if len(self.plan.expressions) > 1 else ""
-        return Resolver(read, scene_frame(self.plan.scene), prefix).features(query)
+        return meant_features(query, read, self.plan.scene, prefix)
 
     def _read_phrase(self, expression: str, phrase: str, is_target: bool) -> Iterator[Features]:
         """The objects of a phrase; only those of a target are filtered and simplified."""

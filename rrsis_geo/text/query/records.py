@@ -1,7 +1,7 @@
 """What an expression means over a whole scene: phrases for the network, rules over its objects.
 
 `rrsis_geo.text.query.parser.parse_query` makes a `Query` of an expression. The network answers its
-phrases window by window; `rrsis_geo.segment.results.resolve` applies its rules to the objects of
+phrases window by window; `rrsis_geo.resolve.resolver` applies its rules to the objects of
 the whole scene. docs/language.md describes the grammar.
 """
 

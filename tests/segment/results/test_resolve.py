@@ -19,13 +19,13 @@ from scene_files import write_scene
 
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.geo.objects.features import Features
-from rrsis_geo.geo.objects.relations import Frame
 from rrsis_geo.geo.scene.options import SceneOptions
+from rrsis_geo.resolve.frame import Frame
+from rrsis_geo.resolve.resolver import Resolver
 from rrsis_geo.segment.from_probability import polygonize
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs, layer_names
 from rrsis_geo.segment.results.report import SegmentReport
-from rrsis_geo.segment.results.resolve import Resolver
 from rrsis_geo.segment.scene import merge_job, segment_part, segment_scene
 from rrsis_geo.text.query.parser import parse_query
 
@@ -334,14 +334,14 @@ def test_a_rule_over_batches_equals_the_rule_over_all(
     whole = features_of(boxes)
     edges = sorted({0, len(boxes), *(cut for cut in cuts if cut < len(boxes))})
     pieces = [whole.take(np.arange(start, stop)) for start, stop in pairwise(edges)]
-    frame = Frame.of(np.array([[0, 0], [900, 0], [900, 90], [0, 90]], float), None)
+    frame = Frame(np.array([[0, 0], [900, 0], [900, 90], [0, 90]], float), None, y_is_down=False)
 
     def resolve(batches: list[Features]) -> list[bytes]:
         def read(phrase: str, is_target: bool) -> Iterator[Features]:
             return iter(batches)
 
-        found = Resolver(read, frame).features(parse_query(expression))
-        return [polygon for batch in found for polygon in shapely.to_wkb(batch.polygons)]
+        found = Resolver(read, frame).meant(parse_query(expression))
+        return [polygon for batch, _ in found for polygon in shapely.to_wkb(batch.polygons)]
 
     assert resolve(pieces) == resolve([whole])
 

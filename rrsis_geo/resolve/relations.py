@@ -1,22 +1,12 @@
-"""How objects lie to one another and in the scene: sizes, sides and distances in metres.
-
-Distances and compass directions are measured in a plane of metres about the scene's centre whose y
-axis points to true north there; picture directions go by the coordinates of the scene's CRS, as
-maps are displayed.
-"""
+"""How objects lie to one another and in the scene: sides, regions and distances in metres."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
-from pyproj import CRS as ProjCRS
-from pyproj import Transformer
-from rasterio.crs import CRS
 
-from rrsis_geo.geo.crs import as_proj
+from rrsis_geo.resolve.frame import Flags, Float64, Polygons, Things
 
 NEXT_TO_M: Final = 10.0
 """Objects nearer than this are next to each other."""
@@ -35,10 +25,6 @@ _REACH: Final = {
 _BETWEEN_COS: Final = -0.5  # 120 degrees between the directions to two landmarks
 _NEIGHBOURS: Final = 8
 
-Polygons = NDArray[Any]
-Float64 = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-
 _AXES: Final[dict[str, tuple[int, float, bool]]] = {  # axis, sign, whether by compass
     "north": (1, 1.0, True),
     "south": (1, -1.0, True),
@@ -49,114 +35,6 @@ _AXES: Final[dict[str, tuple[int, float, bool]]] = {  # axis, sign, whether by c
     "right": (0, 1.0, False),
     "left": (0, -1.0, False),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The scene's extent, and the way from its coordinates to the plane of metres.
-
-    Attributes:
-        corners: float64 [4, 2], of the scene or the area of interest, in its coordinates.
-        to_plane: None without a CRS: lengths are unknown then, and the plane is the scene's own.
-        y_is_down: whether the displayed picture's y axis points down, as in pixel coordinates.
-    """
-
-    corners: Float64
-    to_plane: Transformer | None
-    y_is_down: bool
-
-    @staticmethod
-    def of(corners: Float64, crs: CRS | ProjCRS | None, *, y_is_down: bool = False) -> "Frame":
-        """The frame of a scene by its corners, (x, y) [4, 2]."""
-        if crs is None:
-            return Frame(corners, None, y_is_down)
-        proj = as_proj(crs)
-        if proj.geodetic_crs is None:  # an engineering CRS: its plane is the ground
-            return Frame(corners, None, y_is_down=False)
-        to_degrees = Transformer.from_crs(proj, proj.geodetic_crs, always_xy=True)
-        lon, lat = to_degrees.transform(*corners.mean(0))
-        plane = ProjCRS.from_dict(
-            {"proj": "aeqd", "lat_0": lat, "lon_0": lon, "units": "m", **_ellipsoid(proj)}
-        )
-        return Frame(corners, Transformer.from_crs(proj, plane, always_xy=True), y_is_down=False)
-
-    @property
-    def has_metres(self) -> bool:
-        """Whether lengths in the plane are metres."""
-        return self.to_plane is not None
-
-    def bounds(self, *, compass: bool) -> Float64:
-        """[[x_min, y_min], [x_max, y_max]] of the scene, y up, in the plane or as displayed."""
-        points = self.plane_points(self.corners) if compass else self.corners
-        points = points * (1.0, -1.0) if self.y_is_down and not compass else points
-        return np.stack([points.min(0), points.max(0)])
-
-    def plane(self, polygons: Polygons) -> Polygons:
-        """Polygons in the plane of metres."""
-        if self.to_plane is None:
-            return polygons
-        move = self.to_plane.transform
-        return shapely.transform(polygons, lambda xy: np.column_stack(move(*xy.T)))
-
-    def plane_points(self, points: Float64) -> Float64:
-        """Points [N, 2] in the plane of metres."""
-        if self.to_plane is None:
-            return points
-        return np.column_stack(self.to_plane.transform(*points.T))
-
-
-def _ellipsoid(crs: ProjCRS) -> dict[str, float]:
-    ellipsoid = crs.ellipsoid
-    assert ellipsoid is not None
-    return {"a": ellipsoid.semi_major_metre, "b": ellipsoid.semi_minor_metre}
-
-
-class Things:
-    """Objects in memory, in both coordinate systems.
-
-    Attributes:
-        own: shapely [N], in the scene's coordinates.
-        plane: shapely [N], in the plane of metres.
-    """
-
-    def __init__(self, polygons: Polygons, frame: Frame) -> None:
-        self.frame = frame
-        self.own = polygons
-        self.plane = frame.plane(polygons)
-        self._tree: shapely.STRtree | None = None
-
-    def __len__(self) -> int:
-        return len(self.own)
-
-    @property
-    def tree(self) -> shapely.STRtree:
-        """Of the polygons in the plane."""
-        if self._tree is None:
-            self._tree = shapely.STRtree(self.plane)
-        return self._tree
-
-    def centres(self, *, compass: bool) -> Float64:
-        """Centroids [N, 2], x before y, y up."""
-        points = shapely.get_coordinates(shapely.centroid(self.plane if compass else self.own))
-        if self.frame.y_is_down and not compass:
-            points = points * (1.0, -1.0)
-        return points
-
-    def areas(self) -> Float64:
-        """Area [N] in the plane."""
-        areas: Float64 = shapely.area(self.plane)
-        return areas
-
-    def sides_m(self) -> tuple[Float64, Float64]:
-        """Length and width [N]: of the smallest rectangle about each, in metres."""
-        boxes = shapely.minimum_rotated_rectangle(self.plane)
-        corners = np.full((len(self), 3, 2), np.nan)
-        for index, box in enumerate(boxes):
-            points = shapely.get_coordinates(box)
-            if len(points) >= 3:
-                corners[index] = points[:3]
-        steps = np.hypot(*np.moveaxis(np.diff(corners, axis=1), 2, 0))
-        return steps.max(1), steps.min(1)
 
 
 # --- places in the scene

@@ -1,4 +1,4 @@
-"""Which objects of a scene an expression means: its rules, applied to what the network found.
+"""Which objects an expression means: its rules, applied to the objects that were found.
 
 Targets are streamed twice: first for the facts that the rules need, a few numbers an object; then
 to pass on those that are chosen. Only landmarks and excluded objects are held in memory.
@@ -6,24 +6,16 @@ to pass on those that are chosen. Only landmarks and excluded objects are held i
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rrsis_geo.errors import ConfigError
-from rrsis_geo.geo.objects.features import Features
-from rrsis_geo.geo.objects.relations import (
-    Flags,
-    Float64,
-    Frame,
-    Things,
-    nearest_other_m,
-    share_covered,
-)
-from rrsis_geo.geo.scene.scene import SceneInfo
-from rrsis_geo.segment.results.rule_facts import rule_column
-from rrsis_geo.text.query.choice import Choice, Column, choose
+from rrsis_geo.resolve.choice import Choice, Column, choose
+from rrsis_geo.resolve.frame import Flags, Float64, Frame, Polygons, Things
+from rrsis_geo.resolve.relations import nearest_other_m, share_covered
+from rrsis_geo.resolve.rule_facts import rule_column
 from rrsis_geo.text.query.records import (
     Distance,
     Find,
@@ -44,9 +36,41 @@ COVERED = 0.5
 GROUP_LENGTHS = 3.0
 """Objects are in a group if the centroid of another one is nearer than this times their length."""
 
-ReadObjects = Callable[[str, bool], Iterator[Features]]
+
+class ObjectBatch(Protocol):
+    """Some objects, with what rules ask of them."""
+
+    @property
+    def polygons(self) -> Polygons:
+        """Shapely polygons [N], in the coordinates of the scene."""
+
+    @property
+    def area_m2(self) -> Float64:
+        """Area [N] on the ground; NaN if unknown."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: NDArray[np.intp]) -> Self:
+        """Some of the objects, in the order of the index."""
+
+
+Batch = TypeVar("Batch", bound=ObjectBatch)
+
+ReadObjects = Callable[[str, bool], Iterator[Batch]]
 """Reads the objects of a phrase, each time from the start; True: those of a target, which are
 filtered and simplified as the options say."""
+
+
+class Meant(NamedTuple, Generic[Batch]):
+    """Objects that a query means.
+
+    Attributes:
+        objects: a batch of N.
+        facts: columns [N] by name that tell why they were chosen, see `fact_names`.
+    """
+
+    objects: Batch
+    facts: dict[str, NDArray[np.generic]]
 
 
 @dataclass(slots=True)
@@ -64,10 +88,10 @@ class _Facts:
     distance_m: Float64 = field(default_factory=lambda: np.empty(0))
 
 
-class Resolver:
-    """Resolves queries over the objects of one scene."""
+class Resolver(Generic[Batch]):
+    """Resolves queries over the objects of one scene or image."""
 
-    def __init__(self, read: ReadObjects, frame: Frame, prefix: str = "") -> None:
+    def __init__(self, read: ReadObjects[Batch], frame: Frame, prefix: str = "") -> None:
         """Nothing is read yet.
 
         Args:
@@ -81,11 +105,10 @@ class Resolver:
         self._facts: dict[Query, _Facts] = {}
         self._things: dict[Query | str, Things] = {}
 
-    def features(self, query: Query, *, is_target: bool = True) -> Iterator[Features]:
-        """The objects that a query means, numbered from 1, with the facts that chose them."""
+    def meant(self, query: Query, *, is_target: bool = True) -> Iterator[Meant[Batch]]:
+        """The objects that a query means, with the facts that chose them."""
         facts = self._resolve(query, is_target)
-        at, first_id = 0, 1
-        names = fact_names(query)
+        at, names = 0, fact_names(query)
         for batch, alive in zip(self._batches(query, is_target), facts.alive, strict=True):
             batch = batch.take(np.flatnonzero(alive))
             rows = np.arange(at, at + len(batch))
@@ -93,15 +116,13 @@ class Resolver:
             index = np.flatnonzero(facts.choice.chosen[rows])
             if not len(index):
                 continue
-            rows, batch = rows[index], batch.take(index)
-            values: dict[str, NDArray[np.generic]] = {}
+            rows = rows[index]
+            columns: dict[str, NDArray[np.generic]] = {}
             if "rank" in names:
-                values["rank"] = facts.choice.rank[rows]
+                columns["rank"] = facts.choice.rank[rows]
             if "distance_m" in names:
-                values["distance_m"] = facts.distance_m[rows].round(2)
-            ids = np.arange(first_id, first_id + len(batch))
-            yield replace(batch, id=ids, facts=values)
-            first_id += len(batch)
+                columns["distance_m"] = facts.distance_m[rows].round(2)
+            yield Meant(batch.take(index), columns)
 
     def _resolve(self, query: Query, is_target: bool) -> _Facts:
         """First pass: the facts of all objects, and which are chosen."""
@@ -117,7 +138,7 @@ class Resolver:
             batch = batch.take(np.flatnonzero(keep))
             things = Things(batch.polygons, self._frame)
             columns.append(
-                [rule_column(rule, batch, things, self._landmark) for rule in query.rules]
+                [rule_column(rule, batch.area_m2, things, self._landmark) for rule in query.rules]
             )
             if has_groups:
                 centres.append(things.centres(compass=True))
@@ -134,22 +155,22 @@ class Resolver:
         self._facts[query] = facts
         return facts
 
-    def _batches(self, query: Query, is_target: bool) -> Iterator[Features]:
+    def _batches(self, query: Query, is_target: bool) -> Iterator[Batch]:
         for source in query.sources:
             if isinstance(source, Find):
                 yield from self._read(source.phrase, is_target)
             else:
-                yield from self.features(source, is_target=is_target)
+                yield from (found.objects for found in self.meant(source, is_target=is_target))
 
-    def _kept_batches(self, query: Query, is_target: bool) -> Iterator[tuple[Features, Flags]]:
+    def _kept_batches(self, query: Query, is_target: bool) -> Iterator[tuple[Batch, Flags]]:
         """The objects of all sources, with those that an exclusion or an earlier source drops."""
         earlier: list[Things] = []
         for source in query.sources:
-            batches: Iterable[Features] = self._batches(Query((source,)), is_target)
+            batches: Iterable[Batch] = self._batches(Query((source,)), is_target)
             dropping = list(earlier)
             if isinstance(source, Find):
                 dropping += [self._objects_of(phrase) for phrase in source.excluded]
-            kept: list[Features] = []
+            kept: list[Batch] = []
             for batch in batches:
                 keep = np.ones(len(batch), bool)
                 for others in dropping:
@@ -167,7 +188,8 @@ class Resolver:
 
     def _landmark(self, query: Query) -> Things:
         if query not in self._things:
-            things = self._as_things(self.features(query, is_target=False))
+            found = self.meant(query, is_target=False)
+            things = self._as_things(batch for batch, _ in found)
             self._things[query] = things
             if not len(things):
                 logger.warning(
@@ -177,18 +199,10 @@ class Resolver:
                 )
         return self._things[query]
 
-    def _as_things(self, batches: Iterable[Features]) -> Things:
+    def _as_things(self, batches: Iterable[Batch]) -> Things:
         polygons = [batch.polygons for batch in batches]
         empty = np.empty(0, object)
         return Things(np.concatenate([empty, *polygons]), self._frame)
-
-
-def scene_frame(info: SceneInfo) -> Frame:
-    """The frame of a scene, or of the part that is segmented."""
-    sides = ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
-    corners = np.array([info.transform @ corner for corner in sides], float)
-    is_down = info.crs is None and info.transform.e > 0
-    return Frame.of(corners, info.crs, y_is_down=is_down)
 
 
 def fact_names(query: Query) -> tuple[str, ...]:
@@ -198,22 +212,13 @@ def fact_names(query: Query) -> tuple[str, ...]:
     return (("rank",) if has_rank else ()) + (("distance_m",) if has_distance else ())
 
 
-def check_metres(query: Query, info: SceneInfo) -> None:
-    """Check that the ground sizes that a query needs are known.
-
-    Raises:
-        ConfigError: the scene has no CRS.
-    """
-    if info.crs is not None:
-        return
+def rules_in_metres(query: Query) -> Iterator[Rule]:
+    """The rules of a query, and of its landmarks, that need metres on the ground."""
     for rule in _all_rules(query):
         inner = _plain_rule(rule)
         near = isinstance(inner, Relative) and inner.relation in ("along", "around", "next to")
         if isinstance(inner, Distance | Size) or near:
-            raise ConfigError(
-                f'{info.path}: "{inner}" needs metres on the ground, but the scene has no CRS; '
-                'assign one with "rio edit-info --crs"'
-            )
+            yield inner
 
 
 def _all_rules(query: Query) -> Iterator[Rule]:

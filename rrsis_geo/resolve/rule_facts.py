@@ -5,14 +5,12 @@ from typing import Final
 
 import numpy as np
 
-from rrsis_geo.geo.objects.features import Features
-from rrsis_geo.geo.objects.relations import (
+from rrsis_geo.resolve.choice import Column
+from rrsis_geo.resolve.frame import Flags, Float64, Things
+from rrsis_geo.resolve.relations import (
     ALONG_M,
     AROUND_M,
     NEXT_TO_M,
-    Flags,
-    Float64,
-    Things,
     along_side,
     distances_m,
     in_landmark_region,
@@ -22,7 +20,6 @@ from rrsis_geo.geo.objects.relations import (
     is_side_of,
     share_inside,
 )
-from rrsis_geo.text.query.choice import Column
 from rrsis_geo.text.query.records import (
     Distance,
     Grouping,
@@ -47,18 +44,18 @@ FindLandmark = Callable[[Query], Things]
 
 
 def rule_column(
-    rule: Rule, features: Features, things: Things, find_landmark: FindLandmark
+    rule: Rule, area_m2: Float64, things: Things, find_landmark: FindLandmark
 ) -> Column:
     """The facts of one rule about N objects.
 
     Args:
         rule: of the query.
-        features: the objects with their measures.
+        area_m2: of the objects on the ground, float64 [N].
         things: the same objects, in metres.
         find_landmark: gives the objects of a landmark.
     """
     if isinstance(rule, Not):
-        return rule_column(rule.rule, features, things, find_landmark)
+        return rule_column(rule.rule, area_m2, things, find_landmark)
     landmarks = [find_landmark(landmark) for landmark in landmarks_of(rule)]
     if not all(map(len, landmarks)):
         n = len(things)
@@ -75,10 +72,10 @@ def rule_column(
         case Relative():
             return Column(holds=_is_related(rule, things, landmarks))
         case Size():
-            value = _sizes(features, things)[rule.measure]()
+            value = _sizes(area_m2, things)[rule.measure]()
             return Column(holds=(value >= rule.at_least) & (value <= rule.at_most))
         case Rank():
-            return Column(value=_rank_value(rule, features, things, landmarks))
+            return Column(value=_rank_value(rule, area_m2, things, landmarks))
         case Grouping() | Only():  # decided when all objects are known
             return Column()
 
@@ -111,15 +108,15 @@ def _is_related(rule: Relative, things: Things, landmarks: list[Things]) -> Flag
             return is_outside & (distances_m(things, first) <= AROUND_M)
 
 
-def _sizes(features: Features, things: Things) -> Mapping[str, Callable[[], Float64]]:
+def _sizes(area_m2: Float64, things: Things) -> Mapping[str, Callable[[], Float64]]:
     return {
-        "area": lambda: features.area_m2 if things.frame.has_metres else things.areas(),
+        "area": lambda: area_m2 if things.frame.has_metres else things.areas(),
         "length": lambda: things.sides_m()[0],
         "width": lambda: things.sides_m()[1],
     }
 
 
-def _rank_value(rule: Rank, features: Features, things: Things, landmarks: list[Things]) -> Float64:
+def _rank_value(rule: Rank, area_m2: Float64, things: Things, landmarks: list[Things]) -> Float64:
     match rule.key:
         case "distance":
             return distances_m(things, landmarks[0])
@@ -133,4 +130,4 @@ def _rank_value(rule: Rank, features: Features, things: Things, landmarks: list[
             sums: Float64 = np.sum([along_side(centres, side) for side in rule.sides], axis=0)
             return sums
         case _:
-            return _sizes(features, things)[rule.key]()
+            return _sizes(area_m2, things)[rule.key]()

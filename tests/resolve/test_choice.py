@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrsis_geo.text.query.choice import Column, choose
+from rrsis_geo.resolve.choice import Column, choose
 from rrsis_geo.text.query.records import Grouping, Not, Only, Rank, Size
 
 AREA = np.array([30.0, 50.0, 10.0, 50.0, np.nan])

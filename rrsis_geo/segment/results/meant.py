@@ -1,0 +1,74 @@
+"""The objects of a scene that an expression means, as features of its layer."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from pyproj import CRS as ProjCRS
+from pyproj import Transformer
+
+from rrsis_geo.errors import ConfigError
+from rrsis_geo.geo.crs import as_proj
+from rrsis_geo.geo.objects.features import Features
+from rrsis_geo.geo.scene.scene import SceneInfo
+from rrsis_geo.resolve.frame import Float64, Frame
+from rrsis_geo.resolve.resolver import ReadObjects, Resolver, rules_in_metres
+from rrsis_geo.text.query.records import Query
+
+
+def meant_features(
+    query: Query, read: ReadObjects[Features], info: SceneInfo, prefix: str = ""
+) -> Iterator[Features]:
+    """The objects that a query means, numbered from 1, with the facts that chose them.
+
+    Args:
+        query: with rules.
+        read: gives the objects of a phrase.
+        info: of the scene, or of the part that is segmented.
+        prefix: of warnings, to tell several expressions apart.
+    """
+    first_id = 1
+    for objects, facts in Resolver(read, scene_frame(info), prefix).meant(query):
+        yield replace(objects, id=np.arange(first_id, first_id + len(objects)), facts=facts)
+        first_id += len(objects)
+
+
+def scene_frame(info: SceneInfo) -> Frame:
+    """The frame of a scene, or of the part that is segmented."""
+    sides = ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
+    corners = np.array([info.transform @ corner for corner in sides], float)
+    if info.crs is None:
+        return Frame(corners, None, y_is_down=info.transform.e > 0)
+    proj = as_proj(info.crs)
+    if proj.geodetic_crs is None:  # an engineering CRS: its plane is the ground
+        return Frame(corners, None, y_is_down=False)
+    to_degrees = Transformer.from_crs(proj, proj.geodetic_crs, always_xy=True)
+    lon, lat = to_degrees.transform(*corners.mean(0))
+    plane = ProjCRS.from_dict(
+        {"proj": "aeqd", "lat_0": lat, "lon_0": lon, "units": "m", **_ellipsoid(proj)}
+    )
+    to_plane = Transformer.from_crs(proj, plane, always_xy=True)
+
+    def move(points: Float64) -> Float64:
+        return np.column_stack(to_plane.transform(*points.T))
+
+    return Frame(corners, move, y_is_down=False)
+
+
+def _ellipsoid(crs: ProjCRS) -> dict[str, float]:
+    ellipsoid = crs.ellipsoid
+    assert ellipsoid is not None
+    return {"a": ellipsoid.semi_major_metre, "b": ellipsoid.semi_minor_metre}
+
+
+def check_metres(query: Query, info: SceneInfo) -> None:
+    """Check that the ground sizes that a query needs are known.
+
+    Raises:
+        ConfigError: the scene has no CRS.
+    """
+    for rule in rules_in_metres(query) if info.crs is None else ():
+        raise ConfigError(
+            f'{info.path}: "{rule}" needs metres on the ground, but the scene has no CRS; '
+            'assign one with "rio edit-info --crs"'
+        )
