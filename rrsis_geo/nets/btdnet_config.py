@@ -32,7 +32,7 @@ class BTDNetConfig:
     ``reconstruction_weight = 0``. A part whose loss has weight 0 is not built.
     """
 
-    trunk: str = "swin_base_patch4_window12_384"
+    trunk: str = "swin_base_patch4_window12_384.ms_in22k"
     """timm name of the image encoder."""
     image_px: int = 512
     drop_path: float = 0.3

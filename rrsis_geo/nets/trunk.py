@@ -21,11 +21,13 @@ class Trunk(nn.Module):
 
     Any timm network whose feature extractor is a chain of modules can be used: Swin, SwinV2,
     ConvNeXt, FastViT, ResNet, EfficientNet, MobileNet. In timm's Swin the patch merging is the
-    first layer of the next stage, so a stage ends where the papers fuse image and text.
+    first layer of the next stage, so a stage ends where the papers fuse image and text. Swin blocks
+    pad their maps before they roll them, and keep the window and the shift on maps that are smaller
+    than a window, as the authors' do (``rrsis_geo.nets.swin``).
 
     Args:
         name: timm model name.
-        image_px: side of the input. Only networks with a fixed input size (Swin) need it.
+        image_px: side of the input. Only networks with a fixed input size need it (SwinV2).
         drop_path: stochastic depth rate.
         frozen_norm: keep the running statistics of batch normalisation fixed in training, for
             batches that are too small to estimate them.
@@ -65,8 +67,9 @@ class Trunk(nn.Module):
 
         Args:
             source: "timm" to download timm's weights for this network, or a local file with the
-                state dict of the whole network (.pth, .safetensors). Keys are timm's names;
-                otherwise order and shapes must be timm's.
+                state dict of the whole network (.pth, .safetensors), also under the key "model".
+                Keys are the names of timm, or for a Swin those of its authors; otherwise order and
+                shapes must be timm's.
 
         Raises:
             ModelError: the file does not exist or belongs to another network.
@@ -86,6 +89,8 @@ def _create(
     import timm  # here because it takes seconds, and many commands build no network
 
     options: dict[str, object] = {"drop_path_rate": drop_path}  # timm's default varies
+    if _is_swin(name):
+        options |= {"always_partition": True, "strict_img_size": False}
     if isinstance(pretrained, Path):
         # timm resizes the position tables of a Swin to another window size when it loads a file
         options["pretrained_cfg_overlay"] = {"file": str(pretrained)}
@@ -103,7 +108,18 @@ def _create(
         )
     except (RuntimeError, TypeError) as err:
         raise ConfigError(f'"{name}" cannot be split into stages: {err}') from err
+    if _is_swin(name) or _is_swin(name, version=2):
+        from rrsis_geo.nets.swin import pad_before_roll
+
+        pad_before_roll(network)
     return network
+
+
+def _is_swin(name: str, *, version: int = 1) -> bool:
+    from timm.models import is_model_in_modules
+
+    module = "swin_transformer" if version == 1 else f"swin_transformer_v{version}"
+    return bool(is_model_in_modules(name.partition(".")[0], (module,)))
 
 
 def _split_stages(network: nn.Module, name: str) -> tuple[nn.ModuleList, tuple[int, ...]]:
@@ -143,18 +159,34 @@ def _rename_to_timm(path: Path, name: str, folder: Path) -> Path:
     """Path of weights with timm's names: ``path`` itself, or a renamed copy in ``folder``."""
     import timm
 
+    state = _read_state(path)
+    network = timm.create_model(name, pretrained=False)
+    head = f"{network.pretrained_cfg.get('classifier')}."
+    timm_state = {k: v for k, v in network.state_dict().items() if not k.startswith(head)}
+    if timm_state.keys() <= state.keys():
+        return path
+    if _is_swin(name):  # the authors' file: other names, and buffers that timm computes
+        from rrsis_geo.nets.swin import checkpoint_filter_fn
+
+        state = checkpoint_filter_fn(state, network)
+    if not timm_state.keys() <= state.keys():
+        timm_state = network.state_dict()
+        if [v.shape for v in state.values()] != [v.shape for v in timm_state.values()]:
+            raise ModelError(f"{path}: is not a state dict of {name}")
+        logger.info("%s: unknown key names; tensors are assigned in order", path.name)
+        state = dict(zip(timm_state, state.values(), strict=True))
+    save_file(
+        {key: value.contiguous() for key, value in state.items()}, folder / "weights.safetensors"
+    )
+    return folder / "weights.safetensors"
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file of weights."""
     if not path.is_file():
         raise ModelError(f"{path}: file of trunk weights does not exist")
     if path.suffix == ".safetensors":
-        state = load_file(path)
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    timm_state = timm.create_model(name, pretrained=False).state_dict()
-    if timm_state.keys() <= state.keys():
-        return path
-    if [v.shape for v in state.values()] != [v.shape for v in timm_state.values()]:
-        raise ModelError(f"{path}: is not a state dict of {name}")
-    logger.info("%s: unknown key names; tensors are assigned in order", path.name)
-    pairs = zip(timm_state, state.values(), strict=True)
-    save_file({key: value.contiguous() for key, value in pairs}, folder / "weights.safetensors")
-    return folder / "weights.safetensors"
+        return load_file(path)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = state.get("model", state)
+    return {key: value for key, value in state.items() if isinstance(value, Tensor)}

@@ -8,7 +8,11 @@ from torch.optim import AdamW
 
 from rrsis_geo.errors import ConfigError
 
-NO_DECAY = ("embeddings", "learned", "level", "mix")
+NO_DECAY = (
+    *("embeddings", "learned", "level", "mix"),
+    *("relative_position_bias_table", "cpb_mlp", "logit_scale"),  # positions of Swin and SwinV2
+)
+"""Names of parameters, or of modules with parameters, that have no weight decay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,21 +31,24 @@ class OptimConfig:
     warmup_steps: int = 1500
     power: float = 0.9
     clip_norm: float = 1.0
+    """Largest norm of the gradient; 0 does not limit it."""
     frozen: tuple[str, ...] = ()
     """Name prefixes of the parameters that are not trained, for example "trunk.stages.0"."""
 
     def __post_init__(self) -> None:
-        if min(self.lr, self.encoder_lr, self.clip_norm) <= 0:
-            raise ConfigError("lr, encoder_lr and clip_norm must be positive")
-        if min(self.weight_decay, self.warmup_steps, self.power) < 0:
-            raise ConfigError("weight_decay, warmup_steps and power must not be negative")
+        if min(self.lr, self.encoder_lr) <= 0:
+            raise ConfigError("lr and encoder_lr must be positive")
+        if min(self.weight_decay, self.warmup_steps, self.power, self.clip_norm) < 0:
+            raise ConfigError(
+                "weight_decay, warmup_steps, power and clip_norm must not be negative"
+            )
 
 
 def make_optimizer(net: nn.Module, config: OptimConfig) -> AdamW:
     """AdamW with four parameter groups: encoders or the rest, with or without weight decay.
 
-    Norms, biases, embeddings, learned tokens and scalars have no weight decay. Frozen parameters
-    are in no group, and their ``requires_grad`` is set to False.
+    Norms, biases, embeddings (those of positions too), learned tokens and scalars have no weight
+    decay. Frozen parameters are in no group, and their ``requires_grad`` is set to False.
 
     Raises:
         ConfigError: an entry of ``config.frozen`` is not a prefix of any parameter name.
@@ -54,6 +61,7 @@ def make_optimizer(net: nn.Module, config: OptimConfig) -> AdamW:
     for name, parameter in net.named_parameters():
         if name.startswith(config.frozen):
             parameter.requires_grad_(False)
+        if not parameter.requires_grad:  # a network may fix some of its own
             continue
         parts = name.split(".")
         is_encoder = parts[0] in ("trunk", "text")

@@ -66,7 +66,7 @@ class StepSettings:
         optimizer: optimizer of the network's parameters.
         scaler: scales the loss of fp16; a step whose gradients overflow changes no weights.
         image: mean and std of the network's images.
-        clip_norm: largest norm of the gradient.
+        clip_norm: largest norm of the gradient; 0 does not limit it.
         dtype: data type of matrix products.
     """
 
@@ -105,7 +105,7 @@ def train_step(
         names = list(parts)
         rows.append(torch.stack(list(parts.values())).detach().float())
     scaler.unscale_(optimizer)
-    norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm or math.inf)
     means = average_over_processes(torch.stack(rows).mean(0))
     *losses, gradient_norm = torch.cat([means, norm[None]]).tolist()
     is_finite = math.isfinite(sum(losses)) and (scaler.is_enabled() or math.isfinite(gradient_norm))

@@ -12,6 +12,7 @@ class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.trunk = nn.Conv2d(3, 4, 3)
+        self.trunk.relative_position_bias_table = nn.Parameter(torch.zeros(169, 4))
         self.text = nn.ModuleDict({"embeddings": nn.Embedding(5, 4), "layer": nn.Linear(4, 4)})
         self.head = nn.Sequential(nn.Linear(4, 2), nn.LayerNorm(2))
         self.learned = nn.Parameter(torch.zeros(3, 4))
@@ -29,6 +30,7 @@ def test_groups_have_the_configured_rates_and_decay():
     assert len(facts) == len(list(net.parameters()))
     assert facts[id(net.trunk.weight)] == (1e-5, 0.1)
     assert facts[id(net.trunk.bias)] == (1e-5, 0.0)
+    assert facts[id(net.trunk.relative_position_bias_table)] == (1e-5, 0.0)
     assert facts[id(net.text["embeddings"].weight)] == (1e-5, 0.0)
     assert facts[id(net.text["layer"].weight)] == (1e-5, 0.1)
     assert facts[id(net.head[0].weight)] == (1e-3, 0.1)
@@ -52,6 +54,15 @@ def test_rates_warm_up_and_fall_to_zero():
 def test_invalid_settings_are_refused(wrong):
     with pytest.raises(ConfigError):
         OptimConfig(**wrong)
+
+
+def test_parameters_that_the_network_fixes_are_in_no_group():
+    net = Net()
+    net.head.requires_grad_(False)
+    trained = {
+        id(p) for group in make_optimizer(net, OptimConfig()).param_groups for p in group["params"]
+    }
+    assert not trained & {id(p) for p in net.head.parameters()}
 
 
 def test_frozen_parameters_are_in_no_group_and_need_no_gradient():

@@ -69,6 +69,13 @@ def test_accumulated_batches_are_equal_to_one_large_batch():
     torch.testing.assert_close(three_batches.weight, one_batch.weight)
 
 
+def test_zero_does_not_clip_the_gradient():
+    free, clipped = Threshold(), Threshold()
+    step(free, [batch_of(images(2))], clip=0, lr=1.0)
+    step(clipped, [batch_of(images(2))], clip=1e9, lr=1.0)
+    assert torch.equal(free.weight, clipped.weight)
+
+
 def test_the_gradient_is_clipped():
     net = Threshold()
     step(net, [batch_of(images(2))], clip=0.01, lr=1.0)
