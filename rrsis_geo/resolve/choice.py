@@ -14,6 +14,10 @@ from rrsis_geo.text.query.records import Not, Only, Rank, Rule
 
 NEAR_TIE = 0.1
 """Share by which the last object that is chosen must lead, or a warning is due."""
+SURE_SCORE = 0.75
+"""Objects whose mean probability is lower come last in every order. On the validation images that
+is the case for 77 % of the objects that are none, most of them crumbs of a few pixels, and for 1 %
+of those that are."""
 
 Flags = NDArray[np.bool_]
 Values = NDArray[np.float64]
@@ -47,21 +51,22 @@ class Choice:
     warnings: tuple[str, ...] = field(default=())
 
 
-def choose(rules: Sequence[Rule], columns: Sequence[Column], n: int) -> Choice:
+def choose(rules: Sequence[Rule], columns: Sequence[Column], scores: Values) -> Choice:
     """Apply rules in order to N objects.
 
     Args:
         rules: of a query; filters first, as the parser leaves them.
         columns: of each rule; empty for `Only`.
-        n: objects.
+        scores: float64 [N], mean probability of each object.
     """
+    n = len(scores)
     chosen = np.ones(n, bool)
     rank = np.zeros(n, np.int64)
     warnings: list[str] = []
     for rule, column in zip(rules, columns, strict=True):
         if isinstance(rule, Rank):
             assert column.value is not None
-            chosen, rank = _first(rule, column.value, chosen, warnings)
+            chosen, rank = _first(rule, column.value, scores, chosen, warnings)
         elif isinstance(rule, Only):
             if chosen.sum() > 1:
                 warnings.append(f"{chosen.sum()} objects fit, where the expression says only one")
@@ -72,12 +77,12 @@ def choose(rules: Sequence[Rule], columns: Sequence[Column], n: int) -> Choice:
 
 
 def _first(
-    rule: Rank, values: Values, among: Flags, warnings: list[str]
+    rule: Rank, values: Values, scores: Values, among: Flags, warnings: list[str]
 ) -> tuple[Flags, NDArray[np.int64]]:
     """The objects of the wanted ranks; ties go by the order of the objects."""
     index = np.flatnonzero(among & np.isfinite(values))
     keys = -values[index] if rule.descending else values[index]
-    order = index[np.argsort(keys, kind="stable")]
+    order = index[np.lexsort((keys, scores[index] < SURE_SCORE))]
     rank = np.zeros(len(values), np.int64)
     rank[order] = np.arange(1, len(order) + 1)
     start, stop = rule.first - 1, rule.first - 1 + rule.count

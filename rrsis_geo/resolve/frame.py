@@ -2,7 +2,7 @@
 
 Distances and compass directions are measured in a plane of metres about the scene's centre whose y
 axis points to true north there; picture directions go by the coordinates of the scene's CRS, as
-maps are displayed.
+maps are displayed. North is the top of a picture without a CRS.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Frame:
     Attributes:
         corners: float64 [4, 2], of the scene or the area of interest, in its coordinates.
         to_plane: moves points, float64 [N, 2], to the plane. None if lengths on the ground are
-            unknown: the plane is the scene's own then.
+            unknown: the plane is the scene's own then, with the y axis up.
         y_is_down: whether the displayed picture's y axis points down, as in pixel coordinates.
     """
 
@@ -42,18 +42,21 @@ class Frame:
     def bounds(self, *, compass: bool) -> Float64:
         """[[x_min, y_min], [x_max, y_max]] of the scene, y up, in the plane or as displayed."""
         points = self.plane_points(self.corners) if compass else self.corners
-        points = points * (1.0, -1.0) if self.y_is_down and not compass else points
+        if self.y_is_down and not compass:
+            points = points * (1.0, -1.0)
         return np.stack([points.min(0), points.max(0)])
 
     def plane(self, polygons: Polygons) -> Polygons:
         """Polygons in the plane of metres."""
-        if self.to_plane is None:
+        if self.to_plane is None and not self.y_is_down:
             return polygons
-        return shapely.transform(polygons, self.to_plane)
+        return shapely.transform(polygons, self.plane_points)
 
     def plane_points(self, points: Float64) -> Float64:
         """Points [N, 2] in the plane of metres."""
-        return points if self.to_plane is None else self.to_plane(points)
+        if self.to_plane is not None:
+            return self.to_plane(points)
+        return points * (1.0, -1.0) if self.y_is_down else points
 
 
 class Things:

@@ -48,6 +48,10 @@ class ObjectBatch(Protocol):
     def area_m2(self) -> Float64:
         """Area [N] on the ground; NaN if unknown."""
 
+    @property
+    def score(self) -> Float64:
+        """Mean probability [N] of the pixels."""
+
     def __len__(self) -> int: ...
 
     def take(self, index: NDArray[np.intp]) -> Self:
@@ -132,10 +136,12 @@ class Resolver(Generic[Batch]):
         alive: list[Flags] = []
         centres: list[Float64] = []
         lengths: list[Float64] = []
+        scores: list[Float64] = [np.empty(0)]
         has_groups = any(isinstance(_plain_rule(rule), Grouping) for rule in query.rules)
         for batch, keep in self._kept_batches(query, is_target):
             alive.append(keep)
             batch = batch.take(np.flatnonzero(keep))
+            scores.append(batch.score)
             things = Things(batch.polygons, self._frame)
             columns.append(
                 [rule_column(rule, batch.area_m2, things, self._landmark) for rule in query.rules]
@@ -147,8 +153,8 @@ class Resolver(Generic[Batch]):
         if has_groups and centres:
             grouped = _is_grouped(np.concatenate(centres), np.concatenate(lengths))
             joined = _with_groups(query.rules, joined, grouped)
-        n = sum(int(keep.sum()) for keep in alive)
-        choice = choose(query.rules, joined if n else _empty(query.rules), n)
+        known = np.concatenate(scores)
+        choice = choose(query.rules, joined if len(known) else _empty(query.rules), known)
         for text in choice.warnings:
             logger.warning("%s%s", self._prefix, text)
         facts = _Facts(choice, alive, _distances(query.rules, joined))

@@ -1,0 +1,59 @@
+"""The coordinates of pictures and scenes."""
+
+import numpy as np
+import pytest
+import shapely
+
+from rrsis_geo.resolve.frame import Frame, Things
+from rrsis_geo.resolve.relations import along_side, in_region, is_side_of
+
+CORNERS = np.array([[0, 0], [100, 0], [100, 50], [0, 50]], float)
+PIXELS = Frame(CORNERS, None, y_is_down=True)
+METRES = Frame(CORNERS, lambda points: points * (0.5, -0.5), y_is_down=True)
+
+
+@pytest.mark.parametrize("frame", [PIXELS, METRES])
+def test_north_is_the_top_of_a_picture_without_a_crs(frame: Frame) -> None:
+    """Compass words and words of the picture agree where rows are counted from the top."""
+    things = Things(shapely.box([10, 10, 80], [5, 40, 20], [14, 14, 84], [9, 44, 24]), frame)
+    for side, same in (("north", "top"), ("south", "bottom"), ("east", "right"), ("west", "left")):
+        ends = []
+        for name in (side, same):
+            centres = things.centres(compass=name == side)
+            bounds = frame.bounds(compass=name == side)
+            ends.append(
+                (
+                    int(along_side(centres, name).argmax()),
+                    in_region(centres, bounds, [name], "half").tolist(),
+                    is_side_of(
+                        things, Things(shapely.box([45], [22], [50], [27]), frame), [name]
+                    ).tolist(),
+                )
+            )
+        assert ends[0] == ends[1]
+        assert ends[0][0] == {"top": 0, "bottom": 1, "right": 2, "left": 0}[same]
+        assert (
+            ends[0][1]
+            == {
+                "top": [True, False, True],
+                "bottom": [False, True, False],
+                "right": [False, False, True],
+                "left": [True, True, False],
+            }[same]
+        )
+        assert (
+            ends[0][2]
+            == {
+                "top": [False] * 3,
+                "bottom": [False] * 3,
+                "right": [False, False, True],
+                "left": [True, True, False],
+            }[same]
+        )
+
+
+def test_lengths_in_a_picture_whose_ground_pixel_is_known() -> None:
+    things = Things(shapely.box([10], [5], [30], [15]), METRES)
+    assert things.areas().tolist() == [50.0]
+    length, width = things.sides_m()
+    assert (length.tolist(), width.tolist()) == ([10.0], [5.0])
