@@ -34,6 +34,7 @@ from rrsis_geo.cli.segment_options import (
     ExpressionsArgument,
     ExpressionsFileOption,
     FromProbabilityOption,
+    KeepCandidatesOption,
     MaskOption,
     MinAreaOption,
     OutOption,
@@ -102,6 +103,7 @@ def segment(
     report: ReportOption = None,
     stac_item: StacItemOption = None,
     windows_layer: WindowsLayerOption = False,
+    keep_candidates: KeepCandidatesOption = False,
     from_probability: FromProbabilityOption = None,
     overwrite: OutputOverwriteOption = False,
     allow_no_crs: AllowNoCrsOption = False,
@@ -171,6 +173,7 @@ def segment(
             stac_item=stac_item,
             overwrite=overwrite,
             windows_layer=windows_layer,
+            keep_candidates=keep_candidates,
         ),
         options=SegmentOptions(
             model=model,

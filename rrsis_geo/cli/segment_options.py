@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS, WINDOWS_LAYER_HELP
+from rrsis_geo.segment.plan.output_kinds import CANDIDATES_HELP, OUTPUT_KINDS, WINDOWS_LAYER_HELP
 
 SceneOrScenesArgument = Annotated[
     str | None,
@@ -97,6 +97,9 @@ StacItemOption = Annotated[
 ]
 WindowsLayerOption = Annotated[
     bool, typer.Option("--windows-layer", help=WINDOWS_LAYER_HELP, rich_help_panel="Result")
+]
+KeepCandidatesOption = Annotated[
+    bool, typer.Option("--keep-candidates", help=CANDIDATES_HELP, rich_help_panel="Result")
 ]
 FromProbabilityOption = Annotated[
     str | None,

@@ -114,7 +114,7 @@ def print_polygons(report: "PolygonReport", *, as_json: bool) -> None:
         console.print_json(report.to_dict())
     else:
         console.print_facts(
-            f"{format_count(report.n_objects, 'object')} above {report.threshold:g} for "
+            f"{_count(report)} above {report.threshold:g} for "
             f'"{report.expression}" in {report.probability}',
             [
                 ("area", format_area(report.area_m2)),
@@ -152,7 +152,7 @@ def _print_facts(report: "SegmentReport") -> None:
     skipped = f", {report.skipped} skipped (no data)" if report.skipped else ""
     failed = f", {len(report.failed)} failed" if report.failed else ""
     console.print_facts(
-        f"{format_count(report.n_objects, 'object')} for {title} in {report.scene}",
+        f"{_count(report.results[0] if is_single else report)} for {title} in {report.scene}",
         [
             *_readings(report.results),
             *([("area", format_area(report.area_m2))] if is_single else []),
@@ -168,6 +168,16 @@ def _print_facts(report: "SegmentReport") -> None:
     )
 
 
+def _count(result: "ExpressionResult | PolygonReport | SegmentReport") -> str:
+    """How many objects are meant, and of how many candidates, if the layer has them."""
+    return format_count(result.n_objects, "object") + _of_candidates(result)
+
+
+def _of_candidates(result: "ExpressionResult | PolygonReport | SegmentReport") -> str:
+    n_candidates = getattr(result, "n_candidates", None)
+    return "" if n_candidates is None else f" of {format_count(n_candidates, 'candidate')}"
+
+
 def _readings(results: "Sequence[ExpressionResult]") -> list[tuple[str, str]]:
     """How expressions were understood, where rules choose among the objects."""
     return [("understood", result.reading) for result in results if result.reading]
@@ -178,7 +188,7 @@ def _expression_rows(results: "Sequence[ExpressionResult]") -> list[tuple[str, .
     return [
         (
             result.expression,
-            f"{result.n_objects}",
+            f"{result.n_objects}" + _of_candidates(result),
             format_area(result.area_m2),
             "unknown" if result.presence_max is None else f"{result.presence_max:.0%}",
         )

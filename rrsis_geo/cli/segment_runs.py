@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 USED_WITHOUT_MODEL = frozenset(
     {
         *("scene", "expressions", "from_probability", "threshold", "min_area", "simplify"),
-        *("out", "mask", "preview", "report", "stac_item", "overwrite", "as_json"),
+        *(
+            "out",
+            "mask",
+            "preview",
+            "report",
+            "stac_item",
+            "keep_candidates",
+            "overwrite",
+            "as_json",
+        ),
         *("quiet", "verbose"),
     }
 )

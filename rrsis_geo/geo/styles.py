@@ -23,27 +23,11 @@ MASK_COLOURS: Final = {0: (0, 0, 0, 0), 1: (*OUTLINE_RGB, 255)}
 _POLYGON_QML = """\
 <!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
 <qgis version="3.22.0" styleCategories="Symbology|Labeling" labelsEnabled="1">
- <renderer-v2 type="singleSymbol" symbollevels="0" enableorderby="0" forceraster="0">
-  <symbols>
-   <symbol type="fill" name="0" alpha="1" clip_to_extent="1" force_rhr="0">
-    <layer class="SimpleFill" enabled="1" locked="0" pass="0">
-     <Option type="Map">
-      <Option type="QString" name="color" value="{rgb},50"/>
-      <Option type="QString" name="joinstyle" value="miter"/>
-      <Option type="QString" name="outline_color" value="{rgb},255"/>
-      <Option type="QString" name="outline_style" value="solid"/>
-      <Option type="QString" name="outline_width" value="0.4"/>
-      <Option type="QString" name="outline_width_unit" value="MM"/>
-      <Option type="QString" name="style" value="solid"/>
-     </Option>
-    </layer>
-   </symbol>
-  </symbols>
- </renderer-v2>
+{renderer}
  <labeling type="simple">
   <settings>
-   <text-style fieldName="id" isExpression="0" fontSize="8" fontSizeUnit="Point" fontWeight="75"
-     textColor="255,255,255,255" textOpacity="1">
+   <text-style fieldName="{label}" isExpression="{is_expression}" fontSize="8"
+     fontSizeUnit="Point" fontWeight="75" textColor="255,255,255,255" textOpacity="1">
     <text-buffer bufferDraw="1" bufferSize="0.7" bufferSizeUnits="MM" bufferNoFill="1"
       bufferColor="20,20,20,255" bufferOpacity="1" bufferJoinStyle="128"/>
    </text-style>
@@ -55,6 +39,41 @@ _POLYGON_QML = """\
 </qgis>
 """
 
+_ONE_SYMBOL = """\
+ <renderer-v2 type="singleSymbol" symbollevels="0" enableorderby="0" forceraster="0">
+  <symbols>
+{object}
+  </symbols>
+ </renderer-v2>"""
+
+_CHOSEN_AND_OTHERS = """\
+ <renderer-v2 type="RuleRenderer" symbollevels="0" enableorderby="0" forceraster="0">
+  <rules key="{{0b36b1f0-6d1f-4a5e-9d43-1b3a5c8f0000}}">
+   <rule key="{{0b36b1f0-6d1f-4a5e-9d43-1b3a5c8f0001}}" filter="&quot;chosen&quot;" symbol="0"
+     label="chosen"/>
+   <rule key="{{0b36b1f0-6d1f-4a5e-9d43-1b3a5c8f0002}}" filter="ELSE" symbol="1"
+     label="other candidates"/>
+  </rules>
+  <symbols>
+{object}
+{other}
+  </symbols>
+ </renderer-v2>"""
+
+_SYMBOL = """\
+   <symbol type="fill" name="{name}" alpha="1" clip_to_extent="1" force_rhr="0">
+    <layer class="SimpleFill" enabled="1" locked="0" pass="0">
+     <Option type="Map">
+      <Option type="QString" name="color" value="{rgb},{opacity}"/>
+      <Option type="QString" name="joinstyle" value="miter"/>
+      <Option type="QString" name="outline_color" value="{rgb},255"/>
+      <Option type="QString" name="outline_style" value="{line}"/>
+      <Option type="QString" name="outline_width" value="{width}"/>
+      <Option type="QString" name="outline_width_unit" value="MM"/>
+      <Option type="QString" name="style" value="{fill}"/>
+     </Option>
+    </layer>
+   </symbol>"""
 
 _PINK = "#{:02x}{:02x}{:02x}".format(*OUTLINE_RGB)
 
@@ -97,13 +116,23 @@ _PROBABILITY = f"""\
   </rasterrenderer>"""
 
 
-def polygon_qml(number: int = 0) -> str:
+def polygon_qml(number: int = 0, *, has_candidates: bool = False) -> str:
     """The style of a layer of objects.
 
     Args:
         number: number of the layer in its file, from 0; it selects the colour.
+        has_candidates: the layer has a column "chosen". Objects that are not chosen are thin dashed
+            outlines without a label.
     """
-    return _POLYGON_QML.format(rgb=",".join(map(str, LAYER_RGB[number % len(LAYER_RGB)])))
+    rgb = ",".join(map(str, LAYER_RGB[number % len(LAYER_RGB)]))
+    symbol = _SYMBOL.format(name=0, rgb=rgb, opacity=50, line="solid", width=0.4, fill="solid")
+    other = _SYMBOL.format(name=1, rgb=rgb, opacity=0, line="dash", width=0.2, fill="no")
+    renderer = _CHOSEN_AND_OTHERS if has_candidates else _ONE_SYMBOL
+    return _POLYGON_QML.format(
+        renderer=renderer.format(object=symbol, other=other),
+        label="CASE WHEN &quot;chosen&quot; THEN &quot;id&quot; END" if has_candidates else "id",
+        is_expression=int(has_candidates),
+    )
 
 
 def mask_qml() -> str:

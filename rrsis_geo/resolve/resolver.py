@@ -6,23 +6,22 @@ to pass on those that are chosen. Only landmarks and excluded objects are held i
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rrsis_geo.resolve.choice import Choice, Column, choose
+from rrsis_geo.resolve.fact_columns import fact_columns, plain_rule
 from rrsis_geo.resolve.frame import Flags, Float64, Frame, Polygons, Things
 from rrsis_geo.resolve.relations import nearest_other_m, share_covered
-from rrsis_geo.resolve.rule_facts import rule_column
+from rrsis_geo.resolve.rule_facts import holds_without_landmark, rule_column
 from rrsis_geo.text.query.records import (
     Distance,
     Find,
     Grouping,
-    Not,
     Query,
-    Rank,
     Relative,
     Rule,
     Size,
@@ -66,30 +65,44 @@ filtered and simplified as the options say."""
 
 
 class Meant(NamedTuple, Generic[Batch]):
-    """Objects that a query means.
+    """Objects that a query means, or candidates for it.
 
     Attributes:
         objects: a batch of N.
-        facts: columns [N] by name that tell why they were chosen, see `fact_names`.
+        facts: columns [N] by name that tell why they were chosen, see `fact_names`; of candidates
+            also "chosen", bool. What is unknown of an object is NaN or None.
     """
 
     objects: Batch
-    facts: dict[str, NDArray[np.generic]]
+    facts: dict[str, NDArray[Any]]
 
 
-@dataclass(slots=True)
+class _Part(NamedTuple, Generic[Batch]):
+    """Some objects of a phrase, and their numbers among all objects of the phrase, from 0."""
+
+    phrase: str
+    numbers: NDArray[np.intp]
+    objects: Batch
+
+    def take(self, index: NDArray[np.intp]) -> "_Part[Batch]":
+        return _Part(self.phrase, self.numbers[index], self.objects.take(index))
+
+
+@dataclass(frozen=True, slots=True)
 class _Facts:
     """What is known of the objects of a query after the first pass.
 
     Attributes:
         choice: which of them are chosen.
-        alive: of each batch, bool: what no exclusion drops. Other fields count these only.
-        distance_m: float64 [N], from the first rule of distance; empty without one.
+        alive: of each part, bool: what no exclusion drops. Other fields count these only.
+        places: of each part: its phrase, and the numbers of what is alive.
+        columns: facts [N] by name, see `fact_names`.
     """
 
     choice: Choice
     alive: list[Flags]
-    distance_m: Float64 = field(default_factory=lambda: np.empty(0))
+    places: list[tuple[str, NDArray[np.intp]]]
+    columns: dict[str, NDArray[Any]]
 
 
 class Resolver(Generic[Batch]):
@@ -106,45 +119,75 @@ class Resolver(Generic[Batch]):
         self._read = read
         self._frame = frame
         self._prefix = prefix
-        self._facts: dict[Query, _Facts] = {}
+        self._facts: dict[tuple[Query, bool], _Facts] = {}
         self._things: dict[Query | str, Things] = {}
 
     def meant(self, query: Query, *, is_target: bool = True) -> Iterator[Meant[Batch]]:
         """The objects that a query means, with the facts that chose them."""
-        facts = self._resolve(query, is_target)
-        at, names = 0, fact_names(query)
-        for batch, alive in zip(self._batches(query, is_target), facts.alive, strict=True):
-            batch = batch.take(np.flatnonzero(alive))
-            rows = np.arange(at, at + len(batch))
-            at += len(batch)
-            index = np.flatnonzero(facts.choice.chosen[rows])
-            if not len(index):
-                continue
-            rows = rows[index]
-            columns: dict[str, NDArray[np.generic]] = {}
-            if "rank" in names:
-                columns["rank"] = facts.choice.rank[rows]
-            if "distance_m" in names:
-                columns["distance_m"] = facts.distance_m[rows].round(2)
-            yield Meant(batch.take(index), columns)
+        columns = self._resolve(query, is_target).columns
+        for part, rows in self._chosen(query, is_target):
+            yield Meant(part.objects, {name: column[rows] for name, column in columns.items()})
+
+    def candidates(self, query: Query) -> Iterator[Meant[Batch]]:
+        """All objects of the target phrases, with their facts and whether they are chosen.
+
+        Objects that an exclusion drops, and those that an earlier phrase of "or" covers, are not
+        chosen and have no other facts.
+        """
+        known = self._resolve(query, is_target=True)
+        columns = {"chosen": known.choice.chosen, **known.columns}
+        for phrase in query.targets():
+            numbers = np.concatenate(
+                [np.empty(0, int), *(each for name, each in known.places if name == phrase)]
+            )
+            lengths = [len(each) for _, each in known.places]
+            is_here = np.repeat([name == phrase for name, _ in known.places], lengths)
+            rows = np.flatnonzero(is_here)
+            first = 0
+            for batch in self._read(phrase, True):
+                index = np.flatnonzero((numbers >= first) & (numbers < first + len(batch)))
+                at = numbers[index] - first
+                first += len(batch)
+                yield Meant(
+                    batch,
+                    {
+                        name: _spread(column[rows[index]], at, len(batch))
+                        for name, column in columns.items()
+                    },
+                )
+
+    def _chosen(
+        self, query: Query, is_target: bool
+    ) -> Iterator[tuple[_Part[Batch], NDArray[np.intp]]]:
+        """The objects that a query means, and their rows among those that are alive."""
+        facts, first = self._resolve(query, is_target), 0
+        for part, alive in zip(self._parts(query, is_target), facts.alive, strict=True):
+            of_alive = np.flatnonzero(alive)
+            chosen = np.flatnonzero(facts.choice.chosen[first : first + len(of_alive)])
+            if len(chosen):
+                yield part.take(of_alive[chosen]), first + chosen
+            first += len(of_alive)
 
     def _resolve(self, query: Query, is_target: bool) -> _Facts:
         """First pass: the facts of all objects, and which are chosen."""
-        if query in self._facts:
-            return self._facts[query]
+        if (query, is_target) in self._facts:
+            return self._facts[query, is_target]
         columns: list[list[Column]] = []
         alive: list[Flags] = []
+        places: list[tuple[str, NDArray[np.intp]]] = []
         centres: list[Float64] = []
         lengths: list[Float64] = []
         scores: list[Float64] = [np.empty(0)]
-        has_groups = any(isinstance(_plain_rule(rule), Grouping) for rule in query.rules)
-        for batch, keep in self._kept_batches(query, is_target):
+        has_groups = any(isinstance(plain_rule(rule), Grouping) for rule in query.rules)
+        for part, keep in self._kept_parts(query, is_target):
             alive.append(keep)
-            batch = batch.take(np.flatnonzero(keep))
-            scores.append(batch.score)
-            things = Things(batch.polygons, self._frame)
+            part = part.take(np.flatnonzero(keep))
+            places.append((part.phrase, part.numbers))
+            scores.append(part.objects.score)
+            things = Things(part.objects.polygons, self._frame)
+            area_m2 = part.objects.area_m2
             columns.append(
-                [rule_column(rule, batch.area_m2, things, self._landmark) for rule in query.rules]
+                [rule_column(rule, area_m2, things, self._landmark) for rule in query.rules]
             )
             if has_groups:
                 centres.append(things.centres(compass=True))
@@ -153,38 +196,51 @@ class Resolver(Generic[Batch]):
         if has_groups and centres:
             grouped = _is_grouped(np.concatenate(centres), np.concatenate(lengths))
             joined = _with_groups(query.rules, joined, grouped)
-        known = np.concatenate(scores)
-        choice = choose(query.rules, joined if len(known) else _empty(query.rules), known)
-        for text in choice.warnings:
+        score = np.concatenate(scores)
+        choice = choose(query.rules, joined if len(score) else _empty(query.rules), score)
+        for text in (*(self._missing_landmarks(query) if len(score) else ()), *choice.warnings):
             logger.warning("%s%s", self._prefix, text)
-        facts = _Facts(choice, alive, _distances(query.rules, joined))
-        self._facts[query] = facts
+        facts = _Facts(choice, alive, places, fact_columns(query, choice, joined))
+        self._facts[query, is_target] = facts
         return facts
 
-    def _batches(self, query: Query, is_target: bool) -> Iterator[Batch]:
+    def _missing_landmarks(self, query: Query) -> Iterator[str]:
+        """What follows where the landmark of a rule was not found."""
+        for rule in query.rules:
+            for landmark in landmarks_of(rule):
+                if not len(self._landmark(landmark)):
+                    is_met = holds_without_landmark(rule)
+                    yield (
+                        f'"{landmark}" was not found in the scene, so '
+                        f"{'every object is' if is_met else 'no object is'} {rule}"
+                    )
+
+    def _parts(self, query: Query, is_target: bool) -> Iterator[_Part[Batch]]:
         for source in query.sources:
             if isinstance(source, Find):
-                yield from self._read(source.phrase, is_target)
+                first = 0
+                for batch in self._read(source.phrase, is_target):
+                    yield _Part(source.phrase, np.arange(first, first + len(batch)), batch)
+                    first += len(batch)
             else:
-                yield from (found.objects for found in self.meant(source, is_target=is_target))
+                yield from (part for part, _ in self._chosen(source, is_target))
 
-    def _kept_batches(self, query: Query, is_target: bool) -> Iterator[tuple[Batch, Flags]]:
+    def _kept_parts(self, query: Query, is_target: bool) -> Iterator[tuple[_Part[Batch], Flags]]:
         """The objects of all sources, with those that an exclusion or an earlier source drops."""
         earlier: list[Things] = []
         for source in query.sources:
-            batches: Iterable[Batch] = self._batches(Query((source,)), is_target)
             dropping = list(earlier)
             if isinstance(source, Find):
                 dropping += [self._objects_of(phrase) for phrase in source.excluded]
             kept: list[Batch] = []
-            for batch in batches:
-                keep = np.ones(len(batch), bool)
+            for part in self._parts(Query((source,)), is_target):
+                keep = np.ones(len(part.numbers), bool)
                 for others in dropping:
-                    plane = self._frame.plane(batch.polygons)
+                    plane = self._frame.plane(part.objects.polygons)
                     keep &= share_covered(plane, others.plane) < COVERED
                 if source is not query.sources[-1]:
-                    kept.append(batch.take(np.flatnonzero(keep)))
-                yield batch, keep
+                    kept.append(part.objects.take(np.flatnonzero(keep)))
+                yield part, keep
             earlier.append(self._as_things(kept))
 
     def _objects_of(self, phrase: str) -> Things:
@@ -195,14 +251,7 @@ class Resolver(Generic[Batch]):
     def _landmark(self, query: Query) -> Things:
         if query not in self._things:
             found = self.meant(query, is_target=False)
-            things = self._as_things(batch for batch, _ in found)
-            self._things[query] = things
-            if not len(things):
-                logger.warning(
-                    '%s"%s" was not found in the scene: no object is known to lie near it',
-                    self._prefix,
-                    query,
-                )
+            self._things[query] = self._as_things(batch for batch, _ in found)
         return self._things[query]
 
     def _as_things(self, batches: Iterable[Batch]) -> Things:
@@ -211,17 +260,18 @@ class Resolver(Generic[Batch]):
         return Things(np.concatenate([empty, *polygons]), self._frame)
 
 
-def fact_names(query: Query) -> tuple[str, ...]:
-    """Names of the columns that tell how the objects of a query were chosen."""
-    has_rank = any(isinstance(rule, Rank) for rule in query.rules)
-    has_distance = any(_is_distance(rule) for rule in query.rules)
-    return (("rank",) if has_rank else ()) + (("distance_m",) if has_distance else ())
+def _spread(values: NDArray[Any], at: NDArray[np.intp], n: int) -> NDArray[Any]:
+    """N values: those given at their places, nothing elsewhere."""
+    nothing = {"b": False, "f": np.nan}.get(values.dtype.kind)
+    found = np.full(n, nothing, values.dtype)
+    found[at] = values
+    return found
 
 
 def rules_in_metres(query: Query) -> Iterator[Rule]:
     """The rules of a query, and of its landmarks, that need metres on the ground."""
     for rule in _all_rules(query):
-        inner = _plain_rule(rule)
+        inner = plain_rule(rule)
         near = isinstance(inner, Relative) and inner.relation in ("along", "around", "next to")
         if isinstance(inner, Distance | Size) or near:
             yield inner
@@ -235,23 +285,6 @@ def _all_rules(query: Query) -> Iterator[Rule]:
         yield rule
         for landmark in landmarks_of(rule):
             yield from _all_rules(landmark)
-
-
-def _plain_rule(rule: Rule) -> Rule:
-    return _plain_rule(rule.rule) if isinstance(rule, Not) else rule
-
-
-def _is_distance(rule: Rule) -> bool:
-    return isinstance(rule, Distance) or (
-        isinstance(rule, Rank) and rule.key in ("distance", "centre")
-    )
-
-
-def _distances(rules: tuple[Rule, ...], columns: list[Column]) -> Float64:
-    for rule, column in zip(rules, columns, strict=True):
-        if _is_distance(rule) and column.value is not None:
-            return column.value
-    return np.empty(0)
 
 
 def _join(columns: list[Column]) -> Column:
@@ -276,7 +309,7 @@ def _with_groups(rules: tuple[Rule, ...], columns: list[Column], grouped: Flags)
     """The columns, with those of groupings filled in."""
     found = list(columns)
     for number, rule in enumerate(rules):
-        inner = _plain_rule(rule)
+        inner = plain_rule(rule)
         if isinstance(inner, Grouping):
             found[number] = Column(holds=grouped if inner.kind == "grouped" else ~grouped)
     return found

@@ -1,6 +1,7 @@
 """What the rules of a query need to know about a batch of objects: one column a rule."""
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Final
 
 import numpy as np
@@ -59,7 +60,7 @@ def rule_column(
     landmarks = [find_landmark(landmark) for landmark in landmarks_of(rule)]
     if not all(map(len, landmarks)):
         n = len(things)
-        return Column(holds=np.zeros(n, bool), value=np.full(n, np.nan))
+        return Column(np.full(n, holds_without_landmark(rule)), np.full(n, np.nan))
     match rule:
         case Region():
             return Column(holds=_in_region(rule, things, landmarks))
@@ -78,6 +79,22 @@ def rule_column(
             return Column(value=_rank_value(rule, area_m2, things, landmarks))
         case Grouping() | Only():  # decided when all objects are known
             return Column()
+
+
+def holds_without_landmark(rule: Rule) -> bool:
+    """Whether every object meets a rule whose landmark does not exist; otherwise none does.
+
+    What does not exist is infinitely far away, and nothing is in it, on it or at its side.
+    """
+    match rule:
+        case Not():
+            return not holds_without_landmark(rule.rule)
+        case Distance():
+            return rule.at_most_m == inf
+        case Relative():
+            return rule.relation == "outside"
+        case _:
+            return False
 
 
 def _in_region(rule: Region, things: Things, landmarks: list[Things]) -> Flags:

@@ -21,7 +21,7 @@ from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.grid.rasters import Georeference, RasterWriter, encode_mask
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.layers.vector_io import layer_name
-from rrsis_geo.geo.objects.features import FeatureOptions, Features, make_features
+from rrsis_geo.geo.objects.features import Border, FeatureOptions, Features, make_features
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.strips import close_strip
 from rrsis_geo.geo.objects.vectorize import BandVectorizer
@@ -43,7 +43,7 @@ from rrsis_geo.segment.results.layers import (
     read_background,
     write_objects,
 )
-from rrsis_geo.segment.results.meant import check_metres, meant_features
+from rrsis_geo.segment.results.meant import all_chosen, check_metres, meant_features
 from rrsis_geo.segment.results.report import collect_warnings, paths_to_text
 from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Find, Query
@@ -65,6 +65,8 @@ class PolygonReport:
         threshold: probability above which a pixel is the target.
         outputs: files by kind.
         n_objects: number of polygons.
+        n_candidates: number of polygons in the layer, those that are not chosen included; None if
+            the layer has only the chosen ones.
         area_m2: total area on the ground; None if the raster has no CRS.
         seconds: duration.
         warnings: all warnings, each once.
@@ -77,6 +79,7 @@ class PolygonReport:
     threshold: float
     outputs: dict[str, Path]
     n_objects: int
+    n_candidates: int | None
     area_m2: float | None
     seconds: float
     warnings: tuple[str, ...] = field(default=())
@@ -192,16 +195,19 @@ def _check_rules(raster: Scene, query: Query) -> None:
     check_metres(query, raster.info)
 
 
-def _resolve(query: Query, features: Iterator[Features], raster: Scene) -> Iterator[Features]:
+def _resolve(
+    query: Query, features: Iterator[Features], raster: Scene, *, keep_candidates: bool
+) -> Iterator[Features]:
     """The objects of the raster that an expression means."""
     if query.is_plain:
-        return features
+        return all_chosen(features) if keep_candidates else features
     objects = list(features)  # the raster is read once
 
     def read(phrase: str, is_target: bool) -> Iterator[Features]:
         return iter(objects)
 
-    return meant_features(replace(query, sources=query.sources[:1]), read, raster.info)
+    query = replace(query, sources=query.sources[:1])
+    return meant_features(query, read, raster.info, keep_candidates=keep_candidates)
 
 
 def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonReport:
@@ -213,6 +219,7 @@ def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonRep
         threshold=facts.threshold,
         outputs=without(facts.outputs, unwritten),
         n_objects=result.n_objects,
+        n_candidates=result.n_candidates,
         area_m2=result.area_m2,
         seconds=facts.seconds,
         warnings=tuple(facts.warnings),
@@ -236,11 +243,13 @@ def _write_layer(
             gsd_m=info.gsd_m,
             expression=layer.expression,
             model=_model_of(raster),
+            border=Border(info.shape),
             min_area_m2=options.min_area_m2,
             simplify_m=options.simplify_m,
         ),
     )
-    features = _resolve(parse_query(layer.expression), features, raster)
+    query, keep_candidates = parse_query(layer.expression), layer.outputs.keep_candidates
+    features = _resolve(query, features, raster, keep_candidates=keep_candidates)
     background = _read_background(raster, scene) if needs_picture(layer.outputs) else None
     content = LayerContent(layer, features, _provenance(raster, options))
     write_objects(

@@ -47,6 +47,7 @@ def _features(batch: pa.RecordBatch) -> Features:
         area_m2=number("area_m2"),
         perimeter_m=number("perimeter_m"),
         n_pixels=batch.column("n_pixels").to_numpy(zero_copy_only=False),
+        touches_border=batch.column("touches_border").to_numpy(zero_copy_only=False),
         expression=batch.column("expression")[0].as_py(),
         model=batch.column("model")[0].as_py(),
         facts={

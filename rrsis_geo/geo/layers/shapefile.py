@@ -14,7 +14,7 @@ from rrsis_geo.geo.objects.features import Features
 
 logger = logging.getLogger(__name__)
 
-FIELD_NAMES = {"perimeter_m": "perim_m"}
+FIELD_NAMES = {"perimeter_m": "perim_m", "touches_border": "at_border"}
 """Field names of more than ten characters, and their names in a Shapefile."""
 
 TEXT_BYTES = 254
@@ -24,8 +24,10 @@ MAX_BYTES = 2**31 - 1
 DERIVED = (".qix", ".sbn", ".sbx", ".qpj", ".shp.xml")
 """Files that other programs derive from a Shapefile. They are outdated when it is replaced."""
 
-_NUMBER_BYTES = 4 * 24 + 2 * 18  # widths of four floats and two integers in GDAL's layout
-_FACT_BYTES = 24
+# Widths in GDAL's layout: four floats, two integers and a flag.
+_NUMBER_BYTES = 4 * 24 + 2 * 18 + 1
+_FACT_BYTES = {"region": TEXT_BYTES}
+_OTHER_FACT_BYTES = 24
 
 
 class ShapefileFitter:
@@ -48,7 +50,10 @@ class ShapefileFitter:
         """
         expression, model = _cut(features.expression), _cut(features.model)
         scene = None if features.scene is None else _cut(features.scene)
-        fitted = replace(features, expression=expression, model=model, scene=scene)
+        facts = dict(features.facts)
+        if "region" in facts:
+            facts["region"] = np.array([each and _cut(each) for each in facts["region"]], object)
+        fitted = replace(features, expression=expression, model=model, scene=scene, facts=facts)
         texts = (features.expression, features.model, features.scene)
         is_text_cut = (expression, model, scene) != texts
         if not self._has_warned:
@@ -72,7 +77,9 @@ class ShapefileFitter:
         n_points = shapely.get_num_coordinates(features.polygons)
         self._bytes[".shp"] += int(np.sum(52 + 4 * n_rings + 16 * n_points))
         n_texts = 2 if features.scene is None else 3
-        n_bytes = _NUMBER_BYTES + len(features.facts) * _FACT_BYTES
+        n_bytes = _NUMBER_BYTES + sum(
+            _FACT_BYTES.get(name, _OTHER_FACT_BYTES) for name in features.facts
+        )
         self._bytes[".dbf"] += len(features) * (1 + n_bytes + n_texts * TEXT_BYTES)
         for suffix, size in self._bytes.items():
             if size > MAX_BYTES:

@@ -46,6 +46,7 @@ SCHEMA = pa.schema(
         ("area_m2", pa.float64()),
         ("perimeter_m", pa.float64()),
         ("n_pixels", pa.int64()),
+        ("touches_border", pa.bool_()),
         ("model", pa.string()),
     ]
 )
@@ -54,7 +55,12 @@ SCHEMA = pa.schema(
 SCENES_SCHEMA = SCHEMA.insert(1, pa.field("scene", pa.string()))
 """Columns of a layer of several scenes."""
 
-FACT_TYPES = {"rank": pa.int64(), "distance_m": pa.float64()}
+FACT_TYPES = {
+    "rank": pa.int64(),
+    "distance_m": pa.float64(),
+    "region": pa.string(),
+    "chosen": pa.bool_(),
+}
 """Types of the columns that a layer may have besides; see `Features.facts`."""
 
 SUFFIXES = tuple(VECTOR_FORMATS)
@@ -262,8 +268,12 @@ def _as_columns(features: Features, schema: pa.Schema) -> pa.RecordBatch:
         "area_m2": number(features.area_m2),
         "perimeter_m": number(features.perimeter_m),
         "n_pixels": number(features.n_pixels),
+        "touches_border": pa.array(features.touches_border),
         "model": pa.repeat(features.model, n),
-        **{name: number(values) for name, values in features.facts.items()},
+        **{
+            name: pa.array(values, FACT_TYPES[name], from_pandas=True)
+            for name, values in features.facts.items()
+        },
     }
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
@@ -282,7 +292,7 @@ def _write_geopackage(part: Path, rows: _Rows, target: _Target) -> None:
         },
     )
     write_with_gdal(part, rows.stream(), target.crs, options)
-    style = polygon_qml(target.number)
+    style = polygon_qml(target.number, has_candidates="chosen" in rows.schema.names)
     geopackage.add_extras(part, target.name, GEOMETRY, style, target.provenance)
 
 

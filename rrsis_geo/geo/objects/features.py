@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.objects.measure import measure_rings
@@ -36,6 +38,7 @@ class Features:
         area_m2: float64 [N], area of the polygon on the ground; NaN if unknown.
         perimeter_m: float64 [N], length of all rings on the ground, holes included; NaN if unknown.
         n_pixels: int64 [N], pixels of the scene before simplification.
+        touches_border: bool [N], whether the object may go on beyond what was segmented.
         expression: the expression that the objects match.
         model: name of the model.
         scene: file name of the scene in a layer of several scenes, otherwise None.
@@ -49,6 +52,7 @@ class Features:
     area_m2: NDArray[np.float64]
     perimeter_m: NDArray[np.float64]
     n_pixels: NDArray[np.int64]
+    touches_border: NDArray[np.bool_]
     expression: str
     model: str
     scene: str | None = None
@@ -56,6 +60,11 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.id)
+
+    def chosen(self) -> "Features":
+        """Those that are meant: all, unless the layer has other candidates too."""
+        is_chosen = self.facts.get("chosen")
+        return self if is_chosen is None else self.take(np.flatnonzero(is_chosen))
 
     def take(self, index: NDArray[np.intp]) -> "Features":
         """Some of the features, in the order of the index."""
@@ -68,8 +77,32 @@ class Features:
             area_m2=self.area_m2[index],
             perimeter_m=self.perimeter_m[index],
             n_pixels=self.n_pixels[index],
+            touches_border=self.touches_border[index],
             facts={name: values[index] for name, values in self.facts.items()},
         )
+
+
+class Border(NamedTuple):
+    """The border of what was segmented, in pixels.
+
+    Attributes:
+        shape: (height, width).
+        aoi: the area of interest; None if the whole rectangle was segmented.
+    """
+
+    shape: tuple[int, int]
+    aoi: BaseGeometry | None = None
+
+    def touches(self, objects: Objects) -> NDArray[np.bool_]:
+        """Which objects have pixels at the border, bool [N]."""
+        height, width = self.shape
+        left, top, right, bottom = objects.outlines.bounds().T
+        found: NDArray[np.bool_] = (left <= 0) | (top <= 0) | (right >= width) | (bottom >= height)
+        if self.aoi is not None:
+            line = shapely.boundary(self.aoi)
+            shapely.prepare(line)
+            found |= shapely.intersects(line, objects.polygons())
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +114,7 @@ class FeatureOptions:
         crs: CRS of the world coordinates; if None, areas and perimeters are unknown.
         expression: the expression that the objects match.
         model: name of the model.
+        border: of what was segmented; None if it is unknown: no object touches it then.
         min_area_m2: objects smaller than this, before simplification, are left out.
         simplify_m: tolerance on the ground, see `simplify_outlines`; 0 keeps pixel outlines.
         gsd_m: metres on the ground per pixel, for `simplify_m`.
@@ -90,6 +124,7 @@ class FeatureOptions:
     crs: CRS | None
     expression: str
     model: str
+    border: Border | None = None
     min_area_m2: float = 0.0
     simplify_m: float = 0.0
     gsd_m: float | None = None
@@ -120,17 +155,23 @@ def _make_batches(
     """Features in batches of at most BATCH_SIZE."""
     batches = (_drop_small(batch, options) for batch in batches)
     if tolerance_px:
-        batches = [_simplify(Objects.concat(list(batches)), tolerance_px)]
+        batches = [Objects.concat(list(batches))]
     first_id = 1
     for batch in batches:
+        border = options.border
+        at_border = np.zeros(len(batch), bool) if border is None else border.touches(batch)
+        if tolerance_px:
+            batch = _simplify(batch, tolerance_px)
         for start in range(0, len(batch), BATCH_SIZE):
             index = np.arange(start, min(start + BATCH_SIZE, len(batch)))
             part = batch if len(index) == len(batch) else batch.take(index)
-            yield _to_features(part, options, first_id)
+            yield _to_features(part, at_border[index], options, first_id)
             first_id += len(part)
 
 
-def _to_features(objects: Objects, options: FeatureOptions, first_id: int) -> Features:
+def _to_features(
+    objects: Objects, at_border: NDArray[np.bool_], options: FeatureOptions, first_id: int
+) -> Features:
     rings = objects.outlines.rings(options.transform)
     sizes = measure_rings(rings, options.crs)
     return Features(
@@ -141,6 +182,7 @@ def _to_features(objects: Objects, options: FeatureOptions, first_id: int) -> Fe
         area_m2=sizes.area_m2,
         perimeter_m=sizes.perimeter_m,
         n_pixels=objects.n_pixels,
+        touches_border=at_border,
         expression=options.expression,
         model=options.model,
     )

@@ -91,6 +91,15 @@ class Outlines:
             )
         return Rings(xy, self.ring_offsets, self.object_offsets)
 
+    def bounds(self) -> Int32:
+        """First column and row, and one past the last ones, of each object: int32 [N, 4]."""
+        if not len(self):
+            return np.empty((0, 4), np.int32)
+        starts = self.ring_offsets[self.object_offsets[:-1]]
+        low = np.minimum.reduceat(self.vertices, starts)
+        high = np.maximum.reduceat(self.vertices, starts)
+        return np.concatenate([low, high], axis=1)
+
     def take(self, index: NDArray[np.integer[Any]]) -> "Outlines":
         """The objects at the given indices, in that order."""
         rings, object_offsets = _ragged_take(self.object_offsets, index)

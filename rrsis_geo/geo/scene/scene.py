@@ -6,7 +6,7 @@ GDAL datasets are not thread-safe: read a scene from one thread at a time.
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.features import geometry_mask
 from rasterio.windows import Window
+from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.errors import InputError, RrsisError
@@ -60,6 +61,8 @@ class SceneInfo:
         mtime: modification time of the file in seconds; 0 if it is not a local file.
         row_off: first row of this part in the whole scene.
         col_off: first column of this part in the whole scene.
+        aoi: area of interest in pixels of this part (x = column, y = row); None if the part is a
+            whole rectangle.
     """
 
     path: str
@@ -79,6 +82,7 @@ class SceneInfo:
     mtime: float
     row_off: int = 0
     col_off: int = 0
+    aoi: BaseGeometry | None = field(default=None, repr=False, compare=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -305,6 +309,7 @@ class Scene:
                 transform=self.whole.transform @ Affine.translation(col, row),
                 row_off=row,
                 col_off=col,
+                aoi=None if area.polygon is None else translate(area.polygon, -col, -row),
             ),
             self.reader,
         )

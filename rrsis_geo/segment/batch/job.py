@@ -31,7 +31,7 @@ from rrsis_geo.segment.jobs.job import MANIFEST, MERGING, clear_job, job_path
 from rrsis_geo.segment.jobs.lock import ALL_SHARDS, lock_shards
 from rrsis_geo.segment.jobs.manifest import check_same_record, find_differences, software_versions
 from rrsis_geo.segment.plan.options import SegmentOptions
-from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.plan.outputs import OUTPUT_FLAGS, Outputs
 
 logger = logging.getLogger(__name__)
 
@@ -244,7 +244,7 @@ def make_manifest(settings: BatchSettings, outputs: Outputs) -> dict[str, Any]:
         "model": {"name": model.name, "sha256": model.sha256, "dtype": model.dtype},
         "options": settings.options.to_manifest(),
         "outputs": {kind: str(path.absolute()) for kind, path in outputs.files().items()},
-        "windows_layer": outputs.windows_layer,
+        **{name: getattr(outputs, name) for name in OUTPUT_FLAGS},
     }
 
 

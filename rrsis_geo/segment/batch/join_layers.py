@@ -10,12 +10,11 @@ from rrsis_geo.files import remove_leftovers
 from rrsis_geo.geo.layers.read import read_layer
 from rrsis_geo.geo.layers.vector_io import SCENES_SCHEMA, Layer, write_layers
 from rrsis_geo.geo.objects.features import Features
-from rrsis_geo.resolve.resolver import fact_names
 from rrsis_geo.segment.batch.job import BatchSettings, SceneResult, TaskResult
 from rrsis_geo.segment.batch.tasks import SceneTask
 from rrsis_geo.segment.plan.outputs import Outputs, holds_layers, layer_names
 from rrsis_geo.segment.plan.plan import reading_fact
-from rrsis_geo.text.query.parser import parse_query
+from rrsis_geo.segment.results.meant import layer_facts
 from rrsis_geo.version import __version__
 
 
@@ -41,7 +40,7 @@ def join_layers(scenes: Sequence[TaskResult], outputs: Outputs, settings: BatchS
             expression=expression,
             name=name,
             provenance=_provenance(scenes, expression, settings),
-            facts=fact_names(parse_query(expression)),
+            facts=layer_facts(expression, keep_candidates=outputs.keep_candidates),
         )
         for expression, name in zip(expressions, layer_names(expressions), strict=True)
     ]

@@ -9,7 +9,7 @@ import rasterio
 import torch
 
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.plan.outputs import OUTPUT_FLAGS, Outputs
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.version import __version__
 
@@ -31,7 +31,7 @@ def make_manifest(plan: Plan, outputs: Outputs, scene_pixels: Sequence[str]) -> 
         "phrases": list(plan.phrases),
         "scene_pixels": list(scene_pixels),
         "outputs": {name: str(path.absolute()) for name, path in outputs.files().items()},
-        "windows_layer": outputs.windows_layer,
+        **{name: getattr(outputs, name) for name in OUTPUT_FLAGS},
     }
     value: dict[str, Any] = json.loads(json.dumps(record))
     return value
@@ -49,7 +49,8 @@ def software_versions() -> dict[str, str]:
 def read_outputs(record: Mapping[str, Any]) -> Outputs:
     """The outputs in a manifest."""
     paths: dict[str, Any] = {name: Path(path) for name, path in record["outputs"].items()}
-    return Outputs(**paths, windows_layer=bool(record.get("windows_layer", False)))
+    flags: dict[str, Any] = {name: bool(record.get(name, False)) for name in OUTPUT_FLAGS}
+    return Outputs(**paths, **flags)
 
 
 def check_same_record(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

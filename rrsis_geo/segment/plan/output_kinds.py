@@ -123,3 +123,6 @@ OUTPUT_KINDS: Final[Mapping[str, OutputKind]] = MappingProxyType(
 WINDOWS_LAYER_HELP: Final = (
     "Also write the windows as a layer of the GeoPackage, with the model's score of each."
 )
+CANDIDATES_HELP: Final = (
+    "Also write the objects among which the rules of an expression chose, with chosen = false."
+)

@@ -16,6 +16,8 @@ from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.units import format_bytes
 
+OUTPUT_FLAGS = ("windows_layer", "keep_candidates")
+"""Fields of `Outputs` that decide what is in the files."""
 MAX_STEM_BYTES = 150
 """Longest part of a default name that comes from the scene."""
 VECTOR_BYTES = 16 * 2**20
@@ -40,6 +42,8 @@ class Outputs:
         stac_item: JSON file that describes the result for catalogues and lists its files.
         overwrite: replace files that exist.
         windows_layer: add a layer of the windows and their scores to the GeoPackage.
+        keep_candidates: write all objects of the target, with a column "chosen" that tells those
+            that the expression means. All else is about the chosen ones only.
     """
 
     vector: Path
@@ -50,6 +54,7 @@ class Outputs:
     stac_item: Path | None = None
     overwrite: bool = False
     windows_layer: bool = False
+    keep_candidates: bool = False
 
     def __post_init__(self) -> None:
         for name, path in self.files().items():  # strings are accepted too

@@ -21,13 +21,12 @@ from rrsis_geo.geo.layers.vector_io import Layer, write_layers
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene
-from rrsis_geo.resolve.resolver import fact_names
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import reading_fact
+from rrsis_geo.segment.results.meant import layer_facts
 from rrsis_geo.segment.results.pictures import LayerPictures, raise_unexpected
 from rrsis_geo.segment.results.report import ExpressionResult
 from rrsis_geo.segment.shards.failures import FailedWindow
-from rrsis_geo.text.query.parser import parse_query
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +62,9 @@ class ObjectLayer:
         outputs: the files of this expression.
         expression: the expression.
         name: name of the layer.
-        n_objects: number of features written so far.
-        area_m2: their total area; NaN if unknown.
+        n_objects: number of objects written so far that the expression means.
+        n_candidates: number of all objects written so far.
+        area_m2: total area of the former; NaN if unknown.
         picture: JPEG of the scene with the objects, for the page; None until all are written, or
             if it could not be drawn.
         picture_errors: by kind of output ("preview", "report"), why its picture is missing.
@@ -75,6 +75,7 @@ class ObjectLayer:
         self.expression = expression
         self.name = name
         self.n_objects = 0
+        self.n_candidates = 0
         self.area_m2 = 0.0
         self.picture: bytes | None = None
         self.picture_errors: dict[str, Exception] = {}
@@ -97,6 +98,7 @@ class ObjectLayer:
                 if kind != "preview" or kind not in self.picture_errors
             },
             n_objects=self.n_objects,
+            n_candidates=self.n_candidates if self.outputs.keep_candidates else None,
             area_m2=self.area_m2 if math.isfinite(self.area_m2) else None,
             failed=failed,
             presence_max=presence_max,
@@ -116,12 +118,14 @@ class ObjectLayer:
                 self.outputs, self.expression, lambda: background().new_painter()
             )
         for batch in features:
-            self.n_objects += len(batch)
-            self.area_m2 += float(np.sum(batch.area_m2))
+            chosen = batch.chosen()
+            self.n_candidates += len(batch)
+            self.n_objects += len(chosen)
+            self.area_m2 += float(np.sum(chosen.area_m2))
             if pictures is not None:
-                pictures.add(batch)
+                pictures.add(chosen)
             if self.outputs.report is not None:
-                self._top_objects.add(batch)
+                self._top_objects.add(chosen)
             yield batch
         if pictures is not None:
             pictures.finish()
@@ -165,7 +169,10 @@ def write_objects(
                 expression=content.layer.expression,
                 name=content.layer.name,
                 provenance=content.provenance,
-                facts=fact_names(parse_query(content.layer.expression)),
+                facts=layer_facts(
+                    content.layer.expression,
+                    keep_candidates=content.layer.outputs.keep_candidates,
+                ),
             )
             for content in group
         ]

@@ -1,6 +1,6 @@
 """The objects of a scene that an expression means, as features of its layer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,13 +11,20 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.scene.scene import SceneInfo
+from rrsis_geo.resolve.fact_columns import fact_names
 from rrsis_geo.resolve.frame import Float64, Frame
 from rrsis_geo.resolve.resolver import ReadObjects, Resolver, rules_in_metres
+from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Query
 
 
 def meant_features(
-    query: Query, read: ReadObjects[Features], info: SceneInfo, prefix: str = ""
+    query: Query,
+    read: ReadObjects[Features],
+    info: SceneInfo,
+    prefix: str = "",
+    *,
+    keep_candidates: bool = False,
 ) -> Iterator[Features]:
     """The objects that a query means, numbered from 1, with the facts that chose them.
 
@@ -26,11 +33,25 @@ def meant_features(
         read: gives the objects of a phrase.
         info: of the scene, or of the part that is segmented.
         prefix: of warnings, to tell several expressions apart.
+        keep_candidates: give all objects of the target phrases, with the fact "chosen".
     """
     first_id = 1
-    for objects, facts in Resolver(read, scene_frame(info), prefix).meant(query):
+    resolver = Resolver(read, scene_frame(info), prefix)
+    for objects, facts in resolver.candidates(query) if keep_candidates else resolver.meant(query):
         yield replace(objects, id=np.arange(first_id, first_id + len(objects)), facts=facts)
         first_id += len(objects)
+
+
+def layer_facts(expression: str, *, keep_candidates: bool) -> tuple[str, ...]:
+    """Names of the facts in the layer of an expression, see `Features.facts`."""
+    names = fact_names(parse_query(expression))
+    return ("chosen", *names) if keep_candidates else names
+
+
+def all_chosen(features: Iterable[Features]) -> Iterator[Features]:
+    """The same features as candidates that are all chosen: the expression has no rules."""
+    for batch in features:
+        yield replace(batch, facts={"chosen": np.ones(len(batch), bool)})
 
 
 def scene_frame(info: SceneInfo) -> Frame:

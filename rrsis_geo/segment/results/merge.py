@@ -15,7 +15,7 @@ from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.grid.rasters import Georeference, Kind, RasterWriter
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.layers.windows_layer import LAYER, WindowScore, append_windows
-from rrsis_geo.geo.objects.features import FeatureOptions, Features, make_features
+from rrsis_geo.geo.objects.features import Border, FeatureOptions, Features, make_features
 from rrsis_geo.geo.objects.vectorize import merge_shards
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.geo.scene.sources import geo_env
@@ -30,7 +30,7 @@ from rrsis_geo.segment.results.layers import (
     read_background,
     write_objects,
 )
-from rrsis_geo.segment.results.meant import check_metres, meant_features
+from rrsis_geo.segment.results.meant import all_chosen, check_metres, meant_features
 from rrsis_geo.segment.shards.failures import FailedWindow
 from rrsis_geo.segment.shards.shard_files import ShardFiles, ShardStats, load_objects
 
@@ -111,12 +111,13 @@ class Merger:
         features = [
             self._read_phrase(expression, phrase, is_target=True) for phrase in query.targets()
         ]
+        keep_candidates = self.outputs.keep_candidates
         if query.is_plain:
-            return features[0]
+            return all_chosen(features[0]) if keep_candidates else features[0]
         check_metres(query, self.plan.scene)
         read = partial(self._read_phrase, expression)
         prefix = f'"{expression}": ' if len(self.plan.expressions) > 1 else ""
-        return meant_features(query, read, self.plan.scene, prefix)
+        return meant_features(query, read, self.plan.scene, prefix, keep_candidates=keep_candidates)
 
     def _read_phrase(self, expression: str, phrase: str, is_target: bool) -> Iterator[Features]:
         """The objects of a phrase; only those of a target are filtered and simplified."""
@@ -131,6 +132,7 @@ class Merger:
                 gsd_m=plan.scene.gsd_m,
                 expression=expression,
                 model=plan.model.name,
+                border=Border(plan.scene.shape, plan.scene.aoi),
                 min_area_m2=options.min_area_m2 if is_target else 0.0,
                 simplify_m=options.simplify_m if is_target else 0.0,
             ),

@@ -20,7 +20,7 @@ from rrsis_geo.geo.layers.top_objects import TopObject
 from rrsis_geo.segment.results.facts import ResultFacts
 from rrsis_geo.segment.results.layers import ObjectLayer
 from rrsis_geo.segment.results.report import ExpressionResult
-from rrsis_geo.units import format_area, format_duration, format_length
+from rrsis_geo.units import format_area, format_count, format_duration, format_length
 from rrsis_geo.version import __version__
 
 
@@ -76,11 +76,17 @@ def _head(title: str, facts: ResultFacts) -> Iterator[str]:
 def _totals(results: Sequence[ExpressionResult]) -> str:
     """Number of objects, and their area if there is one expression (areas of several overlap)."""
     n_objects = sum(result.n_objects for result in results)
-    if not n_objects:
-        return "no objects"
-    count = "1 object" if n_objects == 1 else f"{n_objects:,} objects"
-    area_m2 = results[0].area_m2 if len(results) == 1 else None
-    return f"{count}, {format_area(area_m2)}" if area_m2 else count
+    count = "no objects" if not n_objects else format_count(n_objects, "object")
+    if len(results) > 1:
+        return count
+    (result,) = results
+    of = (
+        ""
+        if result.n_candidates is None
+        else f" of {format_count(result.n_candidates, 'candidate')}"
+    )
+    area = f", {format_area(result.area_m2)}" if n_objects and result.area_m2 else ""
+    return f"{count}{of}{area}"
 
 
 def _contents(results: Sequence[ExpressionResult]) -> Iterator[str]:

@@ -25,6 +25,8 @@ class ExpressionResult:
         presence_max: highest probability in any window that the target is in the window; None if
             the model does not predict it.
         reading: how the expression was understood; "" where the network alone answers it.
+        n_candidates: number of polygons in the layer, those that are not chosen included; None if
+            the layer has only the chosen ones.
     """
 
     expression: str
@@ -35,6 +37,7 @@ class ExpressionResult:
     failed: tuple[FailedWindow, ...] = ()
     presence_max: float | None = None
     reading: str = ""
+    n_candidates: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""

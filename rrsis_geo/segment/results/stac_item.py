@@ -25,6 +25,7 @@ from rrsis_geo.geo.scene.stac import may_be_item
 from rrsis_geo.geo.styles import OUTLINE_RGB
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS, STAC_ITEM_TYPE
 from rrsis_geo.segment.results.facts import ResultFacts
+from rrsis_geo.segment.results.report import ExpressionResult
 from rrsis_geo.version import __version__
 
 _EXTENSION = "https://stac-extensions.github.io/{}/schema.json"
@@ -146,17 +147,24 @@ def _processing(facts: ResultFacts) -> dict[str, Any]:
 
 def _own_properties(facts: ResultFacts) -> dict[str, Any]:
     """Properties with our prefix."""
-    names = ("expression", "n_objects", "area_m2")
     readings = {result.expression: result.reading for result in facts.results if result.reading}
     properties = {
         "expressions": [result.expression for result in facts.results],
         "readings": readings or None,
         "model": facts.model or None,
         "threshold": facts.threshold,
-        "found": [{name: getattr(result, name) for name in names} for result in facts.results],
+        "found": [_counts(result) for result in facts.results],
         **facts.properties,
     }
     return {f"rrsis_geo:{name}": value for name, value in properties.items() if value is not None}
+
+
+def _counts(result: ExpressionResult) -> dict[str, Any]:
+    """How many objects an expression means, and among how many they were chosen."""
+    names = ["expression", "n_objects", "area_m2"]
+    if result.n_candidates is not None:
+        names.append("n_candidates")
+    return {name: getattr(result, name) for name in names}
 
 
 def _source_link(source: str, item: Path) -> dict[str, str]:

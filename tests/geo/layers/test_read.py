@@ -18,7 +18,7 @@ from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
 
 EXPRESSION = "the red truck"
 UTM = CRS.from_epsg(32645)
-ARRAYS = ("id", "score", "score_max", "area_m2", "perimeter_m", "n_pixels")
+ARRAYS = ("id", "score", "score_max", "area_m2", "perimeter_m", "n_pixels", "touches_border")
 
 
 def features(n: int, *, has_size: bool = True) -> Features:
@@ -34,6 +34,7 @@ def features(n: int, *, has_size: bool = True) -> Features:
         area_m2=size,
         perimeter_m=size * np.pi,
         n_pixels=random.integers(1, 99, n),
+        touches_border=random.random(n) < 0.5,
         expression=EXPRESSION,
         model="lite",
     )

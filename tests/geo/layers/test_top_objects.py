@@ -17,6 +17,7 @@ def squares(area_m2: list[float], first_id: int = 1) -> Features:
         area_m2=np.array(area_m2),
         perimeter_m=np.full(n, 8.0),
         n_pixels=np.arange(n) + 1,
+        touches_border=np.zeros(n, bool),
         expression="a car",
         model="lite",
     )

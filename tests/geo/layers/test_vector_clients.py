@@ -124,7 +124,9 @@ def test_qgis_opens_every_format(qgis: QgisFacts, suffix: str) -> None:
     assert sorted(facts["ids"]) == [1, 2]
     assert facts["geometry"] == (6 if suffix == ".shp" else 3)  # MultiPolygon
     perimeter = "perim_m" if suffix == ".shp" else "perimeter_m"
-    expected = ["id", "expression", "score", "score_max", "area_m2", perimeter, "n_pixels", "model"]
+    border = "at_border" if suffix == ".shp" else "touches_border"
+    expected = ["id", "expression", "score", "score_max", "area_m2", perimeter, "n_pixels", border]
+    expected.append("model")
     assert [name for name in facts["fields"] if name != "fid"] == expected
     assert sorted(facts["areas"]) == pytest.approx([280 * 0.09, 284 * 0.09], rel=1e-3)
 

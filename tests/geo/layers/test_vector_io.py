@@ -22,6 +22,7 @@ from pyproj import CRS as ProjCRS
 from rasterio.crs import CRS
 
 from rrsis_geo.errors import InputError, OutputError
+from rrsis_geo.geo.layers import shapefile
 from rrsis_geo.geo.layers.vector_io import SUFFIXES, check_layer_path, layer_name
 from rrsis_geo.geo.objects.features import FeatureOptions, Features, make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
@@ -29,7 +30,10 @@ from rrsis_geo.geo.objects.vectorize import vectorize
 UTM = CRS.from_epsg(32645)
 NORTH_UP = Affine(0.3, 0, 334_000, 0, -0.3, 3_065_000)
 EXPRESSION = "the red truck on the road"
-FIELDS = ["id", "expression", "score", "score_max", "area_m2", "perimeter_m", "n_pixels", "model"]
+FIELDS = [
+    *("id", "expression", "score", "score_max", "area_m2", "perimeter_m", "n_pixels"),
+    *("touches_border", "model"),
+]
 
 
 def some_features(
@@ -84,7 +88,7 @@ def test_round_trip(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"trucks{suffix}"
     assert write(path, features) == 3
     frame = read(path)
-    names = [{"perimeter_m": "perim_m"}.get(n, n) if suffix == ".shp" else n for n in FIELDS]
+    names = [shapefile.FIELD_NAMES.get(n, n) if suffix == ".shp" else n for n in FIELDS]
     assert sorted(frame.columns) == sorted([*names, "geometry"])
     assert frame["id"].tolist() == [1, 2, 3]
     assert frame["n_pixels"].tolist() == [45, 9, 16]

@@ -6,7 +6,7 @@ import pytest
 
 from rrsis_geo.geo.layers.vector_io import SUFFIXES
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
-from rrsis_geo.segment.plan.outputs import Outputs
+from rrsis_geo.segment.plan.outputs import OUTPUT_FLAGS, Outputs
 
 SUFFIXES_OF_KINDS = [
     (name, suffix) for name, kind in OUTPUT_KINDS.items() for suffix in kind.suffixes
@@ -39,7 +39,7 @@ def test_endings_are_unique() -> None:
 
 
 def test_every_kind_is_a_field_of_outputs() -> None:
-    flags = {"overwrite", "windows_layer"}
+    flags = {"overwrite", *OUTPUT_FLAGS}
     assert [field.name for field in fields(Outputs) if field.name not in flags] == [*OUTPUT_KINDS]
 
 

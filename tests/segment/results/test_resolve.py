@@ -95,15 +95,23 @@ def segment(
 def names_in(path: Path, expression: str, expressions: Sequence[str], transform: Affine) -> str:
     """Names of the objects of a layer, sorted."""
     layer = dict(zip(expressions, layer_names(expressions), strict=True))[expression]
+    return names_of(gpd.read_file(path, layer=layer), transform)
+
+
+def names_of(layer: gpd.GeoDataFrame, transform: Affine, boxes: Sequence[Box] = BOXES) -> str:
     names = (
         box.name
-        for polygon in gpd.read_file(path, layer=layer).geometry
+        for polygon in layer.geometry
         for x, y in polygon.centroid.coords
         for col, row in [~transform @ (x, y)]
-        for box in BOXES
+        for box in boxes
         if box.rows[0] < row < box.rows[1] and box.cols[0] < col < box.cols[1]
     )
     return "".join(sorted(names))
+
+
+def read(path: Path) -> gpd.GeoDataFrame:
+    return gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path, layer=0)
 
 
 EXPECTED = {
@@ -163,6 +171,110 @@ def test_objects_that_are_meant(run: tuple[Path, Affine, SegmentReport], express
     assert bool(result.reading) == (expression != "the buildings")
 
 
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".geojson", ".fgb", ".parquet"])
+def test_candidates_in_every_format(tmp_path: Path, suffix: str) -> None:
+    scene = write(tmp_path / "scene.tif", NORTH_UP, "EPSG:32632")
+    out = tmp_path / f"o{suffix}"
+    outputs = Outputs(out, keep_candidates=True)
+    report = segment_scene(
+        scene,
+        "the two cars closest to the road in the northern half",
+        outputs,
+        SegmentOptions(overlap_px=16),
+        predictor=NounPredictor(),
+    )
+    (result,) = report.results
+    assert (result.n_objects, result.n_candidates) == (2, 4)
+    layer = read(out).sort_values("distance_m")
+    assert layer["chosen"].astype(bool).tolist() == [True, True, False, False]
+    assert layer["distance_m"].tolist() == pytest.approx([44, 74, 84, 114], abs=0.1)
+    assert layer["region"].fillna("").tolist() == [*["northern half"] * 2, "", "northern half"]
+    rank = [None if np.isnan(each) else int(each) for each in layer["rank"]]
+    assert rank == [1, 2, None, 3]
+    assert sorted(layer["id"]) == [1, 2, 3, 4]
+    assert result.area_m2 == pytest.approx(48, rel=1e-3)
+
+
+CANDIDATES = {
+    "the largest building or the smallest building": ("AC", "B"),
+    "buildings that are not small": ("AB", "C"),
+    "the largest building or cars": ("Aabcd", "BC"),
+    "the buildings": ("ABC", ""),
+    "the northernmost car within 300 m of the largest building": ("d", "abc"),
+}
+
+
+def test_candidates_are_all_objects_of_the_targets(tmp_path: Path) -> None:
+    scene = write(tmp_path / "scene.tif", NORTH_UP, "EPSG:32632")
+    expressions = list(CANDIDATES)
+    outputs = Outputs(tmp_path / "o.gpkg", keep_candidates=True, report=tmp_path / "o.html")
+    options = SegmentOptions(overlap_px=16)
+    report = segment_scene(scene, expressions, outputs, options, predictor=NounPredictor())
+    for (chosen, others), result in zip(CANDIDATES.values(), report.results, strict=True):
+        layer = gpd.read_file(outputs.vector, layer=result.layer)
+        assert names_of(layer[layer.chosen], NORTH_UP) == chosen
+        assert names_of(layer[~layer.chosen], NORTH_UP) == others
+        assert (result.n_objects, result.n_candidates) == (len(chosen), len(chosen + others))
+    assert "2 objects of 3 candidates" in (tmp_path / "o.html").read_text()
+
+
+def test_what_reaches_the_border_is_marked(tmp_path: Path) -> None:
+    boxes = [
+        Box("A", "building", (0, 20), (100, 120)),
+        Box("B", "building", (1, 20), (140, 160)),
+        Box("C", "building", (200, 230), (300, 320)),
+        Box("a", "building", (100, 120), (60, 80)),  # half of it is in the area of interest
+        Box("b", "building", (100, 120), (20, 40)),
+    ]
+    scene = write(tmp_path / "scene.tif", NORTH_UP, "EPSG:32632", boxes)
+    area = shapely.Polygon([NORTH_UP @ xy for xy in ((0, 0), (0, 250), (140, 0))])
+    gpd.GeoSeries([area], crs="EPSG:32632").to_file(tmp_path / "aoi.gpkg")
+
+    def at_border(name: str, scene_options: SceneOptions) -> dict[str, bool]:
+        options = SegmentOptions(overlap_px=16, simplify_m=3, scene=scene_options)
+        outputs = Outputs(tmp_path / f"{name}-out.gpkg")
+        segment_scene(scene, "the buildings", outputs, options, predictor=NounPredictor())
+        layer = gpd.read_file(outputs.vector)
+        return {
+            names_of(layer[i : i + 1], NORTH_UP, boxes): layer.touches_border[i]
+            for i in range(len(layer))
+        }
+
+    assert at_border("whole", SceneOptions()) == {
+        "A": True,
+        "B": False,
+        "C": True,
+        "a": False,
+        "b": False,
+    }
+    assert at_border("aoi", SceneOptions(aoi=tmp_path / "aoi.gpkg")) == {
+        "A": True,
+        "a": True,
+        "b": False,
+    }
+    bbox = (*(NORTH_UP @ (0, 220)), *(NORTH_UP @ (70, 90)))
+    assert at_border("bbox", SceneOptions(bbox=bbox)) == {"a": True, "b": False}
+
+
+MISSING = {
+    "cars within 50 m of the road": (0, "no object is within 50 m of"),
+    "cars more than 1 km from the road": (4, "every object is at least 1 km from"),
+    "cars that are not within 50 m of the road": (4, "every object is not within 50 m of"),
+    "cars north of the road": (0, "no object is north of"),
+    "the car closest to the road": (0, "no object is the closest to"),
+}
+
+
+@pytest.mark.parametrize("expression", MISSING)
+def test_what_follows_from_a_missing_landmark_is_a_warning(tmp_path: Path, expression: str) -> None:
+    boxes = [box for box in BOXES if box.noun != "road"]
+    scene = write(tmp_path / "scene.tif", NORTH_UP, "EPSG:32632", boxes)
+    report = segment(scene, [expression], tmp_path / "o.gpkg")
+    n_objects, text = MISSING[expression]
+    assert report.n_objects == n_objects
+    assert report.warnings == (f'"road" was not found in the scene, so {text} "road"',)
+
+
 def test_facts_are_columns(run: tuple[Path, Affine, SegmentReport]) -> None:
     path, _, _ = run
     two = gpd.read_file(path, layer="the_two_largest_buildings")
@@ -172,7 +284,9 @@ def test_facts_are_columns(run: tuple[Path, Affine, SegmentReport]) -> None:
     assert near["distance_m"].tolist() == [pytest.approx(10, abs=0.1)]
     assert "rank" not in near
     plain = gpd.read_file(path, layer="the_buildings")
-    assert not {"rank", "distance_m"} & set(plain)
+    assert not {"rank", "distance_m", "region", "chosen"} & set(plain)
+    half = gpd.read_file(path, layer="cars_in_the_northern_half")
+    assert half["region"].tolist() == ["northern half"] * 3
 
 
 @pytest.mark.parametrize(
@@ -202,14 +316,6 @@ def test_pixel_coordinates_point_down(tmp_path: Path) -> None:
     assert found == ["d", "A", "c"]
     with pytest.raises(ConfigError, match='"within 20 m of "road"" needs metres'):
         segment(scene, ["cars within 20 m of the road"], tmp_path / "m.gpkg", no_crs=True)
-
-
-def test_a_missing_landmark_chooses_nothing(tmp_path: Path) -> None:
-    boxes = [box for box in BOXES if box.noun != "road"]
-    scene = write(tmp_path / "scene.tif", NORTH_UP, "EPSG:32632", boxes)
-    report = segment(scene, ["cars within 50 m of the road"], tmp_path / "o.gpkg")
-    assert report.n_objects == 0
-    assert any('"road" was not found in the scene' in text for text in report.warnings)
 
 
 def test_shortages_are_warnings(tmp_path: Path) -> None:
@@ -357,6 +463,7 @@ def features_of(polygons: NDArray[Any]) -> Features:
         area_m2=shapely.area(polygons),
         perimeter_m=zeros,
         n_pixels=np.zeros(n, int),
+        touches_border=np.zeros(n, bool),
         expression="",
         model="",
     )
