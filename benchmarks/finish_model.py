@@ -10,10 +10,12 @@ OUT keeps the description of the first bundle except for its scores.
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 
 from rrsis_geo.model.bundle import load_bundle, save_bundle
+from rrsis_geo.model.names import Language
 
 
 def main() -> None:
@@ -22,6 +24,7 @@ def main() -> None:
     parser.add_argument("bundles", nargs="+", help="bundles with the same network")
     parser.add_argument("--presence", type=float, default=0.0, help="log-odds to add")
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], default="int8")
+    parser.add_argument("--language", choices=get_args(Language), help="who resolves positions")
     parser.add_argument("--seconds-per-window", type=float, help="on two cores, for estimates")
     args = parser.parse_args()
     bundle, *others = map(load_bundle, args.bundles)
@@ -37,7 +40,10 @@ def main() -> None:
     about = {key: value for key, value in bundle.about.items() if key != "val_scores"}
     if args.seconds_per_window is not None:
         about["seconds_per_window"] = args.seconds_per_window
-    save_bundle(replace(bundle, path=args.out, about=about), precision=args.precision)
+    language = args.language or bundle.language
+    save_bundle(
+        replace(bundle, path=args.out, about=about, language=language), precision=args.precision
+    )
 
 
 if __name__ == "__main__":

@@ -15,13 +15,14 @@ import numpy as np
 
 from rrsis_geo.config import build
 from rrsis_geo.data.benchmarks.triplets import TripletWriter
-from rrsis_geo.data.instances.stream import painted_sample
+from rrsis_geo.data.instances.stream import ALL_PAINTED_KINDS, painted_sample
 from rrsis_geo.model.catalog import find_bundle
 from rrsis_geo.train.training import TrainConfig, TrainProgress, train_model
 
 SEED = 40_000_003
 N_SAMPLES = 16
 SIZE_PX = 128
+KINDS = ALL_PAINTED_KINDS.with_absent(0.0)
 MIN_TARGET_SHARE = 0.02
 """Of the pixels of a sample. Smaller targets consist mostly of boundary pixels."""
 NET = {
@@ -84,7 +85,7 @@ def write_samples(root: Path) -> None:
     rng, n_written = np.random.default_rng(SEED), 0
     with TripletWriter(root, "train", overwrite=True) as writer:
         while n_written < N_SAMPLES:
-            sample = painted_sample(rng, SIZE_PX, (0.15, 0.3), absent_share=0.0)
+            sample = painted_sample(rng, SIZE_PX, (0.15, 0.3), kinds=KINDS)
             if sample.mask.mean() >= MIN_TARGET_SHARE:
                 writer.add(sample)
                 n_written += 1

@@ -12,11 +12,8 @@ from typing import Any, Final, Self
 import numpy as np
 
 from rrsis_geo.data.benchmarks.triplets import TripletWriter
-from rrsis_geo.data.expressions.writer import (
-    KIND_WEIGHTS,
-    fully_labelled_categories,
-    write_expression,
-)
+from rrsis_geo.data.expressions.kinds import KIND_WEIGHTS
+from rrsis_geo.data.expressions.writer import fully_labelled_categories, write_expression
 from rrsis_geo.data.instances.referring import to_sample
 from rrsis_geo.data.sample import LabelledImage, Sample
 from rrsis_geo.errors import ConfigError, OutputError

@@ -29,7 +29,14 @@ from rrsis_geo.model.manifest import (
     make_manifest,
     read_manifest,
 )
-from rrsis_geo.model.names import CARD_FILE, DEFAULT_BUNDLE, MODEL_FILE, WEIGHTS_FILE, Precision
+from rrsis_geo.model.names import (
+    CARD_FILE,
+    DEFAULT_BUNDLE,
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    Language,
+    Precision,
+)
 from rrsis_geo.model.storage import load_state, stored_state
 from rrsis_geo.nets import ReferringNet, build_net
 from rrsis_geo.text import VOCABULARY_FILE
@@ -51,6 +58,8 @@ class Bundle:
         about: free-form description, JSON-able: training data, scores, licence.
         sha256: checksum of the weights file, "" if the bundle is not saved. It identifies the
             model.
+        language: "resolved" if words of position, size and order about a single image are for the
+            rules that also resolve them over a scene; "network" if the network was trained on them.
     """
 
     name: str
@@ -60,6 +69,7 @@ class Bundle:
     image: ImageSpec
     about: Mapping[str, Any]
     sha256: str
+    language: Language = "network"
 
 
 def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
@@ -104,6 +114,7 @@ def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
         image=image,
         about=manifest.about,
         sha256=manifest.weights.sha256,
+        language=manifest.language,
     )
 
 
@@ -137,7 +148,12 @@ def save_bundle(bundle: Bundle, *, precision: Precision = "int8", card: str | No
         raise OutputError(f"{folder}: exists and is not a model bundle; choose another folder")
     tensors = stored_state(bundle.net, precision)
     manifest = make_manifest(
-        bundle.net, bundle.tokenizer, bundle.image, bundle.about, precision=precision
+        bundle.net,
+        bundle.tokenizer,
+        bundle.image,
+        bundle.about,
+        language=bundle.language,
+        precision=precision,
     )
     try:
         with atomic_folder(folder) as part:

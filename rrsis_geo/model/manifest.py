@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rrsis_geo import config
 from rrsis_geo.errors import ConfigError, ModelError
-from rrsis_geo.model.names import MODEL_FILE, Precision
+from rrsis_geo.model.names import MODEL_FILE, Language, Precision
 from rrsis_geo.version import __version__
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Manifest:
     Attributes:
         image: settings of the images, not checked yet.
         about: free-form description. The fields of `KnownFacts` are checked.
+        language: who resolves words of position, size and order about a single image. Bundles of
+            earlier versions do not say it, and their networks were trained on such words.
     """
 
     net: NetPart
@@ -70,6 +72,7 @@ class Manifest:
     text: TextPart
     weights: WeightsPart
     about: Mapping[str, Any]
+    language: Language = "network"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +151,8 @@ def make_manifest(
     image: "ImageSpec",
     about: Mapping[str, Any],
     *,
-    precision: "Precision",
+    language: Language,
+    precision: Precision,
 ) -> dict[str, Any]:
     """Contents of model.json without the checksums."""
     return {
@@ -157,6 +161,7 @@ def make_manifest(
         "image": image.to_dict(),
         "text": tokenizer.to_dict(),
         "weights": {"precision": precision},
+        "language": language,
         "about": dict(about),
         "versions": {"rrsis-geo": __version__, **{name: version(name) for name in LIBRARIES}},
     }
@@ -171,6 +176,7 @@ def make_card(name: str, manifest: Mapping[str, Any]) -> str:
         ("network", manifest["net"]["name"]),
         ("weights", f"{weights['precision']}, sha256 {weights['sha256']}"),
         ("image", f"{image['size_px']} px, {image['gsd_m'] or '?'} m a pixel"),
+        ("language", manifest["language"]),
         *((key, value) for key, value in about.items() if key not in nested),
     ]
     lines = [f"# {name}", "", "| | |", "| --- | --- |"]

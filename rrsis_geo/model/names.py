@@ -15,3 +15,7 @@ BUNDLE_FILES = (MODEL_FILE, WEIGHTS_FILE, VOCABULARY_FILE, CARD_FILE)
 
 Precision = Literal["int8", "fp16", "fp32"]
 """Precisions of stored weights, see `rrsis_geo.model.storage`."""
+
+Language = Literal["network", "resolved"]
+"""Who resolves words of position, size and order about a single image: the network, which was
+trained on them, or the rules that also resolve them over a scene."""

@@ -24,15 +24,20 @@ def build_net(name: str, config: Mapping[str, Any]) -> ReferringNet:
 
     Args:
         name: a key of ``NETS``.
-        config: settings as read from JSON or TOML.
+        config: settings as read from JSON or TOML. Removed settings may be ``False``.
 
     Raises:
-        ConfigError: the network does not exist, or a setting is invalid.
+        ConfigError: the network does not exist, or a setting is invalid or was removed.
     """
     if name not in NETS:
         raise ConfigError(f'no network "{name}"; choose one of: {", ".join(sorted(NETS))}')
     net_class = NETS[name]
-    return net_class(build(net_class.config_class, config, source=f"settings of {name}"))
+    source = f"settings of {name}"
+    for setting, advice in net_class.removed_settings.items():
+        if config.get(setting, False) is not False:
+            raise ConfigError(f'{source}: "{setting}" was removed: {advice}')
+    kept = {key: value for key, value in config.items() if key not in net_class.removed_settings}
+    return net_class(build(net_class.config_class, kept, source=source))
 
 
 def build_preset(preset: str) -> ReferringNet:

@@ -41,6 +41,8 @@ class ReferringNet(nn.Module, ABC):
     """Frozen dataclass of the network's settings."""
     presets: ClassVar[Mapping[str, Any]] = {}
     """Name of a preset -> its settings, an instance of ``config_class``."""
+    removed_settings: ClassVar[Mapping[str, str]] = {}
+    """Setting of an earlier version -> what to do where it is used. ``False`` means unused."""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Prefixes of the state-dict keys that inference does not need. Bundles leave them out."""
     checkpoint_layers: ClassVar[tuple[str, ...]] = ()

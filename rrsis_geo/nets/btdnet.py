@@ -23,7 +23,7 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.base import ReferringNet, SegOutput, gate_logits
 from rrsis_geo.nets.bert import Bert
 from rrsis_geo.nets.bsc import SpatialCorrelation
-from rrsis_geo.nets.btdnet_config import PRESETS, BTDNetConfig
+from rrsis_geo.nets.btdnet_config import PRESETS, REMOVED_SETTINGS, BTDNetConfig
 from rrsis_geo.nets.deform import DeformableAttention
 from rrsis_geo.nets.layers import (
     Attention,
@@ -34,14 +34,7 @@ from rrsis_geo.nets.layers import (
     resize,
     sine_positions,
 )
-from rrsis_geo.nets.lite import (
-    FineFeature,
-    PresenceHead,
-    ScaleMixing,
-    apply_priors,
-    make_order_prior,
-    make_place_prior,
-)
+from rrsis_geo.nets.lite import FineFeature, PresenceHead, ScaleMixing
 from rrsis_geo.nets.losses import binary_cross_entropy, dice
 from rrsis_geo.nets.trunk import Trunk
 from rrsis_geo.text.batch import TextBatch
@@ -59,16 +52,12 @@ class BTDNetWords(NamedTuple):
         attention: bool [b, L], True at tokens, False at padding.
         masked_words: T_m, encoding of the expression without its subject [b, L, D], or None.
         background: P_bg, background tokens [b or 1, K, D], or None.
-        place: weights of the maps of place [b, 5], or None.
-        order: weights of the maps of order [b, 8], or None.
     """
 
     stages: tuple[Tensor, ...]
     attention: Tensor
     masked_words: Tensor | None
     background: Tensor | None
-    place: Tensor | None
-    order: Tensor | None
 
 
 class BTDNetPixels(NamedTuple):
@@ -89,6 +78,7 @@ class BTDNet(ReferringNet):
     name: ClassVar[str] = "btdnet"
     config_class: ClassVar[type[BTDNetConfig]] = BTDNetConfig
     presets: ClassVar[Mapping[str, BTDNetConfig]] = PRESETS
+    removed_settings: ClassVar[Mapping[str, str]] = REMOVED_SETTINGS
     training_only: ClassVar[tuple[str, ...]] = ("reconstruction.",)
     checkpoint_layers: ClassVar[tuple[str, ...]] = (
         "trunk.stages",
@@ -167,9 +157,7 @@ class BTDNet(ReferringNet):
             masked_words = self.text.encode(ids.masked_fill(subject, 0), attention)
         if config.has_background:
             background = self.background(masked_words, attention)
-        place = self.decoder.place_prior(stages[0], attention) if config.place_prior else None
-        order = self.decoder.order_prior(stages[0], attention) if config.order_prior else None
-        return BTDNetWords(tuple(stages), attention, masked_words, background, place, order)
+        return BTDNetWords(tuple(stages), attention, masked_words, background)
 
     def encode_image(self, image: Tensor) -> BTDNetPixels:
         """Run the trunk stages up to the first correlation with the text.
@@ -349,10 +337,6 @@ class TwinStreamDecoder(nn.Module):
         self.prototype = nn.Sequential(
             nn.Linear(E, E), nn.ReLU(), nn.Linear(E, E), nn.ReLU(), nn.Linear(E, out)
         )
-        if config.place_prior:
-            self.place_prior = make_place_prior(config.text.width, E)
-        if config.order_prior:
-            self.order_prior = make_order_prior(config.text.width, E)
 
     def forward(
         self, image: Tensor, maps: list[Tensor], text: Tensor, words: BTDNetWords
@@ -381,7 +365,6 @@ class TwinStreamDecoder(nn.Module):
         tokens_B2E = fg_BE[:, None] if bg_BE is None else torch.stack([fg_BE, bg_BE], 1)
         weights = self.prototype(tokens_B2E)
         streams = (weights @ feature.flatten(2)).unflatten(2, feature.shape[-2:])  # eq. (9)
-        streams = apply_priors(streams, _log_odds(streams), words.place, words.order)
         return DecoderOutput(streams, fg_BE, bg_BE)
 
     def _integrate(

@@ -22,6 +22,14 @@ LIMITS = {
 }
 """Smallest and largest value of each number."""
 
+_NO_PRIORS = (
+    "priors for words of place and order no longer exist, because such words are resolved over the "
+    "whole scene; remove the setting from a configuration, or train the bundle again from the "
+    "shipped btdnet-lite"
+)
+REMOVED_SETTINGS = {"place_prior": _NO_PRIORS, "order_prior": _NO_PRIORS}
+"""Setting of an earlier version -> what to do where it is used."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BTDNetConfig:
@@ -64,10 +72,6 @@ class BTDNetConfig:
     """The 3x3 convolution that makes the mask feature."""
     fine_width: int = 0
     """Channels of a mask feature of stride 2. 0 keeps the paper's stride 4."""
-    place_prior: bool = False
-    """Words such as "left" add log-odds that depend on the position in the window."""
-    order_prior: bool = False
-    """Words such as "largest" add log-odds that compare the objects of the mask."""
     presence: bool = False
     """Estimate whether the target is in the image, and gate the logits by it."""
 
@@ -123,8 +127,6 @@ PRESETS = {
         mixing="convolution",
         smoothing="depthwise",
         fine_width=48,
-        place_prior=True,
-        order_prior=True,
         presence=True,
         dice_weight=1.0,
     ),

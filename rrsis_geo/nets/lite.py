@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrsis_geo.nets.layers import Smoothing, resize
-from rrsis_geo.nets.priors import ORDER_TERMS, PLACE_TERMS, WordWeights, prior_logits
 
 
 class ScaleMixing(nn.Module):
@@ -91,30 +90,3 @@ class PresenceHead(nn.Module):
         tokens = [foreground] if background is None else [foreground, background]
         out: Tensor = self.mlp(torch.cat([*tokens, mask_B2], 1))
         return out[:, 0]
-
-
-def make_place_prior(text_width: int, hidden: int) -> WordWeights:
-    """Weights of the maps of place ("on the left") from the words of an expression."""
-    return WordWeights(text_width, hidden, PLACE_TERMS)
-
-
-def make_order_prior(text_width: int, hidden: int) -> WordWeights:
-    """Weights of the maps of order ("the largest") from the words of an expression."""
-    return WordWeights(text_width, hidden, 1 + ORDER_TERMS)
-
-
-def apply_priors(
-    streams: Tensor, logits: Tensor, place: Tensor | None, order: Tensor | None
-) -> Tensor:
-    """Add the log-odds of the priors to the foreground, and subtract them from the background.
-
-    Args:
-        streams: [B, 2, h, w], or [B, 1, h, w] without a background stream.
-        logits: log-odds of the mask that the streams give, [B, h, w].
-        place: weights of the maps of place [b, 5], or None.
-        order: weights of the maps of order [b, 8], or None.
-    """
-    if place is None and order is None:
-        return streams
-    change = prior_logits(logits, place, order)[:, None]
-    return streams + (change if streams.shape[1] == 1 else torch.cat([change, -change], 1))

@@ -10,6 +10,7 @@ from rrsis_geo.config import load
 from rrsis_geo.data.instances.stream import StreamConfig
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.images import ImageSpec
+from rrsis_geo.model.names import Language
 from rrsis_geo.train.optim import OptimConfig
 from rrsis_geo.train.samples import BenchmarkConfig
 
@@ -20,6 +21,8 @@ CHANGEABLE_SETTINGS: Final = frozenset(
 REMOVED_SETTINGS: Final[Mapping[str, tuple[object, ...]]] = {
     "compile": (False, True),
     "data.pasted_share": (0.0,),
+    "net.place_prior": (False,),
+    "net.order_prior": (False,),
 }
 """Settings of earlier versions, with the values that a run can still be resumed with."""
 
@@ -51,6 +54,9 @@ class TrainConfig:
     image: ImageSpec | None = None
     """None uses the image settings of ``init.bundle``, or the defaults."""
     max_tokens: int = 20
+    language: Language | None = None
+    """Who resolves words of position, size and order about a single image: the "network", or rules
+    ("resolved"). None is that of ``init.bundle``, or "network"."""
     init: InitConfig = field(default_factory=InitConfig)
     data: StreamConfig | None = None
     """The endless stream of real crops and painted scenes."""

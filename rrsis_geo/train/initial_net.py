@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.bundle import load_bundle
+from rrsis_geo.model.names import Language
 from rrsis_geo.nets import build_net
 from rrsis_geo.nets.base import ReferringNet
 from rrsis_geo.text.tokenizer import Tokenizer
@@ -12,11 +13,12 @@ from rrsis_geo.train.config import TrainConfig
 
 
 class InitialNet(NamedTuple):
-    """A network with its initial weights, its tokenizer and its image settings."""
+    """A network with its initial weights, its tokenizer, its image settings and its language."""
 
     net: ReferringNet
     tokenizer: Tokenizer
     image: ImageSpec
+    language: Language
 
 
 def load_initial_net(config: TrainConfig) -> InitialNet:
@@ -32,14 +34,14 @@ def load_initial_net(config: TrainConfig) -> InitialNet:
     tokenizer = Tokenizer.load(config.init.vocabulary, max_tokens=config.max_tokens)
     net = _build_net(config)
     net.load_pretrained(trunk=config.init.trunk, text=config.init.text)
-    return InitialNet(net, tokenizer, config.image or ImageSpec())
+    return InitialNet(net, tokenizer, config.image or ImageSpec(), config.language or "network")
 
 
 def _load_bundled_net(config: TrainConfig, bundle_name: str) -> InitialNet:
     bundle = load_bundle(bundle_name)
-    image = config.image or bundle.image
+    image, language = config.image or bundle.image, config.language or bundle.language
     if not config.net:
-        return InitialNet(bundle.net, bundle.tokenizer, image)
+        return InitialNet(bundle.net, bundle.tokenizer, image, language)
     net = _build_net(config)
     expected, stored = (
         {k: v for k, v in state.items() if not k.startswith(net.training_only)}
@@ -52,7 +54,7 @@ def _load_bundled_net(config: TrainConfig, bundle_name: str) -> InitialNet:
             + (f" ({wrong[0]})" if wrong else "")
         )
     net.load_state_dict(stored, strict=False)
-    return InitialNet(net, bundle.tokenizer, image)
+    return InitialNet(net, bundle.tokenizer, image, language)
 
 
 def _build_net(config: TrainConfig) -> ReferringNet:

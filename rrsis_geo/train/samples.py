@@ -87,7 +87,10 @@ def load_stream_data(config: StreamConfig, *, seed: int, length: int) -> RunData
 
 
 def _make_stream_validation(config: StreamConfig) -> list[Sample]:
-    """Real samples if there are any, and the same share of painted ones as in training."""
+    """Real samples if there are any, and the same share of painted ones as in training.
+
+    Their kinds of expressions are those of training too.
+    """
     n_painted = config.val_samples
     samples: list[Sample] = []
     if config.val_instances is not None:
@@ -97,10 +100,14 @@ def _make_stream_validation(config: StreamConfig) -> list[Sample]:
             config.val_samples - n_painted,
             VALIDATION_SEED,
             config.size_px,
+            config.kinds("real_kinds"),
         )
     return samples + [
         painted_sample(
-            np.random.default_rng([VALIDATION_SEED, i]), config.size_px, config.painted_gsd_range_m
+            np.random.default_rng([VALIDATION_SEED, i]),
+            config.size_px,
+            config.painted_gsd_range_m,
+            kinds=config.kinds("painted_kinds"),
         )
         for i in range(n_painted)
     ]

@@ -161,15 +161,24 @@ class _Run:
             self.device = torch.device("cuda", world.local_rank)
         self.data = _load_data(config)
         self.plan = plan_training(config, self.data.epoch_samples)
-        net, tokenizer, image = load_initial_net(config)
-        self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        start = load_initial_net(config)
+        self.net = start.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = None
         if config.ema_decay:  # copied before the forward methods of the network are replaced
             self.average = AveragedModel(
                 self.net, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
             )
         bundle_dir = run_dir / MODEL_FOLDER
-        bundle = Bundle(config.name, bundle_dir, self.inference_net, tokenizer, image, {}, "")
+        bundle = Bundle(
+            name=config.name,
+            path=bundle_dir,
+            net=self.inference_net,
+            tokenizer=start.tokenizer,
+            image=start.image,
+            about={},
+            sha256="",
+            language=start.language,
+        )
         self.predictor = Predictor(bundle, str(self.device), config.dtype)
         self.optimizer = make_optimizer(self.net, config.optim)
         self.scaler = GradScaler(self.device.type, enabled=self.predictor.dtype == torch.float16)

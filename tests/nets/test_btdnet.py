@@ -9,7 +9,6 @@ from small_nets import LITE, PAPER, make_net
 
 from rrsis_geo.config import build, to_dict
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.nets import priors
 from rrsis_geo.nets.base import SegOutput, gate_logits
 from rrsis_geo.nets.bert import TextConfig
 from rrsis_geo.nets.bsc import SpatialCorrelation
@@ -18,7 +17,6 @@ from rrsis_geo.nets.btdnet import (
     _pool_tokens,
 )
 from rrsis_geo.nets.btdnet_config import PRESETS, BTDNetConfig
-from rrsis_geo.nets.lite import apply_priors
 
 
 def millions(module: torch.nn.Module) -> float:
@@ -152,8 +150,7 @@ def test_token_pool_is_adaptive_pooling_of_the_valid_tokens():
     ],
     ids=str,
 )
-def test_each_ablation_builds_and_trains_all_parameters(changes, image, make_tokens, monkeypatch):
-    monkeypatch.setattr(priors, "_PART", 0.0)  # an untrained mask is near 0 everywhere
+def test_each_ablation_builds_and_trains_all_parameters(changes, image, make_tokens):
     net = make_net("btdnet", LITE, **changes).train()
     target = torch.zeros(2, 96, 96, dtype=torch.bool)
     target[0, 20:50, 30:60] = True
@@ -241,57 +238,6 @@ def test_mask_is_where_the_foreground_stream_is_higher(image, make_tokens):
     net.eval()
     up = F.interpolate(streams, (96, 96), mode="bilinear", align_corners=False)
     assert torch.equal(net(image, tokens).logits > 0, up[:, 0] > up[:, 1])
-
-
-def test_place_prior_adds_log_odds_by_position(image, make_tokens):
-    net = make_net("btdnet", LITE, presence=False, order_prior=False)
-    words = net.encode_text(make_tokens([8, 5]))
-    nowhere, right = (torch.tensor([[x, 0.0, 0.0, 0.0, 0.0]] * 2) for x in (0.0, 1.0))
-    moved = net.segment(image, words._replace(place=right)).logits
-    unmoved = net.segment(image, words._replace(place=nowhere)).logits
-    assert not torch.equal(
-        net.segment(image, words).logits, unmoved
-    )  # its words have a place prior too
-    change = (moved - unmoved).mean((0, 1))
-    assert (change.diff() > 0).sum() > 0.9 * len(change)  # grows to the right
-    torch.testing.assert_close(change[[0, -1]], torch.tensor([-1.0, 1.0]), atol=0.05, rtol=0)
-
-
-def with_priors(streams, words):
-    """Streams with the priors of the words added."""
-    return apply_priors(streams, (streams[:, 0] - streams[:, 1]) / 2, words.place, words.order)
-
-
-def two_objects() -> torch.Tensor:
-    """Streams with a small object at the top left and a large one at the bottom right."""
-    mask = torch.full((1, 24, 24), -2.0)
-    mask[:, 2:8, 2:8] = 1
-    mask[:, 12:22, 12:22] = 1
-    return torch.stack([mask, -mask], 1)
-
-
-def test_order_prior_gets_gradients_from_several_objects(make_tokens):
-    net = make_net("btdnet", LITE)
-    with_priors(two_objects(), net.encode_text(make_tokens([5])))[:, 0, 2:8, 2:8].sum().backward()
-    for parameter in net.decoder.order_prior.parameters():
-        assert parameter.grad is not None
-        assert parameter.grad.any()
-
-
-def test_order_prior_selects_the_largest_object(make_tokens):
-    net = make_net("btdnet", LITE)
-    words = net.encode_text(make_tokens([5]))
-    streams = two_objects()
-    mask = streams[:, 0]
-    largest = words._replace(place=None, order=torch.tensor([[0.0, -5.0, *[0.0] * 6]]))
-    foreground, background = with_priors(streams, largest)[0]
-    torch.testing.assert_close(background, -foreground)
-    torch.testing.assert_close(foreground[11:23, 11:23], mask[0, 11:23, 11:23])  # unchanged
-    assert foreground[2:8, 2:8].max() < -3
-    assert torch.equal(foreground > 0, (mask[0] > 0) & (torch.arange(24) >= 12))
-    # place comes first: on the left there is only one object, so order changes nothing
-    left = largest._replace(place=torch.tensor([[-9.0, 0.0, 0.0, 0.0, 0.0]]))
-    assert torch.equal(with_priors(streams, left)[0, 0, 2:8, 2:8] > 0, torch.ones(6, 6) > 0)
 
 
 def test_gate_logits_multiplies_probabilities():

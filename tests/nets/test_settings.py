@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from small_nets import LITE, make_net
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets import build_net
@@ -51,3 +52,16 @@ def test_lists_out_of_range_raise(name: str, values: list[list[int]]) -> None:
 def test_layers_out_of_range_raise(stages: list[int]) -> None:
     with pytest.raises(ConfigError, match="stages"):
         build_net("btdnet", {"text": {"stages": stages}})
+
+
+@pytest.mark.parametrize("name", ["place_prior", "order_prior"])
+def test_removed_priors_are_refused_with_what_to_do(name: str) -> None:
+    message = f'settings of btdnet: "{name}" was removed: .*train the bundle again'
+    with pytest.raises(ConfigError, match=message):
+        make_net("btdnet", LITE, **{name: True})
+
+
+def test_removed_priors_may_be_switched_off() -> None:
+    """Every bundle of an earlier version has these settings, those of the paper's network too."""
+    net = make_net("btdnet", LITE, place_prior=False, order_prior=False)
+    assert net.config == make_net("btdnet", LITE).config

@@ -30,8 +30,6 @@ LITE = {  # every part of the compact preset
     "mixing": "convolution",
     "smoothing": "depthwise",
     "fine_width": 16,
-    "place_prior": True,
-    "order_prior": True,
     "presence": True,
     "dice_weight": 0.5,
 }

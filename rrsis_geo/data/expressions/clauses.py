@@ -44,7 +44,7 @@ class Clause:
     """A restriction on objects and the words for it.
 
     Attributes:
-        kind: "colour", "size", "position" or "relation".
+        kind: one of :data:`rrsis_geo.data.expressions.kinds.ALL_CLAUSES`.
         before: phrases that precede the noun.
         after: phrases that follow the noun.
         verdicts: int8 [n], whether each candidate fits.

@@ -47,7 +47,7 @@ def relation_clauses(
             continue
         anchors = Candidates(labelled_image, name)
         if name in _SURFACES and not has_surfaces:
-            yield Clause("relation", (), _on_phrases(name, rng), _judge_on(candidates, anchors))
+            yield Clause("contact", (), _on_phrases(name, rng), _judge_on(candidates, anchors))
         if len(anchors) > _MAX_ANCHORS or name in _NOT_NEAR:
             continue
         gaps = _gaps(candidates, anchors)
@@ -56,13 +56,13 @@ def relation_clauses(
             inside, around = _covered(candidates, anchors)
             near[(inside > 0.05) | (around >= 0.6)] = UNCLEAR
             near[(inside >= 0.8) | (around >= 0.9)] = FAILS
-        yield Clause("relation", (), _near_phrases(name, len(anchors), rng), near)
+        yield Clause("contact", (), _near_phrases(name, len(anchors), rng), near)
         if len(anchors) == 1 and not anchors.is_sliver[0] and name not in GROUND:
             yield from _side_clauses(candidates, anchors, rng)
         if len(anchors) == 2 and not anchors.is_sliver.any() and name not in GROUND:
             words = noun_of(name).plural or noun_of(name).singular
             after = tuple(f"between the {two}{pick_word(words, rng)}" for two in ("", "two "))
-            yield Clause("relation", (), after, _judge_between(candidates, anchors))
+            yield Clause("side", (), after, _judge_between(candidates, anchors))
 
 
 def false_relation_clauses(
@@ -79,7 +79,7 @@ def false_relation_clauses(
             one = noun_of(name).singular[0]
             on = (f"on the {one}",) if name in _SURFACES and name != "water" else ()
             near = tuple(f"{opening} the {one}" for opening in _NEAR)
-            yield Clause("relation", (), on or near, fails)
+            yield Clause("contact", (), on or near, fails)
 
 
 # --- on ---
@@ -103,8 +103,8 @@ def on_clauses(candidates: Candidates, rng: np.random.Generator) -> Iterator[Cla
         if surface == "road":  # an object on a bridge or in a driveway can count as on a road
             verdicts[[on in _LIKE_ROAD for on in surfaces]] = UNCLEAR
             off = np.where(verdicts == UNCLEAR, UNCLEAR, 1 - verdicts).astype(np.int8)
-            yield Clause("relation", (), _OFF_ROAD, off)
-        yield Clause("relation", (), _on_phrases(str(surface), rng), verdicts)
+            yield Clause("contact", (), _OFF_ROAD, off)
+        yield Clause("contact", (), _on_phrases(str(surface), rng), verdicts)
 
 
 def _judge_on(candidates: Candidates, surfaces: Candidates) -> Verdicts:
@@ -230,7 +230,7 @@ def _side_clauses(
     noun = noun_of(anchors.category)
     for (axis, sign), words in _SIDE_WORDS.items():
         after = tuple(f"{word} {pick_word(noun.singular, rng)}" for word in words)
-        yield Clause("relation", (), after, _judge_side(candidates, anchors, axis, sign))
+        yield Clause("side", (), after, _judge_side(candidates, anchors, axis, sign))
 
 
 def _judge_side(candidates: Candidates, anchors: Candidates, axis: int, sign: int) -> Verdicts:

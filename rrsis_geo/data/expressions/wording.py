@@ -58,7 +58,7 @@ def write_words(
 
 _NUMBERS: Final = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 _ASIDES: Final = ("in the image", "in the scene", "in this picture", "seen from above", "here")
-_ADJECTIVE_ORDER: Final = ("size", "position", "relation", "colour")
+_ADJECTIVE_ORDER: Final = ("size", "position", "contact", "side", "colour")
 _LINKS: Final = ("located", "situated", f"that {BE}", "lying")
 
 

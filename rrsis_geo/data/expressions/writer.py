@@ -4,7 +4,7 @@ An expression refers to every object that fits it, even in the singular: "the tr
 refers to every truck on a road. A target is called absent only if its category is fully labelled.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Final, NamedTuple
 
@@ -25,6 +25,7 @@ from rrsis_geo.data.expressions.clauses import (
     size_clauses,
 )
 from rrsis_geo.data.expressions.colours import COLOURS
+from rrsis_geo.data.expressions.kinds import ALL_CLAUSES, COMBINATIONS, KIND_WEIGHTS, can_write
 from rrsis_geo.data.expressions.relations import (
     false_relation_clauses,
     on_clauses,
@@ -34,17 +35,6 @@ from rrsis_geo.data.expressions.traits import COLOURLESS, COVERED_BY, GROUND
 from rrsis_geo.data.expressions.wording import write_words
 from rrsis_geo.data.sample import LabelledImage
 from rrsis_geo.text.vocabulary import kinds_of, wider_than
-
-KIND_WEIGHTS: Final[Mapping[str, float]] = {
-    "category": 0.32,
-    "colour": 0.12,
-    "size": 0.1,
-    "position": 0.16,
-    "relation": 0.06,
-    "combination": 0.06,
-    "absent": 0.18,
-}
-"""Kind of expression -> its share of the samples."""
 
 _ON_FIRST: Final = 0.8
 """Probability that the surface under an object comes before other relations, if it is labelled."""
@@ -75,6 +65,7 @@ def write_expression(
     kind: str | None = None,
     *,
     category: str | None = None,
+    allowed: frozenset[str] = ALL_CLAUSES,
 ) -> WrittenExpression | None:
     """Write one expression about an image. None if no expression of the kind is clearly true.
 
@@ -84,17 +75,20 @@ def write_expression(
         rng: source of all randomness.
         kind: a key of :data:`KIND_WEIGHTS`. None tries the kinds in random order, by their weights.
         category: name only this category or a category that it is a kind of.
+        allowed: kinds of clauses that the expression may have.
     """
     if kind is None:
-        kinds = list(KIND_WEIGHTS)
-        weights = np.array(list(KIND_WEIGHTS.values()))
+        kinds = [name for name in KIND_WEIGHTS if can_write(name, allowed)]
+        weights = np.array([KIND_WEIGHTS[name] for name in kinds])
         for index in rng.choice(len(kinds), len(kinds), replace=False, p=weights / weights.sum()):
-            written = write_expression(labelled_image, rng, kinds[index], category=category)
+            written = write_expression(
+                labelled_image, rng, kinds[index], category=category, allowed=allowed
+            )
             if written is not None:
                 return written
         return None
     if kind == "absent":
-        return _write_absent(labelled_image, rng, category)
+        return _write_absent(labelled_image, rng, category, allowed)
     for name in _draw_categories(labelled_image, rng, category):
         candidates = Candidates(labelled_image, name)
         if candidates.is_sliver.all():
@@ -102,7 +96,7 @@ def write_expression(
         choice = (
             ([], np.ones(len(candidates), bool))
             if kind == "category"
-            else _choose_clauses(labelled_image, candidates, kind, rng)
+            else _choose_clauses(labelled_image, candidates, kind, rng, allowed)
         )
         if choice is not None:
             clauses, chosen = choice
@@ -115,18 +109,21 @@ def write_expression(
 
 
 def count_distinct_subsets(
-    labelled_image: LabelledImage, category: str, rng: np.random.Generator
+    labelled_image: LabelledImage,
+    category: str,
+    rng: np.random.Generator,
+    allowed: frozenset[str] = ALL_CLAUSES,
 ) -> int:
-    """Number of different subsets of a category's objects that one clause can select.
+    """Number of different subsets of a category's objects that one allowed clause can select.
 
-    Clauses of position, size and colour count. The number is 0 for :data:`MAX_INDIVIDUALS`.
+    The number is 0 for :data:`MAX_INDIVIDUALS`.
     """
     if category in MAX_INDIVIDUALS:
         return 0
     candidates = Candidates(labelled_image, category)
     subsets = set()
-    for kind in ("position", "size", "colour"):
-        for clause in _clauses(labelled_image, candidates, kind, rng):
+    for kind in ("position", "size", "colour", "relation"):
+        for clause in _clauses(labelled_image, candidates, kind, rng, allowed):
             chosen = select([clause], candidates)
             if chosen is None or chosen.all() or not chosen.any():
                 continue
@@ -154,11 +151,15 @@ def _draw_categories(
 
 
 def _choose_clauses(
-    labelled_image: LabelledImage, candidates: Candidates, kind: str, rng: np.random.Generator
+    labelled_image: LabelledImage,
+    candidates: Candidates,
+    kind: str,
+    rng: np.random.Generator,
+    allowed: frozenset[str],
 ) -> tuple[list[Clause], NDArray[np.bool_]] | None:
     """Clauses of a kind that clearly fit at least one object, and the objects that they fit."""
     reserve: tuple[list[Clause], NDArray[np.bool_]] | None = None
-    for clauses in _proposals(labelled_image, candidates, kind, rng):
+    for clauses in _proposals(labelled_image, candidates, kind, rng, allowed):
         chosen = select(clauses, candidates)
         if chosen is None or not chosen.any() or candidates.is_sliver[chosen].all():
             continue
@@ -183,20 +184,22 @@ def _all_needed(clauses: list[Clause], chosen: NDArray[np.bool_], candidates: Ca
 
 
 def _proposals(
-    labelled_image: LabelledImage, candidates: Candidates, kind: str, rng: np.random.Generator
+    labelled_image: LabelledImage,
+    candidates: Candidates,
+    kind: str,
+    rng: np.random.Generator,
+    allowed: frozenset[str],
 ) -> Iterator[list[Clause]]:
     """Clauses, or pairs of clauses, to try in turn."""
     if kind != "combination":
-        yield from ([clause] for clause in _clauses(labelled_image, candidates, kind, rng))
+        yield from ([clause] for clause in _clauses(labelled_image, candidates, kind, rng, allowed))
         return
-    pairs = [("colour", "position"), ("size", "position"), ("colour", "relation")]
-    pairs += [("size", "colour"), ("position", "relation"), ("size", "relation")]
     by_kind: dict[str, list[Clause]] = {}
-    for index in rng.permutation(len(pairs)):
-        for name in pairs[index]:
+    for index in rng.permutation(len(COMBINATIONS)):
+        first, second = COMBINATIONS[index]
+        for name in (first, second):
             if name not in by_kind:
-                by_kind[name] = list(_clauses(labelled_image, candidates, name, rng))
-        first, second = pairs[index]
+                by_kind[name] = list(_clauses(labelled_image, candidates, name, rng, allowed))
         for one in by_kind[first]:
             if one.rank_by is None and not (one.verdicts == FITS).any():
                 continue
@@ -206,6 +209,18 @@ def _proposals(
 
 
 def _clauses(
+    labelled_image: LabelledImage,
+    candidates: Candidates,
+    kind: str,
+    rng: np.random.Generator,
+    allowed: frozenset[str],
+) -> Iterable[Clause]:
+    """The allowed clauses of a kind, in random order."""
+    clauses = _all_clauses(labelled_image, candidates, kind, rng)
+    return (clause for clause in clauses if clause.kind in allowed)
+
+
+def _all_clauses(
     labelled_image: LabelledImage, candidates: Candidates, kind: str, rng: np.random.Generator
 ) -> Iterable[Clause]:
     match kind:
@@ -247,7 +262,10 @@ def absent_categories(labelled_image: LabelledImage) -> list[str]:
 
 
 def _write_absent(
-    labelled_image: LabelledImage, rng: np.random.Generator, category: str | None
+    labelled_image: LabelledImage,
+    rng: np.random.Generator,
+    category: str | None,
+    allowed: frozenset[str],
 ) -> WrittenExpression | None:
     """Write an expression that fits no object: an absent category, or a false clause."""
     missing = absent_categories(labelled_image)
@@ -265,13 +283,13 @@ def _write_absent(
             [_ABSENT_VEHICLE_WEIGHT if wider_than(name) else 1.0 for name in missing]
         )
         name = missing[int(rng.choice(len(missing), p=weights / weights.sum()))]
-        clauses = _draw_absent_clauses(labelled_image, name, rng)
+        clauses = _draw_absent_clauses(labelled_image, name, rng, allowed)
         return WrittenExpression(
             write_words(labelled_image, name, clauses, 0, rng), mask, "absent", name
         )
     for index in rng.permutation(len(present)):
         name = present[index]
-        clause = _find_false_clause(labelled_image, Candidates(labelled_image, name), rng)
+        clause = _find_false_clause(labelled_image, Candidates(labelled_image, name), rng, allowed)
         if clause is not None:
             return WrittenExpression(
                 write_words(labelled_image, name, [clause], 0, rng), mask, "absent", name
@@ -280,12 +298,17 @@ def _write_absent(
 
 
 def _draw_absent_clauses(
-    labelled_image: LabelledImage, category: str, rng: np.random.Generator
+    labelled_image: LabelledImage,
+    category: str,
+    rng: np.random.Generator,
+    allowed: frozenset[str],
 ) -> list[Clause]:
-    """Sometimes one clause about a category that is absent from the image, otherwise none."""
+    """Sometimes one allowed clause about a category that is absent from the image."""
     candidates = Candidates(labelled_image, category)
     assert not len(candidates)
-    match str(rng.choice(["", "colour", "position", "relation", "size"], p=_ABSENT_CLAUSE_WEIGHTS)):
+    kinds = ["", *(kind for kind in _ABSENT_CLAUSE_WEIGHTS if kind in allowed)]
+    weights = np.array([_NO_ABSENT_CLAUSE, *(_ABSENT_CLAUSE_WEIGHTS[kind] for kind in kinds[1:])])
+    match str(rng.choice(kinds, p=weights / weights.sum())):
         case "colour" if category not in COLOURLESS:
             colour = int(rng.choice(len(COLOURS), p=_ABSENT_COLOUR_WEIGHTS))
             return [colour_clause(colour, candidates)]
@@ -295,7 +318,7 @@ def _draw_absent_clauses(
             return [Clause("size", words, (), none, rank_by=np.zeros(0) if best else None)]
         case "position":
             return list(islice(position_clauses(candidates, rng), 1))
-        case "relation":
+        case "contact":
             return _shuffled(false_relation_clauses(labelled_image, candidates), rng)[:1]
     return []
 
@@ -303,24 +326,31 @@ def _draw_absent_clauses(
 _ABSENT_VEHICLE_WEIGHT: Final = 2.5
 """Weight of kinds of vehicles among absent categories. Models confuse them with one another."""
 _ABSENT_SIZES: Final = ((LARGEST, True), (SMALLEST, True), (LARGE, False), (SMALL, False))
-_ABSENT_CLAUSE_WEIGHTS: Final = (0.6, 0.1, 0.16, 0.1, 0.04)
+_NO_ABSENT_CLAUSE: Final = 0.6
+"""Weight of no clause about an absent category."""
+_ABSENT_CLAUSE_WEIGHTS: Final = {"colour": 0.1, "position": 0.16, "contact": 0.1, "size": 0.04}
 _ABSENT_COLOUR_WEIGHTS: Final = np.array([5, 3, 3, 4, 1, 1, 2, 2, 0.5, 4, 0.3, 0.2]) / 26
 
 
 def _find_false_clause(
-    labelled_image: LabelledImage, candidates: Candidates, rng: np.random.Generator
+    labelled_image: LabelledImage,
+    candidates: Candidates,
+    rng: np.random.Generator,
+    allowed: frozenset[str],
 ) -> Clause | None:
-    """A clause that certainly fits none of the objects. None if there is none."""
+    """An allowed clause that certainly fits none of the objects. None if there is none."""
     groups: list[Iterable[Clause]] = [
-        _clauses(labelled_image, candidates, "colour", rng),
+        _all_clauses(labelled_image, candidates, "colour", rng),
         position_clauses(candidates, rng),
         chain(
-            _clauses(labelled_image, candidates, "relation", rng),
+            _all_clauses(labelled_image, candidates, "relation", rng),
             _shuffled(false_relation_clauses(labelled_image, candidates), rng),
         ),
     ]
     for index in rng.permutation(len(groups)):
         for clause in groups[int(index)]:
-            if clause.rank_by is None and not (clause.verdicts != FAILS).any():
+            if clause.kind not in allowed or clause.rank_by is not None:
+                continue
+            if not (clause.verdicts != FAILS).any():
                 return clause
     return None

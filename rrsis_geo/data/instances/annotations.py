@@ -71,7 +71,7 @@ class InstanceFile(NamedTuple):
     """What is known of a COCO file before its images are read.
 
     Attributes:
-        records: the images with objects.
+        records: the images with objects, and those that the file says have none.
         counts: number of annotations in all ("read"), and left out by reason.
         warnings: what was left out, in words.
     """
@@ -98,10 +98,10 @@ def read_instance_file(path: Path, image_dir: Path) -> InstanceFile:
     records = [
         _make_record(entry, found, by_source[_source(entry)], image_dir)
         for id_, entry in coco.images.items()
-        if (found := sorter.found.get(id_)) and found.usable()
+        if (found := sorter.of_image(id_)) is not None
     ]
     warnings = tuple(sorter.warnings())
-    if not records:
+    if not any(record.annotations for record in records):
         why = "".join(f"\n  {warning}" for warning in warnings)
         raise InputError(f"{path}: no annotation is left, so there is nothing to refer to{why}")
     return InstanceFile(records, sorter.counts(), warnings)
@@ -176,6 +176,18 @@ class _Sorter:
         is_box = entry.get("label_quality") in ("box", "obb")
         found.annotations.append(Annotation(category, entry["segmentation"], is_box, name))
 
+    def of_image(self, id_: str) -> _Found | None:
+        """What the annotations of an image say, None if expressions cannot use the image.
+
+        They can use objects with an outline, or the fact that a fully labelled image has none.
+        """
+        found = self.found.get(id_)
+        if found is not None:
+            return found if found.usable() else None
+        is_repeated = self._image_ids[id_] != id_
+        is_complete = is_true(self._coco.images[id_].get("labels_complete"))
+        return _Found() if is_complete and not is_repeated else None
+
     def counts(self) -> dict[str, int]:
         """Number of annotations in all, and left out by reason."""
         left_out = {reason: len(names) for reason, names in self._left_out.items() if names}
@@ -228,7 +240,7 @@ def _make_record(
     complete = complete_categories(
         source,
         found.here,
-        all_labelled=bool(entry.get("labels_complete", False)),
+        all_labelled=is_true(entry.get("labels_complete")),
         source_categories=frozenset(source_categories),
     )
     unclear = found.unclear()

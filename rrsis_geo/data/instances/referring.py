@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
+from rrsis_geo.data.expressions.kinds import ALL_KINDS, ExpressionKinds
 from rrsis_geo.data.expressions.traits import COLOURLESS, GROUND, WHOLE_ONLY
 from rrsis_geo.data.expressions.writer import (
-    KIND_WEIGHTS,
     WrittenExpression,
     count_distinct_subsets,
     write_expression,
@@ -46,7 +46,7 @@ class ReferringInstances:
         source: InstanceSource,
         size_px: int,
         *,
-        kinds: Mapping[str, float] = KIND_WEIGHTS,
+        kinds: ExpressionKinds = ALL_KINDS,
         scale_range: tuple[float, float] = (0.5, 2.0),
         gsd_range_m: tuple[float, float] | None = None,
         augment: bool = True,
@@ -56,7 +56,7 @@ class ReferringInstances:
         Args:
             source: images with instances.
             size_px: side of the samples, pixels.
-            kinds: kind of expression -> its weight.
+            kinds: which expressions to write.
             scale_range: see :func:`rrsis_geo.data.instances.crops.plan_crop`.
             gsd_range_m: see :func:`rrsis_geo.data.instances.crops.plan_crop`.
             augment: mirror and rotate crops, and change their brightness a little.
@@ -66,13 +66,14 @@ class ReferringInstances:
         """
         self.source = source
         self.size_px = size_px
-        self._indexes = {kind: _ImageIndex(source, kind) for kind in (*kinds, "category")}
+        self._indexes = {kind: _ImageIndex(source, kind) for kind in (*kinds.shares, "category")}
         self._multi_object_index = _ImageIndex(source, "size")
         if not len(self._indexes["category"]):
             raise InputError("the images have no instances, so there is nothing to refer to")
-        self._kinds = [kind for kind in kinds if len(self._indexes[kind])]
-        weights = np.array([kinds[kind] for kind in self._kinds])
+        self._kinds = [kind for kind in kinds.shares if len(self._indexes[kind])]
+        weights = np.array([kinds.shares[kind] for kind in self._kinds])
         self._kind_weights = weights / weights.sum()
+        self._clauses = kinds.clauses
         self._scale_range = scale_range
         self._gsd_range_m = gsd_range_m
         self._augment = augment
@@ -120,13 +121,13 @@ class ReferringInstances:
             crop = self._crop(whole, box, rng)
         else:
             crop = self._crop_around(index, category, rng, wide=kind in _NEEDS_OTHERS)
-        written = write_expression(crop, rng, kind, category=target)
+        written = write_expression(crop, rng, kind, category=target, allowed=self._clauses)
         return None if written is None else (crop, written)
 
     def draw_contrast_crop(self, rng: np.random.Generator) -> tuple[LabelledImage, str] | None:
         """Draw a crop with several objects of a category. None if no such crop is found.
 
-        Clauses of position, size and colour select at least two different subsets of the objects.
+        Clauses select at least two different subsets of its objects.
 
         Returns:
             The crop and the category.
@@ -139,7 +140,7 @@ class ReferringInstances:
             category = self._multi_object_index.draw_category(rng)
             index = self._multi_object_index.draw_image(category, rng)
             crop = self._crop_around(index, category, rng, wide=True)
-            n_subsets = count_distinct_subsets(crop, category, rng)
+            n_subsets = count_distinct_subsets(crop, category, rng, self._clauses)
             if n_subsets > n_best:
                 best, n_best = (crop, category), n_subsets
             if n_subsets >= _ENOUGH_SUBSETS:
@@ -202,11 +203,16 @@ class ReferringInstances:
 
 
 class _ImageIndex:
-    """Images that can serve a kind of expression, by category and source."""
+    """Images that can serve a kind of expression, by category and source.
+
+    Images without objects serve absent targets, under the category "".
+    """
 
     def __init__(self, source: InstanceSource, kind: str) -> None:
         images_by_category: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for index, counts in enumerate(source.counts):
+            if kind == "absent" and not counts:
+                images_by_category[""][source.names[index]].append(index)
             for category, count in counts.items():
                 if _can_serve(kind, category, count, counts):
                     images_by_category[category][source.names[index]].append(index)
@@ -261,11 +267,19 @@ def to_sample(labelled_image: LabelledImage, written: WrittenExpression) -> Samp
 class ValidationSamples:
     """A fixed series of samples, created on access.
 
-    Sample i is the same for the same source, seed and size.
+    Sample i is the same for the same source, seed, size and kinds.
     """
 
-    def __init__(self, source: InstanceSource, seed: int, size_px: int) -> None:
-        self._referring = ReferringInstances(source, size_px, scale_range=(0.7, 1.5), augment=False)
+    def __init__(
+        self,
+        source: InstanceSource,
+        seed: int,
+        size_px: int,
+        kinds: ExpressionKinds = ALL_KINDS,
+    ) -> None:
+        self._referring = ReferringInstances(
+            source, size_px, kinds=kinds, scale_range=(0.7, 1.5), augment=False
+        )
         self._seed = seed
 
     def __getitem__(self, index: int) -> Sample:
@@ -276,7 +290,13 @@ class ValidationSamples:
         return self._referring.draw(np.random.default_rng([self._seed, index]))
 
 
-def validation_samples(source: InstanceSource, n: int, seed: int, size_px: int) -> list[Sample]:
+def validation_samples(
+    source: InstanceSource,
+    n: int,
+    seed: int,
+    size_px: int,
+    kinds: ExpressionKinds = ALL_KINDS,
+) -> list[Sample]:
     """The first n of :class:`ValidationSamples`."""
-    samples = ValidationSamples(source, seed, size_px)
+    samples = ValidationSamples(source, seed, size_px, kinds)
     return [samples[index] for index in range(n)]

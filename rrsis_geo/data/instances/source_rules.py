@@ -20,7 +20,8 @@ class SourceRule:
     Attributes:
         complete: categories of which every object is labelled in every image of the source,
             including categories that cannot occur in its images.
-        if_labelled: categories that are complete in each image with at least one such label.
+        if_labelled: categories that are complete in each image with at least one such label, and in
+            images without any label that the file says are fully labelled.
         unless: pairs of a category and other categories. If an image has one of the others, the
             category is not complete (boats moored in a harbor are not labelled as ships).
         false_colour_gsd_m: ground sample distance of its false-colour images, if it differs.
@@ -75,14 +76,15 @@ def complete_categories(
     Args:
         source: name of the source.
         here: categories of the labels in the image.
-        all_labelled: whether the file says that the image is fully labelled. Only sources without a
-            rule are trusted in this.
+        all_labelled: whether the file says that the image is fully labelled. Sources with a rule
+            are trusted in this for buildings, and for images without labels.
         source_categories: all categories that the source labels.
     """
     rule = SOURCE_RULES.get(source)
     if rule is None:
         return frozenset(source_categories) if all_labelled else frozenset()
-    complete = set(rule.complete) | (rule.if_labelled & set(here))
+    is_empty = all_labelled and not here
+    complete = {*rule.complete, *(rule.if_labelled if is_empty else rule.if_labelled & set(here))}
     if "building" in complete and not all_labelled:
         complete.discard("building")
     for category, spoilers in rule.unless:

@@ -8,8 +8,16 @@ from typing import Final, NamedTuple
 import numpy as np
 from torch.utils.data import Dataset
 
+from rrsis_geo.data.expressions.kinds import (
+    ALL_CLAUSES,
+    KIND_WEIGHTS,
+    WINDOW_CLAUSES,
+    ClauseKind,
+    ExpressionKinds,
+    can_write,
+)
 from rrsis_geo.data.expressions.rewording import reword_expression, write_foreign_expression
-from rrsis_geo.data.expressions.writer import KIND_WEIGHTS, write_expression
+from rrsis_geo.data.expressions.writer import write_expression
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import ReferringInstances, to_sample
 from rrsis_geo.data.painter.scene import CATEGORIES as PAINTED_CATEGORIES
@@ -17,28 +25,30 @@ from rrsis_geo.data.painter.scene import paint_scene
 from rrsis_geo.data.sample import LabelledImage, Sample
 from rrsis_geo.errors import ConfigError
 
-PAINTED_KINDS: Final = {
-    "category": 0.24,
-    "colour": 0.12,
-    "size": 0.05,
-    "position": 0.1,
-    "relation": 0.32,
-    "combination": 0.12,
-}
+REAL_SHARES: Final = {"category": 0.6, "colour": 0.2, "relation": 0.15, "combination": 0.05}
+"""Kind -> its share of the expressions about crops of real images."""
+PAINTED_SHARES: Final = {"category": 0.42, "colour": 0.16, "relation": 0.34, "combination": 0.08}
 """Kind -> its share of the expressions about painted scenes, whose relations are known."""
+CONTRAST_SHARES: Final = {"category": 0.35, "colour": 0.45, "combination": 0.2}
+"""Kind -> its share of the expressions about a contrast crop of a real image."""
+ALL_PAINTED_KINDS: Final = ExpressionKinds(
+    {
+        "category": 0.24,
+        "colour": 0.12,
+        "size": 0.05,
+        "position": 0.1,
+        "relation": 0.32,
+        "combination": 0.12,
+    },
+    ALL_CLAUSES,
+).with_absent(0.2)
+"""Expressions about painted scenes with clauses of all kinds, to validate with."""
 PAINTED_FOCUS: Final = {"truck": 0.34, "bus": 0.08, "van": 0.08, "car": 0.16, "": 0.34}
 """Category -> its share of the expressions about painted scenes; "" is any category.
 
 Traffic has large shares because real labels rarely distinguish its kinds."""
 
-CONTRAST_KINDS: Final = {
-    "category": 0.12,
-    "colour": 0.14,
-    "size": 0.25,
-    "position": 0.34,
-    "combination": 0.15,
-}
-"""Kind -> its share of the expressions about a contrast crop of a real image."""
+_KINDS_SETTINGS: Final = ("real_kinds", "painted_kinds", "contrast_kinds")
 
 _CONTRAST_ATTEMPTS: Final = 6
 """Scenes painted to find one with a category both on and off the road."""
@@ -57,16 +67,21 @@ class StreamConfig:
     gsd_range_m: tuple[float, float] = (0.12, 0.8)
     painted_gsd_range_m: tuple[float, float] = (0.12, 0.5)
     """Ground sample distance of painted scenes. It keeps vehicles larger than a few pixels."""
+    clauses: tuple[ClauseKind, ...] = tuple(sorted(WINDOW_CLAUSES))  # type: ignore[arg-type]
+    """Kinds of clauses that expressions may have. The default are those that a window of a scene is
+    enough for; rules over the scene resolve position, size and sides."""
+    real_kinds: Mapping[str, float] = field(default_factory=lambda: REAL_SHARES)
+    """Kind of expression -> its share among those about real images, without absent targets."""
     painted_share: float = 0.3
-    painted_kinds: Mapping[str, float] = field(default_factory=lambda: PAINTED_KINDS)
+    painted_kinds: Mapping[str, float] = field(default_factory=lambda: PAINTED_SHARES)
     painted_focus: Mapping[str, float] = field(default_factory=lambda: PAINTED_FOCUS)
     expressions_per_scene: int = 1
     """Consecutive samples that share a painted scene, or a contrast crop of a real image, so that
     they differ only in their expressions."""
     instance_contrast: float = 0.0
     """Share of real images that become contrast crops: consecutive samples share a crop with
-    several objects of a category and refer to some of them by position, size or colour."""
-    contrast_kinds: Mapping[str, float] = field(default_factory=lambda: CONTRAST_KINDS)
+    several objects of a category and refer to some of them."""
+    contrast_kinds: Mapping[str, float] = field(default_factory=lambda: CONTRAST_SHARES)
     painted_contrast: float = 0.0
     """Share of shared painted scenes with a category both on and off the road. All their
     expressions name that category, so only the relation distinguishes its objects."""
@@ -85,20 +100,41 @@ class StreamConfig:
         for name in (*names, "foreign_share", "instance_contrast"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        for name in ("painted_kinds", "painted_focus", "contrast_kinds"):
+        for name in (*_KINDS_SETTINGS, "painted_focus"):
             shares = getattr(self, name)
             if not shares or min(shares.values()) < 0 or sum(shares.values()) <= 0:
                 raise ConfigError(f"{name} must be shares with a positive sum, got {dict(shares)}")
-        for name in ("painted_kinds", "contrast_kinds"):
-            if unknown := sorted(getattr(self, name).keys() - PAINTED_KINDS):
-                kinds = ", ".join(PAINTED_KINDS)
-                raise ConfigError(f"{name}: unknown kind {unknown[0]!r}; choose from {kinds}")
+        for name in _KINDS_SETTINGS:
+            self._check_kinds(name)
         if self.expressions_per_scene < 1:
             raise ConfigError("expressions_per_scene must be positive")
         if self.cache_mib < 0:
             raise ConfigError(f"cache_mib must not be negative, got {self.cache_mib}")
         if self.size_px % 32:
             raise ConfigError(f"size_px must be a multiple of 32, got {self.size_px}")
+
+    def _check_kinds(self, name: str) -> None:
+        known = KIND_WEIGHTS.keys() - {"absent"}
+        possible = sorted(kind for kind in known if can_write(kind, self._allowed))
+        for kind, share in getattr(self, name).items():
+            if kind not in known:
+                raise ConfigError(
+                    f"{name}: unknown kind {kind!r}; choose from {', '.join(possible)}"
+                )
+            if share and kind not in possible:
+                raise ConfigError(
+                    f"{name}: {kind!r} needs other clauses than {list(self.clauses)}; remove it, "
+                    "because rules over the scene resolve such expressions, or add to the clauses"
+                )
+
+    @property
+    def _allowed(self) -> frozenset[str]:
+        return frozenset(self.clauses)
+
+    def kinds(self, setting: str) -> ExpressionKinds:
+        """The expressions of ``real_kinds``, ``painted_kinds`` or ``contrast_kinds``."""
+        shares = {kind: share for kind, share in getattr(self, setting).items() if share}
+        return ExpressionKinds(shares, self._allowed).with_absent(self.absent_share)
 
 
 class SampleStream(Dataset[Sample]):
@@ -112,7 +148,7 @@ class SampleStream(Dataset[Sample]):
             self._real = ReferringInstances(
                 InstanceSource(config.instances, cache_mib=config.cache_mib),
                 config.size_px,
-                kinds=_with_absent(KIND_WEIGHTS, config.absent_share),
+                kinds=config.kinds("real_kinds"),
                 scale_range=config.scale_range,
                 gsd_range_m=config.gsd_range_m,
             )
@@ -156,8 +192,7 @@ class SampleStream(Dataset[Sample]):
             rng,
             config.size_px,
             config.painted_gsd_range_m,
-            absent_share=config.absent_share,
-            kinds=config.painted_kinds,
+            kinds=config.kinds("painted_kinds"),
             focus=config.painted_focus,
         )
 
@@ -171,14 +206,14 @@ class SampleStream(Dataset[Sample]):
         if self._is_real(rng):
             return self._draw_real_image(number, rng)
         scene, category = _paint_contrast_scene(rng, config)
-        kinds = _with_absent(config.painted_kinds, config.absent_share)
+        kinds = config.kinds("painted_kinds")
         focus = {category: 1.0} if category else config.painted_focus
         return _SharedImage(number, False, scene, kinds, focus)
 
     def _draw_real_image(self, number: int, rng: np.random.Generator) -> "_SharedImage":
         config, real = self._config, self._real
         assert real is not None
-        kinds = _with_absent(config.contrast_kinds, config.absent_share)
+        kinds = config.kinds("contrast_kinds")
         contrast = real.draw_contrast_crop(rng) if rng.random() < config.instance_contrast else None
         if contrast is None:
             return _SharedImage(number, True, None, kinds, {})
@@ -193,14 +228,14 @@ class _SharedImage(NamedTuple):
         number: number of the first sample.
         is_real: whether the image is real or painted.
         scene: the image; None if each sample draws its own.
-        kinds: kind of expression -> its share.
+        kinds: which expressions to write.
         focus: category -> its share of the expressions.
     """
 
     number: int
     is_real: bool
     scene: LabelledImage | None
-    kinds: Mapping[str, float]
+    kinds: ExpressionKinds
     focus: Mapping[str, float]
 
     def write_sample(self, rng: np.random.Generator) -> Sample | None:
@@ -234,7 +269,7 @@ def _paint_random_scene(
 def _write_sample(
     scene: LabelledImage,
     rng: np.random.Generator,
-    kinds: Mapping[str, float],
+    kinds: ExpressionKinds,
     focus: Mapping[str, float],
 ) -> Sample | None:
     """Write a sample about a scene. None if no expression is possible.
@@ -245,14 +280,15 @@ def _write_sample(
     """
     if len(focus) == 1:
         (category,) = focus
-        attempts = [(kind, category) for kind in _weighted_order(kinds, rng)]
+        attempts = [(kind, category) for kind in _weighted_order(kinds.shares, rng)]
         if attempts[0][0] == "absent" and rng.random() < 0.5:
             attempts.insert(0, ("absent", ""))
     else:
-        kind = _draw_name(kinds, rng)
+        kind = _draw_name(kinds.shares, rng)
         attempts = [(kind, _draw_name(focus, rng)), (kind, "")]
     for kind, name in [*attempts, ("category", "")]:
-        if written := write_expression(scene, rng, kind, category=name or None):
+        written = write_expression(scene, rng, kind, category=name or None, allowed=kinds.clauses)
+        if written is not None:
             return replace(to_sample(scene, written), id=f"{scene.id}: {written.expression}")
     return None
 
@@ -262,8 +298,7 @@ def painted_sample(
     size_px: int,
     gsd_range_m: tuple[float, float],
     *,
-    absent_share: float = 0.2,
-    kinds: Mapping[str, float] = PAINTED_KINDS,
+    kinds: ExpressionKinds = ALL_PAINTED_KINDS,
     focus: Mapping[str, float] = PAINTED_FOCUS,
 ) -> Sample:
     """Paint a scene and write an expression about it.
@@ -272,11 +307,9 @@ def painted_sample(
         rng: source of all randomness.
         size_px: side of the scene, pixels.
         gsd_range_m: smallest and largest ground sample distance.
-        absent_share: share of absent targets.
-        kinds: kind of expression with a present target -> its share.
+        kinds: which expressions to write.
         focus: category to name, if the scene allows it -> its share; "" is any category.
     """
-    kinds = _with_absent(kinds, absent_share)
     while True:
         scene = _paint_random_scene(rng, size_px, gsd_range_m)
         if sample := _write_sample(scene, rng, kinds, focus):
@@ -294,10 +327,3 @@ def _weighted_order(shares: Mapping[str, float], rng: np.random.Generator) -> li
     weights = np.array([shares[name] for name in names])
     order = rng.choice(len(names), len(names), replace=False, p=weights / weights.sum())
     return [names[index] for index in order]
-
-
-def _with_absent(kinds: Mapping[str, float], absent_share: float) -> dict[str, float]:
-    """Add "absent" to the shares of kinds, scaled to the share given."""
-    present = {kind: share for kind, share in kinds.items() if kind != "absent"}
-    rest = (1 - absent_share) / sum(present.values())
-    return {**{kind: share * rest for kind, share in present.items()}, "absent": absent_share}

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from labelled_blocks import block, labelled_blocks, pixels_of
 
 from rrsis_geo.data.expressions.candidates import CUT, SLIVER, Candidates
+from rrsis_geo.data.expressions.kinds import ALL_CLAUSES, KIND_WEIGHTS, WINDOW_CLAUSES
 from rrsis_geo.data.expressions.writer import (
-    KIND_WEIGHTS,
     WrittenExpression,
     absent_categories,
     count_distinct_subsets,
@@ -253,6 +253,40 @@ def test_candidates_measure_their_objects() -> None:
     assert candidates.centroids[0] == pytest.approx([0.07, 0.12])
     assert candidates.share_inside(0, (0, 0, 1, 0.12)) == pytest.approx(0.5)
     assert not candidates.touches_border.any()
+
+
+SCENE_WORDS = re.compile(
+    r"\b(left|right|top|bottom|upper|lower|north|south|east|west|middle|cent(er|re)|between|below|"
+    r"edge|border|corner|half|(large|big|small|little|tiny)(?! vehicle)|above|\w+(est|most))\b"
+)
+"""Words of size, position and sides."""
+
+
+@pytest.mark.parametrize("kind", ["relation", "combination", "absent", "colour", "category", None])
+def test_words_that_need_the_whole_scene_can_be_left_out(kind: str | None) -> None:
+    everything, window = (
+        [
+            written.expression.removesuffix(" seen from above")
+            for seed in range(150)
+            if (
+                written := write_expression(
+                    town(), np.random.default_rng(seed), kind, allowed=allowed
+                )
+            )
+        ]
+        for allowed in (ALL_CLAUSES, WINDOW_CLAUSES)
+    )
+    assert len(window) > 50
+    assert not [text for text in window if SCENE_WORDS.search(text)]
+    if kind not in ("colour", "category"):
+        assert any(SCENE_WORDS.search(text) for text in everything)
+
+
+@pytest.mark.parametrize("kind", ["size", "position"])
+def test_kinds_without_an_allowed_clause_are_not_written(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    assert write_expression(town(), rng, kind) is not None
+    assert write_expression(town(), rng, kind, allowed=WINDOW_CLAUSES) is None
 
 
 def test_count_distinct_subsets() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from rrsis_geo.data.expressions.writer import write_expression
+from rrsis_geo.data.expressions.writer import absent_categories, write_expression
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.errors import InputError
 
@@ -238,6 +238,47 @@ def test_without_a_segmentation_the_message_says_so(tmp_path: Path) -> None:
         del entry["segmentation"]
     with pytest.raises(InputError, match=r"no annotation is left.*\n.*6 of 6 annotations have no"):
         InstanceSource(save(content, tmp_path))
+
+
+def add_empty_image(content: Content, *, labels_complete: object) -> None:
+    last = {**content.images[-1], "id": 3, "file_name": "3.png", "labels_complete": labels_complete}
+    content.images.append(last)
+
+
+@pytest.mark.parametrize("flag", [True, 1, "true"])
+def test_a_fully_labelled_image_without_objects_lacks_all_categories(
+    tmp_path: Path, flag: object
+) -> None:
+    content = cars()
+    add_empty_image(content, labels_complete=flag)
+    source = InstanceSource(save(content, tmp_path))
+    assert source.counts == [{"car": 2, "tree": 1}] * 2 + [{}]
+    assert source.read(2).instances == ()
+    assert absent_categories(source.read(2)) == ["car", "tree"]
+
+
+@pytest.mark.parametrize("flag", [False, 0, "false", None])
+def test_other_images_without_objects_are_left_out(tmp_path: Path, flag: object) -> None:
+    content = cars()
+    add_empty_image(content, labels_complete=flag)
+    assert len(InstanceSource(save(content, tmp_path))) == 2
+
+
+def test_images_without_objects_are_not_enough(tmp_path: Path) -> None:
+    content = cars()
+    content.annotations.clear()
+    with pytest.raises(InputError, match="no annotation is left"):
+        InstanceSource(save(content, tmp_path))
+
+
+def test_a_tile_without_buildings_lacks_buildings(tmp_path: Path) -> None:
+    """Its source has a rule, by which buildings are complete only where one is labelled."""
+    content = cars()
+    content.categories[0]["name"] = "building"
+    add_empty_image(content, labels_complete=True)
+    for entry in content.images:
+        entry["source"] = "fair_oam"
+    assert "building" in InstanceSource(save(content, tmp_path)).read(2).complete
 
 
 def test_categories_without_an_english_name_are_left_out(tmp_path: Path) -> None:

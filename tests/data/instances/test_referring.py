@@ -1,5 +1,6 @@
 """Random samples from COCO instances."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from repository import SHARED
 
-from rrsis_geo.data.expressions.writer import KIND_WEIGHTS
+from rrsis_geo.data.expressions.kinds import ALL_CLAUSES, KIND_WEIGHTS, ExpressionKinds
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import ReferringInstances, validation_samples
 
@@ -49,9 +50,31 @@ def test_validation_samples_are_fixed_whatever_their_number(coco: Path) -> None:
 
 
 def test_kinds_can_be_chosen(coco: Path) -> None:
-    referring = ReferringInstances(InstanceSource(coco), 64, kinds={"category": 1.0})
+    referring = ReferringInstances(
+        InstanceSource(coco), 64, kinds=ExpressionKinds({"category": 1.0}, ALL_CLAUSES)
+    )
     rng = np.random.default_rng(0)
     assert {referring.sample(rng).kind for _ in range(30)} == {"category"}
+
+
+def test_images_without_objects_are_absent_samples(coco: Path, tmp_path: Path) -> None:
+    content = json.loads(coco.read_text())
+    del content["images"][60:64]  # no other image is fully labelled
+    for entry in content["images"][:30]:
+        entry["labels_complete"] = True
+    content["annotations"] = [
+        entry for entry in content["annotations"] if 30 <= entry["image_id"] < 60
+    ]
+    path = tmp_path / "empty.json"
+    path.write_text(json.dumps(content))
+    source = InstanceSource(path, coco.parent / "images")
+    kinds = ExpressionKinds({"category": 0.5, "absent": 0.5}, ALL_CLAUSES)
+    referring = ReferringInstances(source, 64, kinds=kinds)
+    rng = np.random.default_rng(0)
+    samples = [referring.sample(rng) for _ in range(40)]
+    absent = {int(sample.id) for sample in samples if sample.kind == "absent"}
+    assert len(absent) > 8
+    assert max(absent) < 30
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared instances are not on this machine")

@@ -138,8 +138,32 @@ def car_park(tmp_path: Path) -> Path:
     return tmp_path / "instances.json"
 
 
+def test_the_default_stream_has_no_words_that_need_the_whole_scene():
+    config = StreamConfig(size_px=96, painted_share=1.0, absent_share=0.3)
+    stream = SampleStream(config, seed=9, length=60)
+    samples = [stream[i] for i in range(60)]
+    assert {sample.kind for sample in samples} >= {"category", "colour", "relation", "absent"}
+    assert {sample.kind for sample in samples}.isdisjoint({"size", "position"})
+    words = {word for sample in samples for word in sample.expression.split()}
+    assert words.isdisjoint({"left", "right", "top", "bottom", "largest", "between", "north"})
+
+
+def test_other_clauses_can_be_added():
+    config = StreamConfig(
+        size_px=160,
+        painted_share=1.0,
+        absent_share=0.0,
+        painted_kinds={"size": 1.0, "position": 1.0},
+        clauses=("colour", "contact", "position", "size"),
+    )
+    stream = SampleStream(config, seed=9, length=12)
+    kinds = [stream[i].kind for i in range(12)]
+    assert {"size", "position"} <= set(kinds)
+
+
 def test_contrast_crops_differ_by_position(car_park: Path):
     config = StreamConfig(
+        clauses=("colour", "contact", "position"),
         instances=car_park,
         size_px=64,
         painted_share=0.0,
@@ -179,11 +203,20 @@ def test_without_contrast_each_real_sample_has_its_own_crop(car_park: Path):
         {"instance_contrast": -0.1},
         {"expressions_per_scene": 0},
         {"painted_focus": {"truck": -1.0, "": 2.0}},
+        {"real_kinds": {"position": 1.0}},
+        {"clauses": ()},
+        {"clauses": ("colour",), "painted_kinds": {"combination": 1.0}},
     ],
 )
 def test_wrong_settings_raise(wrong):
     with pytest.raises(ConfigError):
         StreamConfig(**wrong)
+
+
+def test_a_kind_that_rules_resolve_is_refused_with_what_to_do():
+    message = "painted_kinds: 'size' needs other clauses than .*remove it, because rules"
+    with pytest.raises(ConfigError, match=message):
+        StreamConfig(painted_kinds={"category": 0.5, "size": 0.5})
 
 
 def test_cache_mib_cannot_be_negative():
