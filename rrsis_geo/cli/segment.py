@@ -35,6 +35,8 @@ from rrsis_geo.cli.segment_options import (
     ExpressionsFileOption,
     FromProbabilityOption,
     KeepCandidatesOption,
+    LandmarkOption,
+    LandmarksOption,
     MaskOption,
     MinAreaOption,
     OutOption,
@@ -93,6 +95,7 @@ def segment(
     bbox: BboxOption = None,
     aoi: AoiOption = None,
     aoi_layer: AoiLayerOption = None,
+    landmark: LandmarkOption = None,
     bands: BandsOption = None,
     nodata: NodataOption = None,
     gsd: GsdOption = None,
@@ -104,6 +107,7 @@ def segment(
     stac_item: StacItemOption = None,
     windows_layer: WindowsLayerOption = False,
     keep_candidates: KeepCandidatesOption = False,
+    landmarks: LandmarksOption = False,
     from_probability: FromProbabilityOption = None,
     overwrite: OutputOverwriteOption = False,
     allow_no_crs: AllowNoCrsOption = False,
@@ -133,6 +137,7 @@ def segment(
         return
     from rrsis_geo.segment.batch.scenes import list_scenes
     from rrsis_geo.segment.jobs.engines import RunOptions
+    from rrsis_geo.segment.plan.landmarks import GivenLandmark
     from rrsis_geo.segment.plan.options import SegmentOptions
     from rrsis_geo.segment.plan.outputs import Outputs
 
@@ -174,6 +179,7 @@ def segment(
             overwrite=overwrite,
             windows_layer=windows_layer,
             keep_candidates=keep_candidates,
+            landmarks=landmarks,
         ),
         options=SegmentOptions(
             model=model,
@@ -185,6 +191,7 @@ def segment(
             threshold=threshold,
             min_area_m2=min_area,
             simplify_m=simplify,
+            landmarks=tuple(map(GivenLandmark.parse, landmark or ())),
             scene=scene_options(
                 bbox=bbox,
                 aoi=aoi,

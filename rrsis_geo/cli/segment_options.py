@@ -7,7 +7,12 @@ from typing import Annotated
 import typer
 
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.segment.plan.output_kinds import CANDIDATES_HELP, OUTPUT_KINDS, WINDOWS_LAYER_HELP
+from rrsis_geo.segment.plan.output_kinds import (
+    CANDIDATES_HELP,
+    LANDMARKS_HELP,
+    OUTPUT_KINDS,
+    WINDOWS_LAYER_HELP,
+)
 
 SceneOrScenesArgument = Annotated[
     str | None,
@@ -97,6 +102,18 @@ StacItemOption = Annotated[
 ]
 WindowsLayerOption = Annotated[
     bool, typer.Option("--windows-layer", help=WINDOWS_LAYER_HELP, rich_help_panel="Result")
+]
+LandmarkOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FILE",
+        help='Your own layer for a landmark of an expression: "the pier=piers.gpkg". '
+        "FILE:LAYER chooses one of several layers. Repeatable.",
+        rich_help_panel="Scene",
+    ),
+]
+LandmarksOption = Annotated[
+    bool, typer.Option("--landmarks", help=LANDMARKS_HELP, rich_help_panel="Result")
 ]
 KeepCandidatesOption = Annotated[
     bool, typer.Option("--keep-candidates", help=CANDIDATES_HELP, rich_help_panel="Result")

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
 USED_WITHOUT_MODEL = frozenset(
     {
-        *("scene", "expressions", "from_probability", "threshold", "min_area", "simplify"),
+        *(
+            "scene",
+            "expressions",
+            "from_probability",
+            "landmark",
+            "threshold",
+            "min_area",
+            "simplify",
+        ),
         *(
             "out",
             "mask",

@@ -108,13 +108,13 @@ class _Facts:
 class Resolver(Generic[Batch]):
     """Resolves queries over the objects of one scene or image."""
 
-    def __init__(self, read: ReadObjects[Batch], frame: Frame, prefix: str = "") -> None:
+    def __init__(self, read: ReadObjects[Batch], frame: Frame, prefix: str | None = "") -> None:
         """Nothing is read yet.
 
         Args:
             read: gives the objects of a phrase.
             frame: of the scene.
-            prefix: of warnings, to tell several expressions apart.
+            prefix: of warnings, to tell several expressions apart; None logs no warnings.
         """
         self._read = read
         self._frame = frame
@@ -198,8 +198,10 @@ class Resolver(Generic[Batch]):
             joined = _with_groups(query.rules, joined, grouped)
         score = np.concatenate(scores)
         choice = choose(query.rules, joined if len(score) else _empty(query.rules), score)
-        for text in (*(self._missing_landmarks(query) if len(score) else ()), *choice.warnings):
-            logger.warning("%s%s", self._prefix, text)
+        if self._prefix is not None:
+            missing = self._missing_landmarks(query) if len(score) else ()
+            for text in (*missing, *choice.warnings):
+                logger.warning("%s%s", self._prefix, text)
         facts = _Facts(choice, alive, places, fact_columns(query, choice, joined))
         self._facts[query, is_target] = facts
         return facts

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,13 @@ from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
 from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.segment.plan.expressions import clean_expression
+from rrsis_geo.segment.plan.landmarks import all_landmarks
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import check_size
 from rrsis_geo.segment.results.facts import ResultFacts
 from rrsis_geo.segment.results.finish import warn_of_pictures, without, write_page_and_item
+from rrsis_geo.segment.results.given import read_given
 from rrsis_geo.segment.results.layers import (
     Background,
     LayerContent,
@@ -111,7 +113,7 @@ def polygonize(
         probability: raster of one band of probabilities, scaled as its metadata say. An alpha
             band may follow.
         outputs: files to write; a probability raster is not among them.
-        options: only `threshold`, `min_area_m2` and `simplify_m` are used.
+        options: only `threshold`, `min_area_m2`, `simplify_m` and `landmarks` are used.
         expression: the expression of the raster; None reads it from the raster's metadata.
         scene: background of the pictures; None shows the probability.
         command: command line, for the report.
@@ -127,7 +129,7 @@ def polygonize(
     options = options or SegmentOptions()
     if outputs.probability is not None:
         raise ConfigError("the probability is the input of this run and cannot be an output too")
-    sources = [probability] if scene is None else [probability, scene]
+    sources = [probability, *options.input_files(), *([] if scene is None else [scene])]
     outputs.check([Path(source) for source in sources])
     with (
         collect_warnings() as warnings,
@@ -142,9 +144,10 @@ def polygonize(
                 f"{probability}: has no tag with its expression; give the EXPRESSION too"
             )
         expression = clean_expression(expression)
-        _check_rules(raster, parse_query(expression))
+        given = _check_rules(raster, parse_query(expression), options)
         layer = ObjectLayer(outputs, expression, layer_name(expression), raster.info.crs)
-        _write_layer(layer, raster, scene, options, progress or no_progress)
+        inputs = _Inputs(raster, scene, given)
+        _write_layer(layer, inputs, options, progress or no_progress)
         unwritten = warn_of_pictures([layer])
         facts = ResultFacts(
             source=raster.info,
@@ -179,24 +182,36 @@ def _check_bands(raster: Scene) -> None:
         )
 
 
-def _check_rules(raster: Scene, query: Query) -> None:
-    """Check that the rules of an expression need no other objects than those of the raster.
+class _Inputs(NamedTuple):
+    """What polygons are made of."""
+
+    raster: Scene
+    background: str | Path | None  # scene of the pictures
+    landmarks: Mapping[str, Features]  # given, by phrase
+
+
+def _check_rules(raster: Scene, query: Query, options: SegmentOptions) -> dict[str, Features]:
+    """The landmarks that are given, after a check that the rules need no other objects.
 
     Raises:
         ConfigError: they do, or they need metres and the raster has no CRS.
     """
+    given = read_given([query], options.landmarks, raster.info)
     sources = [source for source in query.sources if isinstance(source, Find)]
-    excluded = [phrase for source in sources for phrase in source.excluded]
-    if query.landmarks() or excluded or len(sources) < len(query.sources):
+    others = [phrase for source in sources for phrase in source.excluded]
+    others += [phrase for each in all_landmarks([query]) for phrase in each.phrases()]
+    missing = [phrase for phrase in others if phrase not in given]
+    if missing or len(sources) < len(query.sources):
         raise ConfigError(
             f'{raster.info.path}: "{query}" needs other objects than those of the raster; run '
-            "segment on the scene, without --from-probability"
+            "segment on the scene, without --from-probability, or give landmarks with --landmark"
         )
     check_metres(query, raster.info)
+    return given
 
 
 def _resolve(
-    query: Query, features: Iterator[Features], raster: Scene, *, keep_candidates: bool
+    query: Query, features: Iterator[Features], inputs: _Inputs, *, keep_candidates: bool
 ) -> Iterator[Features]:
     """The objects of the raster that an expression means."""
     if query.is_plain:
@@ -204,10 +219,10 @@ def _resolve(
     objects = list(features)  # the raster is read once
 
     def read(phrase: str, is_target: bool) -> Iterator[Features]:
-        return iter(objects)
+        return iter(objects if is_target else [inputs.landmarks[phrase]])
 
     query = replace(query, sources=query.sources[:1])
-    return meant_features(query, read, raster.info, keep_candidates=keep_candidates)
+    return meant_features(query, read, inputs.raster.info, keep_candidates=keep_candidates)
 
 
 def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonReport:
@@ -228,12 +243,9 @@ def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonRep
 
 
 def _write_layer(
-    layer: ObjectLayer,
-    raster: Scene,
-    scene: str | Path | None,
-    options: SegmentOptions,
-    progress: Progress,
+    layer: ObjectLayer, inputs: _Inputs, options: SegmentOptions, progress: Progress
 ) -> None:
+    raster = inputs.raster
     info = raster.info
     features = make_features(
         _read_objects(raster, layer.outputs, options.threshold, progress),
@@ -249,8 +261,10 @@ def _write_layer(
         ),
     )
     query, keep_candidates = parse_query(layer.expression), layer.outputs.keep_candidates
-    features = _resolve(query, features, raster, keep_candidates=keep_candidates)
-    background = _read_background(raster, scene) if needs_picture(layer.outputs) else None
+    features = _resolve(query, features, inputs, keep_candidates=keep_candidates)
+    background = None
+    if needs_picture(layer.outputs):
+        background = _read_background(raster, inputs.background)
     content = LayerContent(layer, features, _provenance(raster, options))
     write_objects(
         [content], info.crs, background=None if background is None else lambda: background
@@ -274,7 +288,8 @@ def _provenance(raster: Scene, options: SegmentOptions) -> Mapping[str, Any]:
             "tags": raster.reader.dataset.tags(),
         },
         "options": {
-            name: getattr(options, name) for name in ("threshold", "min_area_m2", "simplify_m")
+            **{n: getattr(options, n) for n in ("threshold", "min_area_m2", "simplify_m")},
+            "landmarks": [landmark.to_manifest() for landmark in options.landmarks],
         },
     }
 

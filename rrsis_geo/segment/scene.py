@@ -48,11 +48,11 @@ from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import Plan, PreparedRun
 from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.results.finish import RunContext, finish_run
+from rrsis_geo.segment.results.given import read_given
 from rrsis_geo.segment.results.merge import Merger
 from rrsis_geo.segment.results.phrase_stats import expression_stats
 from rrsis_geo.segment.results.report import PartReport, SegmentReport, collect_warnings
 from rrsis_geo.segment.shards.failures import merge_failed
-from rrsis_geo.segment.shards.shard_files import ShardStats
 
 logger = logging.getLogger(__name__)
 
@@ -167,6 +167,7 @@ def segment_part(
     _check_part(part)
     with _open_run(scene, expression, outputs, options, run, predictor) as opened_run:
         plan = opened_run.work.plan
+        read_given(plan.queries, plan.options.landmarks, plan.scene)  # checked before the work
         indexes = _indexes_of_part(part, len(plan.shards))
         shards = plan.shards[indexes.start : indexes.stop]
         part_of_run = opened_run._replace(work=opened_run.work._replace(shards=shards))
@@ -263,7 +264,7 @@ def _open_run(
 ) -> Iterator[_OpenedRun]:
     """Check the inputs and outputs, open the scene, load the model and plan the run."""
     expressions = clean_expressions(expression)
-    outputs.check([Path(scene), *options.scene.input_files()], expressions)
+    outputs.check([Path(scene), *options.input_files()], expressions)
     with (
         collect_warnings() as warnings,
         _restore_threads(),
@@ -365,7 +366,7 @@ def _finish(
         job.begin_merge()
     for path in outputs.all_files(plan.expressions).values():
         remove_leftovers(path)
-    stats = expression_stats(plan, _sum_stats(job, len(plan.phrases)))
+    stats = expression_stats(plan, job.total_stats(len(plan.phrases)))
     report = finish_run(merger, scene, stats, context, progress=progress, stop=stop)
     return replace(report, seconds=context.seconds)
 
@@ -388,14 +389,3 @@ def _end_job(job: Job, report: SegmentReport, *, keep_job: bool) -> None:
     """End a job, unless windows failed or the job is to be kept."""
     if not keep_job and not report.failed:
         finish_job(job.folder, job.record, report.to_dict())
-
-
-def _sum_stats(job: Job, n_phrases: int) -> list[ShardStats]:
-    """Statistics of each phrase, summed over all shards."""
-    totals = [ShardStats() for _ in range(n_phrases)]
-    for shard_stats in job.completed_stats().values():
-        for total, each in zip(totals, shard_stats, strict=True):
-            total.add(each)
-    for total in totals:
-        total.failed = list(merge_failed(total.failed))
-    return totals

@@ -29,7 +29,13 @@ from rrsis_geo.segment.batch.job import (
 from rrsis_geo.segment.batch.join_layers import join_layers
 from rrsis_geo.segment.batch.progress import BatchProgress
 from rrsis_geo.segment.batch.report import ScenesReport, hide_repeated_warnings
-from rrsis_geo.segment.batch.tasks import BatchOutputs, SceneTask, check_files, make_tasks
+from rrsis_geo.segment.batch.tasks import (
+    BatchOutputs,
+    SceneTask,
+    check_files,
+    check_space,
+    make_tasks,
+)
 from rrsis_geo.segment.batch.workers import SceneRun, SceneWorkerSetup, run_in_processes, run_scene
 from rrsis_geo.segment.jobs.ending import finish_job, finished_report, is_finished, tidy_up
 from rrsis_geo.segment.jobs.engines import RunOptions
@@ -39,11 +45,12 @@ from rrsis_geo.segment.jobs.prepare import load_for_planning, load_predictor
 from rrsis_geo.segment.jobs.session import make_folder
 from rrsis_geo.segment.plan.advice import advise_on_joined_scenes
 from rrsis_geo.segment.plan.expressions import clean_expressions
+from rrsis_geo.segment.plan.landmarks import asked_phrases
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs, default_output
 from rrsis_geo.segment.plan.plan import make_plan
 from rrsis_geo.segment.plan.predictor import WindowPredictor
-from rrsis_geo.text.query.parser import phrases_of
+from rrsis_geo.text.query.parser import parse_query
 
 logger = logging.getLogger(__name__)
 
@@ -208,6 +215,7 @@ def _check_files(batch: _Batch, job: BatchJob, tasks: Sequence[SceneTask]) -> No
         batch.expressions,
         lambda task: is_done or (not is_new and job.is_started(task)),
         may_replace_joined=is_done or (not is_new and is_merging(job.folder)),
+        inputs=batch.options.input_files(),
     )
     if is_new:
         for task in tasks:
@@ -265,7 +273,8 @@ def _run_job(
                 logger.warning(text)
         by_name = _load_results(job, tasks, batch.expressions)
         missing = [task for task in tasks if task.scene.name not in by_name]
-        _check_space(missing, len(phrases_of(batch.expressions)))
+        queries = tuple(map(parse_query, batch.expressions))
+        check_space(missing, len(asked_phrases(queries, batch.options.landmarks)))
         progress = BatchProgress(batch.progress, n_windows, by_name)
         with closing(_segment(batch, job, missing, settings, predictor, progress)) as steps:
             for task, result in steps:
@@ -310,16 +319,6 @@ def _load_results(
         if result is not None and all(path.exists() for path in files):
             results[task.scene.name] = result
     return results
-
-
-def _check_space(tasks: Sequence[SceneTask], n_expressions: int) -> None:
-    """Check the disk space for all results and for the job of one scene."""
-    sizes_px = [task.info.width * task.info.height for task in tasks]
-    if sizes_px:
-        total_px, largest_px = sum(sizes_px), max(sizes_px)
-        tasks[0].outputs.check_space(
-            (total_px + largest_px) // 2, n_missing=largest_px, n_expressions=n_expressions
-        )
 
 
 def _segment(

@@ -82,8 +82,8 @@ class BatchOutputs:
     def _refuse_kinds_of_one_scene(self) -> None:
         vector = self.paths.vector
         kinds = [kind for kind in self.paths.files() if OUTPUT_KINDS[kind].needs_vector_per_scene]
-        if self.paths.windows_layer:
-            kinds.insert(0, "windows layer")
+        flags = {"windows layer": self.paths.windows_layer, "landmarks layer": self.paths.landmarks}
+        kinds = [*(name for name, is_asked in flags.items() if is_asked), *kinds]
         if kinds:
             raise OutputError(
                 f"{vector}: the {kinds[0]} describes the polygons of one scene; give a folder for "
@@ -177,6 +177,7 @@ def check_files(
     may_replace: Callable[[SceneTask], bool],
     *,
     may_replace_joined: bool,
+    inputs: Sequence[Path] = (),
 ) -> None:
     """Check that all files of a batch can be written.
 
@@ -186,11 +187,12 @@ def check_files(
         expressions: of the batch.
         may_replace: whether the files of a scene may be replaced because this batch wrote them.
         may_replace_joined: the same for the file that all scenes share.
+        inputs: files that are read besides the scenes.
 
     Raises:
         OutputError: see `Outputs.check`; or two scenes have the same output.
     """
-    sources = {Path(task.scene.path).resolve() for task in tasks}
+    sources = {path.resolve() for path in (*(Path(task.scene.path) for task in tasks), *inputs)}
     scene_by_path: dict[Path, str] = {}
     for task in tasks:
         own = replace(task.outputs, overwrite=task.outputs.overwrite or may_replace(task))
@@ -212,6 +214,20 @@ def check_files(
             overwrite = joined.overwrite or may_replace_joined
             if check_layer_path(joined.vector, overwrite=overwrite).resolve() in sources:
                 raise OutputError(f"{joined.vector}: is an input of this run; choose another name")
+
+
+def check_space(tasks: Sequence[SceneTask], n_expressions: int) -> None:
+    """Check the disk space for all results and for the job of one scene.
+
+    Raises:
+        OutputError: see `Outputs.check_space`.
+    """
+    sizes_px = [task.info.width * task.info.height for task in tasks]
+    if sizes_px:
+        total_px, largest_px = sum(sizes_px), max(sizes_px)
+        tasks[0].outputs.check_space(
+            (total_px + largest_px) // 2, n_missing=largest_px, n_expressions=n_expressions
+        )
 
 
 def _make_task(scene: NamedScene, outputs: Outputs, options: SceneOptions) -> SceneTask:

@@ -34,6 +34,7 @@ from rrsis_geo.segment.jobs.fingerprint import fingerprint
 from rrsis_geo.segment.jobs.manifest import FORMAT, check_same_record, make_manifest, read_outputs
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import PreparedRun
+from rrsis_geo.segment.shards.failures import merge_failed
 from rrsis_geo.segment.shards.shard_files import FinishedShard, ShardFiles, ShardStats
 
 MANIFEST = "manifest.json"
@@ -179,6 +180,16 @@ class Job:
         """Statistics of each completed shard, by its index."""
         found = {shard.index: self.stats(shard) for shard in self.shards}
         return {index: stats for index, stats in found.items() if stats is not None}
+
+    def total_stats(self, n_phrases: int) -> list[ShardStats]:
+        """Statistics of each phrase, summed over all completed shards."""
+        totals = [ShardStats() for _ in range(n_phrases)]
+        for shard_stats in self.completed_stats().values():
+            for total, each in zip(totals, shard_stats, strict=True):
+                total.add(each)
+        for total in totals:
+            total.failed = list(merge_failed(total.failed))
+        return totals
 
     def missing_shards(self, shards: Sequence[Shard] | None = None) -> list[Shard]:
         """Shards that are not complete, of those given or of all."""

@@ -63,7 +63,7 @@ def advise_after_run(plan: Plan, presences_max: Sequence[float | None]) -> Itera
 
 
 def _advise_on_expression(plan: Plan, expression: str, predictor: WindowPredictor) -> Iterator[str]:
-    phrases = parse_query(expression).phrases()
+    phrases = [each for each in parse_query(expression).phrases() if each in plan.phrases]
     for phrase in phrases:
         cut = predictor.cut_words(phrase)
         if cut:

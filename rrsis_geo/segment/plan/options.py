@@ -3,11 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.model.names import DEFAULT_BUNDLE
+from rrsis_geo.segment.plan.landmarks import GivenLandmark
 
 RESULT_OPTIONS = ("dtype", "overlap_px", "threshold", "min_area_m2", "simplify_m")
 """Fields of `SegmentOptions` that change the result, besides those of `SceneOptions`."""
@@ -28,6 +30,7 @@ class SegmentOptions:
         threshold: probability above which a pixel belongs to the target.
         min_area_m2: objects below this area on the ground are dropped, in square metres.
         simplify_m: tolerance for the simplification of outlines, in metres on the ground.
+        landmarks: layers of the user for landmarks of the expressions.
         scene: how the scene is read: its area, bands and ground pixel.
         rows_per_shard: height of a shard in pixels; None depends on the size of the scene. Never
             changes the result.
@@ -42,6 +45,7 @@ class SegmentOptions:
     threshold: float = 0.5
     min_area_m2: float = 0.0
     simplify_m: float = 0.0
+    landmarks: tuple[GivenLandmark, ...] = ()
     scene: SceneOptions = field(default_factory=SceneOptions)
     rows_per_shard: int | None = None
 
@@ -57,9 +61,15 @@ class SegmentOptions:
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
 
+    def input_files(self) -> list[Path]:
+        """Files that are read besides the scene."""
+        return [*self.scene.input_files(), *(landmark.path for landmark in self.landmarks)]
+
     def to_manifest(self) -> dict[str, Any]:
         """The options that the result depends on, ready for JSON."""
         own = {name: getattr(self, name) for name in RESULT_OPTIONS}
+        if self.landmarks:  # otherwise as in the records of earlier releases
+            own["landmarks"] = [landmark.to_manifest() for landmark in self.landmarks]
         return {**own, **self.scene.to_dict()}
 
     @staticmethod
@@ -70,8 +80,10 @@ class SegmentOptions:
             ConfigError: the record has unknown fields.
         """
         own = {name: record[name] for name in RESULT_OPTIONS if name in record}
-        scene = {name: value for name, value in record.items() if name not in RESULT_OPTIONS}
+        given = tuple(map(GivenLandmark.from_manifest, record.get("landmarks", ())))
+        others = (*RESULT_OPTIONS, "landmarks")
+        scene = {name: value for name, value in record.items() if name not in others}
         try:
-            return SegmentOptions(**own, scene=SceneOptions.from_dict(scene))
+            return SegmentOptions(**own, landmarks=given, scene=SceneOptions.from_dict(scene))
         except TypeError as err:
             raise ConfigError(f"the manifest has unknown options: {err}") from err

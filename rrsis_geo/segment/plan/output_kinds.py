@@ -123,6 +123,9 @@ OUTPUT_KINDS: Final[Mapping[str, OutputKind]] = MappingProxyType(
 WINDOWS_LAYER_HELP: Final = (
     "Also write the windows as a layer of the GeoPackage, with the model's score of each."
 )
+LANDMARKS_HELP: Final = (
+    "Also write the landmarks of the expressions as layers of the GeoPackage, to check distances."
+)
 CANDIDATES_HELP: Final = (
     "Also write the objects among which the rules of an expression chose, with chosen = false."
 )

@@ -16,7 +16,7 @@ from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.units import format_bytes
 
-OUTPUT_FLAGS = ("windows_layer", "keep_candidates")
+OUTPUT_FLAGS = ("windows_layer", "keep_candidates", "landmarks")
 """Fields of `Outputs` that decide what is in the files."""
 MAX_STEM_BYTES = 150
 """Longest part of a default name that comes from the scene."""
@@ -44,6 +44,7 @@ class Outputs:
         windows_layer: add a layer of the windows and their scores to the GeoPackage.
         keep_candidates: write all objects of the target, with a column "chosen" that tells those
             that the expression means. All else is about the chosen ones only.
+        landmarks: add a layer for each landmark that the network finds to the GeoPackage.
     """
 
     vector: Path
@@ -55,6 +56,7 @@ class Outputs:
     overwrite: bool = False
     windows_layer: bool = False
     keep_candidates: bool = False
+    landmarks: bool = False
 
     def __post_init__(self) -> None:
         for name, path in self.files().items():  # strings are accepted too
@@ -107,8 +109,12 @@ class Outputs:
             OutputError: a suffix is unknown, a name is too long, a folder is missing or not
                 writable, a file exists or is an input, or two outputs have the same path.
         """
-        if self.windows_layer and not holds_layers(self.vector):
-            raise OutputError(f"{self.vector}: the windows layer needs a GeoPackage (.gpkg)")
+        for name, is_asked in (
+            ("the windows layer needs", self.windows_layer),
+            ("landmarks are layers of their own and need", self.landmarks),
+        ):
+            if is_asked and not holds_layers(self.vector):
+                raise OutputError(f"{self.vector}: {name} a GeoPackage (.gpkg)")
         input_paths = {source.resolve() for source in sources if source.exists()}
         kind_by_path: dict[Path, str] = {}
         for key, path in self.all_files(expressions).items():
@@ -203,6 +209,12 @@ def layer_names(expressions: Sequence[str]) -> tuple[str, ...]:
             name = f"{base}_{number}"
         names[name] = windows_layer_name(name)
     return tuple(names)
+
+
+def landmark_layer_names(expressions: Sequence[str], landmarks: Sequence[str]) -> tuple[str, ...]:
+    """A unique layer name for each landmark, beside those of the expressions."""
+    names = layer_names([*expressions, *(f"landmark {landmark}" for landmark in landmarks)])
+    return names[len(expressions) :]
 
 
 def windows_layer_name(layer: str) -> str:

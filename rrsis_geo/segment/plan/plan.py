@@ -21,9 +21,10 @@ from rrsis_geo.geo.scene.options import working_gsd_m
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene, SceneInfo
 from rrsis_geo.model.facts import ModelFacts
+from rrsis_geo.segment.plan.landmarks import asked_phrases
 from rrsis_geo.segment.plan.memory import usable_memory
 from rrsis_geo.segment.plan.options import SegmentOptions
-from rrsis_geo.text.query.parser import parse_query, phrases_of
+from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Query
 from rrsis_geo.units import format_bytes
 from rrsis_geo.version import __version__
@@ -81,7 +82,7 @@ class Plan:
     @property
     def phrases(self) -> tuple[str, ...]:
         """What the network is asked for: the expressions themselves if no rule is in them."""
-        return phrases_of(self.expressions)
+        return asked_phrases(self.queries, self.options.landmarks)
 
     def own_window_rows(self, shard: Shard) -> range:
         """Window rows that are counted for a shard: those that the shards above do not need."""
@@ -107,6 +108,12 @@ class Plan:
             **reading_fact(expression),
             **self.to_dict(),
         }
+
+    def landmark_provenance(self, landmark: str) -> dict[str, Any]:
+        """The same for the layer of a landmark."""
+        software = f"rrsis-geo {__version__}"
+        facts = {"software": software, "plan_hash": self.hash, "landmark": landmark}
+        return {**facts, **self.to_dict()}
 
     def raster_tags(self, expression: str) -> dict[str, str]:
         """Short provenance, for the metadata of a raster."""
@@ -190,9 +197,8 @@ def make_plan(
         size_px=model.image.size_px,
         overlap_px=options.overlap_px,
     )
-    _check_memory(scene, grid, len(phrases_of(expressions)))
     rows = options.rows_per_shard or _rows_per_shard(scene)
-    return Plan(
+    plan = Plan(
         scene=scene,
         expressions=tuple(expressions),
         model=model,
@@ -202,6 +208,8 @@ def make_plan(
         grid=grid,
         shards=tuple(plan_shards(grid, rows, scene_height=scene.height)),
     )
+    _check_memory(scene, grid, len(plan.phrases))
+    return plan
 
 
 def check_size(scene: SceneInfo) -> None:

@@ -222,6 +222,8 @@ def _settings(report: SegmentReport, plan: Plan) -> Iterator[tuple[str, str]]:
         f"{skipped}{failed}",
     )
     yield "threshold", f"{options.threshold:g}"
+    for landmark in options.landmarks:
+        yield f'landmark "{landmark.name}"', str(landmark.path)
     if options.min_area_m2:
         yield "minimum area", f"{options.min_area_m2:g} m\N{SUPERSCRIPT TWO}"
     if options.simplify_m:

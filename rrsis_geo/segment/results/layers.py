@@ -145,6 +145,7 @@ def write_objects(
     crs: CRS | None,
     *,
     background: Callable[[], Background] | None,
+    others: Sequence[Layer] = (),
     extend: Callable[[Path], None] | None = None,
 ) -> None:
     """Write the polygons and the pictures of all expressions, batch by batch.
@@ -153,6 +154,7 @@ def write_objects(
         contents: one per expression. Layers of the same file follow each other.
         crs: of the polygons.
         background: reads that of the pictures; None if `needs_picture` is False.
+        others: further layers of a GeoPackage.
         extend: called with the path of each vector file to add other layers before the file is
             moved into place.
 
@@ -177,7 +179,7 @@ def write_objects(
             for content in group
         ]
         overwrite = contents[0].layer.outputs.overwrite
-        write_layers(path, layers, crs=crs, overwrite=overwrite, extend=extend)
+        write_layers(path, [*layers, *others], crs=crs, overwrite=overwrite, extend=extend)
     raise_unexpected(
         error for content in contents for error in content.layer.picture_errors.values()
     )

@@ -22,8 +22,9 @@ def meant_features(
     query: Query,
     read: ReadObjects[Features],
     info: SceneInfo,
-    prefix: str = "",
+    prefix: str | None = "",
     *,
+    is_target: bool = True,
     keep_candidates: bool = False,
 ) -> Iterator[Features]:
     """The objects that a query means, numbered from 1, with the facts that chose them.
@@ -32,12 +33,14 @@ def meant_features(
         query: with rules.
         read: gives the objects of a phrase.
         info: of the scene, or of the part that is segmented.
-        prefix: of warnings, to tell several expressions apart.
+        prefix: of warnings, to tell several expressions apart; None logs no warnings.
+        is_target: False for a landmark.
         keep_candidates: give all objects of the target phrases, with the fact "chosen".
     """
     first_id = 1
     resolver = Resolver(read, scene_frame(info), prefix)
-    for objects, facts in resolver.candidates(query) if keep_candidates else resolver.meant(query):
+    meant = resolver.meant(query, is_target=is_target)
+    for objects, facts in resolver.candidates(query) if keep_candidates else meant:
         yield replace(objects, id=np.arange(first_id, first_id + len(objects)), facts=facts)
         first_id += len(objects)
 

@@ -14,6 +14,7 @@ from rrsis_geo.errors import Stopped
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.grid.rasters import Georeference, Kind, RasterWriter
 from rrsis_geo.geo.grid.windows import BLOCK_PX
+from rrsis_geo.geo.layers.vector_io import Layer
 from rrsis_geo.geo.layers.windows_layer import LAYER, WindowScore, append_windows
 from rrsis_geo.geo.objects.features import Border, FeatureOptions, Features, make_features
 from rrsis_geo.geo.objects.vectorize import merge_shards
@@ -21,8 +22,16 @@ from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.geo.scene.sources import geo_env
 from rrsis_geo.log_odds import to_probability
 from rrsis_geo.progress import Progress
-from rrsis_geo.segment.plan.outputs import Outputs, layer_names, windows_layer_name
+from rrsis_geo.resolve.fact_columns import fact_names
+from rrsis_geo.segment.plan.landmarks import all_landmarks
+from rrsis_geo.segment.plan.outputs import (
+    Outputs,
+    landmark_layer_names,
+    layer_names,
+    windows_layer_name,
+)
 from rrsis_geo.segment.plan.plan import Plan
+from rrsis_geo.segment.results.given import read_given
 from rrsis_geo.segment.results.layers import (
     LayerContent,
     ObjectLayer,
@@ -55,7 +64,9 @@ class Merger:
             outputs: of the run.
 
         Raises:
-            ConfigError: an option in metres needs a CRS that the scene does not have.
+            ConfigError: an option in metres needs a CRS that the scene does not have, or a landmark
+                that is given does not fit the expressions.
+            InputError: a landmark cannot be read.
         """
         self.plan = plan
         self.outputs = outputs
@@ -66,6 +77,7 @@ class Merger:
             ObjectLayer(own, expression, name, plan.scene.crs)
             for own, expression, name in zip(self._outputs, plan.expressions, names, strict=True)
         )
+        self._given = read_given(plan.queries, plan.options.landmarks, plan.scene)
         self._phrase_i = {phrase: number for number, phrase in enumerate(plan.phrases)}
         self._features = [self._read_features(i) for i in range(len(self.layers))]
 
@@ -121,6 +133,8 @@ class Merger:
 
     def _read_phrase(self, expression: str, phrase: str, is_target: bool) -> Iterator[Features]:
         """The objects of a phrase; only those of a target are filtered and simplified."""
+        if not is_target and phrase in self._given:
+            return iter([self._given[phrase]])
         plan, options = self.plan, self.plan.options
         phrase_i = self._phrase_i[phrase]
         parts = (part for files in self._shards for part in files.parts(phrase_i))
@@ -153,8 +167,32 @@ class Merger:
             background=(
                 partial(read_background, scene, plan.stretch) if needs_picture(outputs) else None
             ),
+            others=self._landmark_layers() if outputs.landmarks else (),
             extend=partial(self._append_windows, stats) if outputs.windows_layer else None,
         )
+
+    def _landmark_layers(self) -> list[Layer]:
+        """A layer of each landmark of the expressions, but those of the user."""
+        plan = self.plan
+        landmarks = [
+            landmark
+            for landmark in all_landmarks(plan.queries)
+            if set(landmark.targets()) - set(self._given)
+        ]
+        texts = [str(landmark) for landmark in landmarks]
+        names = landmark_layer_names(plan.expressions, texts)
+        return [
+            Layer(
+                features=meant_features(
+                    landmark, partial(self._read_phrase, text), plan.scene, None, is_target=False
+                ),
+                expression=text,
+                name=name,
+                provenance=plan.landmark_provenance(text),
+                facts=fact_names(landmark),
+            )
+            for landmark, text, name in zip(landmarks, texts, names, strict=True)
+        ]
 
     def _write_raster(self, expression_i: int, kind: Kind) -> None:
         """Copy the rows of all shards into one raster: the highest value of all targets."""

@@ -26,16 +26,15 @@ def expression_stats(plan: Plan, by_phrase: Sequence[ShardStats]) -> list[ShardS
     found = []
     for query in plan.queries:
         targets = [by_name[phrase] for phrase in query.targets()]
-        seconds = sum(
-            by_name[phrase].network_seconds for phrase in query.phrases() if phrase not in counted
-        )
-        counted |= set(query.phrases())
+        asked = [phrase for phrase in query.phrases() if phrase in by_name]
+        seconds = sum(by_name[phrase].network_seconds for phrase in asked if phrase not in counted)
+        counted |= set(asked)
         stats = replace(targets[0], network_seconds=seconds)
         for other in targets[1:]:
             stats.update_presence(other.presence_max)
             stats.scores = _highest(stats.scores, other.scores)
         if not query.is_plain:
-            failed = (window for phrase in query.phrases() for window in by_name[phrase].failed)
+            failed = (window for phrase in asked for window in by_name[phrase].failed)
             stats.failed = list(merge_failed(failed))
         found.append(stats)
     return found

@@ -1,0 +1,85 @@
+"""A painted scene of buildings, cars and a road, and a stand-in for a model that finds them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import geopandas as gpd
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from predictor_stubs import StubOutput, StubPredictor, red_logits
+from scene_files import write_scene
+
+NOUNS = ("building", "car", "road")
+
+
+class Box(NamedTuple):
+    """A painted object: rows and columns, in pixels of a metre."""
+
+    name: str
+    noun: str
+    rows: tuple[int, int]
+    cols: tuple[int, int]
+
+
+BOXES = (
+    Box("A", "building", (20, 60), (20, 80)),
+    Box("B", "building", (20, 50), (200, 250)),
+    Box("C", "building", (180, 200), (140, 160)),
+    Box("a", "car", (70, 76), (40, 44)),  # 10 m from A
+    Box("b", "car", (100, 106), (280, 284)),
+    Box("c", "car", (240, 246), (150, 154)),  # 40 m from C
+    Box("d", "car", (30, 36), (140, 144)),  # from A to B
+    Box("road", "road", (150, 156), (0, 320)),
+)
+SHAPE = (256, 320)
+ORIGIN = Affine.translation(500_000, 5_000_000)
+NORTH_UP = ORIGIN @ Affine.scale(1, -1)
+SOUTH_UP = ORIGIN
+ROTATED = ORIGIN @ Affine.rotation(30) @ Affine.scale(1, -1)
+DEGREES = Affine.translation(9, 45.15) @ Affine.scale(1 / 78_710, -1 / 111_136)
+
+
+class NounPredictor(StubPredictor):
+    """Finds the colour that stands for the noun of a phrase; "small" is a darker one."""
+
+    def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
+        number = next(i for i, noun in enumerate(NOUNS) if noun in words)
+        logits = red_logits(np.roll(images, -number, axis=-1))
+        if "small" in words:
+            logits[images[..., number] > 210] = -5
+        return StubOutput(logits, None)
+
+
+def content_of(boxes: Sequence[Box]) -> Any:
+    def content(row: NDArray[np.intp], col: NDArray[np.intp], band: int) -> NDArray[np.generic]:
+        value = np.full(np.broadcast_shapes(row.shape, col.shape), 100)
+        for box in boxes:
+            inside = (row >= box.rows[0]) & (row < box.rows[1])
+            inside = inside & (col >= box.cols[0]) & (col < box.cols[1])
+            bright = 200 if box.name == "C" else 220
+            value[inside] = bright if NOUNS.index(box.noun) == band - 1 else 40
+        return value
+
+    return content
+
+
+def names_of(layer: gpd.GeoDataFrame, transform: Affine, boxes: Sequence[Box] = BOXES) -> str:
+    names = (
+        box.name
+        for polygon in layer.geometry
+        for x, y in polygon.centroid.coords
+        for col, row in [~transform @ (x, y)]
+        for box in boxes
+        if box.rows[0] < row < box.rows[1] and box.cols[0] < col < box.cols[1]
+    )
+    return "".join(sorted(names))
+
+
+def read(path: Path) -> gpd.GeoDataFrame:
+    return gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path, layer=0)
+
+
+def write(path: Path, transform: Affine, crs: str | None, boxes: Sequence[Box] = BOXES) -> Path:
+    return write_scene(path, *SHAPE, transform=transform, crs=crs, content=content_of(boxes))
