@@ -7,15 +7,15 @@ maps are displayed. North is the top of a picture without a CRS.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
-Polygons = NDArray[Any]
-Float64 = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+from rrsis_geo.resolve.pieces import Flags, Float64, Pieces, Polygons
+
+__all__ = ["Flags", "Float64", "Frame", "Polygons", "Things"]
+
 MovePoints = Callable[[Float64], Float64]
 
 
@@ -60,35 +60,71 @@ class Frame:
 
 
 class Things:
-    """Objects in memory, in both coordinate systems.
+    """Objects in memory, in both coordinate systems. What is asked for is computed once.
 
     Attributes:
         own: shapely [N], in the scene's coordinates.
-        plane: shapely [N], in the plane of metres.
     """
 
     def __init__(self, polygons: Polygons, frame: Frame) -> None:
         self.frame = frame
         self.own = polygons
-        self.plane = frame.plane(polygons)
-        self._tree: shapely.STRtree | None = None
+        self._covers: dict[tuple[float, bool], Pieces] = {}
 
     def __len__(self) -> int:
         return len(self.own)
 
-    @property
-    def tree(self) -> shapely.STRtree:
-        """Of the polygons in the plane."""
-        if self._tree is None:
-            self._tree = shapely.STRtree(self.plane)
-        return self._tree
+    @cached_property
+    def plane(self) -> Polygons:
+        """Shapely [N], in the plane of metres."""
+        return self.frame.plane(self.own)
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        """Of the objects, in the plane."""
+        return Pieces(self.plane)
+
+    @cached_property
+    def own_pieces(self) -> Pieces:
+        """Of the objects, in the scene's coordinates."""
+        return self.pieces if self.plane is self.own else Pieces(self.own)
+
+    def cover(self, buffer_m: float = 0.0, *, filled: bool = False) -> Pieces:
+        """The area in the plane that the objects cover, each place once.
+
+        Args:
+            buffer_m: the objects are widened by this.
+            filled: whether their holes count.
+        """
+        if (buffer_m, filled) not in self._covers:
+            shapes = _fill_holes(self.plane) if filled else self.plane
+            shapes = shapely.buffer(shapes, buffer_m, quad_segs=2) if buffer_m else shapes
+            cover = Pieces(np.array([shapely.disjoint_subset_union_all(shapes)], dtype=object))
+            shapely.prepare(cover.shapes)
+            self._covers[buffer_m, filled] = cover
+        return self._covers[buffer_m, filled]
+
+    def holes(self, buffer_m: float) -> Polygons:
+        """The holes of what the objects cover when they are widened."""
+        (area,) = self.cover(buffer_m).whole
+        rings, part = shapely.get_rings(shapely.get_parts(area), return_index=True)
+        is_hole = np.diff(part, prepend=-1) == 0
+        holes: Polygons = np.asarray(shapely.polygons(rings[is_hole]))
+        return holes
+
+    @cached_property
+    def _own_centres(self) -> Float64:
+        points: Float64 = shapely.get_coordinates(shapely.centroid(self.own))
+        return points * (1.0, -1.0) if self.frame.y_is_down else points
+
+    @cached_property
+    def _plane_centres(self) -> Float64:
+        points: Float64 = shapely.get_coordinates(shapely.centroid(self.plane))
+        return points
 
     def centres(self, *, compass: bool) -> Float64:
         """Centroids [N, 2], x before y, y up."""
-        points = shapely.get_coordinates(shapely.centroid(self.plane if compass else self.own))
-        if self.frame.y_is_down and not compass:
-            points = points * (1.0, -1.0)
-        return points
+        return self._plane_centres if compass else self._own_centres
 
     def areas(self) -> Float64:
         """Area [N] in the plane."""
@@ -98,10 +134,20 @@ class Things:
     def sides_m(self) -> tuple[Float64, Float64]:
         """Length and width [N]: of the smallest rectangle about each, in metres."""
         boxes = shapely.minimum_rotated_rectangle(self.plane)
+        points, index = shapely.get_coordinates(boxes, return_index=True)
+        rows = np.arange(len(self))
+        first, n_points = np.searchsorted(index, rows), np.bincount(index, minlength=len(self))
         corners = np.full((len(self), 3, 2), np.nan)
-        for index, box in enumerate(boxes):
-            points = shapely.get_coordinates(box)
-            if len(points) >= 3:
-                corners[index] = points[:3]
+        known = n_points > 0
+        step = np.minimum(np.arange(3), n_points[known, None] - 1)  # lines have two points
+        corners[known] = points[first[known, None] + step]
         steps = np.hypot(*np.moveaxis(np.diff(corners, axis=1), 2, 0))
         return steps.max(1), steps.min(1)
+
+
+def _fill_holes(polygons: Polygons) -> Polygons:
+    """Polygons without their holes."""
+    parts: Polygons = shapely.get_parts(polygons)
+    has_holes = shapely.get_num_interior_rings(parts) > 0
+    parts[has_holes] = shapely.polygons(shapely.get_exterior_ring(parts[has_holes]))
+    return parts

@@ -1,17 +1,29 @@
 """How objects lie to one another and in the scene: sides, regions and distances in metres."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import shapely
 
-from rrsis_geo.resolve.frame import Flags, Float64, Polygons, Things
+from rrsis_geo.resolve.frame import Things
+from rrsis_geo.resolve.pieces import (
+    Flags,
+    Float64,
+    Pieces,
+    Polygons,
+    find_nearest,
+    find_several_nearest,
+    nearest_points,
+)
 
 NEXT_TO_M: Final = 10.0
 """Objects nearer than this are next to each other."""
 ALONG_M: Final = 15.0
 AROUND_M: Final = 30.0
+ON_M: Final = 2.0
+"""How far the outline of a landmark is widened for "on": cars hide the edge of a road."""
+HOLE_SIZE: Final = 4.0
 EDGE_SHARE: Final = 0.1
 """Of the extent, from each edge: "at the western edge"."""
 CORNER_SHARE: Final = 0.4
@@ -23,7 +35,9 @@ _REACH: Final = {
     "corner": CORNER_SHARE,
 }
 _BETWEEN_COS: Final = -0.5  # 120 degrees between the directions to two landmarks
-_NEIGHBOURS: Final = 8
+NEIGHBOURS: Final = 8
+"""Landmarks that are looked at for "between"."""
+_BLOCK: Final = 4096
 
 _AXES: Final[dict[str, tuple[int, float, bool]]] = {  # axis, sign, whether by compass
     "north": (1, 1.0, True),
@@ -73,14 +87,7 @@ def in_region(centres: Float64, bounds: Float64, sides: Sequence[str], part: str
 
 def distances_m(things: Things, landmarks: Things) -> Float64:
     """Distance [N] of each object to the nearest landmark, outline to outline; inf without any."""
-    if not len(landmarks):
-        return np.full(len(things), np.inf)
-    index, distance = landmarks.tree.query_nearest(
-        things.plane, return_distance=True, all_matches=False
-    )
-    found = np.full(len(things), np.inf)
-    found[index[0]] = distance
-    return found
+    return find_nearest(things.pieces, landmarks.pieces).distance
 
 
 def is_side_of(things: Things, landmarks: Things, sides: Sequence[str]) -> Flags:
@@ -91,16 +98,14 @@ def is_side_of(things: Things, landmarks: Things, sides: Sequence[str]) -> Flags
     """
     compass = is_compass(sides)
     found = np.zeros(len(things), bool)
-    if not len(landmarks) or not len(things):
-        return found
-    thing, landmark = landmarks.tree.query_nearest(things.plane, all_matches=False)
-    polygons: Polygons = (landmarks.plane if compass else landmarks.own)[landmark]
+    nearest = find_nearest(things.pieces, landmarks.pieces).number
+    thing = np.flatnonzero(nearest >= 0)
+    pieces = landmarks.pieces if compass else landmarks.own_pieces
     flip = (1.0, -1.0) if things.frame.y_is_down and not compass else (1.0, 1.0)
     ends = (things.centres(compass=compass) * flip)[thing]
-    lines = shapely.shortest_line(polygons, shapely.points(ends))
-    starts: Float64 = shapely.get_coordinates(lines)[::2]
+    starts = nearest_points(ends, pieces, nearest[thing])
     inside = ~(starts != ends).any(1)
-    starts[inside] = shapely.get_coordinates(shapely.centroid(polygons[inside]))
+    starts[inside] = landmarks.centres(compass=compass)[nearest[thing[inside]]] * flip
     found[thing] = _points_to((ends - starts) * flip, sides)
     return found
 
@@ -117,20 +122,45 @@ def _points_to(steps: Float64, sides: Sequence[str]) -> Flags:
     return np.asarray((lengths > 0) & (along >= (np.cos(angle) - 1e-9) * lengths))
 
 
-def share_inside(things: Things, landmarks: Things, buffer_m: float = 0.0) -> Float64:
-    """Share [N] of each object's area inside landmarks without holes, widened by a buffer."""
-    return share_covered(things.plane, shapely.buffer(_filled(landmarks.plane), buffer_m))
+def share_inside(things: Things, landmarks: Things) -> Float64:
+    """Share [N] of each object's area inside landmarks; their holes count as inside."""
+    return _share_of(things, landmarks.cover(filled=True))
 
 
-def share_covered(polygons: Polygons, others: Polygons) -> Float64:
-    """Share [N] of the area of each polygon that other polygons cover together."""
-    parts: Polygons = np.asarray(shapely.get_parts(shapely.union_all(others)))
-    covered = np.zeros(len(polygons))
-    if len(parts):
-        index, part = shapely.STRtree(parts).query(polygons, predicate="intersects")
-        shared = shapely.area(shapely.intersection(polygons[index], parts[part]))
-        np.add.at(covered, index, shared)
-    return covered / np.maximum(shapely.area(polygons), 1e-12)
+def share_on(things: Things, landmarks: Things) -> Float64:
+    """Share [N] of each object's area on landmarks, which are widened by ON_M.
+
+    The hole that an object makes in the outline of what it stands on counts, a hole of up to
+    HOLE_SIZE times its area. The blocks between streets do not.
+    """
+    holes = landmarks.holes(ON_M)
+    areas = shapely.area(things.plane)
+    share = _share_of(things, landmarks.cover(ON_M))
+    thing, hole = shapely.STRtree(holes).query(things.plane, predicate="intersects")
+    shapes = holes[hole]
+    is_own = shapely.area(shapes) <= HOLE_SIZE * areas[thing]
+    thing, shapes = thing[is_own], shapes[is_own]
+    shared = shapely.area(shapely.intersection(things.plane[thing], shapes))
+    np.add.at(share, thing, shared / areas[thing])
+    return share
+
+
+def share_covered(things: Things, others: Things) -> Float64:
+    """Share [N] of the area of each object that others cover together."""
+    return _share_of(things, others.cover())
+
+
+def _share_of(things: Things, cover: Pieces) -> Float64:
+    """Share [N] of the area of each object inside a cover."""
+    pieces = things.pieces
+    covered = np.zeros(len(things))
+    piece, other = cover.tree.query(pieces.shapes, predicate="intersects")
+    shapes, others = pieces.shapes[piece], cover.shapes[other]
+    shared = shapely.area(shapes)
+    cut = ~shapely.contains_properly(others, shapes)
+    shared[cut] = shapely.area(shapely.intersection(shapes[cut], others[cut]))
+    np.add.at(covered, pieces.owner[piece], shared)
+    return covered / np.maximum(shapely.area(things.plane), 1e-12)
 
 
 def in_landmark_region(things: Things, landmarks: Things, sides: Sequence[str], part: str) -> Flags:
@@ -152,39 +182,32 @@ def is_between(things: Things, first: Things, second: Things | None) -> Flags:
     """Which objects lie between a landmark of each kind, or between two of one kind.
 
     From the object's centroid the nearest points of two landmarks lie at least 120 degrees apart.
+    Of each kind, the NEIGHBOURS nearest landmarks are looked at.
     """
+    centres = things.centres(compass=True)
     found = np.zeros(len(things), bool)
-    centres: Polygons = np.asarray(shapely.points(things.centres(compass=True)))
-    for index, centre in enumerate(centres):
-        steps = _steps_to_nearest(centre, first)
-        others = steps if second is None else _steps_to_nearest(centre, second)
-        if len(steps) and len(others):
-            found[index] = bool((steps @ others.T).min() <= _BETWEEN_COS)
+    for start in range(0, len(things), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        steps = _steps_to_nearest(centres[block], first)
+        others = steps if second is None else _steps_to_nearest(centres[block], second)
+        cosines = steps @ others.transpose(0, 2, 1)  # NaN where there is no landmark
+        found[block] = (cosines <= _BETWEEN_COS).any((1, 2))
     return found
 
 
-def _steps_to_nearest(centre: Any, landmarks: Things) -> Float64:
-    """Unit vectors [K, 2] from a point to its nearest landmarks."""
-    if not len(landmarks):
-        return np.empty((0, 2))
-    distance = shapely.distance(landmarks.plane, centre)
-    nearest = np.argsort(distance, kind="stable")[:_NEIGHBOURS]
-    lines = shapely.shortest_line(centre, landmarks.plane[nearest])
-    steps = np.array([np.subtract(*shapely.get_coordinates(line)[1::-1]) for line in lines])
-    length = np.hypot(*steps.T)
-    unit: Float64 = steps[length > 0] / length[length > 0, None]
-    return unit
+def _steps_to_nearest(points: Float64, landmarks: Things) -> Float64:
+    """Unit vectors [N, NEIGHBOURS, 2] from points to their nearest landmarks.
 
-
-def _filled(polygons: Polygons) -> Polygons:
-    """Polygons without their holes."""
-    return np.array(
-        [
-            shapely.union_all(shapely.polygons(shapely.get_exterior_ring(shapely.get_parts(each))))
-            for each in polygons
-        ],
-        dtype=object,
-    )
+    NaN where a point lies in a landmark, and where there are fewer landmarks.
+    """
+    point, landmark = find_several_nearest(points, landmarks.pieces, NEIGHBOURS)
+    step = nearest_points(points[point], landmarks.pieces, landmark) - points[point]
+    length = np.hypot(*step.T)
+    steps = np.full((len(points), NEIGHBOURS, 2), np.nan)
+    rank = np.arange(len(point)) - np.searchsorted(point, point)
+    apart = length > 0
+    steps[point[apart], rank[apart]] = step[apart] / length[apart, None]
+    return steps
 
 
 def nearest_other_m(centres: Float64) -> Float64:

@@ -237,9 +237,9 @@ class Resolver(Generic[Batch]):
             kept: list[Batch] = []
             for part in self._parts(Query((source,)), is_target):
                 keep = np.ones(len(part.numbers), bool)
+                things = Things(part.objects.polygons, self._frame)
                 for others in dropping:
-                    plane = self._frame.plane(part.objects.polygons)
-                    keep &= share_covered(plane, others.plane) < COVERED
+                    keep &= share_covered(things, others) < COVERED
                 if source is not query.sources[-1]:
                     kept.append(part.objects.take(np.flatnonzero(keep)))
                 yield part, keep

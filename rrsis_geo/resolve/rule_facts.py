@@ -20,6 +20,7 @@ from rrsis_geo.resolve.relations import (
     is_compass,
     is_side_of,
     share_inside,
+    share_on,
 )
 from rrsis_geo.text.query.records import (
     Distance,
@@ -38,8 +39,6 @@ from rrsis_geo.text.query.records import (
 
 INSIDE_SHARE: Final = 0.5
 """An object is in a landmark or on it if at least this share of its area is."""
-ON_M: Final = 2.0
-"""How far the outline of a landmark is widened for "on": cars hide the edge of a road."""
 
 FindLandmark = Callable[[Query], Things]
 
@@ -111,7 +110,7 @@ def _is_related(rule: Relative, things: Things, landmarks: list[Things]) -> Flag
         case "between":
             return is_between(things, first, landmarks[1] if len(landmarks) > 1 else None)
         case "on":
-            return share_inside(things, first, ON_M) >= INSIDE_SHARE
+            return share_on(things, first) >= INSIDE_SHARE
         case "in":
             return share_inside(things, first) >= INSIDE_SHARE
         case "outside":
