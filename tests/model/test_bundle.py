@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import tiny_net
@@ -21,7 +21,7 @@ from rrsis_geo.errors import ModelError, OutputError
 from rrsis_geo.model import catalog
 from rrsis_geo.model.bundle import load_bundle, load_settings, save_bundle
 from rrsis_geo.model.catalog import bundle_folders, cache_folder, find_bundle, list_bundles
-from rrsis_geo.model.names import DEFAULT_BUNDLE, Precision
+from rrsis_geo.model.names import DEFAULT_BUNDLE, Language, Precision
 from rrsis_geo.nets import PRESETS, build_net
 
 ABOUT = {"trained_on": "painted scenes", "scores": {"mIoU": 0.5}, "licence": "CC0-1.0"}
@@ -287,6 +287,7 @@ def test_a_damaged_bundle_raises(
         ("text.sha256", [None, 3]),
         ("weights.precision", [None, 8, "int4", ["int8"]]),
         ("weights.sha256", [None, [], {}]),
+        ("language", [None, 1, "english", ["resolved"]]),
         ("about", [None, "x", [1]]),
         ("about.summary", [None, 3, "\ud800"]),
         ("about.categories", [None, "car", [1], [["car"]]]),
@@ -312,6 +313,29 @@ def test_every_field_of_the_manifest_is_checked(
         assert message.startswith(f"{folder / 'model.json'}: "), (value, message)
         assert name in message or "is not JSON" in message, (value, message)
         assert len(message) < 600
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+def test_the_language_of_a_bundle_is_kept(tmp_path: Path, language: Language) -> None:
+    bundle = replace(
+        tiny_net.make_bundle(tmp_path / "tiny", tiny_net.make_net()), language=language
+    )
+    assert load_bundle(save_bundle(bundle)).language == language
+    assert f"| language | {language} |" in (tmp_path / "tiny" / "README.md").read_text()
+
+
+def test_networks_of_earlier_bundles_read_all_words(tmp_path: Path) -> None:
+    folder = save(tmp_path / "tiny")
+    edit_manifest(lambda f: f.pop("language"))(folder)
+    assert load_bundle(folder).language == "network"
+
+
+def test_a_bundle_with_priors_is_refused(tmp_path: Path) -> None:
+    folder = save(tmp_path / "tiny")
+    edit_manifest(lambda f: f["net"].update(name="btdnet", config={"place_prior": True}))(folder)
+    message = r'model\.json: .*"place_prior" was removed: .*train the bundle again from the shipped'
+    with pytest.raises(ModelError, match=message):
+        load_bundle(folder)
 
 
 def test_optional_facts_may_be_missing(tmp_path: Path) -> None:

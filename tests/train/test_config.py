@@ -101,8 +101,10 @@ def test_a_resumed_run_may_change_only_some_settings():
     before = config_of()
     changed = {"workers": 7, "device": "cpu", "precision": "fp16"}
     check_resumable(to_dict(before), to_dict(config_of(**changed)), Path("run"))
-    removed = {"compile": True, "data": {"pasted_share": 0.0}}
+    removed = {"compile": True, "data": {"pasted_share": 0.0}, "net": {"place_prior": False}}
     check_resumable({**to_dict(before), **removed}, to_dict(before), Path("run"))
+    with pytest.raises(ConfigError, match=r"net\.order_prior was True"):
+        check_resumable({**to_dict(before), "net": {"order_prior": True}}, to_dict(before), Path())
     assert changed.keys() <= CHANGEABLE_SETTINGS
     removed = {"data": {"pasted_share": 0.5}}
     with pytest.raises(ConfigError, match=r"data\.pasted_share was 0\.5"):

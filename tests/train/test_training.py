@@ -283,6 +283,24 @@ def test_a_run_can_start_from_a_bundle(config, tmp_path):
         train_model(build(TrainConfig, other), tmp_path / "fourth")
 
 
+def language_of(run: Path) -> str:
+    return load_bundle(str(run / "model")).language
+
+
+def test_the_language_comes_from_the_configuration_or_the_bundle(config, tmp_path):
+    short = {**SETTINGS, "steps": 1, "init": {"vocabulary": str(config.init.vocabulary)}}
+    train_model(build(TrainConfig, short), tmp_path / "plain")
+    assert language_of(tmp_path / "plain") == "network"
+    train_model(build(TrainConfig, {**short, "language": "resolved"}), tmp_path / "resolved")
+    assert language_of(tmp_path / "resolved") == "resolved"
+    start = {"bundle": str(tmp_path / "resolved" / "model")}
+    train_model(build(TrainConfig, {**short, "init": start}), tmp_path / "further")
+    assert language_of(tmp_path / "further") == "resolved"
+    back = {**short, "init": start, "language": "network"}
+    train_model(build(TrainConfig, back), tmp_path / "back")
+    assert language_of(tmp_path / "back") == "network"
+
+
 @pytest.mark.slow
 def test_training_loads_no_raster_library():
     """Also not through other libraries; tests/test_architecture.py checks our own modules."""
