@@ -93,10 +93,11 @@ def check_layer_path(path: str | Path, *, overwrite: bool = False) -> Path:
             + f" or {SUFFIXES[-1]}"
         )
     target = follow_link(path)
-    companions = VECTOR_FORMATS[path.suffix.lower()].companions
-    check_writable(
-        path, overwrite=overwrite, companions=[target.with_suffix(ending) for ending in companions]
-    )
+    endings = list(VECTOR_FORMATS[path.suffix.lower()].companions)
+    if path.suffix.lower() == ".shp":
+        endings += shapefile.DERIVED
+    companions = [target.with_suffix(ending) for ending in endings]
+    check_writable(path, overwrite=overwrite, companions=companions)
     # SQLite would apply the changes in these files to the new GeoPackage.
     for name in (f"{target.name}-wal", f"{target.name}-journal"):
         if path.suffix.lower() == ".gpkg" and target.with_name(name).exists():

@@ -405,11 +405,12 @@ class TestAtomicity:
             link.name
         ]
 
-    def test_files_of_a_shapefile_are_not_replaced(self, tmp_path: Path) -> None:
-        (tmp_path / "trucks.dbf").write_text("a table of the user")
-        with pytest.raises(OutputError, match=r"trucks\.dbf: exists already"):
+    @pytest.mark.parametrize("ending", [".dbf", ".qix", ".shp.xml"])
+    def test_files_of_a_shapefile_are_not_replaced(self, tmp_path: Path, ending: str) -> None:
+        (tmp_path / f"trucks{ending}").write_text("a file of the user")
+        with pytest.raises(OutputError, match=rf"trucks\{ending}: exists already"):
             write(tmp_path / "trucks.shp", some_features())
-        assert (tmp_path / "trucks.dbf").read_text() == "a table of the user"
+        assert (tmp_path / f"trucks{ending}").read_text() == "a file of the user"
 
     @pytest.mark.parametrize("suffix", SUFFIXES)
     def test_overwrite_replaces_the_file(self, tmp_path: Path, suffix: str) -> None:
