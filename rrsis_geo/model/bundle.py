@@ -37,7 +37,7 @@ from rrsis_geo.model.names import (
     Language,
     Precision,
 )
-from rrsis_geo.model.storage import load_state, stored_state
+from rrsis_geo.model.storage import fitting_state, stored_state
 from rrsis_geo.nets import ReferringNet, build_net
 from rrsis_geo.text import VOCABULARY_FILE
 from rrsis_geo.text.tokenizer import Tokenizer
@@ -92,24 +92,10 @@ def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
             )
     tensors = _read_tensors(folder / WEIGHTS_FILE)
     tokenizer, image = _read_settings(folder, manifest)
-    try:
-        with torch.random.fork_rng(devices=[]):  # do not change the caller's random state
-            net = build_net(manifest.net.name, manifest.net.config)
-        net.check_inputs(
-            size_px=image.size_px,
-            vocab_size=len(tokenizer.vocabulary),
-            max_tokens=tokenizer.max_tokens,
-        )
-    except (ConfigError, ModelError) as err:
-        raise ModelError(f"{folder / MODEL_FILE}: {err}") from err
-    try:
-        load_state(net, tensors)
-    except ModelError as err:
-        raise ModelError(f"{folder / WEIGHTS_FILE}: {err}") from err
     return Bundle(
         name=bundle_name(folder),
         path=folder,
-        net=net.eval(),
+        net=_build_net(folder, manifest, tokenizer, image, tensors).eval(),
         tokenizer=tokenizer,
         image=image,
         about=manifest.about,
@@ -177,6 +163,39 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as err:
         raise ModelError(f"{path}: is not a complete safetensors file: {err}") from err
+
+
+def _build_net(
+    folder: Path,
+    manifest: Manifest,
+    tokenizer: Tokenizer,
+    image: ImageSpec,
+    tensors: Mapping[str, Tensor],
+) -> ReferringNet:
+    """Build the network of a bundle with its weights.
+
+    It is built on the device "meta" first: a network that does not fit the weights can be of any
+    size, and takes neither memory nor time there.
+    """
+    name, config = manifest.net.name, manifest.net.config
+    with torch.random.fork_rng(devices=[]):  # do not change the caller's random state
+        try:
+            with torch.device("meta"):
+                shapes = build_net(name, config)
+            shapes.check_inputs(
+                size_px=image.size_px,
+                vocab_size=len(tokenizer.vocabulary),
+                max_tokens=tokenizer.max_tokens,
+            )
+        except ConfigError as err:
+            raise ModelError(f"{folder / MODEL_FILE}: {err}") from err
+        try:
+            state = fitting_state(shapes, tensors)
+        except ModelError as err:
+            raise ModelError(f"{folder / WEIGHTS_FILE}: {err}") from err
+        net = build_net(name, config)
+    net.load_state_dict(state, strict=False)  # training-only parts are not stored
+    return net
 
 
 def _read_settings(folder: Path, manifest: Manifest) -> tuple[Tokenizer, ImageSpec]:

@@ -48,8 +48,12 @@ def stored_state(net: ReferringNet, precision: Precision) -> dict[str, Tensor]:
     return stored
 
 
-def load_state(net: ReferringNet, tensors: Mapping[str, Tensor]) -> None:
-    """Load stored tensors into a network, in place.
+def fitting_state(net: ReferringNet, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Stored tensors in float32, if they are those of a network. Training-only parts are missing.
+
+    Args:
+        net: the network. It may be on the device "meta".
+        tensors: as stored.
 
     Raises:
         ModelError: tensors are missing or unknown, have another shape or kind, or are not finite.
@@ -72,7 +76,7 @@ def load_state(net: ReferringNet, tensors: Mapping[str, Tensor]) -> None:
             f"does not fit the network in model.json: {'; '.join(faults[:3])}{more}; "
             "weights and settings are of different versions"
         )
-    net.load_state_dict(stored, strict=False)  # training-only parts are not stored
+    return stored
 
 
 def _inference_state(net: ReferringNet) -> dict[str, Tensor]:

@@ -258,6 +258,10 @@ def truncate_weights(folder: Path) -> None:
             edit_manifest(lambda f: f["net"]["config"].update(width=64)),
             r"weights\.safetensors: does not fit .* and 4 more",
         ),
+        (  # 2.4 TB: no network of this size is built
+            edit_manifest(lambda f: f["net"]["config"].update(width=10**9)),
+            r"weights\.safetensors: does not fit .*\[128\] and not \[1000000000\]",
+        ),
     ],
 )
 def test_a_damaged_bundle_raises(

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from predictor_stubs import RedPredictor
 
+from rrsis_geo import files
 from rrsis_geo.segment.batch.scenes import segment_scenes
 from rrsis_geo.segment.from_probability import polygonize
+from rrsis_geo.segment.jobs import lock
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.scene import segment_scene
@@ -31,6 +33,13 @@ def open_files(path: Path) -> list[str]:
         if file == path or path in file.parents:
             found.append(str(file))
     return found
+
+
+@pytest.fixture(autouse=True)
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the branches for Windows, where there are any."""
+    monkeypatch.setattr(files, "_IS_WINDOWS", True)
+    monkeypatch.setattr(lock, "_IS_WINDOWS", True)
 
 
 @pytest.fixture
