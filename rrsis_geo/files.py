@@ -28,8 +28,12 @@ _IS_WINDOWS = os.name == "nt"
 _MOVE_ATTEMPTS = 6
 _FULL_BYTES = 2**20
 _FULL_WORDS = ("disk is full", "No space left")
-_WRITE_FAILURES = ("TIFFAppendToStrip", "I/O failure", "I/O error", "Cannot write feature")
-"""What libraries say that do not tell why they could not write."""
+_WRITE_FAILURES = (
+    *("TIFFAppendToStrip", "I/O failure", "I/O error", "Cannot write feature"),
+    *("Failed to read directory", "IReadBlock failed", "Failed to retrieve overview"),
+    "not recognized as being in",
+)
+"""What libraries say if they could not write, or not read again what they wrote, without a reason."""
 
 
 def check_writable(

@@ -280,7 +280,8 @@ class RasterWriter:
 
     def _open(self, path: Path, mode: str) -> Any:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
-            return rasterio.open(path, mode)
+            # with the driver: rasterio raises TypeError if it does not recognise a damaged file
+            return rasterio.open(path, mode, driver="GTiff")
 
     def __enter__(self) -> Self:
         return self
