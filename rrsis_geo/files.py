@@ -33,7 +33,7 @@ _WRITE_FAILURES = (
     *("Failed to read directory", "IReadBlock failed", "Failed to retrieve overview"),
     "not recognized as being in",
 )
-"""What libraries say if they could not write, or not read again what they wrote, without a reason."""
+"""What libraries say that have not written, or cannot read what they wrote, and do not say why."""
 
 
 def check_writable(

@@ -119,5 +119,9 @@ def _scene_lines(facts: "SceneFacts") -> list[tuple[str, str]]:
             "memory",
             f"about {format_bytes(facts.memory_bytes)} in addition to the program and the network",
         ),
-        ("time", f"about {format_duration(facts.seconds)} on two CPU cores"),
+        (
+            "time",
+            f"about {format_duration(facts.seconds)} on the machine of the model's card; "
+            "others may take several times as long",
+        ),
     ]

@@ -6,7 +6,7 @@ within half a step of the raster (0.002) of the threshold.
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -245,30 +245,31 @@ def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonRep
 def _write_layer(
     layer: ObjectLayer, inputs: _Inputs, options: SegmentOptions, progress: Progress
 ) -> None:
-    raster = inputs.raster
-    info = raster.info
-    features = make_features(
-        _read_objects(raster, layer.outputs, options.threshold, progress),
-        FeatureOptions(
-            transform=info.transform,
-            crs=info.crs,
-            gsd_m=info.gsd_m,
-            expression=layer.expression,
-            model=_model_of(raster),
-            border=Border(info.shape),
-            min_area_m2=options.min_area_m2,
-            simplify_m=options.simplify_m,
-        ),
-    )
-    query, keep_candidates = parse_query(layer.expression), layer.outputs.keep_candidates
-    features = _resolve(query, features, inputs, keep_candidates=keep_candidates)
-    background = None
+    """Write the polygons and the mask. They appear together, when both are whole."""
+    raster, mask = inputs.raster, layer.outputs.mask
+    info, background = raster.info, None
     if needs_picture(layer.outputs):
         background = _read_background(raster, inputs.background)
-    content = LayerContent(layer, features, _provenance(raster, options))
-    write_objects(
-        [content], info.crs, background=None if background is None else lambda: background
-    )
+    with nullcontext() if mask is None else _mask_writer(raster, mask) as mask_writer:
+        features = make_features(
+            _read_objects(raster, mask_writer, options.threshold, progress),
+            FeatureOptions(
+                transform=info.transform,
+                crs=info.crs,
+                gsd_m=info.gsd_m,
+                expression=layer.expression,
+                model=_model_of(raster),
+                border=Border(info.shape),
+                min_area_m2=options.min_area_m2,
+                simplify_m=options.simplify_m,
+            ),
+        )
+        query, keep_candidates = parse_query(layer.expression), layer.outputs.keep_candidates
+        features = _resolve(query, features, inputs, keep_candidates=keep_candidates)
+        content = LayerContent(layer, features, _provenance(raster, options))
+        write_objects(
+            [content], info.crs, background=None if background is None else lambda: background
+        )
 
 
 def _model_of(raster: Scene) -> str:
@@ -295,27 +296,25 @@ def _provenance(raster: Scene, options: SegmentOptions) -> Mapping[str, Any]:
 
 
 def _read_objects(
-    raster: Scene, outputs: Outputs, threshold: float, progress: Progress
+    raster: Scene, mask_writer: RasterWriter | None, threshold: float, progress: Progress
 ) -> Iterator[Objects]:
     """Yield the closed objects band by band, and write the mask if it is an output."""
     info = raster.info
     vectorizer = BandVectorizer(info.width)
-    with ExitStack() as stack:
-        mask_writer = None
-        if outputs.mask is not None:
-            mask_writer = stack.enter_context(_mask_writer(raster, outputs.mask))
-        n_rows = max(BAND_PX // info.width, 1)
-        if n_rows > BLOCK_PX:
-            n_rows -= n_rows % BLOCK_PX  # read each block only once
-        for row in range(0, info.height, n_rows):
-            progress("rows", row, info.height)
-            window = Window(0, row, info.width, min(n_rows, info.height - row))
-            probability, valid = _read_probability(raster, window)
-            mask = valid & (probability > threshold + _ROUNDING)
-            if mask_writer is not None:
-                mask_writer.write_band(row, encode_mask(mask, valid))
-            yield vectorizer.add_band(row, mask, probability).in_reading_order()
+    n_rows = max(BAND_PX // info.width, 1)
+    if n_rows > BLOCK_PX:
+        n_rows -= n_rows % BLOCK_PX  # read each block only once
+    for row in range(0, info.height, n_rows):
+        progress("rows", row, info.height)
+        window = Window(0, row, info.width, min(n_rows, info.height - row))
+        probability, valid = _read_probability(raster, window)
+        mask = valid & (probability > threshold + _ROUNDING)
+        if mask_writer is not None:
+            mask_writer.write_band(row, encode_mask(mask, valid))
+        yield vectorizer.add_band(row, mask, probability).in_reading_order()
     progress("rows", info.height, info.height)
+    if mask_writer is not None:
+        mask_writer.finish()
     yield close_strip(vectorizer.finish())
 
 

@@ -15,7 +15,7 @@ from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import BYTES_PER_ROW_PX, make_plan
 
 SECONDS_PER_WINDOW = 0.15
-"""Time of btdnet-lite on two CPU cores, for bundles that do not give theirs."""
+"""For bundles whose card does not give the time: that of btdnet-lite on two CPU cores."""
 
 BANDS_BY = {
     "option": "as chosen",
@@ -56,7 +56,8 @@ class SceneFacts:
         windows: number of windows; those without data are skipped in a run.
         shards: number of shards.
         memory_bytes: approximate memory of a run, without the program and the network.
-        seconds: approximate time of the network on two CPU cores.
+        seconds: time of the network on the machine of the model's card; other machines may take
+            several times as long.
     """
 
     path: str

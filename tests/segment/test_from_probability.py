@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from layer_files import file_size_limit
 from predictor_stubs import RedPredictor, blobs
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
@@ -201,3 +202,21 @@ def test_page_without_crs(tmp_path: Path) -> None:
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<th>longitude</th>" not in text
     assert "<td>unknown</td><td>30</td>" in text
+
+
+def test_nothing_is_left_if_the_polygons_cannot_be_written(
+    tmp_path: Path, make_scene: Callable[..., Path]
+) -> None:
+    """The mask is whole then, but does not appear without the polygons."""
+    probability = np.full((300, 300), 0.1, np.float32)
+    probability[::2, ::2] = 0.9
+    write_probability(tmp_path / "p.tif", probability)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    outputs = Outputs(folder / "o.gpkg", mask=folder / "m.tif")
+    with file_size_limit(500_000), pytest.raises(OutputError, match=r"o\.gpkg: ") as caught:
+        polygonize(tmp_path / "p.tif", outputs)
+    assert not list(folder.iterdir())
+    assert caught.tb  # which keeps all that the run has not closed
+    assert polygonize(tmp_path / "p.tif", outputs).n_objects == 150 * 150
+    assert sorted(path.name for path in folder.iterdir()) == ["m.qml", "m.tif", "o.gpkg"]

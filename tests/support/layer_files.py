@@ -1,6 +1,9 @@
 """Write files of one layer for tests."""
 
-from collections.abc import Iterable, Mapping
+import resource
+import signal
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +25,16 @@ def write_layer(
     """Write a layer; ``options`` are those of `write_layers`. Returns the number of features."""
     layer = Layer(features=features, expression=expression, provenance=provenance or {})
     return write_layers(path, [layer], crs=crs, **options)
+
+
+@contextmanager
+def file_size_limit(n_bytes: int) -> Iterator[None]:
+    """Let files of this process grow to a limit only, which acts like a full disk."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+        signal.signal(signal.SIGXFSZ, handler)

@@ -90,7 +90,7 @@ class RasterWriter:
 
     Use as a context manager. Rows are written to a file in a temporary folder next to the target,
     which is moved at the end, or removed after an error. Rows are buffered until whole blocks are
-    complete.
+    complete. After `finish`, only the move is left, so that several outputs can appear at once.
 
     In a COG the overviews come before the pixels, so it is copied from a tiled file when all rows
     are written. Both files are on the disk at the same time.
@@ -199,8 +199,8 @@ class RasterWriter:
         except _WRITE_ERRORS as err:
             raise write_error(self._path, err) from err
 
-    def close(self) -> None:
-        """Convert the file to a COG and move it.
+    def finish(self) -> None:
+        """Convert the file to a COG, after the last row. It appears when the context ends.
 
         Raises:
             OutputError: the disk is full, or the file cannot be written.
@@ -216,14 +216,21 @@ class RasterWriter:
                     self._copy_to_cog()
                     self._write_style()
                 self._check_blocks(self._part)
-            is_kept = {path.name for path in _sidecars(self._part) if path.exists()}
-            self._folder.close()
-            for sidecar in _sidecars(self._path):
-                if sidecar.name not in is_kept:  # of the raster that was replaced
-                    sidecar.unlink(missing_ok=True)
         except _WRITE_ERRORS as err:
             raise write_error(self._path, err) from err
         self._dataset = None
+        self._buffer = self._buffer[:0].copy()
+
+    def _move(self) -> None:
+        """Move the file to its place, and remove sidecars of the raster that it replaces."""
+        try:
+            is_kept = {path.name for path in _sidecars(self._part) if path.exists()}
+            self._folder.close()
+            for sidecar in _sidecars(self._path):
+                if sidecar.name not in is_kept:
+                    sidecar.unlink(missing_ok=True)
+        except OSError as err:
+            raise write_error(self._path, err) from err
 
     def _factors(self) -> list[int]:
         """Overview factors: powers of 2, until the overview fits a block."""
@@ -296,7 +303,9 @@ class RasterWriter:
             self._discard(error)
             return
         try:
-            self.close()
+            if self._dataset is not None:
+                self.finish()
+            self._move()
         except BaseException as err:
             self._discard(err)
             raise

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,17 +76,21 @@ class ScenesReport:
         )
 
 
+_shown: ContextVar[set[str] | None] = ContextVar("_shown", default=None)
+"""The warnings shown in this context: that of a batch and of its background threads."""
+
+
 @contextmanager
 def hide_repeated_warnings() -> Iterator[None]:
     """Show only the first of several warnings that differ by numbers and paths only.
 
     Otherwise the same warning would be shown for each of ten thousand scenes. The report of each
-    scene still contains all of its warnings.
+    scene still contains all of its warnings. Runs in other threads show theirs.
     """
     seen: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
-        if record.levelno != logging.WARNING:
+        if record.levelno != logging.WARNING or _shown.get() is not seen:
             return True
         text = re.sub(r"\S*[/\\]\S*|\S+\.\w+:|\d+(?:\.\d+)?", "", record.getMessage())
         if text in seen:
@@ -97,4 +102,5 @@ def hide_repeated_warnings() -> Iterator[None]:
         for handler in logging.getLogger("rrsis_geo").handlers:
             handler.addFilter(is_new)
             stack.callback(handler.removeFilter, is_new)
+        stack.callback(_shown.reset, _shown.set(seen))
         yield

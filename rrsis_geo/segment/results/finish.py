@@ -23,7 +23,11 @@ from rrsis_geo.segment.results.facts import ResultFacts
 from rrsis_geo.segment.results.layers import ObjectLayer
 from rrsis_geo.segment.results.merge import Merger
 from rrsis_geo.segment.results.page import write_page
-from rrsis_geo.segment.results.pictures import DRAWING_ERRORS, problem_text
+from rrsis_geo.segment.results.pictures import (
+    DRAWING_ERRORS,
+    problem_text,
+    raise_unexpected,
+)
 from rrsis_geo.segment.results.report import SegmentReport
 from rrsis_geo.segment.results.stac_item import ItemTimes, write_item
 from rrsis_geo.segment.shards.failures import format_window_count, merge_failed
@@ -118,7 +122,11 @@ def warn_of_pictures(layers: Sequence[ObjectLayer]) -> dict[str, str]:
 
     Returns:
         By kind, or "kind:layer" if there are several layers, why a preview is missing.
+
+    Raises:
+        OutputError: a picture could not be written, for example to a full disk.
     """
+    raise_unexpected(error for layer in layers for error in layer.picture_errors.values())
     unwritten = {}
     for layer in layers:
         prefix = f'"{layer.expression}": ' if len(layers) > 1 else ""

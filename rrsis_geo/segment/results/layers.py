@@ -24,7 +24,7 @@ from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import reading_fact
 from rrsis_geo.segment.results.meant import layer_facts
-from rrsis_geo.segment.results.pictures import LayerPictures, raise_unexpected
+from rrsis_geo.segment.results.pictures import LayerPictures
 from rrsis_geo.segment.results.report import ExpressionResult
 from rrsis_geo.segment.shards.failures import FailedWindow
 
@@ -158,9 +158,10 @@ def write_objects(
         extend: called with the path of each vector file to add other layers before the file is
             moved into place.
 
+    Errors of pictures are kept, see `ObjectLayer.picture_errors`.
+
     Raises:
-        OutputError: a layer or a picture cannot be written. If it is a picture, all layers are in
-            place.
+        OutputError: a layer cannot be written.
     """
     if background is not None:
         background = functools.cache(background)
@@ -180,9 +181,6 @@ def write_objects(
         ]
         overwrite = contents[0].layer.outputs.overwrite
         write_layers(path, [*layers, *others], crs=crs, overwrite=overwrite, extend=extend)
-    raise_unexpected(
-        error for content in contents for error in content.layer.picture_errors.values()
-    )
 
 
 def needs_picture(outputs: Outputs) -> bool:

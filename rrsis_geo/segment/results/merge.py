@@ -89,7 +89,7 @@ class Merger:
         progress: Progress,
         stop: Callable[[], bool],
     ) -> None:
-        """Write the rasters and the layers.
+        """Write the rasters and the layers. They appear together, when all of them are whole.
 
         Args:
             scene: the part of the scene that the plan covers; background of the pictures.
@@ -101,19 +101,20 @@ class Merger:
             OutputError: an output cannot be written.
             Stopped: `stop` returned True.
         """
-        steps: list[Callable[[], None]] = [
-            *(
-                partial(self._write_raster, number, kind)
-                for number in range(len(self.layers))
-                for kind in self.outputs.rasters()
-            ),
-            partial(self._write_layers, scene, stats),
-        ]
-        for number, step in enumerate(steps):
-            if stop():
-                raise Stopped("stopped")
-            progress("outputs", number, len(steps))
-            step()
+        with ExitStack() as rasters:
+            steps: list[Callable[[], None]] = [
+                *(
+                    partial(self._write_raster, rasters, number, kind)
+                    for number in range(len(self.layers))
+                    for kind in self.outputs.rasters()
+                ),
+                partial(self._write_layers, scene, stats),
+            ]
+            for number, step in enumerate(steps):
+                if stop():
+                    raise Stopped("stopped")
+                progress("outputs", number, len(steps))
+                step()
         progress("outputs", len(steps), len(steps))
 
     def _read_features(self, expression_i: int) -> Iterator[Features]:
@@ -194,26 +195,30 @@ class Merger:
             for landmark, text, name in zip(landmarks, texts, names, strict=True)
         ]
 
-    def _write_raster(self, expression_i: int, kind: Kind) -> None:
-        """Copy the rows of all shards into one raster: the highest value of all targets."""
+    def _write_raster(self, rasters: ExitStack, expression_i: int, kind: Kind) -> None:
+        """Copy the rows of all shards into one raster: the highest value of all targets.
+
+        The raster appears when `rasters` is closed.
+        """
         targets = self.plan.queries[expression_i].targets()
         phrases_i = [self._phrase_i[phrase] for phrase in targets]
         scene, tags = self.plan.scene, self.plan.raster_tags(self.plan.expressions[expression_i])
         path = self._outputs[expression_i].files()[kind]
         georeference = Georeference(scene.shape, scene.crs, scene.transform)
-        with RasterWriter(path, kind, georeference, tags=tags) as writer:
-            for shard, files in zip(self.plan.shards, self._shards, strict=True):
-                with ExitStack() as stack:
-                    stack.enter_context(geo_env())
-                    datasets = [
-                        stack.enter_context(rasterio.open(files.raster(phrase_i, kind)))
-                        for phrase_i in phrases_i
-                    ]
-                    for row in range(0, shard.n_rows, _BAND_ROWS):
-                        n_rows = min(_BAND_ROWS, shard.n_rows - row)
-                        window = Window(0, row, scene.width, n_rows)
-                        bands = [dataset.read(1, window=window) for dataset in datasets]
-                        writer.write_band(shard.row_start + row, np.maximum.reduce(bands))
+        writer = rasters.enter_context(RasterWriter(path, kind, georeference, tags=tags))
+        for shard, files in zip(self.plan.shards, self._shards, strict=True):
+            with ExitStack() as stack:
+                stack.enter_context(geo_env())
+                datasets = [
+                    stack.enter_context(rasterio.open(files.raster(phrase_i, kind)))
+                    for phrase_i in phrases_i
+                ]
+                for row in range(0, shard.n_rows, _BAND_ROWS):
+                    n_rows = min(_BAND_ROWS, shard.n_rows - row)
+                    window = Window(0, row, scene.width, n_rows)
+                    bands = [dataset.read(1, window=window) for dataset in datasets]
+                    writer.write_band(shard.row_start + row, np.maximum.reduce(bands))
+        writer.finish()
 
     def _append_windows(self, stats: Sequence[ShardStats], path: Path) -> None:
         """Append a layer of the windows for each expression."""

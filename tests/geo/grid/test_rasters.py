@@ -253,7 +253,8 @@ values = np.random.default_rng(0).integers(0, high, (1100, 700), np.uint8)
 georeference = Georeference(values.shape, None, Affine.identity())
 
 def write():
-    with RasterWriter(folder / "a.tif", kind, georeference, tags={"text": "x" * (90 if is_plain else 9000)}) as out:
+    tags = {"text": "x" * (90 if is_plain else 9000)}
+    with RasterWriter(folder / "a.tif", kind, georeference, tags=tags) as out:
         for row in range(0, 1100, 500):
             out.write_band(row, values[row : row + 500])
 

@@ -2,12 +2,10 @@
 
 import json
 import logging
-import resource
-import signal
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import pyogrio
 import pytest
 import shapely
 from affine import Affine
-from layer_files import write_layer
+from layer_files import file_size_limit, write_layer
 from pyproj import CRS as ProjCRS
 from rasterio.crs import CRS
 
@@ -55,18 +53,6 @@ def some_features(
     batches = [objects.take(np.array([0])), objects.take(np.arange(1, len(objects)))]
     options = FeatureOptions(transform=transform, crs=crs, expression=expression, model="lite")
     return list(make_features(batches, options))
-
-
-@contextmanager
-def file_size_limit(n_bytes: int) -> Iterator[None]:
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def write(path: Path, features: Iterable[Features], crs: CRS | None = UTM, **options: Any) -> int:

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -282,6 +283,24 @@ def test_a_warning_of_all_scenes_is_shown_once(
     assert len([text for text in texts if "999 largest" in text]) == 3
     shown = {record.getMessage() for record in caplog.records if "largest" in record.getMessage()}
     assert len(shown) == 1
+
+
+def test_a_batch_hides_no_warnings_of_other_threads(
+    batch: Batch, caplog: pytest.LogCaptureFixture
+) -> None:
+    package = logging.getLogger("rrsis_geo")
+
+    def warn_elsewhere(*call: object) -> None:
+        thread = threading.Thread(target=package.warning, args=("of another run",))
+        thread.start()
+        thread.join()
+
+    package.addHandler(caplog.handler)
+    try:
+        batch.run(progress=warn_elsewhere)
+    finally:
+        package.removeHandler(caplog.handler)
+    assert sum(record.getMessage() == "of another run" for record in caplog.records) > 3
 
 
 # --- checks before the first scene is segmented

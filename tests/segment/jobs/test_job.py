@@ -79,15 +79,15 @@ def test_stop_before_the_first_shard_leaves_nothing(scene: Path, tmp_path: Path)
     assert run.file_names() == []
 
 
-def test_stopped_while_outputs_are_written(scene: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_outputs", [0, 1, 2])
+def test_stopped_while_outputs_are_written(scene: Path, tmp_path: Path, n_outputs: int) -> None:
+    """The rasters appear with the polygons, which are written last."""
     reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
     reference.run()
+    # polled before the run, after each of three shards, and before each output
     with pytest.raises(Stopped, match="3 of 3 shards"):
-        run.run(
-            stop=stop_after(6)
-        )  # polled before the run, after each of three shards, and before each raster
-    assert (run.folder / "m.tif").exists()
-    assert not (run.folder / "p.tif").exists()
+        run.run(stop=stop_after(5 + n_outputs))
+    assert run.file_names() == ["o.gpkg.job"]
     run.run("resume")
     assert is_same(run.result(), reference.result())
 
