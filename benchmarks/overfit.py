@@ -1,11 +1,10 @@
-"""Check that BTDNet can learn: overfit it to 16 painted samples from scratch.
+"""Check that a network can learn: overfit it to 16 painted samples from scratch.
 
-    python benchmarks/overfit.py runs/overfit
+    python benchmarks/overfit.py runs/overfit --net btdnet
 
-The network has all parts of the paper at reduced width: correlation at four stages in both
-directions, deformable attention, background prior and joint reconstruction. The trunk is a
-ConvNeXt, since timm has no Swin this small. The last line is the mIoU on the samples, which should
-exceed 0.9. Takes a minute or two on a CPU.
+The network has all parts of its paper at reduced width. The trunk is a ConvNeXt, since timm has no
+Swin this small. The last line is the mIoU on the samples, which should exceed 0.9. Takes a minute
+or two on a CPU.
 """
 
 import argparse
@@ -25,15 +24,10 @@ SIZE_PX = 128
 KINDS = ALL_PAINTED_KINDS.with_absent(0.0)
 MIN_TARGET_SHARE = 0.02
 """Of the pixels of a sample. Smaller targets consist mostly of boundary pixels."""
-NET = {
-    "name": "btdnet",
+ENCODERS = {
     "trunk": "test_convnext",
     "image_px": SIZE_PX,
     "drop_path": 0.0,
-    "width": 64,
-    "heads": 4,
-    "mci_layers": 2,
-    "bsc_text_width": 64,
     "text": {
         "width": 64,
         "heads": 4,
@@ -43,12 +37,20 @@ NET = {
         "dropout": 0.0,
     },
 }
+NETS = {
+    "btdnet": {"width": 64, "heads": 4, "mci_layers": 2, "bsc_text_width": 64},
+    "lavt": {},
+    "rmsin": {},
+    "fianet": {},
+}
+"""Settings of each network besides those of its encoders."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder for the samples and the run")
-    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--net", default="btdnet", choices=list(NETS))
+    parser.add_argument("--steps", type=int, help="default: 160 for BTDNet, 320 for the others")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--dtype", default="auto", choices=["auto", "fp32", "bf16"])
     args = parser.parse_args()
@@ -57,7 +59,7 @@ def main() -> None:
         TrainConfig,
         {
             "name": "overfit",
-            "net": NET,
+            "net": {"name": args.net, **ENCODERS, **NETS[args.net]},
             "image": {"size_px": SIZE_PX},
             "init": {"vocabulary": str(find_bundle("btdnet-lite"))},
             "benchmark": {
@@ -67,7 +69,7 @@ def main() -> None:
                 "size_px": SIZE_PX,
             },
             "optim": {"lr": args.lr, "encoder_lr": args.lr, "warmup_steps": 20},
-            "steps": args.steps,
+            "steps": args.steps or (160 if args.net == "btdnet" else 320),
             "batch_size": 8,
             "workers": 0,
             "dtype": args.dtype,

@@ -19,6 +19,13 @@ from rrsis_geo.train.training import TrainConfig
 FILES = sorted((ROOT / "configs").glob("*.toml"))
 PAPER = {"btdnet_refsegrs": "refsegrs", "btdnet_rrsisd": "rrsisd", "btdnet_risbench": "risbench"}
 """Configurations of the paper, and the layouts they read."""
+FAMILY = {  # name of the file -> preset, epochs, learning rate
+    "lavt_rrsisd": ("lavt", 40, 5e-5),
+    "rmsin_rrsisd": ("rmsin", 40, 3e-5),
+    "fianet_refsegrs": ("fianet-1", 60, 5e-5),
+    "fianet_rrsisd": ("fianet", 40, 3e-5),
+}
+"""Configurations of other papers."""
 
 
 def settings_of(config: TrainConfig) -> dict[str, object]:
@@ -26,7 +33,7 @@ def settings_of(config: TrainConfig) -> dict[str, object]:
 
 
 def test_the_documented_configurations_exist():
-    assert {path.stem for path in FILES} == {*PAPER, "btdnet_lite", "finetune", "smoke"}
+    assert {path.stem for path in FILES} == {*PAPER, *FAMILY, "btdnet_lite", "finetune", "smoke"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -60,6 +67,19 @@ def test_the_paper_configurations_follow_the_paper(name):
     plan = plan_training(config, samples)
     assert plan.steps == 50 * samples // 8
     assert len(plan.validate_at) == 50
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_the_configurations_of_other_papers_are_their_presets(name):
+    config = load(ROOT / "configs" / f"{name}.toml", TrainConfig)
+    net = NETS[str(config.net["name"])]
+    preset, epochs, lr = FAMILY[name]
+    assert build(net.config_class, settings_of(config)) == PRESETS[preset]
+    assert (config.epochs, config.precision, config.dtype) == (epochs, "fp32", "fp32")
+    assert config.optim.lr == config.optim.encoder_lr == lr
+    assert (config.optim.clip_norm, config.optim.warmup_steps) == (0, 0)
+    assert config.benchmark is not None
+    assert config.benchmark.size_px == 480
 
 
 def test_the_configuration_of_the_shipped_model_is_its_preset():

@@ -1,4 +1,4 @@
-"""benchmarks/overfit.py shows that the network can learn."""
+"""benchmarks/overfit.py shows that every network can learn."""
 
 import re
 import subprocess
@@ -7,10 +7,14 @@ import sys
 import pytest
 from repository import ROOT
 
+from rrsis_geo.nets import NETS
+
 
 @pytest.mark.slow
-def test_btdnet_overfits_sixteen_painted_samples(tmp_path):
-    command = [sys.executable, str(ROOT / "benchmarks" / "overfit.py"), str(tmp_path)]
+@pytest.mark.parametrize("net", sorted(NETS))
+def test_a_network_overfits_sixteen_painted_samples(net, tmp_path):
+    script = ROOT / "benchmarks" / "overfit.py"
+    command = [sys.executable, str(script), str(tmp_path), "--net", net]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     match = re.search(r"train mIoU ([\d.]+)", done.stdout)
     assert match is not None

@@ -43,7 +43,7 @@ class ReferringNet(nn.Module, ABC):
     """Name of a preset -> its settings, an instance of ``config_class``."""
     removed_settings: ClassVar[Mapping[str, str]] = {}
     """Setting of an earlier version -> what to do where it is used. ``False`` means unused."""
-    training_only: ClassVar[tuple[str, ...]] = ()
+    training_only: tuple[str, ...] = ()
     """Prefixes of the state-dict keys that inference does not need. Bundles leave them out."""
     checkpoint_layers: ClassVar[tuple[str, ...]] = ()
     """Names of the module lists whose layers take most of the memory. Training may recompute their

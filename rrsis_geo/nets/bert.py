@@ -30,7 +30,7 @@ class TextConfig:
     ffn_width: int = 3072
     max_tokens: int = 512
     stages: tuple[int, int, int, int] = (3, 3, 3, 3)
-    """Layers in each of the four stages."""
+    """Layers in each of the four stages. Networks without fusion in the text use their sum only."""
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
@@ -41,10 +41,10 @@ class TextConfig:
                 )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"text.dropout must be in [0, 1), got {self.dropout}")
-        if len(self.stages) != 4 or min(self.stages) < 1 or sum(self.stages) > MAX_LAYERS:
+        if len(self.stages) != 4 or min(self.stages) < 0 or not 1 <= sum(self.stages) <= MAX_LAYERS:
             raise ConfigError(
-                "text.stages must be four numbers of layers, each at least 1, "
-                f"{MAX_LAYERS} in total, got {self.stages}"
+                f"text.stages must be four numbers of layers, from 1 to {MAX_LAYERS} in total, "
+                f"got {self.stages}"
             )
         if self.width % self.heads:
             raise ConfigError(f"text.width {self.width} is not a multiple of {self.heads} heads")

@@ -12,19 +12,17 @@ H W pixels, N = H·W, L tokens, D text width, K background tokens, E decoder wid
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rrsis_geo.errors import ConfigError
-from rrsis_geo.nets.base import ReferringNet, SegOutput, gate_logits
-from rrsis_geo.nets.bert import Bert
+from rrsis_geo.nets.base import SegOutput, gate_logits
 from rrsis_geo.nets.bsc import SpatialCorrelation
 from rrsis_geo.nets.btdnet_config import PRESETS, REMOVED_SETTINGS, BTDNetConfig
 from rrsis_geo.nets.deform import DeformableAttention
+from rrsis_geo.nets.encoders import MIN_SIDE_PX, TwoEncoderNet, count_tokens
 from rrsis_geo.nets.layers import (
     Attention,
     ChannelNorm,
@@ -36,7 +34,6 @@ from rrsis_geo.nets.layers import (
 )
 from rrsis_geo.nets.lite import FineFeature, PresenceHead, ScaleMixing
 from rrsis_geo.nets.losses import binary_cross_entropy, dice
-from rrsis_geo.nets.trunk import Trunk
 from rrsis_geo.text.batch import TextBatch
 
 BACKGROUND_POOLS = {3: (1, 2), 5: (2, 3), 7: (3, 4)}
@@ -72,14 +69,14 @@ class BTDNetPixels(NamedTuple):
     stages: tuple[Tensor, ...]
 
 
-class BTDNet(ReferringNet):
+class BTDNet(TwoEncoderNet):
     """The whole network. Source: arXiv 2502.08486, fig. 2."""
 
     name: ClassVar[str] = "btdnet"
     config_class: ClassVar[type[BTDNetConfig]] = BTDNetConfig
     presets: ClassVar[Mapping[str, BTDNetConfig]] = PRESETS
     removed_settings: ClassVar[Mapping[str, str]] = REMOVED_SETTINGS
-    training_only: ClassVar[tuple[str, ...]] = ("reconstruction.",)
+    training_only: tuple[str, ...] = ("reconstruction.",)
     checkpoint_layers: ClassVar[tuple[str, ...]] = (
         "trunk.stages",
         "text.model.encoder.layer",
@@ -89,14 +86,7 @@ class BTDNet(ReferringNet):
     config: BTDNetConfig
 
     def __init__(self, config: BTDNetConfig) -> None:
-        super().__init__(config)
-        self.trunk = Trunk(
-            config.trunk,
-            image_px=config.image_px,
-            drop_path=config.drop_path,
-            frozen_norm=config.freeze_batch_norm,
-        )
-        self.text = Bert(config.text)
+        super().__init__(config, frozen_norm=config.freeze_batch_norm)
         # The paper calls one pair "enhanced features". So the next stage and the decoder both get
         # V + G(M) M, normalised for the decoder; the gate of the last stage is then trained too.
         self.bsc = nn.ModuleDict(
@@ -115,33 +105,10 @@ class BTDNet(ReferringNet):
         if config.has_reconstruction:
             self.reconstruction = Reconstruction(self.trunk.channels[3], config.text.width)
 
-    def load_pretrained(
-        self, *, trunk: str | Path | None = None, text: str | Path | None = None
-    ) -> None:
-        """Load pretrained weights into the trunk and BERT. See `ReferringNet.load_pretrained`."""
-        if trunk is not None:
-            self.trunk.load_pretrained(trunk)
-        if text is not None:
-            self.text.load_pretrained(text)
-
-    def check_inputs(self, *, size_px: int, vocab_size: int, max_tokens: int) -> None:
-        """Check sizes of images and expressions. See `ReferringNet.check_inputs`."""
-        text = self.config.text
-        if vocab_size > text.vocab_size:
-            raise ConfigError(
-                f"the vocabulary has {vocab_size} word pieces, the network {text.vocab_size}"
-            )
-        if max_tokens > text.max_tokens:
-            raise ConfigError(
-                f"max_tokens is {max_tokens}, but the network reads at most {text.max_tokens}"
-            )
-        if size_px < 64:
-            raise ConfigError(f"size_px must be at least 64 for this network, got {size_px}")
-
     def encode_text(self, tokens: TextBatch) -> BTDNetWords:
         """Run the text stages before the first correlation, encode T_m, make background tokens."""
         config = self.config
-        length = int(tokens.attention.sum(1).max())  # drop columns that are padding everywhere
+        length = count_tokens(tokens)
         ids, attention, subject = (
             part[:, :length] for part in (tokens.ids, tokens.attention, tokens.subject)
         )
@@ -166,8 +133,10 @@ class BTDNet(ReferringNet):
             ValueError: the sides of the image are not multiples of 32, or are below 64.
         """
         H, W = image.shape[-2:]
-        if H % 32 or W % 32 or min(H, W) < 64:
-            raise ValueError(f"image sides must be multiples of 32, at least 64, got {H} x {W}")
+        if H % 32 or W % 32 or min(H, W) < MIN_SIDE_PX:
+            raise ValueError(
+                f"image sides must be multiples of 32, at least {MIN_SIDE_PX}, got {H} x {W}"
+            )
         stages, pixels = [], image
         for index in range(min(self.config.bsc_stages, default=4)):
             pixels = self.trunk.stage(index, pixels)

@@ -18,7 +18,10 @@ def net(request: pytest.FixtureRequest) -> ReferringNet:
 
 @pytest.fixture
 def make_tokens() -> Callable[..., TextBatch]:
-    """Make random tokens of given lengths, padded to ``length``; token 2 is the subject."""
+    """Make random tokens of given lengths, padded to ``length``.
+
+    Token 2 is the subject, tokens 2 and 3 name an object.
+    """
 
     def make(lengths: list[int], length: int = 12, seed: int = 0) -> TextBatch:
         generator = torch.Generator().manual_seed(seed)
@@ -26,7 +29,9 @@ def make_tokens() -> Callable[..., TextBatch]:
         attention = torch.arange(length)[None] < torch.tensor(lengths)[:, None]
         subject = torch.zeros_like(attention)
         subject[:, 2] = True
-        return TextBatch(ids * attention, attention, subject, subject, attention)
+        objects = subject.clone()
+        objects[:, 3] = True
+        return TextBatch(ids * attention, attention, subject, objects, attention)
 
     return make
 

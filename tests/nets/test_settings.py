@@ -48,7 +48,9 @@ def test_lists_out_of_range_raise(name: str, values: list[list[int]]) -> None:
             build_net("btdnet", {name: value})
 
 
-@pytest.mark.parametrize("stages", [[1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 10**9], [7, 7, 7, 7]])
+@pytest.mark.parametrize(
+    "stages", [[1, 1, 1], [1, 1, 1, -1], [0, 0, 0, 0], [1, 1, 1, 10**9], [7, 7, 7, 7]]
+)
 def test_layers_out_of_range_raise(stages: list[int]) -> None:
     with pytest.raises(ConfigError, match="stages"):
         build_net("btdnet", {"text": {"stages": stages}})

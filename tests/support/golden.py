@@ -38,15 +38,15 @@ def make_weights(shapes: dict[str, list[int]]) -> dict[str, Tensor]:
     return {key: torch.from_numpy(_make_weight(key, shape)) for key, shape in shapes.items()}
 
 
-def make_inputs(case: dict[str, Any]) -> dict[str, Tensor]:
-    """Image [2, 3, H, W], ids [2, L], and masks [2, L] of a case of a whole network."""
+def make_inputs(case: dict[str, Any], *, batch: int = 2) -> dict[str, Tensor]:
+    """Image [B, 3, H, W], ids [B, L], and masks [B, L] of a case of a whole network."""
     masks = {
         name: torch.tensor(case["inputs"][name])
         for name in ("mask", "object_mask", "position_mask")
         if name in case["inputs"]
     }
     ids = _rng("ids").integers(1, case["bert"]["vocab_size"], tuple(masks["mask"].shape))
-    image = torch.from_numpy(normal("image", (2, 3, *case["image"])))
+    image = torch.from_numpy(normal("image", (batch, 3, *case["image"])))
     return {"image": image, "ids": torch.from_numpy(ids) * masks["mask"], **masks}
 
 

@@ -33,7 +33,19 @@ LITE = {  # every part of the compact preset
     "presence": True,
     "dice_weight": 0.5,
 }
-NETS = {"btdnet-paper": ("btdnet", PAPER), "btdnet-lite": ("btdnet", LITE)}
+FAMILY = {  # LAVT and the networks built on it
+    "trunk": "swin_tiny_patch4_window7_224",
+    "image_px": 96,
+    "drop_path": 0.0,
+    "text": {**TEXT, "stages": [1, 1, 0, 0], "dropout": 0.0},
+}
+NETS = {
+    "btdnet-paper": ("btdnet", PAPER),
+    "btdnet-lite": ("btdnet", LITE),
+    "lavt": ("lavt", FAMILY),
+    "rmsin": ("rmsin", FAMILY),
+    "fianet": ("fianet", {**FAMILY, "tmem_blocks": 2}),
+}
 
 
 def make_net(name: str, settings: dict[str, object], **changes: object) -> ReferringNet:

@@ -46,7 +46,7 @@ class TinyNet(ReferringNet):
 
     name: ClassVar[str] = "tiny"
     config_class: ClassVar[type[TinyConfig]] = TinyConfig
-    training_only: ClassVar[tuple[str, ...]] = ("reconstruct.",)
+    training_only: tuple[str, ...] = ("reconstruct.",)
 
     def __init__(self, config: TinyConfig) -> None:
         super().__init__(config)

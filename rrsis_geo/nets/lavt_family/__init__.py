@@ -1,0 +1,1 @@
+"""Networks that fuse words into a Swin after each stage: LAVT, RMSIN and FIANet."""
