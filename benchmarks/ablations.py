@@ -69,7 +69,9 @@ def main() -> None:
         path = folder / "scores.json"
         if not path.exists():
             train_row(folder, rows[name], args)
-            scores = {of: each.to_dict() for of, each in score_sets(str(folder / "model"), sets)}
+            scores = {
+                of: each.network.to_dict() for of, each in score_sets(str(folder / "model"), sets)
+            }
             path.write_text(json.dumps(scores, indent=2) + "\n")
         results[name] = json.loads(path.read_text())
     for name in sets:

@@ -1,7 +1,9 @@
 """Fixed samples and their scores, shared by the scripts that score a bundle."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,22 +11,73 @@ from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import validation_samples
 from rrsis_geo.data.instances.stream import painted_sample
 from rrsis_geo.data.sample import Sample
+from rrsis_geo.evaluate.answers import AnsweredBy, answer_batches
 from rrsis_geo.evaluate.data import INSTANCES_SEED
-from rrsis_geo.metrics import Scores
+from rrsis_geo.evaluate.pictures import Extent
+from rrsis_geo.metrics import ScoreMeter, Scores
 from rrsis_geo.model.bundle import load_bundle
+from rrsis_geo.model.names import Language
 from rrsis_geo.model.predictor import Predictor
-from rrsis_geo.scoring import score_samples
 
 PAINTED_GSD_RANGE_M = (0.12, 0.5)
 
 
+class SetScores(NamedTuple):
+    """Scores of a bundle on a set of samples.
+
+    Attributes:
+        network: of the network alone.
+        rules: of the answers with rules, None for bundles whose language is "network".
+        answered_by: what gave the answers with rules -> number of samples.
+    """
+
+    network: Scores
+    rules: Scores | None
+    answered_by: Mapping[AnsweredBy, int]
+
+
+class _Picture(NamedTuple):
+    """A sample with its extent, as rules need it."""
+
+    image: np.ndarray
+    expression: str
+    extent: Extent
+    sample: Sample
+
+
 def score_sets(
-    model: str, sets: Mapping[str, Sequence[Sample]], dtype: str = "auto"
-) -> Iterator[tuple[str, Scores]]:
+    model: str,
+    sets: Mapping[str, Sequence[Sample]],
+    dtype: str = "auto",
+    language: Language | None = None,
+) -> Iterator[tuple[str, SetScores]]:
     """Yield the name of each set and the scores of a bundle on it."""
-    predictor = Predictor(load_bundle(model), "auto", dtype)
+    bundle = load_bundle(model)
+    predictor = Predictor(bundle, "auto", dtype)
+    with_rules = (language or bundle.language) == "resolved"
     for name, samples in sets.items():
-        yield name, score_samples(predictor, samples, batch_size=4)
+        yield name, score_answers(predictor, samples, with_rules=with_rules)
+
+
+def score_answers(
+    predictor: Predictor, samples: Sequence[Sample], *, with_rules: bool
+) -> SetScores:
+    """Scores of a model by the network alone, and with rules."""
+    network, rules = ScoreMeter(), ScoreMeter()
+    answered_by = Counter[AnsweredBy]()
+    pictures = (
+        _Picture(each.image, each.expression, Extent.of(each.image.shape, each.gsd_m), each)
+        for each in samples
+    )
+    for batch in answer_batches(predictor, pictures, batch_size=4, with_rules=with_rules):
+        for picture, answer in batch:
+            sample = picture.sample
+            kinds = {"kind": sample.kind, "category": sample.category}
+            network.add(answer.network_mask(), sample.mask, **kinds)
+            if with_rules:
+                rules.add(answer.mask(), sample.mask, **kinds)
+                answered_by[answer.by] += 1
+    return SetScores(network.scores(), rules.scores() if with_rules else None, answered_by)
 
 
 def validation_sets(

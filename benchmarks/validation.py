@@ -6,7 +6,8 @@ Fixed seeds determine the samples and their expressions. "mIoU" is the mean over
 target is present. "N-acc" is the share of absent targets with an empty mask. "False area" is the
 number of pixels per million that are wrongly marked where the target is absent. ``--reworded``
 replaces the words of the expressions by rarer ones used in training; half of the absent targets
-then are things that no label knows.
+then are things that no label knows. Bundles whose language is "resolved" have a second table, of
+the answers with rules over the objects of each picture; the first is that of the network alone.
 """
 
 import argparse
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--painted", type=int, default=300, help="number of painted samples")
     parser.add_argument("--size", type=int, default=512, help="side of the samples, pixels")
     parser.add_argument("--reworded", action="store_true", help="use rarer words")
+    parser.add_argument("--language", choices=["network", "resolved"], help="of the bundle")
     parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto")
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
     args = parser.parse_args()
@@ -41,9 +43,14 @@ def main() -> None:
     sets = validation_sets(args.instances, args.real, args.painted, args.size)
     if args.reworded:
         sets = {name: reword(samples) for name, samples in sets.items()}
-    for name, scores in score_sets(args.model, sets, args.dtype):
-        results[name] = scores.to_dict()
-        print_scores(name, scores)
+    for name, scores in score_sets(args.model, sets, args.dtype, args.language):
+        results[name] = scores.network.to_dict()
+        print_scores(name, scores.network)
+        if scores.rules is not None:
+            results[f"{name}, with rules"] = scores.rules.to_dict()
+            print_scores(f"{name}, with rules", scores.rules)
+            counts = scores.answered_by.items()
+            print(f"answered by: {', '.join(f'{by} {count}' for by, count in counts)}")
     if args.json:
         args.json.write_text(json.dumps(results, indent=2) + "\n")
 

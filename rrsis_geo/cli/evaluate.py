@@ -22,6 +22,13 @@ from rrsis_geo.cli.options import (
 from rrsis_geo.model.names import DEFAULT_BUNDLE
 
 
+class Language(StrEnum):
+    """What resolves words of position, size and order."""
+
+    network = "network"
+    resolved = "resolved"
+
+
 class CategoryBy(StrEnum):
     """Where the categories of samples come from."""
 
@@ -93,6 +100,15 @@ def evaluate(
             rich_help_panel="Scores",
         ),
     ] = False,
+    language: Annotated[
+        Language | None,
+        typer.Option(
+            help="network asks the network for whole expressions, the published protocol. "
+            "resolved also answers with rules over the objects of each picture, and reports "
+            "both. Default: what the model says.",
+            rich_help_panel="Scores",
+        ),
+    ] = None,
     category_by: Annotated[
         CategoryBy | None,
         typer.Option(
@@ -151,6 +167,7 @@ def evaluate(
         model=model,
         size_px=size,
         native=native,
+        language=None if language is None else language.value,
         category_by=None if category_by is None else category_by.value,
         compare=compare,
         limit=limit,

@@ -28,7 +28,7 @@ def print_evaluation(evaluation: "EvaluationReport", *, as_json: bool) -> None:
                 _percent(part.oiou),
                 _percent(part.miou),
             )
-            for name, part in evaluation.by_size().items()
+            for name, part in evaluation.rows().items()
         ],
     )
     if evaluation.scores.n_absent:
@@ -58,6 +58,11 @@ def _facts(evaluation: "EvaluationReport") -> list[tuple[str, str]]:
     if evaluation.lost_targets:
         lost = f"{evaluation.lost_targets} have no pixel at {evaluation.size_px} px; their IoU is 0"
         facts.append(("lost targets", lost))
+    if evaluation.with_rules is not None:
+        facts += [
+            ("answered", f"{count} by {reason}")
+            for reason, count in evaluation.with_rules.reasons()
+        ]
     return facts + [("wrote", path) for path in evaluation.files]
 
 
@@ -73,19 +78,21 @@ def _print_absent(evaluation: "EvaluationReport") -> None:
                 "" if part.false_area_ppm is None else f"{part.false_area_ppm / 1e4:.2f}",
                 _percent(part.miou_present),
             )
-            for name, part in evaluation.by_size().items()
+            for name, part in evaluation.rows().items()
         ],
     )
 
 
 def _print_groups(evaluation: "EvaluationReport") -> None:
-    """Print scores by kind and by category, if these are known."""
-    whole = evaluation.scores
+    """Print scores by kind and by category, if these are known: with rules, if these were asked."""
+    alone, rules = evaluation.scores, evaluation.with_rules
+    whole = alone if rules is None else rules.scores
     columns = ["", "samples", "Pr@0.5", "oIoU", "mIoU"]
     columns += ["gIoU", "N-acc"] if whole.n_absent else []
-    for heading, groups in (
-        ("by kind", whole.by_kind),
-        (f"by category (from {evaluation.category_by})", whole.by_category),
+    columns += [] if rules is None else ["mIoU, network alone"]
+    for heading, groups, groups_alone in (
+        ("by kind", whole.by_kind, alone.by_kind),
+        (f"by category (from {evaluation.category_by})", whole.by_category, alone.by_category),
     ):
         rows = [
             [
@@ -94,17 +101,19 @@ def _print_groups(evaluation: "EvaluationReport") -> None:
                 _percent(part.precision[0.5]),
                 _percent(part.oiou),
                 _percent(part.miou),
-                _percent(part.giou),
-                _percent(part.n_acc),
+                *((_percent(part.giou), _percent(part.n_acc)) if whole.n_absent else ()),
+                *(() if rules is None else (_percent(groups_alone[name].miou),)),
             ]
             for name, part in groups.items()
         ]
         if groups is whole.by_category:
-            average = _percent(whole.category_miou)
-            rows.append([f"average of {len(groups)}", "", "", "", average, "", ""])
+            average = [f"average of {len(groups)}", "", "", "", _percent(whole.category_miou)]
+            average += ["", ""] if whole.n_absent else []
+            average += [] if rules is None else [_percent(alone.category_miou)]
+            rows.append(average)
         if groups:
-            console.print_facts(heading, [])
-            console.print_table(columns, [row[: len(columns)] for row in rows])
+            console.print_facts(f"{heading}{'' if rules is None else ', with rules'}", [])
+            console.print_table(columns, rows)
 
 
 def _print_comparison(evaluation: "EvaluationReport") -> None:
@@ -113,16 +122,17 @@ def _print_comparison(evaluation: "EvaluationReport") -> None:
     sources = list(dict.fromkeys(row.source for row in published))
     notes = list(dict.fromkeys(row.note for row in published if row.note))
     marks = dict(zip(notes, ascii_lowercase, strict=False))
-    scores = evaluation.scores
-    shares = (*scores.precision.values(), scores.oiou, scores.miou)
-    ours: tuple[float | None, ...] = tuple(100 * share for share in shares)
-    lines = {(f"> {evaluation.model}", ours): ("this run", "")}
+    lines: dict[tuple[str, tuple[float | None, ...]], tuple[str, str]] = {}
+    for answers, scores in evaluation.answers().items():
+        name = f"> {evaluation.model}{f', {answers}' if answers else ''}"
+        shares = (*scores.precision.values(), scores.oiou, scores.miou)
+        lines[name, tuple(100 * share for share in shares)] = ("this run", "")
+    thresholds = (f"Pr{100 * at:.0f}" for at in evaluation.scores.precision)
     for row in published:
         line = (row.method, tuple(row.metrics.values()))
         encoders, cited = lines.get(line, ("", ""))
         mark = f"[{sources.index(row.source) + 1}]{marks.get(row.note, '')}"
         lines[line] = (encoders or row.encoders, f"{cited} {mark}".strip())
-    thresholds = (f"Pr{100 * at:.0f}" for at in scores.precision)
     console.print_facts(f"comparison with published scores on the {evaluation.split} split", [])
     console.print_table(
         ("method", "encoders", *thresholds, "oIoU", "mIoU", "source"),

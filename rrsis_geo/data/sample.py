@@ -69,6 +69,7 @@ class Sample:
         kind: kind of expression: "category", "colour", "size", "position", "relation",
             "combination", "absent", or "" if unknown.
         category: category of the target, "" if unknown.
+        gsd_m: ground sample distance of the image, None if unknown.
     """
 
     image: NDArray[np.uint8]
@@ -77,6 +78,7 @@ class Sample:
     id: str = ""
     kind: str = ""
     category: str = ""
+    gsd_m: float | None = None
 
 
 class Batch(NamedTuple):

@@ -15,6 +15,7 @@ from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import ValidationSamples
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.evaluate.pictures import Extent
 from rrsis_geo.text.categories import BENCHMARK_CATEGORIES
 
 INSTANCES: Final = "instances"
@@ -38,6 +39,7 @@ class EvaluationSample(NamedTuple):
         image: uint8 RGB [S, S, 3].
         target: bool [S, S], mask of the target.
         mask: bool [H, W], mask of the target at its original size.
+        extent: of the whole picture, in metres if its ground sample distance is known.
     """
 
     id: str
@@ -47,6 +49,7 @@ class EvaluationSample(NamedTuple):
     image: NDArray[np.uint8]
     target: NDArray[np.bool_]
     mask: NDArray[np.bool_]
+    extent: Extent
 
 
 class _Samples(Protocol):
@@ -105,6 +108,7 @@ class EvaluationData(Dataset[EvaluationSample]):
             image=square.image,
             target=square.mask,
             mask=sample.mask,
+            extent=Extent.of(sample.image.shape, sample.gsd_m),
         )
 
 

@@ -1,17 +1,19 @@
 """Score a bundle on a split of a dataset: the front door of ``evaluate``."""
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rrsis_geo.evaluate.answers import WHY, AnsweredBy
 from rrsis_geo.evaluate.comparison import find_published_rows, list_cautions
 from rrsis_geo.evaluate.data import EvaluationData, choose_category_source, open_data
 from rrsis_geo.evaluate.examples import choose_pictures
 from rrsis_geo.evaluate.gallery import write_gallery
 from rrsis_geo.evaluate.options import EvaluateOptions
-from rrsis_geo.evaluate.score_files import ScoreOutputs, write_scores
+from rrsis_geo.evaluate.score_files import ScoreOutputs, ScoreTable, write_scores
 from rrsis_geo.evaluate.scoring import SampleScore, score_data
 from rrsis_geo.metrics import ScoreMeter, Scores
 from rrsis_geo.model.bundle import Bundle, load_bundle
@@ -19,6 +21,34 @@ from rrsis_geo.model.predictor import Predictor
 from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.published import PublishedRow
 from rrsis_geo.version import __version__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleScores:
+    """Scores of the answers with rules.
+
+    Attributes:
+        scores: at the size of the evaluation.
+        native: scores at the original sizes of the masks, None if not requested.
+        answered_by: what gave the answers -> number of samples, see
+            `rrsis_geo.evaluate.answers.WHY`.
+    """
+
+    scores: Scores
+    native: Scores | None
+    answered_by: Mapping[AnsweredBy, int]
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """What gave the answers, in words, and the number of samples."""
+        return [(WHY[by], count) for by, count in self.answered_by.items()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        return {
+            "scores": self.scores.to_dict(),
+            "native": None if self.native is None else self.native.to_dict(),
+            "answered_by": dict(self.answered_by),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +64,9 @@ class EvaluationReport:
         split_size: number of samples in the split.
         size_px: side of the squares that ``scores`` are computed on.
         category_by: source of the categories: "label", "text", or "" for none.
-        scores: by the published protocol.
+        scores: by the published protocol, of the network alone.
         native: scores at the original sizes of the masks, None if not requested.
+        with_rules: scores of the answers with rules; None if the language is "network".
         lost_targets: number of targets without a pixel at ``size_px``; their IoU is 0.
         cut_expressions: number of expressions that are longer than the model reads.
         published: results that papers report, best mIoU first; () if not requested.
@@ -57,6 +88,7 @@ class EvaluationReport:
     category_by: str
     scores: Scores
     native: Scores | None
+    with_rules: RuleScores | None = None
     lost_targets: int
     cut_expressions: int
     published: tuple[PublishedRow, ...] = ()
@@ -67,16 +99,31 @@ class EvaluationReport:
     version: str = __version__
     files: tuple[str, ...] = ()
 
-    def by_size(self) -> dict[str, Scores]:
-        """Scores by the size they are computed at, in words."""
-        sizes = {f"at {self.size_px} px": self.scores}
-        return sizes if self.native is None else {**sizes, "at the masks' own sizes": self.native}
+    def answers(self, *, native: bool = False) -> dict[str, Scores]:
+        """Scores by what gave the answers, in words; "" where only the network was asked."""
+        alone = self.native if native else self.scores
+        if self.with_rules is None:
+            found = {"": alone}
+        else:
+            rules = self.with_rules.native if native else self.with_rules.scores
+            found = {"network alone": alone, "with rules": rules}
+        return {name: scores for name, scores in found.items() if scores is not None}
+
+    def rows(self) -> dict[str, Scores]:
+        """Scores by what gave the answers and the size they are computed at, in words."""
+        sizes = ((f"at {self.size_px} px", False), ("at the masks' own sizes", True))
+        return {
+            ", ".join(filter(None, (name, size))): scores
+            for size, native in sizes
+            for name, scores in self.answers(native=native).items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON. Published scores are in percent, all others from 0 to 1."""
         return asdict(self) | {
             "scores": self.scores.to_dict(),
             "native": None if self.native is None else self.native.to_dict(),
+            "with_rules": None if self.with_rules is None else self.with_rules.to_dict(),
         }
 
 
@@ -92,7 +139,8 @@ def evaluate_bundle(
     """Score a bundle on a split of a dataset.
 
     Image and target are both resized to a square and compared there. This is the protocol of the
-    papers, see ``rrsis_geo.metrics``. Only a few batches are in memory at a time.
+    papers, see ``rrsis_geo.metrics``. Bundles whose language is "resolved" also answer with rules
+    over the objects of each picture. Only a few batches are in memory at a time.
 
     Args:
         data: folder of the dataset.
@@ -123,6 +171,7 @@ def evaluate_bundle(
         samples,
         predictor,
         options,
+        with_rules=(options.language or bundle.language) == "resolved",
         category_by=category_by,
         masks=outputs.masks,
         progress=progress or no_progress,
@@ -179,6 +228,7 @@ def _make_report(run: _Run) -> EvaluationReport:
         category_by=run.category_by,
         scores=_summarize(run.scores, native=False),
         native=_summarize(run.scores, native=True) if request.options.native else None,
+        with_rules=_summarize_rules(run.scores, native=request.options.native),
         lost_targets=sum(not score.absent and not score.counts.target for score in run.scores),
         cut_expressions=_count_cut_expressions(bundle, run.scores),
         published=run.published,
@@ -207,6 +257,22 @@ def _summarize(scores: Sequence[SampleScore], *, native: bool) -> Scores:
     return meter.scores()
 
 
+def _summarize_rules(scores: Sequence[SampleScore], *, native: bool) -> RuleScores | None:
+    answered = [
+        score._replace(counts=score.rules.counts, native=score.rules.native)
+        for score in scores
+        if score.rules is not None
+    ]
+    if not answered:
+        return None
+    counts = Counter(score.rules.by for score in scores if score.rules is not None)
+    return RuleScores(
+        scores=_summarize(answered, native=False),
+        native=_summarize(answered, native=True) if native else None,
+        answered_by={by: counts[by] for by in WHY if counts[by]},
+    )
+
+
 def _count_cut_expressions(bundle: Bundle, scores: Sequence[SampleScore]) -> int:
     return sum(bool(bundle.tokenizer.cut_words(score.expression)) for score in scores)
 
@@ -214,10 +280,11 @@ def _count_cut_expressions(bundle: Bundle, scores: Sequence[SampleScore]) -> int
 def _write_files(run: _Run, report: EvaluationReport) -> None:
     outputs = run.request.outputs
     if outputs.folder is not None:
-        by_size = {"resized": report.scores}
-        if report.native is not None:
-            by_size["native"] = report.native
-        write_scores(outputs, report.to_dict(), by_size, run.scores)
+        tables = [ScoreTable(answer="network", resized=report.scores, native=report.native)]
+        if report.with_rules is not None:
+            rules = report.with_rules
+            tables.append(ScoreTable(answer="rules", resized=rules.scores, native=rules.native))
+        write_scores(outputs, report.to_dict(), tables, run.scores)
     if outputs.gallery is not None:
         sections = choose_pictures(run.samples, run.scores, run.predictor)
         write_gallery(
@@ -231,11 +298,13 @@ def _write_files(run: _Run, report: EvaluationReport) -> None:
 
 def _gallery_facts(report: EvaluationReport) -> list[tuple[str, str]]:
     """Lines below the title of the gallery. Scores are in percent, as in papers."""
-    scores = report.scores
+    scores = report.scores if report.with_rules is None else report.with_rules.scores
     values = {"mIoU": scores.miou, "oIoU": scores.oiou}
     values |= {f"Pr@{at}": share for at, share in scores.precision.items()}
     if scores.n_acc is not None:
         values |= {"gIoU": scores.giou, "N-acc": scores.n_acc}
+    if report.with_rules is not None:
+        values["mIoU of the network alone"] = report.scores.miou
     absent = f", {scores.n_absent} with an absent target" if scores.n_absent else ""
     return [
         ("samples", f"{scores.n}{absent}"),

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from rrsis_geo.evaluate.answers import answer_batches
 from rrsis_geo.evaluate.data import EvaluationData, EvaluationSample
 from rrsis_geo.evaluate.gallery import Picture
 from rrsis_geo.evaluate.scoring import SampleScore
 from rrsis_geo.model.predictor import Predictor
-from rrsis_geo.scoring import predict_batches
 
 SAMPLES_PER_SECTION: Final = 8
 """Largest number of worst, of median and of best samples."""
@@ -18,7 +18,7 @@ def choose_samples(scores: Sequence[SampleScore]) -> Mapping[str, list[int]]:
 
     Of samples with equal quality, the one with the larger union is the worse.
     """
-    ranks = sorted(range(len(scores)), key=lambda i: (scores[i].quality, -scores[i].counts.union))
+    ranks = sorted(range(len(scores)), key=lambda i: (scores[i].quality, -scores[i].answer.union))
     count = max(1, min(SAMPLES_PER_SECTION, len(ranks) // 3))
     worst, rest = ranks[:count], ranks[count:]
     best, rest = rest[-count:][::-1], rest[:-count]
@@ -40,17 +40,22 @@ def choose_pictures(
 
 
 def _make_picture(sample: EvaluationSample, score: SampleScore, predictor: Predictor) -> Picture:
-    ((_, prediction),) = next(predict_batches(predictor, [sample], batch_size=1))
-    facts = [f"IoU {score.counts.iou:.3f}"]
+    with_rules = score.rules is not None
+    ((_, answer),) = next(answer_batches(predictor, [sample], batch_size=1, with_rules=with_rules))
+    facts = [f"IoU {score.answer.iou:.3f}"]
     if score.absent:
         facts = ["target absent", "correctly empty" if score.quality else "false positive"]
     if score.presence is not None:
         facts.append(f"presence {score.presence:.0%}")
     facts.append(", ".join(filter(None, (score.kind, *score.categories))))
+    if score.rules is not None and score.rules.by != "no rule":
+        alone = f"IoU of the network alone {score.counts.iou:.3f}"
+        is_ruled = score.rules.by == "rules"
+        facts += [f"understood: {score.rules.reading}", alone] if is_ruled else [score.rules.by]
     return Picture(
         image=sample.image,
         truth=sample.target,
-        predicted=prediction.mask,
+        predicted=answer.mask(),
         expression=sample.expression,
         facts=tuple(filter(None, facts)),
         id=sample.id,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.model.names import DEFAULT_BUNDLE
+from rrsis_geo.model.names import DEFAULT_BUNDLE, Language
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,9 @@ class EvaluateOptions:
         native: also score at the original sizes of the masks.
         category_by: source of the categories of samples: their "label", or the category names in
             their "text". None uses labels if there are any.
+        language: "network" asks the network for whole expressions, the published protocol;
+            "resolved" also answers with rules over the objects of each picture. None does what the
+            bundle says.
         compare: add the results that papers report.
         limit: score only this many samples, from the first.
         batch_size: samples per batch; None suits the device.
@@ -34,6 +37,7 @@ class EvaluateOptions:
     size_px: int | None = None
     native: bool = False
     category_by: Literal["label", "text"] | None = None
+    language: Language | None = None
     compare: bool = False
     limit: int | None = None
     batch_size: int | None = None

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rrsis_geo.errors import OutputError
-from rrsis_geo.evaluate.scoring import SampleScore
+from rrsis_geo.evaluate.scoring import RuleScore, SampleScore
 from rrsis_geo.files import atomic_file, check_writable
 from rrsis_geo.metrics import PixelCounts, Scores
 
@@ -59,6 +59,20 @@ class ScoreOutputs:
             )
 
 
+class ScoreTable(NamedTuple):
+    """Scores of the answers that the network alone or rules gave.
+
+    Attributes:
+        answer: "network" or "rules".
+        resized: scores at the size of the evaluation.
+        native: scores at the original sizes of the masks, None if not requested.
+    """
+
+    answer: str
+    resized: Scores
+    native: Scores | None
+
+
 def _create_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +85,7 @@ def _create_folder(folder: Path) -> None:
 def write_scores(
     outputs: ScoreOutputs,
     report: Mapping[str, Any],
-    scores: Mapping[str, Scores],
+    tables: Sequence[ScoreTable],
     samples: Sequence[SampleScore],
 ) -> None:
     """Write the files in ``outputs.folder``, which must be set.
@@ -79,7 +93,8 @@ def write_scores(
     Args:
         outputs: folder, and whether to replace existing files.
         report: the whole report, for scores.json.
-        scores: scores at each size ("resized", "native"), for scores.csv.
+        tables: scores of the answers by the network alone, and of those with rules, if these were
+            requested, for scores.csv.
         samples: for samples.csv.
 
     Raises:
@@ -89,7 +104,7 @@ def write_scores(
     assert folder is not None
     files = {
         SCORES_JSON: json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-        SCORES_CSV: _format_csv(_make_score_rows(scores)),
+        SCORES_CSV: _format_csv(_make_score_rows(tables)),
         SAMPLES_CSV: _format_csv(_make_sample_rows(samples)),
     }
     with atomic_file(folder / SCORES_JSON, overwrite=outputs.overwrite) as part:
@@ -114,12 +129,17 @@ def _escape(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _make_score_rows(scores: Mapping[str, Scores]) -> Iterator[dict[str, object]]:
-    for size, total in scores.items():
-        yield {"size": size, "group": "all", "name": "", **_score_columns(total)}
-        for group, parts in (("kind", total.by_kind), ("category", total.by_category)):
-            for name, part in parts.items():
-                yield {"size": size, "group": group, "name": name, **_score_columns(part)}
+def _make_score_rows(tables: Sequence[ScoreTable]) -> Iterator[dict[str, object]]:
+    for table in tables:
+        answer = {"answer": table.answer} if len(tables) > 1 else {}
+        for size, total in (("resized", table.resized), ("native", table.native)):
+            if total is None:
+                continue
+            first = {**answer, "size": size}
+            yield {**first, "group": "all", "name": "", **_score_columns(total)}
+            for group, parts in (("kind", total.by_kind), ("category", total.by_category)):
+                for name, part in parts.items():
+                    yield {**first, "group": group, "name": name, **_score_columns(part)}
 
 
 def _score_columns(scores: Scores) -> dict[str, object]:
@@ -147,9 +167,19 @@ def _make_sample_rows(samples: Sequence[SampleScore]) -> Iterator[dict[str, obje
             "absent": int(sample.absent),
             **_pixel_columns(sample.counts, ""),
             **(_pixel_columns(sample.native, "native_") if has_native else {}),
+            **({} if sample.rules is None else _rule_columns(sample.rules)),
             "presence": "" if sample.presence is None else f"{sample.presence:.4f}",
             "mask": sample.mask,
         }
+
+
+def _rule_columns(rules: RuleScore) -> dict[str, object]:
+    return {
+        "answered_by": rules.by,
+        "reading": rules.reading,
+        **_pixel_columns(rules.counts, "rules_"),
+        **({} if rules.native is None else _pixel_columns(rules.native, "rules_native_")),
+    }
 
 
 def _pixel_columns(counts: PixelCounts | None, prefix: str) -> dict[str, object]:

@@ -8,23 +8,36 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from rrsis_geo.evaluate.answers import Answer, AnsweredBy, answer_batches
 from rrsis_geo.evaluate.data import EvaluationData, EvaluationSample
 from rrsis_geo.evaluate.mask_folder import open_mask_folder
 from rrsis_geo.evaluate.options import EvaluateOptions
 from rrsis_geo.metrics import PixelCounts, count_pixels
 from rrsis_geo.model.predictor import Predictor
 from rrsis_geo.progress import Progress, no_progress
-from rrsis_geo.scoring import Prediction, predict_batches
 
 BATCH_SIZE: Final = {"cpu": 4, "cuda": 16, "mps": 4}
 """Default number of samples per batch, by type of device."""
 MAX_WORKERS: Final = 8
+
+
+class RuleScore(NamedTuple):
+    """Result of the answer with rules for one sample.
+
+    Attributes:
+        by: what gave the answer, see `rrsis_geo.evaluate.answers.WHY`.
+        reading: what the expression means, "" if it is not understood.
+        counts: pixels at the size of the evaluation.
+        native: pixels at the original size of the mask, None if not requested.
+    """
+
+    by: AnsweredBy
+    reading: str
+    counts: PixelCounts
+    native: PixelCounts | None
 
 
 class SampleScore(NamedTuple):
@@ -36,11 +49,12 @@ class SampleScore(NamedTuple):
         kind: kind of the expression, "" if unknown.
         categories: its categories, from the label or from the text.
         absent: whether the target is absent.
-        counts: pixels at the size of the evaluation.
+        counts: pixels at the size of the evaluation, by the network alone.
         native: pixels at the original size of the mask, None if not requested.
         presence: probability that the target is in the image, None if the model has no presence
             head.
         mask: file name of the saved mask, "" if not saved.
+        rules: of the answer with rules, None if not requested.
     """
 
     id: str
@@ -52,11 +66,17 @@ class SampleScore(NamedTuple):
     native: PixelCounts | None
     presence: float | None
     mask: str = ""
+    rules: RuleScore | None = None
+
+    @property
+    def answer(self) -> PixelCounts:
+        """Pixels of the answer: with rules, if these were requested."""
+        return self.counts if self.rules is None else self.rules.counts
 
     @property
     def quality(self) -> float:
-        """IoU. For an absent target: 1 if the predicted mask is empty, else 0."""
-        return float(self.counts.predicted == 0) if self.absent else self.counts.iou
+        """IoU of the answer. For an absent target: 1 if its mask is empty, else 0."""
+        return float(self.answer.predicted == 0) if self.absent else self.answer.iou
 
 
 def score_data(
@@ -64,6 +84,7 @@ def score_data(
     predictor: Predictor,
     options: EvaluateOptions,
     *,
+    with_rules: bool = False,
     category_by: str = "",
     masks: Path | None = None,
     progress: Progress = no_progress,
@@ -76,6 +97,7 @@ def score_data(
         data: the samples.
         predictor: the model.
         options: ``native``, ``batch_size`` and ``workers`` are used.
+        with_rules: also answer with rules. The masks in the folder are of these answers then.
         category_by: source of the categories: "label", "text", or "" for none.
         masks: existing folder for the predicted masks, None to save none.
         progress: called after each batch with the stage "samples".
@@ -89,25 +111,44 @@ def score_data(
     samples = _read_samples(data, predictor.device, batch_size, options.workers)
     scores: list[SampleScore] = []
     with open_mask_folder(masks) if masks is not None else nullcontext() as folder:
-        for batch in predict_batches(predictor, samples, batch_size=batch_size):
-            for sample, prediction in batch:
-                mask = _resize_mask(prediction, sample) if options.native else prediction.mask
-                file_name = "" if folder is None else folder.write(sample.id, mask)
-                scores.append(
-                    SampleScore(
-                        id=sample.id,
-                        expression=sample.expression,
-                        kind=sample.kind,
-                        categories=_find_categories(sample, data, category_by),
-                        absent=not sample.mask.any(),
-                        counts=count_pixels(prediction.mask, sample.target),
-                        native=count_pixels(mask, sample.mask) if options.native else None,
-                        presence=prediction.presence,
-                        mask=file_name,
-                    )
-                )
+        batches = answer_batches(predictor, samples, batch_size=batch_size, with_rules=with_rules)
+        for batch in batches:
+            for sample, answer in batch:
+                score = _score_sample(sample, answer, native=options.native, with_rules=with_rules)
+                score = score._replace(categories=_find_categories(sample, data, category_by))
+                if folder is not None:
+                    mask = answer.mask(sample.mask.shape if options.native else None)
+                    score = score._replace(mask=folder.write(sample.id, mask))
+                scores.append(score)
             progress("samples", len(scores), len(data))
     return scores
+
+
+def _score_sample(
+    sample: EvaluationSample, answer: Answer, *, native: bool, with_rules: bool
+) -> SampleScore:
+    """The scores of an answer, without categories and the name of a file."""
+    score = SampleScore(
+        id=sample.id,
+        expression=sample.expression,
+        kind=sample.kind,
+        categories=(),
+        absent=not sample.mask.any(),
+        counts=count_pixels(answer.network_mask(), sample.target),
+        native=(
+            count_pixels(answer.network_mask(sample.mask.shape), sample.mask) if native else None
+        ),
+        presence=answer.network.presence,
+    )
+    if not with_rules:
+        return score
+    rules = RuleScore(answer.by, answer.reading, score.counts, score.native)
+    if answer.by == "rules":
+        rules = rules._replace(
+            counts=count_pixels(answer.mask(), sample.target),
+            native=count_pixels(answer.mask(sample.mask.shape), sample.mask) if native else None,
+        )
+    return score._replace(rules=rules)
 
 
 def _find_categories(
@@ -132,18 +173,6 @@ def _read_samples(
         generator=torch.Generator(),  # leaves the global generator unchanged
     )
     return chain.from_iterable(loader)
-
-
-def _resize_mask(prediction: Prediction, sample: EvaluationSample) -> NDArray[np.bool_]:
-    """The mask from logits that are resized bilinearly to the original size of the target."""
-    if prediction.logits.shape == sample.mask.shape:
-        return prediction.mask
-    logits_BCHW = torch.from_numpy(prediction.logits)[None, None]
-    resized_BCHW = functional.interpolate(
-        logits_BCHW, sample.mask.shape, mode="bilinear", align_corners=False
-    )
-    mask: NDArray[np.bool_] = resized_BCHW[0, 0].numpy() > 0
-    return mask
 
 
 def find_names(expression: str, names: Sequence[str]) -> tuple[str, ...]:

@@ -126,6 +126,13 @@ class Things:
         """Centroids [N, 2], x before y, y up."""
         return self._plane_centres if compass else self._own_centres
 
+    def boxes(self, *, compass: bool) -> Float64:
+        """(x_min, y_min, x_max, y_max) of each, [N, 4], y up."""
+        boxes: Float64 = shapely.bounds(self.plane if compass else self.own)
+        if self.frame.y_is_down and not compass:
+            boxes = boxes[:, [0, 3, 2, 1]] * (1.0, -1.0, 1.0, -1.0)
+        return boxes
+
     def areas(self) -> Float64:
         """Area [N] in the plane."""
         areas: Float64 = shapely.area(self.plane)

@@ -65,17 +65,33 @@ def is_compass(sides: Sequence[str]) -> bool:
     return bool(sides) and _AXES[sides[0]][2]
 
 
-def in_region(centres: Float64, bounds: Float64, sides: Sequence[str], part: str) -> Flags:
-    """Which points [N, 2] lie in a part of bounds [[x_min, y_min], [x_max, y_max]]."""
-    share: Float64 = (centres - bounds[0]) / np.maximum(bounds[1] - bounds[0], 1e-12)  # 0 to 1
+def in_region(
+    centres: Float64, boxes: Float64, bounds: Float64, sides: Sequence[str], part: str
+) -> Flags:
+    """Which objects lie in a part of bounds [[x_min, y_min], [x_max, y_max]].
+
+    An object is at an edge if its outline is near it, and in any other part if its centroid is.
+
+    Args:
+        centres: centroids, float64 [N, 2].
+        boxes: (x_min, y_min, x_max, y_max), float64 [N, 4].
+        bounds: float64 [2, 2], or [2, N, 2] where each object has its own.
+        sides: of the part; () for its centre or any edge.
+        part: see `Region`.
+    """
+    extent = np.maximum(bounds[1] - bounds[0], 1e-12)
+    share: Float64 = (centres - bounds[0]) / extent  # 0 to 1
     inside: Flags = np.asarray(((share >= 0) & (share <= 1)).all(1))
     in_middle = np.abs(share - 0.5) <= 1 / 6
+    low, high = share, 1 - share
+    if part == "edge":
+        low, high = (boxes[:, :2] - bounds[0]) / extent, (bounds[1] - boxes[:, 2:]) / extent
     if not sides:
-        near = (share <= EDGE_SHARE) | (share >= 1 - EDGE_SHARE)
+        near = np.minimum(low, high) <= EDGE_SHARE
         return inside & np.asarray(near.any(1) if part == "edge" else in_middle.all(1))
     for side in sides:
         axis, sign, _ = _AXES[side]
-        depth = 1 - share[:, axis] if sign > 0 else share[:, axis]
+        depth = high[:, axis] if sign > 0 else low[:, axis]
         inside &= depth <= _REACH[part]
         if part == "middle":
             inside &= in_middle[:, 1 - axis]
@@ -174,7 +190,8 @@ def in_landmark_region(things: Things, landmarks: Things, sides: Sequence[str], 
     ends = boxes[landmark].reshape(-1, 2, 2) * (1.0, flip)
     bounds = np.stack([ends.min(1), ends.max(1)])
     found = np.zeros(len(things), bool)
-    found[index[in_region(centres[index] * (1.0, flip), bounds, sides, part)]] = True
+    own = things.boxes(compass=compass)[index]
+    found[index[in_region(centres[index] * (1.0, flip), own, bounds, sides, part)]] = True
     return found
 
 

@@ -101,7 +101,8 @@ def _in_region(rule: Region, things: Things, landmarks: list[Things]) -> Flags:
         return in_landmark_region(things, landmarks[0], rule.sides, rule.part)
     compass = is_compass(rule.sides)
     bounds = things.frame.bounds(compass=compass)
-    return in_region(things.centres(compass=compass), bounds, rule.sides, rule.part)
+    centres, boxes = things.centres(compass=compass), things.boxes(compass=compass)
+    return in_region(centres, boxes, bounds, rule.sides, rule.part)
 
 
 def _is_related(rule: Relative, things: Things, landmarks: list[Things]) -> Flags:

@@ -156,3 +156,22 @@ def test_missing_folder(tmp_path: Path) -> None:
     code, out, err = run(tmp_path / "nowhere", "rrsisd")
     assert (code, out) == (3, "")
     assert "nowhere: no such folder" in err.replace("\n", "")
+
+
+def test_both_answers_of_a_model_whose_language_is_resolved(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("triplets", splits={"test": 5}, absent=True)
+    code, out, err = run(root, "triplets", "--dtype", "fp32", "--language", "resolved", "--native")
+    assert code == 0, err
+    for words in (
+        "network alone, at 64 px",
+        "with rules, at 64 px",
+        "with rules, at the masks' own sizes",
+        "by kind, with rules",
+        "mIoU, network alone",
+    ):
+        assert words in out
+    answered = [line for line in out.splitlines() if line.strip().startswith("answered")]
+    assert sum(int(line.split()[1]) for line in answered) == 5
+    code, out, err = run(root, "triplets", "--dtype", "fp32", "--json")
+    assert code == 0, err
+    assert json.loads(out)["with_rules"] is None

@@ -1,6 +1,7 @@
 """Scores of a model on datasets in each layout, compared with a second implementation."""
 
 import csv
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -546,3 +547,104 @@ def test_the_report_is_valid_json(make_benchmark: MakeBenchmark) -> None:
     fields = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert fields["published"][0]["dataset"] == "RRSIS-D"
     assert fields["native"]["n"] == fields["scores"]["n"] == 2
+
+
+# --- rules
+
+
+@pytest.fixture
+def ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Triplets about two ships, and a network that marks both for every sentence about ships."""
+    large, small = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    large[4:24, 4:24] = small[40:50, 40:50] = True
+    texts = {
+        "the largest ship": large,
+        "the ship": large | small,
+        "the largest": large,
+        "the ships within 5 m of the ship": large | small,
+        "the ship in the lower half": small,
+        "the ship left of the castle": small,
+    }
+    samples = [Sample(noise(64, 64), text, mask, kind="k") for text, mask in texts.items()]
+    both = np.where(large | small, 9.0, -9.0)
+
+    def predict_pairs(self: object, images: NDArray[np.uint8], expressions: list[str]) -> Any:
+        step = 64 // images.shape[1]
+        found = both[::step, ::step]
+        marks = [found if "ship" in text else 0 * found - 9 for text in expressions]
+        return Output(np.stack(marks).astype(np.float32))
+
+    monkeypatch.setattr(evaluation.Predictor, "predict_pairs", predict_pairs)
+    return write_triplets(tmp_path / "ships", *samples)
+
+
+RESOLVED = EvaluateOptions(language="resolved", dtype="fp32", device="cpu")
+
+
+def test_rules_have_scores_beside_those_of_the_network(ships: Path, tmp_path: Path) -> None:
+    """The large ship has 400 pixels, the small one 100."""
+    outputs = ScoreOutputs(
+        folder=tmp_path / "out", masks=tmp_path / "masks", gallery=tmp_path / "page.html"
+    )
+    report = evaluate_bundle(ships, "triplets", "test", RESOLVED, outputs)
+    alone = [0.8, 1.0, 0.0, 1.0, 0.2, 0.2]
+    ruled = [1.0, 1.0, 0.0, 1.0, 1.0, 0.2]
+    assert report.scores.miou == pytest.approx(np.mean(alone))
+    assert report.with_rules is not None
+    assert report.with_rules.scores.miou == pytest.approx(np.mean(ruled))
+    assert report.with_rules.scores.by_kind["k"].miou == pytest.approx(np.mean(ruled))
+    assert report.with_rules.answered_by == {
+        "rules": 2,
+        "no rule": 1,
+        "not understood": 1,
+        "no metres": 1,
+        "no landmark": 1,
+    }
+    rows = read_csv(tmp_path / "out" / "samples.csv")
+    assert [float(row["iou"]) for row in rows] == pytest.approx(alone)
+    assert [float(row["rules_iou"]) for row in rows] == pytest.approx(ruled)
+    assert rows[0]["answered_by"] == "rules"
+    assert rows[0]["reading"].endswith("ship ; the largest")
+    groups = read_csv(tmp_path / "out" / "scores.csv")
+    assert [row["answer"] for row in groups] == ["network"] * 2 + ["rules"] * 2
+    saved = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert saved["with_rules"]["answered_by"] == report.with_rules.answered_by
+    with Image.open(tmp_path / "masks" / rows[4]["mask"]) as mask:
+        assert np.asarray(mask).sum() == 100
+    page = (tmp_path / "page.html").read_text()
+    assert "mIoU of the network alone" in page
+    assert "the largest" in page
+
+
+def test_rules_at_the_size_of_the_mask(ships: Path) -> None:
+    options = dataclasses.replace(RESOLVED, native=True, size_px=32, limit=1)
+    report = evaluate_bundle(ships, "triplets", "test", options)
+    assert report.with_rules is not None
+    assert report.with_rules.native is not None
+    assert report.native is not None
+    assert report.native.miou == pytest.approx(0.8)
+    assert report.with_rules.native.miou == 1.0
+
+
+@pytest.mark.parametrize("asked", [None, "network"])
+def test_the_published_protocol_has_no_rules(
+    ships: Path, tmp_path: Path, bundle: Bundle, asked: Any
+) -> None:
+    """Bundles say themselves whether rules are for them; the scores of others stay as they were."""
+    own: Any = "network" if asked is None else "resolved"
+    object.__setattr__(bundle, "language", own)
+    options = EvaluateOptions(language=asked, dtype="fp32", device="cpu")
+    report = evaluate_bundle(
+        ships, "triplets", "test", options, ScoreOutputs(folder=tmp_path / "out")
+    )
+    assert report.with_rules is None
+    assert list(read_csv(tmp_path / "out" / "samples.csv")[0]) == [
+        *("id", "expression", "kind", "category", "absent"),
+        *("iou", "intersection_px", "union_px", "predicted_px", "target_px"),
+        *("presence", "mask"),
+    ]
+    assert "answer" not in read_csv(tmp_path / "out" / "scores.csv")[0]
+    object.__setattr__(bundle, "language", "resolved")
+    resolved = evaluate_bundle(ships, "triplets", "test", FP32)
+    assert resolved.with_rules is not None
+    assert resolved.scores == report.scores

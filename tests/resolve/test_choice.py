@@ -39,7 +39,7 @@ def test_a_later_rank() -> None:
 
 def test_objects_that_are_not_sure_come_last() -> None:
     """A crumb of the mask is not the smallest building."""
-    scores = np.array([0.95, 0.9, 0.6, 0.75, 0.95])
+    scores = np.array([0.95, 0.9, 0.6, 0.85, 0.95])
     smallest = choose([Rank("area", descending=False)], [Column(value=AREA)], scores)
     assert smallest.rank.tolist() == [1, 2, 4, 3, 0]
     doubtful = choose([Rank("area", descending=False)], [Column(value=AREA)], 0 * scores)

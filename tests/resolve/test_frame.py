@@ -24,7 +24,9 @@ def test_north_is_the_top_of_a_picture_without_a_crs(frame: Frame) -> None:
             ends.append(
                 (
                     int(along_side(centres, name).argmax()),
-                    in_region(centres, bounds, [name], "half").tolist(),
+                    in_region(
+                        centres, things.boxes(compass=name == side), bounds, [name], "half"
+                    ).tolist(),
                     is_side_of(
                         things, Things(shapely.box([45], [22], [50], [27]), frame), [name]
                     ).tolist(),

@@ -161,10 +161,11 @@ def resize_sample(sample: Sample, size_px: int) -> Sample:
     """Resize a sample to a square, [size_px, size_px], as in the published protocol.
 
     The image (bilinear, antialiased) and the mask (nearest) are resized from their own sizes, and
-    their aspect ratios are not kept.
+    their aspect ratios are not kept. The ground sample distance is known only if the size stays.
     """
     image, mask = resize_to_square(sample.image, sample.mask, size_px)
-    return replace(sample, image=image, mask=mask)
+    gsd_m = sample.gsd_m if image.shape == sample.image.shape else None
+    return replace(sample, image=image, mask=mask, gsd_m=gsd_m)
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:

@@ -261,6 +261,7 @@ def to_sample(labelled_image: LabelledImage, written: WrittenExpression) -> Samp
         id=labelled_image.id,
         kind=written.kind,
         category=written.category,
+        gsd_m=labelled_image.gsd_m,
     )
 
 

@@ -110,6 +110,19 @@ class Outlines:
             object_offsets=object_offsets,
         )
 
+    def fill(self, height: int, width: int) -> NDArray[np.bool_]:
+        """The pixels inside the polygons, bool [height, width]: the inverse of tracing."""
+        start, stop = self.vertices[:-1], self.vertices[1:]
+        is_side = np.ones(len(start), bool)
+        is_side[self.ring_offsets[1:-1] - 1] = False  # from one ring to the next
+        is_side &= start[:, 0] == stop[:, 0]
+        column, first, last = start[is_side, 0], start[is_side, 1], stop[is_side, 1]
+        turns = np.zeros((height + 1, width + 1), np.int32)
+        np.add.at(turns, (first, column), 1)
+        np.add.at(turns, (last, column), -1)
+        inside: NDArray[np.bool_] = turns.cumsum(0).cumsum(1)[:height, :width] > 0
+        return inside
+
     @staticmethod
     def concat(parts: "Sequence[Outlines]") -> "Outlines":
         """The objects of all parts, in order."""
