@@ -24,7 +24,7 @@ class Frame:
     """The scene's extent, and the way from its coordinates to the plane of metres.
 
     Attributes:
-        corners: float64 [4, 2], of the scene or the area of interest, in its coordinates.
+        corners: float64 [N, 2], of the scene or the area of interest, in its coordinates.
         to_plane: moves points, float64 [N, 2], to the plane. None if lengths on the ground are
             unknown: the plane is the scene's own then, with the y axis up.
         y_is_down: whether the displayed picture's y axis points down, as in pixel coordinates.

@@ -45,7 +45,13 @@ from rrsis_geo.segment.results.layers import (
     read_background,
     write_objects,
 )
-from rrsis_geo.segment.results.meant import all_chosen, check_metres, meant_features
+from rrsis_geo.segment.results.meant import (
+    all_chosen,
+    check_metres,
+    layer_facts,
+    meant_features,
+    scenes_frame,
+)
 from rrsis_geo.segment.results.report import collect_warnings, paths_to_text
 from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Find, Query
@@ -196,7 +202,7 @@ def _check_rules(raster: Scene, query: Query, options: SegmentOptions) -> dict[s
     Raises:
         ConfigError: they do, or they need metres and the raster has no CRS.
     """
-    given = read_given([query], options.landmarks, raster.info)
+    given = read_given([query], options.landmarks, [raster.info])
     sources = [source for source in query.sources if isinstance(source, Find)]
     others = [phrase for source in sources for phrase in source.excluded]
     others += [phrase for each in all_landmarks([query]) for phrase in each.phrases()]
@@ -222,7 +228,9 @@ def _resolve(
         return iter(objects if is_target else [inputs.landmarks[phrase]])
 
     query = replace(query, sources=query.sources[:1])
-    return meant_features(query, read, inputs.raster.info, keep_candidates=keep_candidates)
+    return meant_features(
+        query, read, scenes_frame([inputs.raster.info]), keep_candidates=keep_candidates
+    )
 
 
 def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonReport:
@@ -266,7 +274,8 @@ def _write_layer(
         )
         query, keep_candidates = parse_query(layer.expression), layer.outputs.keep_candidates
         features = _resolve(query, features, inputs, keep_candidates=keep_candidates)
-        content = LayerContent(layer, features, _provenance(raster, options))
+        facts = layer_facts(layer.expression, keep_candidates=keep_candidates)
+        content = LayerContent(layer, features, _provenance(raster, options), facts)
         write_objects(
             [content], info.crs, background=None if background is None else lambda: background
         )

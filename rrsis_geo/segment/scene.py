@@ -167,7 +167,7 @@ def segment_part(
     _check_part(part)
     with _open_run(scene, expression, outputs, options, run, predictor) as opened_run:
         plan = opened_run.work.plan
-        read_given(plan.queries, plan.options.landmarks, plan.scene)  # checked before the work
+        read_given(plan.queries, plan.options.landmarks, [plan.scene])  # checked before the work
         indexes = _indexes_of_part(part, len(plan.shards))
         shards = plan.shards[indexes.start : indexes.stop]
         part_of_run = opened_run._replace(work=opened_run.work._replace(shards=shards))

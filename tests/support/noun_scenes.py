@@ -41,6 +41,40 @@ ROTATED = ORIGIN @ Affine.rotation(30) @ Affine.scale(1, -1)
 DEGREES = Affine.translation(9, 45.15) @ Affine.scale(1 / 78_710, -1 / 111_136)
 
 
+EXPECTED = {
+    "the buildings": "ABC",
+    "the largest building": "A",
+    "the second largest building": "B",
+    "the two largest buildings": "AB",
+    "the smallest building": "C",
+    "the longest building": "A",
+    "buildings larger than 1,000 m2": "AB",
+    "buildings between 300 and 2000 square metres": "BC",
+    "buildings that are not small": "AB",
+    "the northernmost car": "d",
+    "the southernmost car": "c",
+    "the leftmost car": "a",
+    "cars in the northern half": "abd",
+    "cars in the top left": "ad",
+    "cars within 15 m of a building": "a",
+    "cars that are not within 15 m of a building": "bcd",
+    "cars within 45 m of the smallest building": "c",
+    "the car closest to the largest building": "a",
+    "the car farthest from the largest building": "b",
+    "cars between the buildings": "ad",
+    "cars to the right of the smallest building": "b",
+    "cars to the right of the largest building": "bd",
+    "cars below the largest building": "ac",
+    "cars north of the road": "abd",
+    "the two largest buildings north of the road": "AB",
+    "the largest building south of the road": "C",
+    "isolated cars": "abcd",
+    "buildings or cars": "ABCabcd",
+    "the largest building or the smallest building": "AC",
+}
+"""Names of the objects that expressions mean."""
+
+
 class NounPredictor(StubPredictor):
     """Finds the colour that stands for the noun of a phrase; "small" is a darker one."""
 

@@ -24,6 +24,7 @@ class ScenesReport:
         scenes: result of each scene, in the order given.
         seconds: duration of the whole run.
         load_seconds: part of it spent loading the model.
+        warnings: of the rules over all scenes together. Each scene has warnings of its own.
     """
 
     expressions: tuple[str, ...]
@@ -32,6 +33,7 @@ class ScenesReport:
     scenes: tuple[SceneResult, ...]
     seconds: float
     load_seconds: float
+    warnings: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[SceneResult, ...]:
@@ -60,6 +62,7 @@ class ScenesReport:
             "n_failed": len(self.failed),
             "seconds": self.seconds,
             "load_seconds": self.load_seconds,
+            "warnings": list(self.warnings),
             "scenes": [result.to_dict() for result in self.scenes],
         }
 
@@ -73,6 +76,7 @@ class ScenesReport:
             scenes=tuple(SceneResult.from_dict(each) for each in record["scenes"]),
             seconds=record["seconds"],
             load_seconds=record["load_seconds"],
+            warnings=tuple(record["warnings"]),
         )
 
 

@@ -43,13 +43,13 @@ from rrsis_geo.segment.jobs.job import STOP, clear_job, is_merging, job_path, re
 from rrsis_geo.segment.jobs.lock import lock_shards
 from rrsis_geo.segment.jobs.prepare import load_for_planning, load_predictor
 from rrsis_geo.segment.jobs.session import make_folder
-from rrsis_geo.segment.plan.advice import advise_on_joined_scenes
 from rrsis_geo.segment.plan.expressions import clean_expressions
 from rrsis_geo.segment.plan.landmarks import asked_phrases
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs, default_output
 from rrsis_geo.segment.plan.plan import make_plan
 from rrsis_geo.segment.plan.predictor import WindowPredictor
+from rrsis_geo.segment.results.report import collect_warnings
 from rrsis_geo.text.query.parser import parse_query
 
 logger = logging.getLogger(__name__)
@@ -130,12 +130,13 @@ def segment_scenes(
             manifest = make_manifest(settings, outputs)
             report = _finished_report(batch, tasks, manifest)
             if report is None:
-                results = _run_job(batch, job, tasks, settings, predictor)
+                results, warnings = _run_job(batch, job, tasks, settings, predictor)
                 report = ScenesReport(
                     expressions=batch.expressions,
                     model=model.name,
                     outputs=batch.outputs.all_files(batch.expressions),
                     scenes=tuple(result for _, result in results),
+                    warnings=tuple(warnings),
                     seconds=time.perf_counter() - started,
                     load_seconds=load_seconds,
                 )
@@ -259,8 +260,8 @@ def _run_job(
     tasks: Sequence[SceneTask],
     settings: BatchSettings,
     predictor: WindowPredictor | None,
-) -> list[TaskResult]:
-    """Segment all scenes that are not done yet, and join their layers."""
+) -> tuple[list[TaskResult], list[str]]:
+    """Segment all scenes that are not done yet, and join their layers: results and warnings."""
     n_windows = _count_windows(tasks, settings)
     if batch.run.existing == "restart":
         job.restart(tasks)
@@ -268,9 +269,6 @@ def _run_job(
     if is_finished(job.folder):
         job.reclaim(tasks, has_joined_layer=batch.outputs.joins_layers)
     with _keep_completed(job, tasks):
-        if batch.outputs.joins_layers and len(tasks) > 1:
-            for text in advise_on_joined_scenes(batch.expressions):
-                logger.warning(text)
         by_name = _load_results(job, tasks, batch.expressions)
         missing = [task for task in tasks if task.scene.name not in by_name]
         queries = tuple(map(parse_query, batch.expressions))
@@ -283,13 +281,15 @@ def _run_job(
                 job.save_result(task, result)
                 by_name[task.scene.name] = result
                 progress.finish(task)
+        warnings: list[str] = []
         results = [TaskResult(task, by_name[task.scene.name]) for task in tasks]
         _raise_if_all_failed(results)
         if batch.outputs.joins_layers:
             _raise_if_stopped(batch.stop)
             job.begin_merge()
-            join_layers(results, batch.outputs.paths, settings)
-    return results
+            with collect_warnings() as warnings:
+                results = join_layers(results, batch.outputs.paths, settings)
+    return results, warnings
 
 
 def _count_windows(tasks: Sequence[SceneTask], settings: BatchSettings) -> dict[str, int]:

@@ -82,8 +82,8 @@ class BatchOutputs:
     def _refuse_kinds_of_one_scene(self) -> None:
         vector = self.paths.vector
         kinds = [kind for kind in self.paths.files() if OUTPUT_KINDS[kind].needs_vector_per_scene]
-        flags = {"windows layer": self.paths.windows_layer, "landmarks layer": self.paths.landmarks}
-        kinds = [*(name for name, is_asked in flags.items() if is_asked), *kinds]
+        if self.paths.windows_layer:
+            kinds.insert(0, "windows layer")
         if kinds:
             raise OutputError(
                 f"{vector}: the {kinds[0]} describes the polygons of one scene; give a folder for "
@@ -99,6 +99,8 @@ class BatchOutputs:
             kind: folder / f"{scene.name}{OUTPUT_KINDS[kind].scene_ending}"
             for kind, folder in folders.items()
         }
+        if self.joins_layers:  # what is about all scenes is done when their layers are joined
+            files |= {"keep_candidates": False, "landmarks": False, "phrase_layers": True}
         return replace(self.paths, **files)
 
     def folders(self) -> list[Path]:

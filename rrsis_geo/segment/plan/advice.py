@@ -35,16 +35,6 @@ def advise_on_repeats(given: str | Sequence[str]) -> Iterator[str]:
             yield f'"{expression}" is given more than once; it is segmented once'
 
 
-def advise_on_joined_scenes(expressions: Sequence[str]) -> Iterator[str]:
-    """Yield a warning for each expression whose rules do not look beyond a scene."""
-    for expression in expressions:
-        if not parse_query(expression).is_plain:
-            yield (
-                f'"{expression}": applied within each scene, not over all scenes together; '
-                "segment a mosaic of them (VRT) for that"
-            )
-
-
 def advise_after_run(plan: Plan, presences_max: Sequence[float | None]) -> Iterator[str]:
     """Yield warnings that follow from the output of the model.
 

@@ -16,7 +16,7 @@ from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.units import format_bytes
 
-OUTPUT_FLAGS = ("windows_layer", "keep_candidates", "landmarks")
+OUTPUT_FLAGS = ("windows_layer", "keep_candidates", "landmarks", "phrase_layers")
 """Fields of `Outputs` that decide what is in the files."""
 MAX_STEM_BYTES = 150
 """Longest part of a default name that comes from the scene."""
@@ -45,6 +45,8 @@ class Outputs:
         keep_candidates: write all objects of the target, with a column "chosen" that tells those
             that the expression means. All else is about the chosen ones only.
         landmarks: add a layer for each landmark that the network finds to the GeoPackage.
+        phrase_layers: do not apply rules: write what was found for the target, and for each phrase
+            of the expression in a layer of its own. Batches use it to join scenes.
     """
 
     vector: Path
@@ -57,6 +59,7 @@ class Outputs:
     windows_layer: bool = False
     keep_candidates: bool = False
     landmarks: bool = False
+    phrase_layers: bool = False
 
     def __post_init__(self) -> None:
         for name, path in self.files().items():  # strings are accepted too

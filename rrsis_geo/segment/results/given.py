@@ -11,19 +11,19 @@ from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.geo.scene.shapes_file import read_shapes
 from rrsis_geo.resolve.fact_columns import plain_rule
 from rrsis_geo.segment.plan.landmarks import GivenLandmark, all_landmarks, find_given
-from rrsis_geo.segment.results.meant import scene_frame
+from rrsis_geo.segment.results.meant import scenes_frame
 from rrsis_geo.text.query.records import Query, Rank, Region, Relative, Rule, Size, landmarks_of
 
 
 def read_given(
-    queries: Sequence[Query], given: Sequence[GivenLandmark], info: SceneInfo
+    queries: Sequence[Query], given: Sequence[GivenLandmark], infos: Sequence[SceneInfo]
 ) -> dict[str, Features]:
     """The landmarks that users give, by the phrases that they stand for.
 
     Args:
         queries: of all expressions.
         given: layers of the user.
-        info: of the scene, or of the part that is segmented.
+        infos: of the scenes in one CRS, or of the parts of them that are segmented.
 
     Raises:
         ConfigError: a name is not that of a landmark, a layer is unknown, or a rule needs polygons
@@ -31,18 +31,18 @@ def read_given(
         InputError: a file cannot be used.
     """
     by_phrase = find_given(queries, given)
-    features = {landmark: _read(landmark, info) for landmark in set(by_phrase.values())}
+    features = {landmark: _read(landmark, infos) for landmark in set(by_phrase.values())}
     found = {phrase: features[landmark] for phrase, landmark in by_phrase.items()}
     _check_polygons(queries, by_phrase, found)
     return found
 
 
-def _read(landmark: GivenLandmark, info: SceneInfo) -> Features:
-    path, layer = landmark.path, landmark.layer
-    shapes = read_shapes(path, layer, info.crs, option=f'--landmark "NAME={path}:LAYER"')
-    frame, n = scene_frame(info), len(shapes)
+def _read(landmark: GivenLandmark, infos: Sequence[SceneInfo]) -> Features:
+    path, layer, crs = landmark.path, landmark.layer, infos[0].crs
+    shapes = read_shapes(path, layer, crs, option=f'--landmark "NAME={path}:LAYER"')
+    frame, n = scenes_frame(infos), len(shapes)
     plane = frame.plane(shapes)
-    has_metres = info.crs is not None
+    has_metres = crs is not None
     return Features(
         polygons=shapes,
         id=np.arange(1, n + 1),

@@ -23,7 +23,6 @@ from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import reading_fact
-from rrsis_geo.segment.results.meant import layer_facts
 from rrsis_geo.segment.results.pictures import LayerPictures
 from rrsis_geo.segment.results.report import ExpressionResult
 from rrsis_geo.segment.shards.failures import FailedWindow
@@ -138,6 +137,7 @@ class LayerContent(NamedTuple):
     layer: ObjectLayer
     features: Iterable[Features]
     provenance: Mapping[str, Any]  # ready for JSON
+    facts: Sequence[str]  # names of further columns
 
 
 def write_objects(
@@ -172,10 +172,7 @@ def write_objects(
                 expression=content.layer.expression,
                 name=content.layer.name,
                 provenance=content.provenance,
-                facts=layer_facts(
-                    content.layer.expression,
-                    keep_candidates=content.layer.outputs.keep_candidates,
-                ),
+                facts=content.facts,
             )
             for content in group
         ]

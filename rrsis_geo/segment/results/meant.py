@@ -1,6 +1,6 @@
 """The objects of a scene that an expression means, as features of its layer."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from rrsis_geo.text.query.records import Query
 def meant_features(
     query: Query,
     read: ReadObjects[Features],
-    info: SceneInfo,
+    frame: Frame,
     prefix: str | None = "",
     *,
     is_target: bool = True,
@@ -32,13 +32,13 @@ def meant_features(
     Args:
         query: with rules.
         read: gives the objects of a phrase.
-        info: of the scene, or of the part that is segmented.
+        frame: of the scene, see `scenes_frame`.
         prefix: of warnings, to tell several expressions apart; None logs no warnings.
         is_target: False for a landmark.
         keep_candidates: give all objects of the target phrases, with the fact "chosen".
     """
     first_id = 1
-    resolver = Resolver(read, scene_frame(info), prefix)
+    resolver = Resolver(read, frame, prefix)
     meant = resolver.meant(query, is_target=is_target)
     for objects, facts in resolver.candidates(query) if keep_candidates else meant:
         yield replace(objects, id=np.arange(first_id, first_id + len(objects)), facts=facts)
@@ -57,10 +57,10 @@ def all_chosen(features: Iterable[Features]) -> Iterator[Features]:
         yield replace(batch, facts={"chosen": np.ones(len(batch), bool)})
 
 
-def scene_frame(info: SceneInfo) -> Frame:
-    """The frame of a scene, or of the part that is segmented."""
-    sides = ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
-    corners = np.array([info.transform @ corner for corner in sides], float)
+def scenes_frame(infos: Sequence[SceneInfo]) -> Frame:
+    """The frame of scenes in one CRS, or of the parts of them that are segmented."""
+    corners = np.concatenate([_corners(info) for info in infos])
+    info = infos[0]
     if info.crs is None:
         return Frame(corners, None, y_is_down=info.transform.e > 0)
     proj = as_proj(info.crs)
@@ -77,6 +77,11 @@ def scene_frame(info: SceneInfo) -> Frame:
         return np.column_stack(to_plane.transform(*points.T))
 
     return Frame(corners, move, y_is_down=False)
+
+
+def _corners(info: SceneInfo) -> Float64:
+    sides = ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
+    return np.array([info.transform @ corner for corner in sides], float)
 
 
 def _ellipsoid(crs: ProjCRS) -> dict[str, float]:

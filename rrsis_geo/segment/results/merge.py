@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,8 @@ from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.geo.scene.sources import geo_env
 from rrsis_geo.log_odds import to_probability
 from rrsis_geo.progress import Progress
-from rrsis_geo.resolve.fact_columns import fact_names
-from rrsis_geo.segment.plan.landmarks import all_landmarks
 from rrsis_geo.segment.plan.outputs import (
     Outputs,
-    landmark_layer_names,
     layer_names,
     windows_layer_name,
 )
@@ -39,7 +37,14 @@ from rrsis_geo.segment.results.layers import (
     read_background,
     write_objects,
 )
-from rrsis_geo.segment.results.meant import all_chosen, check_metres, meant_features
+from rrsis_geo.segment.results.meant import (
+    all_chosen,
+    check_metres,
+    layer_facts,
+    meant_features,
+    scenes_frame,
+)
+from rrsis_geo.segment.results.phrase_layers import landmark_layers, phrase_layers
 from rrsis_geo.segment.shards.failures import FailedWindow
 from rrsis_geo.segment.shards.shard_files import ShardFiles, ShardStats, load_objects
 
@@ -77,7 +82,8 @@ class Merger:
             ObjectLayer(own, expression, name, plan.scene.crs)
             for own, expression, name in zip(self._outputs, plan.expressions, names, strict=True)
         )
-        self._given = read_given(plan.queries, plan.options.landmarks, plan.scene)
+        self._given = read_given(plan.queries, plan.options.landmarks, [plan.scene])
+        self._frame = scenes_frame([plan.scene])
         self._phrase_i = {phrase: number for number, phrase in enumerate(plan.phrases)}
         self._features = [self._read_features(i) for i in range(len(self.layers))]
 
@@ -124,13 +130,17 @@ class Merger:
         features = [
             self._read_phrase(expression, phrase, is_target=True) for phrase in query.targets()
         ]
-        keep_candidates = self.outputs.keep_candidates
+        outputs = self.outputs
         if query.is_plain:
-            return all_chosen(features[0]) if keep_candidates else features[0]
+            return all_chosen(features[0]) if outputs.keep_candidates else features[0]
         check_metres(query, self.plan.scene)
+        if outputs.phrase_layers:
+            return chain.from_iterable(features)
         read = partial(self._read_phrase, expression)
         prefix = f'"{expression}": ' if len(self.plan.expressions) > 1 else ""
-        return meant_features(query, read, self.plan.scene, prefix, keep_candidates=keep_candidates)
+        return meant_features(
+            query, read, self._frame, prefix, keep_candidates=outputs.keep_candidates
+        )
 
     def _read_phrase(self, expression: str, phrase: str, is_target: bool) -> Iterator[Features]:
         """The objects of a phrase; only those of a target are filtered and simplified."""
@@ -158,7 +168,10 @@ class Merger:
         plan, outputs = self.plan, self.outputs
         contents = [
             LayerContent(
-                layer, features, {**plan.provenance(layer.expression), **_failures(each.failed)}
+                layer,
+                features,
+                {**plan.provenance(layer.expression), **_failures(each.failed)},
+                self._facts_of(layer.expression),
             )
             for layer, features, each in zip(self.layers, self._features, stats, strict=True)
         ]
@@ -168,32 +181,38 @@ class Merger:
             background=(
                 partial(read_background, scene, plan.stretch) if needs_picture(outputs) else None
             ),
-            others=self._landmark_layers() if outputs.landmarks else (),
+            others=self._other_layers(),
             extend=partial(self._append_windows, stats) if outputs.windows_layer else None,
         )
 
-    def _landmark_layers(self) -> list[Layer]:
-        """A layer of each landmark of the expressions, but those of the user."""
+    def _facts_of(self, expression: str) -> tuple[str, ...]:
+        if self.outputs.phrase_layers:  # rules are not applied yet
+            return ()
+        return layer_facts(expression, keep_candidates=self.outputs.keep_candidates)
+
+    def _other_layers(self) -> list[Layer]:
+        """Layers that belong to no single expression: landmarks, or phrases."""
         plan = self.plan
-        landmarks = [
-            landmark
-            for landmark in all_landmarks(plan.queries)
-            if set(landmark.targets()) - set(self._given)
-        ]
-        texts = [str(landmark) for landmark in landmarks]
-        names = landmark_layer_names(plan.expressions, texts)
-        return [
-            Layer(
-                features=meant_features(
-                    landmark, partial(self._read_phrase, text), plan.scene, None, is_target=False
-                ),
-                expression=text,
-                name=name,
-                provenance=plan.landmark_provenance(text),
-                facts=fact_names(landmark),
+        layers = []
+        if self.outputs.phrase_layers:
+            layers += [
+                Layer(
+                    features=self._read_phrase(each.phrase, each.phrase, each.is_target),
+                    expression=each.phrase,
+                    name=each.name,
+                )
+                for each in phrase_layers(plan.queries, self._given)
+            ]
+        if self.outputs.landmarks:
+            layers += landmark_layers(
+                plan.expressions,
+                plan.queries,
+                self._given,
+                self._read_phrase,
+                self._frame,
+                plan.landmark_provenance,
             )
-            for landmark, text, name in zip(landmarks, texts, names, strict=True)
-        ]
+        return layers
 
     def _write_raster(self, rasters: ExitStack, expression_i: int, kind: Kind) -> None:
         """Copy the rows of all shards into one raster: the highest value of all targets.

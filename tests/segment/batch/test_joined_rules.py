@@ -1,0 +1,139 @@
+"""Rules over the joined layer of several scenes: as if the scenes were one."""
+
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pyogrio
+import pytest
+import shapely
+from affine import Affine
+from job_stubs import stop_after
+from noun_scenes import BOXES, EXPECTED, NORTH_UP, SHAPE, NounPredictor, content_of, names_of, read
+from scene_files import write_scene
+
+from rrsis_geo.errors import Stopped
+from rrsis_geo.segment.batch.report import ScenesReport
+from rrsis_geo.segment.batch.scenes import segment_scenes
+from rrsis_geo.segment.jobs.engines import RunOptions
+from rrsis_geo.segment.plan.landmarks import GivenLandmark
+from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.segment.plan.outputs import Outputs, layer_names
+
+CUT = 120
+"""Column at which the scene is cut in two; only the road crosses it."""
+
+
+@pytest.fixture
+def tiles(tmp_path: Path) -> Path:
+    folder = tmp_path / "tiles"
+    folder.mkdir()
+    content = content_of(BOXES)
+    for name, start, stop in (("east", CUT, SHAPE[1]), ("west", 0, CUT)):
+        write_scene(
+            folder / f"{name}.tif",
+            SHAPE[0],
+            stop - start,
+            transform=NORTH_UP @ Affine.translation(start, 0),
+            content=lambda row, col, band, start=start: content(row, col + start, band),
+        )
+    return folder
+
+
+def run(tiles: Path, expressions: Any, out: str = "all.gpkg", **options: Any) -> ScenesReport:
+    outputs = {
+        name: options.pop(name) for name in ("keep_candidates", "landmarks") if name in options
+    }
+    landmarks = options.pop("given", ())
+    existing, workers = options.pop("existing", "refuse"), options.pop("workers", 1)
+    return segment_scenes(
+        str(tiles),
+        expressions,
+        Outputs(tiles.parent / out, **outputs),
+        SegmentOptions(overlap_px=16, landmarks=landmarks),
+        run=RunOptions(existing=existing, workers=workers),
+        predictor=NounPredictor(),
+        **options,
+    )
+
+
+def test_joined_scenes_answer_as_one_scene(tiles: Path) -> None:
+    expressions = list(EXPECTED)
+    report = run(tiles, expressions)
+    path = tiles.parent / "all.gpkg"
+    layers = dict(zip(expressions, layer_names(expressions), strict=True))
+    found = {
+        each: names_of(gpd.read_file(path, layer=layer), NORTH_UP) for each, layer in layers.items()
+    }
+    assert found == EXPECTED
+    largest = gpd.read_file(path, layer="the_two_largest_buildings").sort_values("rank")
+    assert largest["scene"].tolist() == ["west.tif", "east.tif"]
+    assert largest["rank"].tolist() == [1, 2]
+    assert sorted(largest["id"]) == [1, 2]
+    by_scene = [
+        {each["expression"]: each["n_objects"] for each in result.report["results"]}
+        for result in report.scenes
+    ]
+    assert [each["the largest building"] for each in by_scene] == [0, 1]
+    assert [each["the buildings"] for each in by_scene] == [2, 1]
+    assert report.n_objects == sum(map(len, EXPECTED.values()))
+    assert {each.name for each in tiles.parent.iterdir()} == {"tiles", "all.gpkg"}
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".geojson", ".fgb", ".parquet"])
+def test_candidates_of_all_scenes(tiles: Path, suffix: str) -> None:
+    out = f"all{suffix}"
+    report = run(tiles, "the second largest building", out, keep_candidates=True)
+    layer = read(tiles.parent / out).sort_values("rank")
+    assert layer["scene"].tolist() == ["west.tif", "east.tif", "east.tif"]
+    assert layer["chosen"].astype(bool).tolist() == [False, True, False]
+    counts = [result.report["results"][0] for result in report.scenes]
+    assert [(each["n_objects"], each["n_candidates"]) for each in counts] == [(1, 2), (0, 1)]
+
+
+def test_landmarks_of_all_scenes(tiles: Path) -> None:
+    line = shapely.LineString([NORTH_UP @ (130, 0), NORTH_UP @ (130, 256)])
+    gpd.GeoSeries([line], crs="EPSG:32632").to_file(tiles.parent / "piers.gpkg")
+    given = (GivenLandmark("pier", tiles.parent / "piers.gpkg"),)
+    expressions = ["the car closest to the road", "cars within 100 m of the pier"]
+    run(tiles, expressions, landmarks=True, given=given)
+    path = tiles.parent / "all.gpkg"
+    names = [name for name, kind in pyogrio.list_layers(path) if kind]
+    assert names == [*layer_names(expressions), "landmark_road"]
+    assert gpd.read_file(path, layer="landmark_road")["scene"].tolist() == ["east.tif", "west.tif"]
+    cars = gpd.read_file(path, layer=names[1])
+    assert dict(zip(cars["scene"], cars["distance_m"].round(), strict=True)) == {
+        "east.tif": 20.0,
+        "west.tif": 86.0,
+    }
+
+
+def test_warnings_are_about_all_scenes(tiles: Path) -> None:
+    report = run(tiles, "the four largest buildings")
+    assert report.warnings == ("the 4 largest: only 3 objects can be compared",)
+    assert report.to_dict()["warnings"] == list(report.warnings)
+    assert not any(result.report["warnings"] for result in report.scenes)
+
+
+@pytest.mark.parametrize("n_calls", [2, 4, 6])
+def test_stopped_and_resumed(tiles: Path, n_calls: int) -> None:
+    expressions = ["the two largest buildings", "cars within 45 m of the smallest building"]
+    run(tiles, expressions, "whole.gpkg")
+    with pytest.raises(Stopped):
+        run(tiles, expressions, stop=stop_after(n_calls))
+    run(tiles, expressions, existing="resume")
+    for layer in layer_names(expressions):
+        whole, resumed = (
+            gpd.read_file(tiles.parent / name, layer=layer) for name in ("whole.gpkg", "all.gpkg")
+        )
+        assert whole.equals(resumed)
+
+
+def test_workers(tiles: Path) -> None:
+    expressions = ["the two largest buildings", "cars within 45 m of the smallest building"]
+    run(tiles, expressions, workers=2)
+    found = [
+        names_of(gpd.read_file(tiles.parent / "all.gpkg", layer=layer), NORTH_UP)
+        for layer in layer_names(expressions)
+    ]
+    assert found == ["AB", "c"]
