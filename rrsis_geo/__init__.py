@@ -9,9 +9,9 @@ Public functions:
 
 - Segment: `segment_scene` (one scene), `segment_scenes` (many scenes), `segment_part` and
   `merge_job` (one scene on many machines), `polygonize` (polygons from a probability raster).
-  Settings: `SegmentOptions` with `SceneOptions` (what decides the result), `RunOptions` (how it is
-  computed), `Outputs` (the files). Results: `SegmentReport` of `ExpressionResult`, `ScenesReport`
-  of `SceneResult`, `PartReport`, `PolygonReport`.
+  Settings: `SegmentOptions` with `SceneOptions` and `GivenLandmark` (what decides the result),
+  `RunOptions` (how it is computed), `Outputs` (the files). Results: `SegmentReport` of
+  `ExpressionResult`, `ScenesReport` of `SceneResult`, `PartReport`, `PolygonReport`.
 - Models: `list_bundles`, `load_bundle`, `Bundle`, `Predictor`. Any object with the methods of
   `WindowPredictor` can be used instead of a `Predictor`; it describes itself in `ModelFacts`.
 - Scenes: `open_scene`, `Scene`, `SceneInfo`.
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from rrsis_geo.segment.batch.scenes import segment_scenes
     from rrsis_geo.segment.from_probability import PolygonReport, polygonize
     from rrsis_geo.segment.jobs.engines import RunOptions
+    from rrsis_geo.segment.plan.landmarks import GivenLandmark
     from rrsis_geo.segment.plan.options import SegmentOptions
     from rrsis_geo.segment.plan.outputs import Outputs
     from rrsis_geo.segment.plan.predictor import WindowPredictor
@@ -88,6 +89,7 @@ _NAMES_BY_MODULE = {
     "segment.batch.scenes": ("segment_scenes",),
     "segment.from_probability": ("PolygonReport", "polygonize"),
     "segment.jobs.engines": ("RunOptions",),
+    "segment.plan.landmarks": ("GivenLandmark",),
     "segment.plan.options": ("SegmentOptions",),
     "segment.plan.outputs": ("Outputs",),
     "segment.plan.predictor": ("WindowPredictor",),
@@ -105,6 +107,7 @@ __all__ = [
     "EvaluateOptions",
     "EvaluationReport",
     "ExpressionResult",
+    "GivenLandmark",
     "IncompleteError",
     "InputError",
     "ModelError",

@@ -131,13 +131,15 @@ def segment(
     scene, or a file (-o all.gpkg) for all polygons, with a "scene" column.
     """
     console.setup_logging(quiet=quiet, verbose=verbose)
+    from rrsis_geo.segment.plan.landmarks import GivenLandmark
+
+    given_landmarks = tuple(map(GivenLandmark.parse, landmark or ()))
     if explain:
         given = [*(expressions or ()), *read_expressions(expressions_file)]
-        print_readings(given, as_json=as_json)
+        print_readings(given, given_landmarks, as_json=as_json)
         return
     from rrsis_geo.segment.batch.scenes import list_scenes
     from rrsis_geo.segment.jobs.engines import RunOptions
-    from rrsis_geo.segment.plan.landmarks import GivenLandmark
     from rrsis_geo.segment.plan.options import SegmentOptions
     from rrsis_geo.segment.plan.outputs import Outputs
 
@@ -191,7 +193,7 @@ def segment(
             threshold=threshold,
             min_area_m2=min_area,
             simplify_m=simplify,
-            landmarks=tuple(map(GivenLandmark.parse, landmark or ())),
+            landmarks=given_landmarks,
             scene=scene_options(
                 bbox=bbox,
                 aoi=aoi,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rrsis_geo.segment.batch.job import SceneResult
     from rrsis_geo.segment.batch.report import ScenesReport
     from rrsis_geo.segment.from_probability import PolygonReport
+    from rrsis_geo.segment.plan.landmarks import GivenLandmark
     from rrsis_geo.segment.results.report import ExpressionResult, PartReport, SegmentReport
 
 MAX_NAMED_SCENES = 5
@@ -33,26 +34,36 @@ def print_report(report: "SegmentReport", *, as_json: bool) -> None:
     _check_outputs(report.unwritten)
 
 
-def print_readings(expressions: "Sequence[str]", *, as_json: bool) -> None:
+def print_readings(
+    expressions: "Sequence[str]", landmarks: "Sequence[GivenLandmark]", *, as_json: bool
+) -> None:
     """Print how expressions are understood.
 
+    Args:
+        expressions: as given.
+        landmarks: layers of the user, for which the network is not asked.
+        as_json: print JSON.
+
     Raises:
-        ConfigError: there is no expression.
+        ConfigError: there is no expression, or no landmark of that name.
         InputError: an expression is not understood.
     """
     from rrsis_geo.segment.plan.expressions import clean_expressions
+    from rrsis_geo.segment.plan.landmarks import asked_phrases
     from rrsis_geo.text.query.parser import parse_query
 
     if not expressions:
         raise ConfigError('give an EXPRESSION too, as in: segment scene.tif "the largest building"')
     queries = {expression: parse_query(expression) for expression in clean_expressions(expressions)}
+    asked = asked_phrases(tuple(queries.values()), landmarks)
+    phrases = {text: [p for p in query.phrases() if p in asked] for text, query in queries.items()}
     if as_json:
         console.print_json(
             [
                 {
                     "expression": expression,
                     "reading": str(query),
-                    "phrases": list(query.phrases()),
+                    "phrases": phrases[expression],
                     "query": query.to_dict(),
                 }
                 for expression, query in queries.items()
@@ -62,7 +73,7 @@ def print_readings(expressions: "Sequence[str]", *, as_json: bool) -> None:
     for expression, query in queries.items():
         console.print_facts(
             f'"{expression}"',
-            [("understood", str(query)), ("the network finds", "; ".join(query.phrases()))],
+            [("understood", str(query)), ("the network finds", "; ".join(phrases[expression]))],
         )
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
+import shapely
 import typer
 from bright_stub import BrightPredictor
 from command_run import Run
@@ -180,6 +182,24 @@ def test_explain_needs_no_scene() -> None:
     record = json.loads(Run("segment", "none.tif", "the cars", "--explain", "--json").out)
     assert record[0]["phrases"] == ["the cars"]
     Run("segment", "none.tif", "the largset car", "--explain").failed(3, "largest")
+
+
+def test_landmarks_of_the_user(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    scene, expression = make_scene(), "the spot closest to the pier"
+    with rasterio.open(scene) as dataset:
+        place = shapely.Point(dataset.transform @ (5, 5))
+        gpd.GeoSeries([place], crs=dataset.crs).to_file("piers.gpkg", layer="north")
+    given = ("--landmark", "the piers=piers.gpkg:north")
+    explained = json.loads(Run("segment", scene, expression, *given, "--explain", "--json").out)
+    (phrase,) = explained[0]["phrases"]
+    assert "spot" in phrase
+    files = ("-o", "o.gpkg", "--keep-candidates", "--json", "--overlap", 16)
+    (result,) = json.loads(Run("segment", scene, expression, *given, *files).out)["results"]
+    assert result["n_objects"] == 1
+    layer = gpd.read_file("o.gpkg", layer=result["layer"])
+    assert len(layer) == result["n_candidates"] > 1
+    assert layer[layer.chosen].distance_m.tolist() == [layer.distance_m.min()]
+    Run("segment", scene, expression, "--landmark", "jetty=piers.gpkg").failed(2, "jetty")
 
 
 def test_quiet_prints_only_the_result(make_scene: MakeScene, bright: BrightPredictor) -> None:

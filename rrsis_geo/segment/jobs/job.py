@@ -108,7 +108,8 @@ class Job:
         key = hashlib.sha256(text.encode()).hexdigest()
         with refuse_damaged(folder):
             job = Job(folder, record, key, read_outputs(record))
-            if not (job.shards and record["expressions"] and record["scene"]["path"]):
+            has_texts = record["expressions"] and record["phrases"] and record["scene"]["path"]
+            if not (job.shards and has_texts):
                 raise ValueError("something is empty")
         return job
 
@@ -165,7 +166,7 @@ class Job:
             raise OutputError(f"{target}: cannot be written ({err.strerror or err})") from err
 
     def stats(self, shard: Shard) -> tuple[ShardStats, ...] | None:
-        """Statistics of a completed shard, one per expression; None if it is missing."""
+        """Statistics of a completed shard, one per phrase; None if it is missing."""
         folder = self.files(shard).folder
         try:
             marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
@@ -174,7 +175,7 @@ class Job:
             stats = tuple(ShardStats.from_dict(each) for each in marker["stats"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # missing or damaged
-        return stats if len(stats) == len(self.record["expressions"]) else None
+        return stats if len(stats) == len(self.record["phrases"]) else None
 
     def completed_stats(self) -> dict[int, tuple[ShardStats, ...]]:
         """Statistics of each completed shard, by its index."""
