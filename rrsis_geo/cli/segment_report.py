@@ -49,12 +49,12 @@ def print_readings(
         InputError: an expression is not understood.
     """
     from rrsis_geo.segment.plan.expressions import clean_expressions
-    from rrsis_geo.segment.plan.landmarks import asked_phrases
-    from rrsis_geo.text.query.parser import parse_query
+    from rrsis_geo.segment.plan.landmarks import asked_phrases, read_queries
 
     if not expressions:
         raise ConfigError('give an EXPRESSION too, as in: segment scene.tif "the largest building"')
-    queries = {expression: parse_query(expression) for expression in clean_expressions(expressions)}
+    cleaned = clean_expressions(expressions)
+    queries = dict(zip(cleaned, read_queries(cleaned, landmarks), strict=True))
     asked = asked_phrases(tuple(queries.values()), landmarks)
     phrases = {text: [p for p in query.phrases() if p in asked] for text, query in queries.items()}
     if as_json:

@@ -30,7 +30,7 @@ from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
 from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.segment.plan.expressions import clean_expression
-from rrsis_geo.segment.plan.landmarks import all_landmarks
+from rrsis_geo.segment.plan.landmarks import all_landmarks, read_queries
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import check_size
@@ -53,7 +53,6 @@ from rrsis_geo.segment.results.meant import (
     scenes_frame,
 )
 from rrsis_geo.segment.results.report import collect_warnings, paths_to_text
-from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Find, Query
 from rrsis_geo.version import __version__
 
@@ -150,8 +149,9 @@ def polygonize(
                 f"{probability}: has no tag with its expression; give the EXPRESSION too"
             )
         expression = clean_expression(expression)
-        given = _check_rules(raster, parse_query(expression), options)
-        layer = ObjectLayer(outputs, expression, layer_name(expression), raster.info.crs)
+        (query,) = read_queries([expression], options.landmarks)
+        given = _check_rules(raster, query, options)
+        layer = ObjectLayer(outputs, expression, query, layer_name(expression), raster.info.crs)
         inputs = _Inputs(raster, scene, given)
         _write_layer(layer, inputs, options, progress or no_progress)
         unwritten = warn_of_pictures([layer])
@@ -272,9 +272,9 @@ def _write_layer(
                 simplify_m=options.simplify_m,
             ),
         )
-        query, keep_candidates = parse_query(layer.expression), layer.outputs.keep_candidates
+        query, keep_candidates = layer.query, layer.outputs.keep_candidates
         features = _resolve(query, features, inputs, keep_candidates=keep_candidates)
-        facts = layer_facts(layer.expression, keep_candidates=keep_candidates)
+        facts = layer_facts(query, keep_candidates=keep_candidates)
         content = LayerContent(layer, features, _provenance(raster, options), facts)
         write_objects(
             [content], info.crs, background=None if background is None else lambda: background

@@ -17,12 +17,12 @@ from rrsis_geo.geo.layers.vector_io import SCENES_SCHEMA, Layer, write_layers
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.segment.batch.job import BatchSettings, SceneResult, TaskResult
 from rrsis_geo.segment.batch.tasks import SceneTask
+from rrsis_geo.segment.plan.landmarks import read_queries
 from rrsis_geo.segment.plan.outputs import Outputs, holds_layers, layer_names
 from rrsis_geo.segment.plan.plan import reading_fact
 from rrsis_geo.segment.results.given import read_given
 from rrsis_geo.segment.results.meant import all_chosen, layer_facts, meant_features, scenes_frame
 from rrsis_geo.segment.results.phrase_layers import landmark_layers, phrase_layers
-from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.version import __version__
 
 
@@ -80,7 +80,7 @@ class _JoinedScenes:
         self._settings = settings
         self._names = layer_names(settings.expressions)
         self._keep_candidates = outputs.keep_candidates
-        self._queries = tuple(map(parse_query, settings.expressions))
+        self._queries = read_queries(settings.expressions, settings.options.landmarks)
         self._counts: defaultdict[tuple[str, int], _Count] = defaultdict(_Count)
         infos = [task.info for task, _ in scenes if not task.is_outside]
         self._frame = scenes_frame(infos)
@@ -92,15 +92,15 @@ class _JoinedScenes:
 
     def layer(self, number: int) -> Layer:
         """The layer of an expression, whose objects are counted while it is written."""
-        expression = self._settings.expressions[number]
+        expression, query = self._settings.expressions[number], self._queries[number]
         return Layer(
             features=self._count(number, self._features(number)),
             expression=expression,
             name=self._names[number],
             provenance=_provenance(
-                self._scenes, {"expression": expression, **reading_fact(expression)}, self._settings
+                self._scenes, {"expression": expression, **reading_fact(query)}, self._settings
             ),
-            facts=layer_facts(expression, keep_candidates=self._keep_candidates),
+            facts=layer_facts(query, keep_candidates=self._keep_candidates),
         )
 
     def landmark_layers(self) -> list[Layer]:

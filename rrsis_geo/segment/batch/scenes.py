@@ -44,13 +44,12 @@ from rrsis_geo.segment.jobs.lock import lock_shards
 from rrsis_geo.segment.jobs.prepare import load_for_planning, load_predictor
 from rrsis_geo.segment.jobs.session import make_folder
 from rrsis_geo.segment.plan.expressions import clean_expressions
-from rrsis_geo.segment.plan.landmarks import asked_phrases
+from rrsis_geo.segment.plan.landmarks import asked_phrases, read_queries
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs, default_output
 from rrsis_geo.segment.plan.plan import make_plan
 from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.segment.results.report import collect_warnings
-from rrsis_geo.text.query.parser import parse_query
 
 logger = logging.getLogger(__name__)
 
@@ -271,8 +270,9 @@ def _run_job(
     with _keep_completed(job, tasks):
         by_name = _load_results(job, tasks, batch.expressions)
         missing = [task for task in tasks if task.scene.name not in by_name]
-        queries = tuple(map(parse_query, batch.expressions))
-        check_space(missing, len(asked_phrases(queries, batch.options.landmarks)))
+        given = batch.options.landmarks
+        phrases = asked_phrases(read_queries(batch.expressions, given), given)
+        check_space(missing, len(phrases))
         progress = BatchProgress(batch.progress, n_windows, by_name)
         with closing(_segment(batch, job, missing, settings, predictor, progress)) as steps:
             for task, result in steps:

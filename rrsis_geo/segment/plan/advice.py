@@ -8,7 +8,7 @@ from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.plan.predictor import WindowPredictor
 from rrsis_geo.text.phrases import categories_in, category_of, subject_span
-from rrsis_geo.text.query.parser import parse_query
+from rrsis_geo.text.query.records import Query
 from rrsis_geo.text.vocabulary import names_of, synonyms_of
 from rrsis_geo.units import format_length
 
@@ -20,9 +20,9 @@ SAME_GSD = 1.02
 
 def advise_before_run(plan: Plan, predictor: WindowPredictor) -> Iterator[str]:
     """Yield warnings that follow from the expressions, the scene and the model."""
-    for expression in plan.expressions:
+    for expression, query in zip(plan.expressions, plan.queries, strict=True):
         prefix = f'"{expression}": ' if len(plan.expressions) > 1 else ""
-        for text in _advise_on_expression(plan, expression, predictor):
+        for text in _advise_on_expression(plan, query, predictor):
             yield f"{prefix}{text}"
     yield from _advise_on_gsd(plan)
 
@@ -52,8 +52,8 @@ def advise_after_run(plan: Plan, presences_max: Sequence[float | None]) -> Itera
             )
 
 
-def _advise_on_expression(plan: Plan, expression: str, predictor: WindowPredictor) -> Iterator[str]:
-    phrases = [each for each in parse_query(expression).phrases() if each in plan.phrases]
+def _advise_on_expression(plan: Plan, query: Query, predictor: WindowPredictor) -> Iterator[str]:
+    phrases = [each for each in query.phrases() if each in plan.phrases]
     for phrase in phrases:
         cut = predictor.cut_words(phrase)
         if cut:

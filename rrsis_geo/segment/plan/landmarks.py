@@ -7,6 +7,7 @@ from typing import Any
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.files import absolute_path
+from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Query, landmarks_of, strip_article
 from rrsis_geo.text.vocabulary import pluralize
 
@@ -58,6 +59,15 @@ class GivenLandmark:
         """The inverse of `to_manifest`."""
         name, path, layer = record[:3]
         return GivenLandmark(str(name), Path(path), layer)
+
+
+def read_queries(expressions: Sequence[str], given: Sequence[GivenLandmark]) -> tuple[Query, ...]:
+    """What each expression asks for, if the user gives some landmarks.
+
+    Raises:
+        InputError: an expression is not understood.
+    """
+    return tuple(parse_query(expression) for expression in expressions)
 
 
 def all_landmarks(queries: Sequence[Query]) -> tuple[Query, ...]:

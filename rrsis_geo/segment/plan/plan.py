@@ -21,10 +21,9 @@ from rrsis_geo.geo.scene.options import working_gsd_m
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene, SceneInfo
 from rrsis_geo.model.facts import ModelFacts
-from rrsis_geo.segment.plan.landmarks import asked_phrases
+from rrsis_geo.segment.plan.landmarks import asked_phrases, read_queries
 from rrsis_geo.segment.plan.memory import usable_memory
 from rrsis_geo.segment.plan.options import SegmentOptions
-from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Query
 from rrsis_geo.units import format_bytes
 from rrsis_geo.version import __version__
@@ -77,7 +76,7 @@ class Plan:
     @property
     def queries(self) -> tuple[Query, ...]:
         """What each expression asks for."""
-        return tuple(map(parse_query, self.expressions))
+        return read_queries(self.expressions, self.options.landmarks)
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -105,7 +104,7 @@ class Plan:
             "software": f"rrsis-geo {__version__}",
             "plan_hash": self.hash,
             "expression": expression,
-            **reading_fact(expression),
+            **reading_fact(self.queries[self.expressions.index(expression)]),
             **self.to_dict(),
         }
 
@@ -163,9 +162,8 @@ class PreparedRun(NamedTuple):
     shards: tuple[Shard, ...]
 
 
-def reading_fact(expression: str) -> dict[str, str]:
+def reading_fact(query: Query) -> dict[str, str]:
     """How an expression was understood, by name; {} where the network alone answers it."""
-    query = parse_query(expression)
     return {} if query.is_plain else {"reading": str(query)}
 
 

@@ -26,6 +26,7 @@ from rrsis_geo.segment.plan.plan import reading_fact
 from rrsis_geo.segment.results.pictures import LayerPictures
 from rrsis_geo.segment.results.report import ExpressionResult
 from rrsis_geo.segment.shards.failures import FailedWindow
+from rrsis_geo.text.query.records import Query
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class ObjectLayer:
     Attributes:
         outputs: the files of this expression.
         expression: the expression.
+        query: what it asks for.
         name: name of the layer.
         n_objects: number of objects written so far that the expression means.
         n_candidates: number of all objects written so far.
@@ -69,9 +71,12 @@ class ObjectLayer:
         picture_errors: by kind of output ("preview", "report"), why its picture is missing.
     """
 
-    def __init__(self, outputs: Outputs, expression: str, name: str, crs: CRS | None) -> None:
+    def __init__(
+        self, outputs: Outputs, expression: str, query: Query, name: str, crs: CRS | None
+    ) -> None:
         self.outputs = outputs
         self.expression = expression
+        self.query = query
         self.name = name
         self.n_objects = 0
         self.n_candidates = 0
@@ -101,7 +106,7 @@ class ObjectLayer:
             area_m2=self.area_m2 if math.isfinite(self.area_m2) else None,
             failed=failed,
             presence_max=presence_max,
-            **reading_fact(self.expression),
+            **reading_fact(self.query),
         )
 
     def pass_through(

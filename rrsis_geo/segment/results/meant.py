@@ -14,7 +14,6 @@ from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.resolve.fact_columns import fact_names
 from rrsis_geo.resolve.frame import Float64, Frame
 from rrsis_geo.resolve.resolver import ReadObjects, Resolver, rules_in_metres
-from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Query
 
 
@@ -45,9 +44,9 @@ def meant_features(
         first_id += len(objects)
 
 
-def layer_facts(expression: str, *, keep_candidates: bool) -> tuple[str, ...]:
+def layer_facts(query: Query, *, keep_candidates: bool) -> tuple[str, ...]:
     """Names of the facts in the layer of an expression, see `Features.facts`."""
-    names = fact_names(parse_query(expression))
+    names = fact_names(query)
     return ("chosen", *names) if keep_candidates else names
 
 

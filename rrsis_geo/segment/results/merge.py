@@ -47,6 +47,7 @@ from rrsis_geo.segment.results.meant import (
 from rrsis_geo.segment.results.phrase_layers import landmark_layers, phrase_layers
 from rrsis_geo.segment.shards.failures import FailedWindow
 from rrsis_geo.segment.shards.shard_files import ShardFiles, ShardStats, load_objects
+from rrsis_geo.text.query.records import Query
 
 _BAND_ROWS = 2 * BLOCK_PX
 
@@ -79,8 +80,10 @@ class Merger:
         self._outputs = outputs.per_expression(plan.expressions)
         names = layer_names(plan.expressions)
         self.layers = tuple(
-            ObjectLayer(own, expression, name, plan.scene.crs)
-            for own, expression, name in zip(self._outputs, plan.expressions, names, strict=True)
+            ObjectLayer(own, expression, query, name, plan.scene.crs)
+            for own, expression, query, name in zip(
+                self._outputs, plan.expressions, plan.queries, names, strict=True
+            )
         )
         self._given = read_given(plan.queries, plan.options.landmarks, [plan.scene])
         self._frame = scenes_frame([plan.scene])
@@ -125,8 +128,7 @@ class Merger:
 
     def _read_features(self, expression_i: int) -> Iterator[Features]:
         """The objects that an expression means."""
-        query = self.plan.queries[expression_i]
-        expression = self.plan.expressions[expression_i]
+        query, expression = self.layers[expression_i].query, self.plan.expressions[expression_i]
         features = [
             self._read_phrase(expression, phrase, is_target=True) for phrase in query.targets()
         ]
@@ -171,7 +173,7 @@ class Merger:
                 layer,
                 features,
                 {**plan.provenance(layer.expression), **_failures(each.failed)},
-                self._facts_of(layer.expression),
+                self._facts_of(layer.query),
             )
             for layer, features, each in zip(self.layers, self._features, stats, strict=True)
         ]
@@ -185,10 +187,10 @@ class Merger:
             extend=partial(self._append_windows, stats) if outputs.windows_layer else None,
         )
 
-    def _facts_of(self, expression: str) -> tuple[str, ...]:
+    def _facts_of(self, query: Query) -> tuple[str, ...]:
         if self.outputs.phrase_layers:  # rules are not applied yet
             return ()
-        return layer_facts(expression, keep_candidates=self.outputs.keep_candidates)
+        return layer_facts(query, keep_candidates=self.outputs.keep_candidates)
 
     def _other_layers(self) -> list[Layer]:
         """Layers that belong to no single expression: landmarks, or phrases."""
