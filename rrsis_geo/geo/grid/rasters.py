@@ -19,7 +19,7 @@ from rasterio.enums import Resampling
 from rasterio.errors import BandOverviewError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from rrsis_geo.files import atomic_file, check_writable, follow_link, write_error
+from rrsis_geo.files import atomic_file, check_writable, follow_link, sync, write_error
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.scene.sources import geo_env
 from rrsis_geo.geo.styles import MASK_COLOURS, mask_qml, probability_qml
@@ -216,6 +216,7 @@ class RasterWriter:
                     self._copy_to_cog()
                     self._write_style()
                 self._check_blocks(self._part)
+            sync(self._part)  # here, so that the move takes no time
         except _WRITE_ERRORS as err:
             raise write_error(self._path, err) from err
         self._dataset = None
