@@ -2,11 +2,12 @@
 
     python benchmarks/confusion.py --instances ../shared/data/instances_val.json
 
-The samples are those of ``validation.py``. The first table has a row for each kind of expression:
+The samples are those of ``validation.py``. Bundles whose language is "resolved" answer with rules
+over the objects of each picture. The first table has a row for each kind of expression:
 
 - the share of the target's pixels that is marked;
 - the share of the pixels of other objects of the same category that is marked, which shows whether
-  the model uses words of place, size and colour;
+  words of place, size and colour are used;
 - the mIoU of marking the whole category exactly, which needs no such words;
 - the share of marked pixels outside the category.
 
@@ -22,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from markdown_table import print_header, print_row
 from numpy.typing import NDArray
+from scoring import answer_samples
 
 from rrsis_geo.data.expressions.candidates import Candidates
 from rrsis_geo.data.instances.coco import InstanceSource
@@ -63,17 +65,21 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--size", type=int, default=512, help="side of the samples, pixels")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="write a PNG for each kind")
+    parser.add_argument("--language", choices=["network", "resolved"], help="of the bundle")
     parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto")
     args = parser.parse_args()
-    predictor = Predictor(load_bundle(args.model), "auto", args.dtype)
+    bundle = load_bundle(args.model)
+    predictor = Predictor(bundle, "auto", args.dtype)
+    with_rules = (args.language or bundle.language) == "resolved"
     samples = ValidationSamples(InstanceSource(args.instances), INSTANCES_SEED, args.size)
     by_kind = defaultdict(list)
     marked_px = defaultdict(lambda: defaultdict(int))
     answers = defaultdict(list)
     for index in range(args.samples):
         crop, written = samples.draw(index)
-        output = predictor.predict_pairs(np.stack([crop.image]), [written.expression])
-        mask = output.logits[0] > 0
+        sample = to_sample(crop, written)
+        ((_, answer),) = answer_samples(predictor, [sample], with_rules=with_rules)
+        mask = answer.mask()
         category = Candidates(crop, written.category).union()
         if written.kind != "absent":
             by_kind[written.kind].append(measure_shares(mask, written.mask, category))

@@ -11,7 +11,7 @@ from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import validation_samples
 from rrsis_geo.data.instances.stream import painted_sample
 from rrsis_geo.data.sample import Sample
-from rrsis_geo.evaluate.answers import AnsweredBy, answer_batches
+from rrsis_geo.evaluate.answers import Answer, AnsweredBy, answer_batches
 from rrsis_geo.evaluate.data import INSTANCES_SEED
 from rrsis_geo.evaluate.pictures import Extent
 from rrsis_geo.metrics import ScoreMeter, Scores
@@ -65,19 +65,25 @@ def score_answers(
     """Scores of a model by the network alone, and with rules."""
     network, rules = ScoreMeter(), ScoreMeter()
     answered_by = Counter[AnsweredBy]()
+    for sample, answer in answer_samples(predictor, samples, with_rules=with_rules):
+        kinds = {"kind": sample.kind, "category": sample.category}
+        network.add(answer.network_mask(), sample.mask, **kinds)
+        if with_rules:
+            rules.add(answer.mask(), sample.mask, **kinds)
+            answered_by[answer.by] += 1
+    return SetScores(network.scores(), rules.scores() if with_rules else None, answered_by)
+
+
+def answer_samples(
+    predictor: Predictor, samples: Sequence[Sample], *, with_rules: bool
+) -> Iterator[tuple[Sample, Answer]]:
+    """Each sample with the answer of a model."""
     pictures = (
         _Picture(each.image, each.expression, Extent.of(each.image.shape, each.gsd_m), each)
         for each in samples
     )
     for batch in answer_batches(predictor, pictures, batch_size=4, with_rules=with_rules):
-        for picture, answer in batch:
-            sample = picture.sample
-            kinds = {"kind": sample.kind, "category": sample.category}
-            network.add(answer.network_mask(), sample.mask, **kinds)
-            if with_rules:
-                rules.add(answer.mask(), sample.mask, **kinds)
-                answered_by[answer.by] += 1
-    return SetScores(network.scores(), rules.scores() if with_rules else None, answered_by)
+        yield from ((picture.sample, answer) for picture, answer in batch)
 
 
 def validation_sets(
