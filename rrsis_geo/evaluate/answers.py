@@ -21,11 +21,14 @@ from rrsis_geo.scoring import Prediction, predict_batches
 from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Query
 
-AnsweredBy = Literal["rules", "no rule", "not understood", "no metres", "no landmark"]
+AnsweredBy = Literal[
+    "rules", "no rule", "not understood", "unknown words", "no metres", "no landmark"
+]
 WHY: Final[Mapping[AnsweredBy, str]] = {
     "rules": "rules over the objects of the picture",
     "no rule": "the network alone: the expression has no rule",
     "not understood": "the network alone: the grammar does not understand the expression",
+    "unknown words": "the network alone: the model knows no word of a phrase",
     "no metres": "the network alone: a rule needs metres, and the ground pixel is unknown",
     "no landmark": "the network alone: the landmark of a rule was not found",
 }
@@ -121,10 +124,9 @@ def answer_with_rules(
         batch_size: largest number of phrases in a batch.
 
     Raises:
-        InputError: the model knows no word of a phrase.
         DeviceError: see `predict_batches`.
     """
-    readings = [_read(sample) for sample, _ in batch]
+    readings = [_read(predictor, sample) for sample, _ in batch]
     wanted = [
         _Phrase(sample.image, phrase, number)
         for number, ((sample, _), (by, query)) in enumerate(zip(batch, readings, strict=True))
@@ -140,7 +142,7 @@ def answer_with_rules(
     ]
 
 
-def _read(sample: PictureSample) -> tuple[AnsweredBy, Query | None]:
+def _read(predictor: Predictor, sample: PictureSample) -> tuple[AnsweredBy, Query | None]:
     """What an expression means, and whether rules can answer it."""
     try:
         query = parse_query(sample.expression)
@@ -148,7 +150,14 @@ def _read(sample: PictureSample) -> tuple[AnsweredBy, Query | None]:
         return "not understood", None
     if query.is_plain:
         return "no rule", query
-    return ("no metres" if lacks_metres(query, sample.extent) else "rules"), query
+    if lacks_metres(query, sample.extent):
+        return "no metres", query
+    try:
+        for phrase in query.phrases():
+            predictor.cut_words(phrase)
+    except InputError:
+        return "unknown words", query
+    return "rules", query
 
 
 def _landmarks_or(by: AnsweredBy, query: Query | None, phrases: Mapping[str, Logits]) -> AnsweredBy:

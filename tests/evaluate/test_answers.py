@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rrsis_geo.errors import InputError
 from rrsis_geo.evaluate.answers import Answer, answer_batches
 from rrsis_geo.evaluate.pictures import Extent
 from rrsis_geo.model.predictor import Predictor
@@ -40,6 +41,11 @@ class Network:
     def __init__(self, marks: Mapping[str, NDArray[np.float32]], sentence: str) -> None:
         self.marks, self.sentence = marks, sentence
         self.asked: list[str] = []
+
+    def cut_words(self, expression: str) -> str:
+        if "zzz" in expression:
+            raise InputError("no word is known")
+        return ""
 
     def predict_pairs(self, images: NDArray[np.uint8], expressions: Sequence[str]) -> Output:
         self.asked += expressions
@@ -146,6 +152,7 @@ def test_metres_of_a_known_ground_pixel(expression: str, meant: str) -> None:
     [
         ("the white ship", "no rule"),
         ("the largest", "not understood"),
+        ("the largest zzz", "unknown words"),
         ("the ship to the left of the castle", "no landmark"),
         ("the ships within 5 m of the castle", "no landmark"),
     ],
