@@ -42,6 +42,10 @@ NETS = {
     "lavt": {},
     "rmsin": {},
     "fianet": {},
+    "crobim": {
+        **{"width": 64, "heads": 4, "attention_width": 64},
+        **{"compensation_width": 32, "mid_layers": 2},
+    },
 }
 """Settings of each network besides those of its encoders."""
 

@@ -24,6 +24,9 @@ FAMILY = {  # name of the file -> preset, epochs, learning rate
     "rmsin_rrsisd": ("rmsin", 40, 3e-5),
     "fianet_refsegrs": ("fianet-1", 60, 5e-5),
     "fianet_rrsisd": ("fianet", 40, 3e-5),
+    "crobim_refsegrs": ("crobim", 40, 5e-5),
+    "crobim_rrsisd": ("crobim", 40, 5e-5),
+    "crobim_risbench": ("crobim", 40, 5e-5),
 }
 """Configurations of other papers."""
 
@@ -77,7 +80,8 @@ def test_the_configurations_of_other_papers_are_their_presets(name):
     assert build(net.config_class, settings_of(config)) == PRESETS[preset]
     assert (config.epochs, config.precision, config.dtype) == (epochs, "fp32", "fp32")
     assert config.optim.lr == config.optim.encoder_lr == lr
-    assert (config.optim.clip_norm, config.optim.warmup_steps) == (0, 0)
+    schedule = (1, 1500) if net.name == "crobim" else (0, 0)
+    assert (config.optim.clip_norm, config.optim.warmup_steps) == schedule
     assert config.benchmark is not None
     assert config.benchmark.size_px == 480
 

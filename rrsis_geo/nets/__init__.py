@@ -7,13 +7,16 @@ from rrsis_geo.config import build
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.base import ReferringNet, SegOutput
 from rrsis_geo.nets.btdnet import BTDNet
+from rrsis_geo.nets.crobim import CroBIM
 from rrsis_geo.nets.lavt_family.fianet import FIANet
 from rrsis_geo.nets.lavt_family.lavt import LAVT
 from rrsis_geo.nets.lavt_family.rmsin import RMSIN
 
 __all__ = ["NETS", "PRESETS", "ReferringNet", "SegOutput", "build_net", "build_preset"]
 
-NETS: dict[str, type[ReferringNet]] = {net.name: net for net in (BTDNet, LAVT, RMSIN, FIANet)}
+NETS: dict[str, type[ReferringNet]] = {
+    net.name: net for net in (BTDNet, LAVT, RMSIN, FIANet, CroBIM)
+}
 """Name of a network -> its class. A new network is added here and nowhere else."""
 
 PRESETS: dict[str, Any] = {

@@ -39,11 +39,20 @@ FAMILY = {  # LAVT and the networks built on it
     "drop_path": 0.0,
     "text": {**TEXT, "stages": [1, 1, 0, 0], "dropout": 0.0},
 }
+CROBIM = {
+    **FAMILY,
+    "width": 32,
+    "heads": 4,
+    "attention_width": 64,
+    "compensation_width": 16,
+    "mid_layers": 2,
+}
 NETS = {
     "btdnet-paper": ("btdnet", PAPER),
     "btdnet-lite": ("btdnet", LITE),
     "lavt": ("lavt", FAMILY),
     "rmsin": ("rmsin", FAMILY),
+    "crobim": ("crobim", CROBIM),
     "fianet": ("fianet", {**FAMILY, "tmem_blocks": 2}),
 }
 
