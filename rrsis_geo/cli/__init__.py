@@ -8,6 +8,7 @@ Commands import what they call inside their bodies, so that ``--help`` loads no 
 from rrsis_geo.cli import segment
 from rrsis_geo.cli import merge
 from rrsis_geo.cli import info
+from rrsis_geo.cli import models
 from rrsis_geo.cli import train
 from rrsis_geo.cli import evaluate
 from rrsis_geo.cli import dataset
@@ -23,6 +24,7 @@ __all__ = [
     "info",
     "main",
     "merge",
+    "models",
     "segment",
     "train",
 ]

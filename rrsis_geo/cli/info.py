@@ -1,4 +1,4 @@
-"""``rrsis-geo info`` and ``rrsis-geo models``: describe a scene, list models."""
+"""``rrsis-geo info``: describe a scene."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -21,7 +21,6 @@ from rrsis_geo.cli.options import (
     VerboseOption,
     scene_options,
 )
-from rrsis_geo.errors import ModelError
 from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.units import format_bytes, format_count, format_duration, format_length
 
@@ -69,33 +68,6 @@ def info(
         console.print_json(asdict(facts))
     else:
         console.print_facts(scene, _scene_lines(facts))
-
-
-@app.command()
-def models(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """List the installed model bundles."""
-    console.setup_logging(verbose=verbose)
-    from rrsis_geo.segment.info import list_bundle_folders, list_models
-
-    bundles = list_models()
-    if as_json:
-        console.print_json([asdict(model) for model in bundles])
-    elif not bundles:
-        raise ModelError(f"no model bundle in any of: {', '.join(list_bundle_folders())}")
-    else:
-        console.print_table(
-            ("model", "network", "size", "description", "folder"),
-            [
-                (
-                    model.name,
-                    model.net,
-                    format_bytes(model.size_bytes),
-                    model.problem or model.about,
-                    model.path,
-                )
-                for model in bundles
-            ],
-        )
 
 
 def _scene_lines(facts: "SceneFacts") -> list[tuple[str, str]]:

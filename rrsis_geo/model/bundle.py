@@ -200,5 +200,10 @@ def _build_net(
 
 def _read_settings(folder: Path, manifest: Manifest) -> tuple[Tokenizer, ImageSpec]:
     text = manifest.text
-    tokenizer = Tokenizer.load(folder, max_tokens=text.max_tokens, lower_case=text.lower_case)
+    tokenizer = Tokenizer.load(
+        folder,
+        max_tokens=text.max_tokens,
+        lower_case=text.lower_case,
+        keep_separator=text.keep_separator,
+    )
     return tokenizer, ImageSpec.from_dict(manifest.image, source=image_source(folder))

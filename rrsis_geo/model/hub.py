@@ -1,8 +1,9 @@
 """Download model bundles from the Hugging Face Hub, and upload them.
 
 An address is ``hf://owner/name`` or ``hf://owner/name@revision``; a revision is a branch, a tag or
-a commit. Only the four files of a bundle are transferred, never pickles or code. Downloads stay in
-the cache of huggingface_hub and can be used offline.
+a commit. Only the files that are asked for are transferred: the four of a bundle, or a checkpoint
+that ``rrsis_geo.model.zoo`` lists. Downloads stay in the cache of huggingface_hub and can be used
+offline.
 
 huggingface_hub is imported inside functions, because importing it is slow.
 """

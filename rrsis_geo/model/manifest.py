@@ -42,6 +42,7 @@ class TextPart:
     max_tokens: int
     lower_case: bool
     sha256: str
+    keep_separator: bool = True
 
     def __post_init__(self) -> None:
         if not 3 <= self.max_tokens <= MAX_TOKENS:

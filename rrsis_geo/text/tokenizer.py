@@ -35,10 +35,17 @@ class Tokenizer:
         vocabulary: word pieces in the order of their ids.
         max_tokens: L, length of an encoded expression including ``[CLS]`` and ``[SEP]``.
         lower_case: convert expressions to lower case, for an uncased vocabulary.
+        keep_separator: the last token of a truncated expression is ``[SEP]``. Published networks
+            were trained without it, and with one more word piece.
     """
 
     def __init__(
-        self, vocabulary: Sequence[str], *, max_tokens: int, lower_case: bool = True
+        self,
+        vocabulary: Sequence[str],
+        *,
+        max_tokens: int,
+        lower_case: bool = True,
+        keep_separator: bool = True,
     ) -> None:
         """Build a tokenizer from word pieces.
 
@@ -59,13 +66,22 @@ class Tokenizer:
         self.vocabulary = tuple(vocabulary)
         self.max_tokens = max_tokens
         self.lower_case = lower_case
+        self.keep_separator = keep_separator
+        self._max_pieces = max_tokens - 2 if keep_separator else max_tokens - 1
         self._pad, self._unknown, self._cls, self._sep = (ids[token] for token in SPECIAL_TOKENS)
         self._word_pieces = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
         self._word_pieces.normalizer = normalizers.BertNormalizer(lowercase=lower_case)
         self._word_pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
 
     @classmethod
-    def load(cls, folder: Path, *, max_tokens: int, lower_case: bool = True) -> "Tokenizer":
+    def load(
+        cls,
+        folder: Path,
+        *,
+        max_tokens: int,
+        lower_case: bool = True,
+        keep_separator: bool = True,
+    ) -> "Tokenizer":
         """Load a tokenizer from ``folder/vocab.txt``.
 
         Raises:
@@ -79,7 +95,12 @@ class Tokenizer:
         except UnicodeDecodeError as err:
             raise ModelError(f"{path}: is not UTF-8 text; download it again") from err
         try:
-            return cls(lines, max_tokens=max_tokens, lower_case=lower_case)
+            return cls(
+                lines,
+                max_tokens=max_tokens,
+                lower_case=lower_case,
+                keep_separator=keep_separator,
+            )
         except ModelError as err:
             raise ModelError(f"{path}: {err}") from err
 
@@ -91,13 +112,17 @@ class Tokenizer:
 
     def to_dict(self) -> dict[str, Any]:
         """Settings besides the vocabulary, JSON-able."""
-        return {"max_tokens": self.max_tokens, "lower_case": self.lower_case}
+        return {
+            "max_tokens": self.max_tokens,
+            "lower_case": self.lower_case,
+            "keep_separator": self.keep_separator,
+        }
 
     def encode(self, expressions: Sequence[str]) -> TextBatch:
         """Encode B expressions.
 
-        An expression that is too long is truncated; its last token is still ``[SEP]``. A word piece
-        belongs to a phrase if the two share a character.
+        An expression that is too long is truncated; its last token is still ``[SEP]``, unless
+        ``keep_separator`` is False. A word piece belongs to a phrase if the two share a character.
 
         Raises:
             InputError: the list is empty, or an expression is blank or has no word of the
@@ -110,9 +135,10 @@ class Tokenizer:
         attention, subject, objects, positions = torch.zeros((4, *shape), dtype=torch.bool)
         for row, expression in enumerate(expressions):
             pieces = self._split(expression)
-            count = min(len(pieces.ids), self.max_tokens - 2)
-            ids[row, : count + 2] = torch.tensor([self._cls, *pieces.ids[:count], self._sep])
-            attention[row, : count + 2] = True
+            count = min(len(pieces.ids), self._max_pieces)
+            tokens = [self._cls, *pieces.ids[:count], self._sep][: self.max_tokens]
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            attention[row, : len(tokens)] = True
             phrases = find_phrases(expression)
             subject_spans = () if phrases.subject is None else (phrases.subject,)
             for field, spans in (
@@ -134,9 +160,9 @@ class Tokenizer:
             InputError: see ``encode``.
         """
         spans = self._split(expression).spans
-        if len(spans) <= self.max_tokens - 2:
+        if len(spans) <= self._max_pieces:
             return ""
-        start = spans[self.max_tokens - 2].start
+        start = spans[self._max_pieces].start
         while start < len(expression) and expression[start - 1].isalnum():
             start += 1
         return expression[start:].strip()

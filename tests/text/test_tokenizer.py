@@ -56,6 +56,17 @@ def test_without_a_subject_the_mask_is_empty() -> None:
     assert not batch.objects.any()
 
 
+def test_plain_truncation_reads_one_piece_more() -> None:
+    tokenizer = Tokenizer(PIECES, max_tokens=6, keep_separator=False)
+    words = [["the", "truck", "on", "the", "road"], ["the", "truck", "[SEP]"]]
+    batch = tokenizer.encode(["the truck on the road left", "the truck"])
+    for row, pieces in zip(batch.ids.tolist(), words, strict=True):
+        expected = [PIECES.index(piece) for piece in ["[CLS]", *pieces]]
+        assert row == expected + [0] * (6 - len(expected))
+    assert tokenizer.cut_words("the truck on the road left") == "left"
+    assert tokenizer.cut_words("the truck on the road") == ""
+
+
 def test_truncation_keeps_sep_and_returns_the_rest() -> None:
     tokenizer = make_tokenizer(max_tokens=6)
     expression = "the large truck on the left of the road"

@@ -1,0 +1,139 @@
+"""``rrsis-geo models`` and ``rrsis-geo convert``: list, fetch and convert models."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from rrsis_geo import console
+from rrsis_geo.cli.app import app
+from rrsis_geo.cli.options import JsonOption, QuietOption, VerboseOption
+from rrsis_geo.errors import ModelError
+from rrsis_geo.units import format_bytes
+
+if TYPE_CHECKING:
+    from rrsis_geo.model.convert import ConvertReport
+
+models_app = typer.Typer(
+    invoke_without_command=True, help="List the installed model bundles, or fetch a published one."
+)
+app.add_typer(models_app, name="models")
+
+
+@models_app.callback()
+def models(
+    context: typer.Context, as_json: JsonOption = False, verbose: VerboseOption = False
+) -> None:
+    """List the installed model bundles."""
+    if context.invoked_subcommand is not None:
+        return
+    console.setup_logging(verbose=verbose)
+    from rrsis_geo.segment.info import list_bundle_folders, list_models
+
+    bundles = list_models()
+    if as_json:
+        console.print_json([asdict(model) for model in bundles])
+    elif not bundles:
+        raise ModelError(f"no model bundle in any of: {', '.join(list_bundle_folders())}")
+    else:
+        console.print_table(
+            ("model", "network", "size", "description", "folder"),
+            [
+                (
+                    model.name,
+                    model.net,
+                    format_bytes(model.size_bytes),
+                    model.problem or model.about,
+                    model.path,
+                )
+                for model in bundles
+            ],
+        )
+
+
+@models_app.command(epilog="Example: rrsis-geo models fetch remotesam")
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A published model: remotesam.")],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Download a published model from its authors and convert it to a bundle."""
+    console.setup_logging(quiet=quiet, verbose=verbose)
+    from rrsis_geo.model.zoo import fetch_model
+
+    _print_report(fetch_model(name), as_json=as_json)
+
+
+@app.command(epilog="Example: rrsis-geo convert model_best_RMSIN.pth -o models/rmsin")
+def convert(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="File of the authors of a network (.pth).")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundle.")],
+    family: Annotated[
+        Literal["lavt", "rmsin", "fianet"] | None,
+        typer.Option(help="Network of the checkpoint. Default: found by the names in it."),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS", help="Side of the images. Default: of the checkpoint, or 480."
+        ),
+    ] = None,
+    gsd: Annotated[
+        float | None,
+        typer.Option("--gsd", metavar="METRES", help="Ground pixel that it works best at."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(help="Word pieces of an expression. Default: 20; for FIANet 22."),
+    ] = None,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the vocab.txt of its BERT. Default: bert-base-uncased."),
+    ] = None,
+    precision: Annotated[
+        Literal["int8", "fp16", "fp32"], typer.Option(help="Precision of the stored weights.")
+    ] = "fp32",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Convert a published CHECKPOINT to a model bundle. No code of the file runs."""
+    console.setup_logging(quiet=quiet, verbose=verbose)
+    from rrsis_geo.model.convert import ConvertOptions, convert_checkpoint
+
+    options = ConvertOptions(
+        family=family,
+        size_px=size,
+        max_tokens=max_tokens,
+        gsd_m=gsd,
+        vocabulary=vocabulary,
+        precision=precision,
+    )
+    _print_report(convert_checkpoint(checkpoint, out, options), as_json=as_json)
+
+
+def _print_report(report: "ConvertReport", *, as_json: bool) -> None:
+    facts: dict[str, Any] = {
+        "model": str(report.path),
+        "network": report.net,
+        "parameters": report.parameters,
+        "size_px": report.size_px,
+        "left_out": report.left_out_kinds,
+    }
+    if as_json:
+        console.print_json(facts)
+        return
+    left_out = ", ".join(f"{n} {kind}" for kind, n in report.left_out_kinds.items())
+    console.print_facts(
+        str(report.path),
+        [
+            ("network", report.net),
+            ("parameters", f"{report.parameters / 1e6:.2f} million"),
+            ("images", f"{report.size_px} px"),
+            ("left out", left_out or "nothing"),
+        ],
+    )
