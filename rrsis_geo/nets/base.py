@@ -52,7 +52,10 @@ class ReferringNet(nn.Module, ABC):
     config: Any
 
     def __init__(self, config: Any) -> None:
-        """Build the network with fresh weights from an instance of ``config_class``."""
+        """Build the network with fresh weights from an instance of ``config_class``.
+
+        It must be possible on the device "meta" too, where tensors have shapes only.
+        """
         super().__init__()
         self.config = config
 

@@ -84,6 +84,16 @@ def test_parameters_without_gradient_are_left_out_of_bundles(net):
     assert all(name.startswith(net.training_only) for name in fixed)
 
 
+def test_its_tensors_are_known_without_memory(net):
+    """Bundles compare their weights with a network on the device "meta"."""
+    with torch.device("meta"):
+        shapes = type(net)(net.config).state_dict()
+    assert all(tensor.is_meta for tensor in shapes.values())
+    assert {name: tensor.shape for name, tensor in shapes.items()} == {
+        name: tensor.shape for name, tensor in net.state_dict().items()
+    }
+
+
 def test_bfloat16_is_close_to_float32(net, image, make_tokens):
     tokens = make_tokens([8, 5])
     exact = net(image, tokens).logits
