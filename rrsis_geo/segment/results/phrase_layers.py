@@ -56,7 +56,7 @@ def landmark_layers(
     frame: Frame,
     provenance: Callable[[str], Mapping[str, Any]],
 ) -> list[Layer]:
-    """A layer of each landmark of the expressions, but those of the user.
+    """A layer of each landmark of the expressions, but those that the user gives, also in part.
 
     Args:
         expressions: of the run.
@@ -66,7 +66,7 @@ def landmark_layers(
         frame: of the scene.
         provenance: of a landmark, ready for JSON.
     """
-    landmarks = [each for each in all_landmarks(queries) if set(each.targets()) - set(given)]
+    landmarks = [each for each in all_landmarks(queries) if not set(each.targets()) & set(given)]
     texts = [str(landmark) for landmark in landmarks]
 
     def read_as(text: str) -> Callable[[str, bool], Iterator[Features]]:
