@@ -49,6 +49,7 @@ from rrsis_geo.cli.segment_options import (
     SchedulerOption,
     ShardOption,
     SimplifyOption,
+    SplitOption,
     StacItemOption,
     ThresholdOption,
     WindowsLayerOption,
@@ -92,6 +93,7 @@ def segment(
     threshold: ThresholdOption = 0.5,
     min_area: MinAreaOption = 0.0,
     simplify: SimplifyOption = 0.0,
+    split: SplitOption = None,
     bbox: BboxOption = None,
     aoi: AoiOption = None,
     aoi_layer: AoiLayerOption = None,
@@ -193,6 +195,7 @@ def segment(
             threshold=threshold,
             min_area_m2=min_area,
             simplify_m=simplify,
+            split=split,
             landmarks=given_landmarks,
             scene=scene_options(
                 bbox=bbox,

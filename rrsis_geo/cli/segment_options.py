@@ -72,6 +72,16 @@ SimplifyOption = Annotated[
         metavar="METRES", help="Tolerance for simplifying outlines.", rich_help_panel="Result"
     ),
 ]
+SplitOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--split/--no-split",
+        help="Split objects that touch at a narrow neck. Default: only those that an expression "
+        "ranks, counts or measures.",
+        show_default=False,
+        rich_help_panel="Result",
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(

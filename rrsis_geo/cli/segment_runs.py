@@ -30,6 +30,7 @@ USED_WITHOUT_MODEL = frozenset(
             "threshold",
             "min_area",
             "simplify",
+            "split",
         ),
         *(
             "out",

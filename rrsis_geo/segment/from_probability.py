@@ -29,6 +29,7 @@ from rrsis_geo.geo.scene.aoi import bbox_area
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
 from rrsis_geo.progress import Progress, no_progress
+from rrsis_geo.resolve.splitting import split_phrases
 from rrsis_geo.segment.plan.expressions import clean_expression
 from rrsis_geo.segment.plan.landmarks import all_landmarks, read_queries
 from rrsis_geo.segment.plan.options import SegmentOptions
@@ -118,7 +119,7 @@ def polygonize(
         probability: raster of one band of probabilities, scaled as its metadata say. An alpha
             band may follow.
         outputs: files to write; a probability raster is not among them.
-        options: only `threshold`, `min_area_m2`, `simplify_m` and `landmarks` are used.
+        options: only `threshold`, `min_area_m2`, `simplify_m`, `split` and `landmarks` are used.
         expression: the expression of the raster; None reads it from the raster's metadata.
         scene: background of the pictures; None shows the probability.
         command: command line, for the report.
@@ -255,6 +256,7 @@ def _write_layer(
 ) -> None:
     """Write the polygons and the mask. They appear together, when both are whole."""
     raster, mask = inputs.raster, layer.outputs.mask
+    query = layer.query
     info, background = raster.info, None
     if needs_picture(layer.outputs):
         background = _read_background(raster, inputs.background)
@@ -268,11 +270,12 @@ def _write_layer(
                 expression=layer.expression,
                 model=_model_of(raster),
                 border=Border(info.shape),
+                split=split_phrases(query, split=options.split).targets,
                 min_area_m2=options.min_area_m2,
                 simplify_m=options.simplify_m,
             ),
         )
-        query, keep_candidates = layer.query, layer.outputs.keep_candidates
+        keep_candidates = layer.outputs.keep_candidates
         features = _resolve(query, features, inputs, keep_candidates=keep_candidates)
         facts = layer_facts(query, keep_candidates=keep_candidates)
         content = LayerContent(layer, features, _provenance(raster, options), facts)
@@ -299,6 +302,7 @@ def _provenance(raster: Scene, options: SegmentOptions) -> Mapping[str, Any]:
         },
         "options": {
             **{n: getattr(options, n) for n in ("threshold", "min_area_m2", "simplify_m")},
+            **({} if options.split is None else {"split": options.split}),
             "landmarks": [landmark.to_manifest() for landmark in options.landmarks],
         },
     }

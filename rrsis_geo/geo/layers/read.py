@@ -48,6 +48,7 @@ def _features(batch: pa.RecordBatch) -> Features:
         perimeter_m=number("perimeter_m"),
         n_pixels=batch.column("n_pixels").to_numpy(zero_copy_only=False),
         touches_border=batch.column("touches_border").to_numpy(zero_copy_only=False),
+        split_from=np.nan_to_num(number("split_from")).astype(np.int64),
         expression=batch.column("expression")[0].as_py(),
         model=batch.column("model")[0].as_py(),
         facts={

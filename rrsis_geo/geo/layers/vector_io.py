@@ -47,6 +47,7 @@ SCHEMA = pa.schema(
         ("perimeter_m", pa.float64()),
         ("n_pixels", pa.int64()),
         ("touches_border", pa.bool_()),
+        ("split_from", pa.int64()),
         ("model", pa.string()),
     ]
 )
@@ -270,6 +271,7 @@ def _as_columns(features: Features, schema: pa.Schema) -> pa.RecordBatch:
         "perimeter_m": number(features.perimeter_m),
         "n_pixels": number(features.n_pixels),
         "touches_border": pa.array(features.touches_border),
+        "split_from": pa.array(features.split_from, mask=features.split_from == 0),
         "model": pa.repeat(features.model, n),
         **{
             name: pa.array(values, FACT_TYPES[name], from_pandas=True)

@@ -16,6 +16,7 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.objects.measure import measure_rings
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.simplify import SMALLEST_TOLERANCE_PX, simplify_outlines
+from rrsis_geo.geo.objects.split import split_objects
 from rrsis_geo.units import format_length
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Features:
         perimeter_m: float64 [N], length of all rings on the ground, holes included; NaN if unknown.
         n_pixels: int64 [N], pixels of the scene before simplification.
         touches_border: bool [N], whether the object may go on beyond what was segmented.
+        split_from: int64 [N], number of the object that this is a part of, 0 for whole objects.
         expression: the expression that the objects match.
         model: name of the model.
         scene: file name of the scene in a layer of several scenes, otherwise None.
@@ -53,6 +55,7 @@ class Features:
     perimeter_m: NDArray[np.float64]
     n_pixels: NDArray[np.int64]
     touches_border: NDArray[np.bool_]
+    split_from: NDArray[np.int64]
     expression: str
     model: str
     scene: str | None = None
@@ -78,6 +81,7 @@ class Features:
             perimeter_m=self.perimeter_m[index],
             n_pixels=self.n_pixels[index],
             touches_border=self.touches_border[index],
+            split_from=self.split_from[index],
             facts={name: values[index] for name, values in self.facts.items()},
         )
 
@@ -115,6 +119,7 @@ class FeatureOptions:
         expression: the expression that the objects match.
         model: name of the model.
         border: of what was segmented; None if it is unknown: no object touches it then.
+        split: whether objects that touch are split first, see `split_objects`.
         min_area_m2: objects smaller than this, before simplification, are left out.
         simplify_m: tolerance on the ground, see `simplify_outlines`; 0 keeps pixel outlines.
         gsd_m: metres on the ground per pixel, for `simplify_m`.
@@ -125,13 +130,14 @@ class FeatureOptions:
     expression: str
     model: str
     border: Border | None = None
+    split: bool = False
     min_area_m2: float = 0.0
     simplify_m: float = 0.0
     gsd_m: float | None = None
 
 
 def make_features(batches: Iterable[Objects], options: FeatureOptions) -> Iterator[Features]:
-    """Convert objects to features: drop small ones, simplify, measure and number the others.
+    """Convert objects to features: split, drop small ones, simplify, measure and number the others.
 
     Batches are processed one at a time. With `simplify_m`, all objects are collected first, because
     neighbours must be simplified together; they need 8 bytes per vertex.
@@ -153,6 +159,7 @@ def _make_batches(
     batches: Iterable[Objects], options: FeatureOptions, tolerance_px: float
 ) -> Iterator[Features]:
     """Features in batches of at most BATCH_SIZE."""
+    batches = split_objects(batches) if options.split else batches
     batches = (_drop_small(batch, options) for batch in batches)
     if tolerance_px:
         batches = [Objects.concat(list(batches))]
@@ -183,6 +190,7 @@ def _to_features(
         perimeter_m=sizes.perimeter_m,
         n_pixels=objects.n_pixels,
         touches_border=at_border,
+        split_from=objects.split_from,
         expression=options.expression,
         model=options.model,
     )

@@ -22,6 +22,8 @@ class Objects:
         probability_sum: int64 [N], sum of probabilities in steps of 1 / PROBABILITY_STEPS.
         probability_max: float32 [N], maximum probability.
         last_pixel: int32 [N, 2], (row, column) of the last pixel in reading order.
+        split_from: int64 [N], number of the object that this is a part of, 0 for whole objects; see
+            `split_objects`.
     """
 
     outlines: Outlines
@@ -29,6 +31,7 @@ class Objects:
     probability_sum: Int64
     probability_max: NDArray[np.float32]
     last_pixel: Int32
+    split_from: Int64
 
     def __len__(self) -> int:
         return len(self.n_pixels)
@@ -49,6 +52,7 @@ class Objects:
             probability_sum=self.probability_sum[index],
             probability_max=self.probability_max[index],
             last_pixel=self.last_pixel[index],
+            split_from=self.split_from[index],
         )
 
     def in_reading_order(self) -> "Objects":
@@ -66,10 +70,11 @@ class Objects:
             probability_sum=np.concatenate([p.probability_sum for p in (empty, *parts)]),
             probability_max=np.concatenate([p.probability_max for p in (empty, *parts)]),
             last_pixel=np.concatenate([p.last_pixel for p in (empty, *parts)]),
+            split_from=np.concatenate([p.split_from for p in (empty, *parts)]),
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Plain arrays, for `numpy.savez`."""
+        """Plain arrays of whole objects, for `numpy.savez`."""
         return {
             "vertices": self.outlines.vertices,
             "ring_offsets": self.outlines.ring_offsets,
@@ -93,6 +98,7 @@ class Objects:
             probability_sum=arrays["probability_sum"],
             probability_max=arrays["probability_max"],
             last_pixel=arrays["last_pixel"],
+            split_from=np.zeros_like(arrays["n_pixels"]),
         )
 
 
@@ -135,6 +141,7 @@ def trace_objects(parts: Sequence[Components]) -> Objects:
         probability_sum=np.concatenate([part.probability_sum for part in parts]),
         probability_max=np.concatenate([part.probability_max for part in parts]),
         last_pixel=last_pixel,
+        split_from=np.zeros(sum(counts), np.int64),
     ).in_reading_order()
 
 
@@ -144,4 +151,5 @@ NO_OBJECTS = Objects(
     probability_sum=EMPTY,
     probability_max=np.empty(0, np.float32),
     last_pixel=np.empty((0, 2), np.int32),
+    split_from=EMPTY,
 )

@@ -15,6 +15,7 @@ from rrsis_geo.files import remove_leftovers
 from rrsis_geo.geo.layers.read import read_layer
 from rrsis_geo.geo.layers.vector_io import SCENES_SCHEMA, Layer, write_layers
 from rrsis_geo.geo.objects.features import Features
+from rrsis_geo.resolve.splitting import SplitPhrases, split_phrases
 from rrsis_geo.segment.batch.job import BatchSettings, SceneResult, TaskResult
 from rrsis_geo.segment.batch.tasks import SceneTask
 from rrsis_geo.segment.plan.landmarks import read_queries
@@ -86,8 +87,8 @@ class _JoinedScenes:
         self._frame = scenes_frame(infos)
         self._given = read_given(self._queries, settings.options.landmarks, infos)
         self._layer_of = {
-            (each.phrase, each.is_target): each.name
-            for each in phrase_layers(self._queries, self._given)
+            (each.phrase, each.is_target, each.is_split): each.name
+            for each in phrase_layers(self._queries, self._given, settings.options.split)
         }
 
     def layer(self, number: int) -> Layer:
@@ -112,6 +113,7 @@ class _JoinedScenes:
             self._read_phrase,
             self._frame,
             lambda text: _provenance(self._scenes, {"landmark": text}, self._settings),
+            self._settings.options.split,
         )
 
     def recount(self, task: SceneTask, result: SceneResult) -> SceneResult:
@@ -144,16 +146,23 @@ class _JoinedScenes:
         prefix = f'"{expression}": ' if len(self._queries) > 1 else ""
         return meant_features(
             query,
-            partial(self._read_phrase, expression),
+            partial(
+                self._read_phrase,
+                expression,
+                split_phrases(query, split=self._settings.options.split),
+            ),
             self._frame,
             prefix,
             keep_candidates=self._keep_candidates,
         )
 
-    def _read_phrase(self, expression: str, phrase: str, is_target: bool) -> Iterator[Features]:
+    def _read_phrase(
+        self, expression: str, splits: SplitPhrases, phrase: str, is_target: bool
+    ) -> Iterator[Features]:
         if not is_target and phrase in self._given:
             return iter([self._given[phrase]])
-        return self._read_rows(self._layer_of[phrase, is_target], expression)
+        is_split = splits.includes(phrase, is_target=is_target)
+        return self._read_rows(self._layer_of[phrase, is_target, is_split], expression)
 
     def _read_rows(self, layer: str, expression: str) -> Iterator[Features]:
         for task, result in self._scenes:

@@ -30,6 +30,8 @@ class SegmentOptions:
         threshold: probability above which a pixel belongs to the target.
         min_area_m2: objects below this area on the ground are dropped, in square metres.
         simplify_m: tolerance for the simplification of outlines, in metres on the ground.
+        split: whether objects that touch are split. None splits those that an expression ranks,
+            counts or measures.
         landmarks: layers of the user for landmarks of the expressions.
         scene: how the scene is read: its area, bands and ground pixel.
         rows_per_shard: height of a shard in pixels; None depends on the size of the scene. Never
@@ -45,6 +47,7 @@ class SegmentOptions:
     threshold: float = 0.5
     min_area_m2: float = 0.0
     simplify_m: float = 0.0
+    split: bool | None = None
     landmarks: tuple[GivenLandmark, ...] = ()
     scene: SceneOptions = field(default_factory=SceneOptions)
     rows_per_shard: int | None = None
@@ -68,7 +71,10 @@ class SegmentOptions:
     def to_manifest(self) -> dict[str, Any]:
         """The options that the result depends on, ready for JSON."""
         own = {name: getattr(self, name) for name in RESULT_OPTIONS}
-        if self.landmarks:  # otherwise as in the records of earlier releases
+        # What is not given is left out, as in the records of earlier releases.
+        if self.split is not None:
+            own["split"] = self.split
+        if self.landmarks:
             own["landmarks"] = [landmark.to_manifest() for landmark in self.landmarks]
         return {**own, **self.scene.to_dict()}
 
@@ -79,9 +85,9 @@ class SegmentOptions:
         Raises:
             ConfigError: the record has unknown fields.
         """
-        own = {name: record[name] for name in RESULT_OPTIONS if name in record}
+        own = {name: record[name] for name in (*RESULT_OPTIONS, "split") if name in record}
         given = tuple(map(GivenLandmark.from_manifest, record.get("landmarks", ())))
-        others = (*RESULT_OPTIONS, "landmarks")
+        others = (*RESULT_OPTIONS, "split", "landmarks")
         scene = {name: value for name, value in record.items() if name not in others}
         try:
             return SegmentOptions(**own, landmarks=given, scene=SceneOptions.from_dict(scene))

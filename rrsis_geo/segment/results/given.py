@@ -52,6 +52,7 @@ def _read(landmark: GivenLandmark, infos: Sequence[SceneInfo]) -> Features:
         perimeter_m=shapely.length(plane) if has_metres else np.full(n, np.nan),
         n_pixels=np.zeros(n, np.int64),
         touches_border=np.zeros(n, bool),
+        split_from=np.zeros(n, np.int64),
         expression=landmark.name,
         model="",
     )

@@ -23,6 +23,7 @@ from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.geo.scene.sources import geo_env
 from rrsis_geo.log_odds import to_probability
 from rrsis_geo.progress import Progress
+from rrsis_geo.resolve.splitting import SplitPhrases, split_phrases
 from rrsis_geo.segment.plan.outputs import (
     Outputs,
     layer_names,
@@ -129,22 +130,23 @@ class Merger:
     def _read_features(self, expression_i: int) -> Iterator[Features]:
         """The objects that an expression means."""
         query, expression = self.layers[expression_i].query, self.plan.expressions[expression_i]
-        features = [
-            self._read_phrase(expression, phrase, is_target=True) for phrase in query.targets()
-        ]
+        splits = split_phrases(query, split=self.plan.options.split)
+        read = partial(self._read_phrase, expression, splits)
+        features = [read(phrase, is_target=True) for phrase in query.targets()]
         outputs = self.outputs
         if query.is_plain:
             return all_chosen(features[0]) if outputs.keep_candidates else features[0]
         check_metres(query, self.plan.scene)
         if outputs.phrase_layers:
             return chain.from_iterable(features)
-        read = partial(self._read_phrase, expression)
         prefix = f'"{expression}": ' if len(self.plan.expressions) > 1 else ""
         return meant_features(
             query, read, self._frame, prefix, keep_candidates=outputs.keep_candidates
         )
 
-    def _read_phrase(self, expression: str, phrase: str, is_target: bool) -> Iterator[Features]:
+    def _read_phrase(
+        self, expression: str, splits: SplitPhrases, phrase: str, is_target: bool
+    ) -> Iterator[Features]:
         """The objects of a phrase; only those of a target are filtered and simplified."""
         if not is_target and phrase in self._given:
             return iter([self._given[phrase]])
@@ -160,6 +162,7 @@ class Merger:
                 expression=expression,
                 model=plan.model.name,
                 border=Border(plan.scene.shape, plan.scene.aoi),
+                split=splits.includes(phrase, is_target=is_target),
                 min_area_m2=options.min_area_m2 if is_target else 0.0,
                 simplify_m=options.simplify_m if is_target else 0.0,
             ),
@@ -199,11 +202,13 @@ class Merger:
         if self.outputs.phrase_layers:
             layers += [
                 Layer(
-                    features=self._read_phrase(each.phrase, each.phrase, each.is_target),
+                    features=self._read_phrase(
+                        each.phrase, each.splits, each.phrase, each.is_target
+                    ),
                     expression=each.phrase,
                     name=each.name,
                 )
-                for each in phrase_layers(plan.queries, self._given)
+                for each in phrase_layers(plan.queries, self._given, plan.options.split)
             ]
         if self.outputs.landmarks:
             layers += landmark_layers(
@@ -213,6 +218,7 @@ class Merger:
                 self._read_phrase,
                 self._frame,
                 plan.landmark_provenance,
+                plan.options.split,
             )
         return layers
 

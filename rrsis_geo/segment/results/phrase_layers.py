@@ -11,13 +11,14 @@ from rrsis_geo.geo.layers.vector_io import Layer
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.resolve.fact_columns import fact_names
 from rrsis_geo.resolve.frame import Frame
+from rrsis_geo.resolve.splitting import SplitPhrases, split_phrases
 from rrsis_geo.segment.plan.landmarks import all_landmarks
 from rrsis_geo.segment.plan.outputs import landmark_layer_names
 from rrsis_geo.segment.results.meant import meant_features
 from rrsis_geo.text.query.records import Query
 
-ReadPhrase = Callable[[str, str, bool], Iterator[Features]]
-"""Reads the objects of a phrase for an expression; True: those of a target."""
+ReadPhrase = Callable[[str, SplitPhrases, str, bool], Iterator[Features]]
+"""Reads the objects of a phrase for an expression, split as it needs them; True: of a target."""
 
 
 class PhraseLayer(NamedTuple):
@@ -27,25 +28,45 @@ class PhraseLayer(NamedTuple):
         name: of the layer.
         phrase: for the network.
         is_target: whether the objects are filtered and simplified as the options say.
+        is_split: whether objects that touch are split.
     """
 
     name: str
     phrase: str
     is_target: bool
+    is_split: bool
+
+    @property
+    def splits(self) -> SplitPhrases:
+        """The phrase, if it is split."""
+        return SplitPhrases(self.is_split, frozenset([self.phrase] if self.is_split else []))
 
 
-def phrase_layers(queries: Sequence[Query], given: Mapping[str, Features]) -> list[PhraseLayer]:
-    """The layers from which the rules of queries can be applied, but landmarks that are given."""
-    found: dict[tuple[str, bool], None] = {}
+def phrase_layers(
+    queries: Sequence[Query], given: Mapping[str, Features], split: bool | None
+) -> list[PhraseLayer]:
+    """The layers from which the rules of queries can be applied, but landmarks that are given.
+
+    Args:
+        queries: of the expressions.
+        given: landmarks of the user, by phrase.
+        split: which objects are split, see `split_phrases`.
+    """
+    found: dict[tuple[str, bool, bool], None] = {}
     for query in queries:
-        if not query.is_plain:
-            found |= dict.fromkeys((phrase, True) for phrase in query.targets())
-            others = (phrase for phrase in query.phrases() if phrase not in given)
-            found |= dict.fromkeys((phrase, False) for phrase in others)
-    return [
-        PhraseLayer(f"phrase_{number}", phrase, is_target)
-        for number, (phrase, is_target) in enumerate(found)
-    ]
+        if query.is_plain:
+            continue
+        uses = [(phrase, True) for phrase in query.targets()]
+        uses += [(phrase, False) for phrase in query.phrases() if phrase not in given]
+        splits = split_phrases(query, split=split)
+        found |= dict.fromkeys((*use, splits.includes(use[0], is_target=use[1])) for use in uses)
+        for landmark in all_landmarks([query]):  # as layers of their own
+            splits = split_phrases(landmark, split=split, is_target=False)
+            others = (phrase for phrase in landmark.phrases() if phrase not in given)
+            found |= dict.fromkeys(
+                (phrase, False, splits.includes(phrase, is_target=False)) for phrase in others
+            )
+    return [PhraseLayer(f"phrase_{number}", *use) for number, use in enumerate(found)]
 
 
 def landmark_layers(
@@ -55,6 +76,7 @@ def landmark_layers(
     read: ReadPhrase,
     frame: Frame,
     provenance: Callable[[str], Mapping[str, Any]],
+    split: bool | None,
 ) -> list[Layer]:
     """A layer of each landmark of the expressions, but those that the user gives, also in part.
 
@@ -65,16 +87,20 @@ def landmark_layers(
         read: gives the objects of a phrase.
         frame: of the scene.
         provenance: of a landmark, ready for JSON.
+        split: which objects are split, see `split_phrases`.
     """
     landmarks = [each for each in all_landmarks(queries) if not set(each.targets()) & set(given)]
     texts = [str(landmark) for landmark in landmarks]
 
-    def read_as(text: str) -> Callable[[str, bool], Iterator[Features]]:
-        return lambda phrase, is_target: read(text, phrase, is_target)
+    def read_as(text: str, landmark: Query) -> Callable[[str, bool], Iterator[Features]]:
+        splits = split_phrases(landmark, split=split, is_target=False)
+        return lambda phrase, is_target: read(text, splits, phrase, is_target)
 
     return [
         Layer(
-            features=meant_features(landmark, read_as(text), frame, None, is_target=False),
+            features=meant_features(
+                landmark, read_as(text, landmark), frame, None, is_target=False
+            ),
             expression=text,
             name=name,
             provenance=provenance(text),

@@ -18,7 +18,16 @@ from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
 
 EXPRESSION = "the red truck"
 UTM = CRS.from_epsg(32645)
-ARRAYS = ("id", "score", "score_max", "area_m2", "perimeter_m", "n_pixels", "touches_border")
+ARRAYS = (
+    "id",
+    "score",
+    "score_max",
+    "area_m2",
+    "perimeter_m",
+    "n_pixels",
+    "touches_border",
+    "split_from",
+)
 
 
 def features(n: int, *, has_size: bool = True) -> Features:
@@ -35,6 +44,7 @@ def features(n: int, *, has_size: bool = True) -> Features:
         perimeter_m=size * np.pi,
         n_pixels=random.integers(1, 99, n),
         touches_border=random.random(n) < 0.5,
+        split_from=random.integers(0, 3, n),
         expression=EXPRESSION,
         model="lite",
     )

@@ -18,6 +18,7 @@ def squares(area_m2: list[float], first_id: int = 1) -> Features:
         perimeter_m=np.full(n, 8.0),
         n_pixels=np.arange(n) + 1,
         touches_border=np.zeros(n, bool),
+        split_from=np.zeros(n, np.int64),
         expression="a car",
         model="lite",
     )

@@ -371,6 +371,7 @@ def features_of(polygons: NDArray[Any]) -> Features:
         perimeter_m=zeros,
         n_pixels=np.zeros(n, int),
         touches_border=np.zeros(n, bool),
+        split_from=np.zeros(n, np.int64),
         expression="",
         model="",
     )
