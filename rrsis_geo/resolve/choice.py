@@ -68,12 +68,18 @@ def choose(rules: Sequence[Rule], columns: Sequence[Column], scores: Values) -> 
             assert column.value is not None
             chosen, rank = _first(rule, column.value, scores, chosen, warnings)
         elif isinstance(rule, Only):
-            if chosen.sum() > 1:
-                warnings.append(f"{chosen.sum()} objects fit, where the expression says only one")
+            if 0 < chosen.sum() != rule.count:
+                expected = "only one" if rule.count == 1 else f"{rule.count}"
+                warnings.append(f"{chosen.sum()} objects fit, where the expression says {expected}")
         else:
-            assert column.holds is not None
-            chosen &= ~column.holds if isinstance(rule, Not) else column.holds
+            chosen &= holds_of(rule, column)
     return Choice(chosen, rank, tuple(warnings))
+
+
+def holds_of(rule: Rule, column: Column) -> Flags:
+    """Of which objects a rule holds, from its facts: those of `Not` are of the rule in it."""
+    assert column.holds is not None
+    return ~column.holds if isinstance(rule, Not) else column.holds
 
 
 def _first(

@@ -49,9 +49,7 @@ def _regions(rules: tuple[Rule, ...], columns: list[Column], n: int) -> NDArray[
 
 
 def _is_distance(rule: Rule) -> bool:
-    return isinstance(rule, Distance) or (
-        isinstance(rule, Rank) and rule.key in ("distance", "centre")
-    )
+    return isinstance(rule, Distance) or (isinstance(rule, Rank) and rule.key == "distance")
 
 
 def _distances(rules: tuple[Rule, ...], columns: list[Column]) -> Float64:

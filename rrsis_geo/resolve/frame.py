@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import shapely
 
-from rrsis_geo.resolve.pieces import Flags, Float64, Pieces, Polygons
+from rrsis_geo.resolve.pieces import Flags, Float64, Index, Pieces, Polygons
 
 __all__ = ["Flags", "Float64", "Frame", "Polygons", "Things"]
 
@@ -78,6 +78,17 @@ class Things:
     def plane(self) -> Polygons:
         """Shapely [N], in the plane of metres."""
         return self.frame.plane(self.own)
+
+    @cached_property
+    def _numbers(self) -> dict[bytes, int]:
+        """The number of each object, by its outline."""
+        outlines = shapely.to_wkb(shapely.normalize(self.own)).tolist()
+        return {outline: number for number, outline in enumerate(outlines)}
+
+    def find(self, polygons: Polygons) -> Index:
+        """The numbers [N] of the objects that have these outlines, -1 for none."""
+        outlines = shapely.to_wkb(shapely.normalize(polygons)).tolist()
+        return np.array([self._numbers.get(outline, -1) for outline in outlines], np.intp)
 
     @cached_property
     def pieces(self) -> Pieces:

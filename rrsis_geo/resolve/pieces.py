@@ -116,6 +116,30 @@ def find_nearest(shapes: Pieces, others: Pieces) -> Nearest:
     return found
 
 
+def find_nearest_others(shapes: Pieces, others: Pieces, own: Index) -> Nearest:
+    """The nearest of other shapes, but for number `own` [N]: the shape itself."""
+    n = len(shapes.whole)
+    found = Nearest(np.full(n, np.inf), np.full(n, -1))
+    known = np.unique(others.owner)
+    rows = np.unique(shapes.owner) if len(known) > 1 else np.empty(0, np.intp)
+    for block in _blocks(len(rows)):
+        here = rows[block]
+        bounds, whole = shapes.whole_bounds[here], shapes.whole[here]
+        middles = bounds.reshape(-1, 2, 2).mean(1)
+        first, second = known[others.start_tree.query(middles, k=2)[1]].T
+        guess = np.where(first == own[here], second, first)
+        reach = shapely.distance(whole, others.whole[guess])[:, None] * _ROUNDING
+        grown = np.concatenate([bounds[:, :2] - reach, bounds[:, 2:] + reach], 1)
+        row, piece = others.tree.query(shapely.box(*grown.T))
+        is_other = others.owner[piece] != own[here][row]
+        row, piece = row[is_other], piece[is_other]
+        distance = shapely.distance(whole[row], others.shapes[piece])
+        least = _first_of_each(row, distance, others.owner[piece])
+        found.distance[here[row[least]]] = distance[least]
+        found.number[here[row[least]]] = others.owner[piece[least]]
+    return found
+
+
 def find_several_nearest(points: Float64, others: Pieces, count: int) -> tuple[Index, Index]:
     """The nearest `count` shapes of each point [N, 2], or all if there are fewer.
 

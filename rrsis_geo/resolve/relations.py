@@ -10,9 +10,11 @@ from rrsis_geo.resolve.frame import Things
 from rrsis_geo.resolve.pieces import (
     Flags,
     Float64,
+    Nearest,
     Pieces,
     Polygons,
     find_nearest,
+    find_nearest_others,
     find_several_nearest,
     nearest_points,
 )
@@ -98,12 +100,54 @@ def in_region(
     return inside
 
 
+def distances_to_place(things: Things, kind: str, sides: Sequence[str]) -> Float64:
+    """Distance [N] in metres from centroids to the scene's "centre", "corner" or "edge".
+
+    Args:
+        things: the objects.
+        kind: of the place.
+        sides: two for a corner.
+    """
+    frame = things.frame
+    compass = is_compass(sides) or not sides
+    centres: Polygons = np.asarray(shapely.points(things.centres(compass=True)))
+    if kind == "edge":
+        ring = shapely.linearrings(frame.plane_points(frame.corners))
+        distances: Float64 = shapely.distance(centres, ring)
+        return distances
+    low, high = frame.bounds(compass=compass)
+    point = (low + high) / 2
+    for side in sides:
+        axis, sign, _ = _AXES[side]
+        point[axis] = high[axis] if sign > 0 else low[axis]
+    if not compass:
+        flip = (1.0, -1.0) if frame.y_is_down else (1.0, 1.0)
+        point = frame.plane_points((point * flip)[None])[0]
+    to_point: Float64 = shapely.distance(centres, shapely.Point(point))
+    return to_point
+
+
 # --- relations to landmarks
 
 
 def distances_m(things: Things, landmarks: Things) -> Float64:
-    """Distance [N] of each object to the nearest landmark, outline to outline; inf without any."""
-    return find_nearest(things.pieces, landmarks.pieces).distance
+    """Distance [N] of each object to the nearest landmark, outline to outline; inf without any.
+
+    An object is not its own landmark: equal outlines do not count.
+    """
+    return _nearest(things, landmarks).distance
+
+
+def _nearest(things: Things, landmarks: Things) -> Nearest:
+    """The nearest landmark of each object, itself excepted."""
+    nearest = find_nearest(things.pieces, landmarks.pieces)
+    touching = np.flatnonzero(nearest.distance == 0)
+    own = landmarks.find(things.own[touching])
+    rows, own = touching[own >= 0], own[own >= 0]
+    if len(rows):
+        others = find_nearest_others(Pieces(things.plane[rows]), landmarks.pieces, own)
+        nearest.distance[rows], nearest.number[rows] = others.distance, others.number
+    return nearest
 
 
 def is_side_of(things: Things, landmarks: Things, sides: Sequence[str]) -> Flags:
@@ -114,7 +158,7 @@ def is_side_of(things: Things, landmarks: Things, sides: Sequence[str]) -> Flags
     """
     compass = is_compass(sides)
     found = np.zeros(len(things), bool)
-    nearest = find_nearest(things.pieces, landmarks.pieces).number
+    nearest = _nearest(things, landmarks).number
     thing = np.flatnonzero(nearest >= 0)
     pieces = landmarks.pieces if compass else landmarks.own_pieces
     flip = (1.0, -1.0) if things.frame.y_is_down and not compass else (1.0, 1.0)

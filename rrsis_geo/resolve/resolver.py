@@ -7,6 +7,7 @@ to pass on those that are chosen. Only landmarks and excluded objects are held i
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
@@ -25,7 +26,9 @@ from rrsis_geo.text.query.records import (
     Relative,
     Rule,
     Size,
+    alternatives_of,
     landmarks_of,
+    parts_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -120,7 +123,7 @@ class Resolver(Generic[Batch]):
         self._frame = frame
         self._prefix = prefix
         self._facts: dict[tuple[Query, bool], _Facts] = {}
-        self._things: dict[Query | str, Things] = {}
+        self._things: dict[tuple[Query, bool], Things] = {}
 
     def meant(self, query: Query, *, is_target: bool = True) -> Iterator[Meant[Batch]]:
         """The objects that a query means, with the facts that chose them."""
@@ -179,6 +182,7 @@ class Resolver(Generic[Batch]):
         lengths: list[Float64] = []
         scores: list[Float64] = [np.empty(0)]
         has_groups = any(isinstance(plain_rule(rule), Grouping) for rule in query.rules)
+        find_landmark = partial(self._landmark, query, is_target)
         for part, keep in self._kept_parts(query, is_target):
             alive.append(keep)
             part = part.take(np.flatnonzero(keep))
@@ -187,7 +191,7 @@ class Resolver(Generic[Batch]):
             things = Things(part.objects.polygons, self._frame)
             area_m2 = part.objects.area_m2
             columns.append(
-                [rule_column(rule, area_m2, things, self._landmark) for rule in query.rules]
+                [rule_column(rule, area_m2, things, find_landmark) for rule in query.rules]
             )
             if has_groups:
                 centres.append(things.centres(compass=True))
@@ -199,18 +203,18 @@ class Resolver(Generic[Batch]):
         score = np.concatenate(scores)
         choice = choose(query.rules, joined if len(score) else _empty(query.rules), score)
         if self._prefix is not None:
-            missing = self._missing_landmarks(query) if len(score) else ()
+            missing = self._missing_landmarks(query, is_target) if len(score) else ()
             for text in (*missing, *choice.warnings):
                 logger.warning("%s%s", self._prefix, text)
         facts = _Facts(choice, alive, places, fact_columns(query, choice, joined))
         self._facts[query, is_target] = facts
         return facts
 
-    def _missing_landmarks(self, query: Query) -> Iterator[str]:
+    def _missing_landmarks(self, query: Query, is_target: bool) -> Iterator[str]:
         """What follows where the landmark of a rule was not found."""
-        for rule in query.rules:
+        for rule in (part for rule in query.rules for part in alternatives_of(rule)):
             for landmark in landmarks_of(rule):
-                if not len(self._landmark(landmark)):
+                if not len(self._landmark(query, is_target, landmark)):
                     is_met = holds_without_landmark(rule)
                     yield (
                         f'"{landmark}" was not found in the scene, so '
@@ -233,7 +237,7 @@ class Resolver(Generic[Batch]):
         for source in query.sources:
             dropping = list(earlier)
             if isinstance(source, Find):
-                dropping += [self._objects_of(phrase) for phrase in source.excluded]
+                dropping += [self._objects_of(query) for query in source.excluded]
             kept: list[Batch] = []
             for part in self._parts(Query((source,)), is_target):
                 keep = np.ones(len(part.numbers), bool)
@@ -245,16 +249,21 @@ class Resolver(Generic[Batch]):
                 yield part, keep
             earlier.append(self._as_things(kept))
 
-    def _objects_of(self, phrase: str) -> Things:
-        if phrase not in self._things:
-            self._things[phrase] = self._as_things(self._read(phrase, False))
-        return self._things[phrase]
+    def _objects_of(self, query: Query, *, is_target: bool = False) -> Things:
+        """The objects of a landmark or an exclusion, in memory."""
+        if (query, is_target) not in self._things:
+            found = self.meant(query, is_target=is_target)
+            self._things[query, is_target] = self._as_things(batch for batch, _ in found)
+        return self._things[query, is_target]
 
-    def _landmark(self, query: Query) -> Things:
-        if query not in self._things:
-            found = self.meant(query, is_target=False)
-            self._things[query] = self._as_things(batch for batch, _ in found)
-        return self._things[query]
+    def _landmark(self, query: Query, is_target: bool, landmark: Query) -> Things:
+        """The objects of a landmark of a query.
+
+        If some can be targets too ("within 20 m of another car"), they are read as targets are, so
+        that each is recognised by its outline.
+        """
+        is_same = is_target and not set(query.targets()).isdisjoint(landmark.targets())
+        return self._objects_of(landmark, is_target=is_same)
 
     def _as_things(self, batches: Iterable[Batch]) -> Things:
         polygons = [batch.polygons for batch in batches]
@@ -272,8 +281,7 @@ def _spread(values: NDArray[Any], at: NDArray[np.intp], n: int) -> NDArray[Any]:
 
 def rules_in_metres(query: Query) -> Iterator[Rule]:
     """The rules of a query, and of its landmarks, that need metres on the ground."""
-    for rule in _all_rules(query):
-        inner = plain_rule(rule)
+    for inner in (part for rule in _all_rules(query) for part in parts_of(rule)):
         near = isinstance(inner, Relative) and inner.relation in ("along", "around", "next to")
         if isinstance(inner, Distance | Size) or near:
             yield inner
@@ -281,8 +289,8 @@ def rules_in_metres(query: Query) -> Iterator[Rule]:
 
 def _all_rules(query: Query) -> Iterator[Rule]:
     for source in query.sources:
-        if isinstance(source, Query):
-            yield from _all_rules(source)
+        for inner in source.excluded if isinstance(source, Find) else (source,):
+            yield from _all_rules(inner)
     for rule in query.rules:
         yield rule
         for landmark in landmarks_of(rule):

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from rrsis_geo.resolve.choice import Column
+from rrsis_geo.resolve.choice import Column, holds_of
 from rrsis_geo.resolve.frame import Flags, Float64, Things
 from rrsis_geo.resolve.relations import (
     ALONG_M,
@@ -14,6 +14,7 @@ from rrsis_geo.resolve.relations import (
     NEXT_TO_M,
     along_side,
     distances_m,
+    distances_to_place,
     in_landmark_region,
     in_region,
     is_between,
@@ -23,10 +24,13 @@ from rrsis_geo.resolve.relations import (
     share_on,
 )
 from rrsis_geo.text.query.records import (
+    AnyOf,
     Distance,
     Grouping,
+    Landmark,
     Not,
     Only,
+    Place,
     Query,
     Rank,
     Region,
@@ -56,6 +60,10 @@ def rule_column(
     """
     if isinstance(rule, Not):
         return rule_column(rule.rule, area_m2, things, find_landmark)
+    if isinstance(rule, AnyOf):
+        columns = [rule_column(each, area_m2, things, find_landmark) for each in rule.rules]
+        each_holds = [holds_of(*pair) for pair in zip(rule.rules, columns, strict=True)]
+        return Column(holds=np.any(each_holds, axis=0))
     landmarks = [find_landmark(landmark) for landmark in landmarks_of(rule)]
     if not all(map(len, landmarks)):
         n = len(things)
@@ -66,7 +74,7 @@ def rule_column(
         case SideOf():
             return Column(holds=is_side_of(things, landmarks[0], rule.sides))
         case Distance():
-            distance = distances_m(things, landmarks[0])
+            distance = _distances(rule.landmark, things, landmarks)
             holds = (distance >= rule.at_least_m) & (distance <= rule.at_most_m)
             return Column(holds=holds, value=distance)
         case Relative():
@@ -125,6 +133,13 @@ def _is_related(rule: Relative, things: Things, landmarks: list[Things]) -> Flag
             return is_outside & (distances_m(things, first) <= AROUND_M)
 
 
+def _distances(landmark: Landmark | None, things: Things, landmarks: list[Things]) -> Float64:
+    """Distance [N] in metres to a landmark, or of the centroids to a place of the scene."""
+    if isinstance(landmark, Place):
+        return distances_to_place(things, landmark.kind, landmark.sides)
+    return distances_m(things, landmarks[0])
+
+
 def _sizes(area_m2: Float64, things: Things) -> Mapping[str, Callable[[], Float64]]:
     return {
         "area": lambda: area_m2 if things.frame.has_metres else things.areas(),
@@ -136,12 +151,7 @@ def _sizes(area_m2: Float64, things: Things) -> Mapping[str, Callable[[], Float6
 def _rank_value(rule: Rank, area_m2: Float64, things: Things, landmarks: list[Things]) -> Float64:
     match rule.key:
         case "distance":
-            return distances_m(things, landmarks[0])
-        case "centre":
-            middle = things.frame.bounds(compass=True).mean(0)
-            x, y = (things.centres(compass=True) - middle).T
-            distance: Float64 = np.hypot(x, y)
-            return distance
+            return _distances(rule.landmark, things, landmarks)
         case "place":
             centres = things.centres(compass=is_compass(rule.sides))
             sums: Float64 = np.sum([along_side(centres, side) for side in rule.sides], axis=0)

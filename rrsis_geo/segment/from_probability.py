@@ -205,7 +205,7 @@ def _check_rules(raster: Scene, query: Query, options: SegmentOptions) -> dict[s
     """
     given = read_given([query], options.landmarks, [raster.info])
     sources = [source for source in query.sources if isinstance(source, Find)]
-    others = [phrase for source in sources for phrase in source.excluded]
+    others = [phrase for source in sources for each in source.excluded for phrase in each.phrases()]
     others += [phrase for each in all_landmarks([query]) for phrase in each.phrases()]
     missing = [phrase for phrase in others if phrase not in given]
     if missing or len(sources) < len(query.sources):

@@ -317,16 +317,28 @@ def category_from_label(label: str) -> str:
     "Storage_Tanks" becomes "storage tank". An unknown label that ends in -s is taken for a regular
     plural, unless its ending is that of a singular ("gas", "bus", "grass").
     """
-    name = " ".join(label.replace("_", " ").lower().split())
-    if name in THINGS or not name.endswith("s") or name.endswith(("ss", "us", "is", "as")):
+    return singularize(" ".join(label.replace("_", " ").lower().split()))
+
+
+def singularize(name: str) -> str:
+    """The singular of a noun phrase in lower case; of an unknown one by its ending."""
+    if name in _singulars():
+        return _singulars()[name]
+    if not name.endswith("s") or name.endswith(("ss", "us", "is", "as")):
         return name
-    for category in THINGS:
-        if name in noun_of(category).plural[:1]:
-            return category
     for plural, single in (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss")):
         if name.endswith(plural):
             return name.removesuffix(plural) + single
     return name.removesuffix("s")
+
+
+@cache
+def _singulars() -> dict[str, str]:
+    """Every known name, singular and plural -> its singular."""
+    names = {*THINGS, *SYNONYMS, *COMPOUNDS}
+    for thing in THINGS.values():
+        names |= {*thing.written, *thing.rare}
+    return {pluralize(name): name for name in sorted(names)} | {name: name for name in names}
 
 
 _NO_NAMES = frozenset(

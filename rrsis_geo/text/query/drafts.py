@@ -1,11 +1,13 @@
 """Noun phrases while they are read, and the queries that they become."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rrsis_geo.errors import InputError
-from rrsis_geo.text.query.records import Find, Query, Rank, Rule
+from rrsis_geo.text.query.records import Find, Only, Query, Rank, Rule
 from rrsis_geo.text.query.tokens import Token, not_understood, written
-from rrsis_geo.text.query.words import DETERMINERS, TRAILING
+from rrsis_geo.text.query.wording import canonical_phrase
+from rrsis_geo.text.query.words import DETERMINERS, ROWS, TRAILING
 
 
 @dataclass
@@ -15,7 +17,7 @@ class Draft:
     Attributes:
         words: of the phrase, which the network answers.
         rules: read so far.
-        excluded: phrases of objects that are not meant.
+        excluded: what is not meant.
         rank: of a superlative; a rule of its own once count and ordinal are known.
         count: how many objects the rank names.
         ordinal: the rank of the first of them.
@@ -24,11 +26,13 @@ class Draft:
         without: adjectives that do not hold: "red" of "non-red cars".
         picks_one: whether one of several is meant: "the largest of the tanks".
         tail: number of words before the first relation.
+        is_premodified: whether a rule was read before the noun.
+        is_modified: whether a rule was read after the noun.
     """
 
     words: list[Token] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
-    excluded: list[str] = field(default_factory=list)
+    excluded: list[Query] = field(default_factory=list)
     rank: Rank | None = None
     count: int | None = None
     ordinal: int | None = None
@@ -36,6 +40,8 @@ class Draft:
     without: list[str] = field(default_factory=list)
     picks_one: bool = False
     tail: int | None = None
+    is_premodified: bool = False
+    is_modified: bool = False
 
     def take_number(self) -> int | None:
         """Take a bare number out of the phrase, as in "three cars"; None without."""
@@ -69,24 +75,54 @@ def join_drafts(drafts: list[Draft], expression: str) -> Query:
     last = drafts[-1]
     if len(drafts) == 1:
         return query_of(last, expression)
-    shares = not any(draft.rules for draft in drafts[:-1])
-    sources: list[Find | Query] = []
+    rules = _shared_rules(drafts)
     for draft in drafts:
-        if not any(token.tag.startswith("NN") for token in draft.words):
-            draft.words = [*draft.words, *_noun_and_after(last)]  # "red or blue cars"
+        if not has_noun(draft.words):
+            draft.words = [*draft.words, *noun_and_after(last.words)]  # "red or blue cars"
         elif draft.tail is None and last.tail is not None and draft is not last:
             draft.words = [*draft.words, *last.words[last.tail :]]  # "cars and trucks on the road"
-        phrase = _phrase(draft, expression)
-        if shares:
-            sources.append(Find(phrase, tuple(draft.excluded or last.excluded)))
-        else:
-            sources.append(query_of(draft, expression))
-    return Query(tuple(sources), tuple(last.rules) if shares else ())
+    if rules is None:
+        queries = [query_of(draft, expression) for draft in drafts]
+        return Query(tuple(query if query.rules else query.sources[0] for query in queries))
+    return Query(
+        tuple(
+            Find(_phrase(draft, expression), tuple(draft.excluded or last.excluded))
+            for draft in drafts
+        ),
+        _in_order(rules),
+    )
+
+
+def _shared_rules(drafts: list[Draft]) -> tuple[Rule, ...] | None:
+    """The rules that hold for all noun phrases together; None where each has its own.
+
+    They stand after the last ("cars or trucks in the north") or, where only the first phrase has an
+    article, before the first ("the largest car or truck").
+    """
+    first, *between, last = drafts
+    if any(draft.rules for draft in between):
+        return None
+    if any(draft.is_premodified for draft in (*between, last)):
+        return None
+    if not first.rules:
+        return tuple(last.rules)
+    begins_anew = any(
+        draft.words and draft.words[0].text in DETERMINERS for draft in (*between, last)
+    )
+    if first.is_modified or begins_anew:
+        return None
+    return (*first.rules, *last.rules)
 
 
 def query_of(draft: Draft, expression: str) -> Query:
     """The query of one noun phrase."""
-    return Query((Find(_phrase(draft, expression), tuple(draft.excluded)),), tuple(draft.rules))
+    find = Find(_phrase(draft, expression), tuple(draft.excluded))
+    return Query((find,), _in_order(draft.rules))
+
+
+def _in_order(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Rules that filter before those that order or count what is left."""
+    return tuple(sorted(rules, key=lambda rule: isinstance(rule, Rank | Only)))
 
 
 def _phrase(draft: Draft, expression: str) -> str:
@@ -97,25 +133,39 @@ def _phrase(draft: Draft, expression: str) -> str:
     has_noun = any(token.tag.startswith(("NN", "CD", "VBG", "FW")) for token in words)
     if not words or (draft.rules and not has_noun):
         raise not_understood(expression, expression, "say what to find, as in the largest building")
-    return written(words, expression)
+    if words[-1].tag in ("IN", "TO", "CC", "DT") and len(words) > 1:
+        raise not_understood(expression, words[-1].text, "say what follows")
+    return canonical_phrase(written(words, expression))
 
 
 def with_adjective(draft: Draft, adjective: str, expression: str) -> str:
     """The phrase with an adjective after its article."""
     has_article = bool(draft.words) and draft.words[0].text in DETERMINERS
     article = [written(draft.words[:1], expression)] if has_article else []
-    return " ".join([*article, adjective, written(draft.words[has_article:], expression)])
+    phrase = [*article, adjective, written(draft.words[has_article:], expression)]
+    return canonical_phrase(" ".join(phrase))
 
 
-def _noun_and_after(draft: Draft) -> list[Token]:
-    first = next((i for i, token in enumerate(draft.words) if token.tag.startswith("NN")), 0)
-    return draft.words[first:]
+def has_noun(words: list[Token]) -> bool:
+    """Whether a phrase names a thing."""
+    return any(token.tag.startswith("NN") for token in words)
+
+
+def noun_and_after(words: list[Token]) -> list[Token]:
+    """A phrase from its first noun on."""
+    first = next((i for i, token in enumerate(words) if token.tag.startswith("NN")), 0)
+    return words[first:]
 
 
 def is_plural(tokens: list[Token]) -> bool:
     """Whether the head of a phrase is plural."""
     nouns = [token for token in tokens if token.tag.startswith("NN")]
     return bool(nouns) and _head(tokens).tag == "NNS"
+
+
+def is_row(tokens: list[Token]) -> bool:
+    """Whether the head of a phrase is a row or a column, of which the objects are not known."""
+    return has_noun(tokens) and _head(tokens).text in ROWS
 
 
 def _head(tokens: list[Token]) -> Token:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rrsis_geo.text.query.drafts import Draft, set_rank
 from rrsis_geo.text.query.quantities import Dimension, Quantity, read_quantity
 from rrsis_geo.text.query.records import (
+    AnyOf,
     Distance,
     Grouping,
     Measure,
@@ -64,8 +65,20 @@ class ModifierReader(TokenStream, ABC):
             if rules is not None:
                 return rules
             self.at = start
+        if self.measure_of_order(draft):
+            return []
         rules = self.order_from_side(draft)
         return self.nearest_to(draft) if rules is None else rules
+
+    def measure_of_order(self, draft: Draft) -> bool:
+        """ "by area" after "the largest building": whether it stood there."""
+        rank = draft.rank
+        found = self.accept("by|in", "area|size|footprint|length|width") if rank else None
+        if found is None or rank is None or rank.key not in ("area", "length", "width"):
+            return False
+        measures: dict[str, Measure] = {"length": "length", "width": "width"}
+        draft.rank = replace(rank, key=measures.get(found[1], "area"))
+        return True
 
     def order_from_side(self, draft: Draft) -> list[Rule] | None:
         """ "from the left" after "the second car"."""
@@ -104,9 +117,8 @@ class ModifierReader(TokenStream, ABC):
     def rank_of_distance(self, descending: bool) -> Rank:
         """The order by the distance to what follows: the centre, a side, or a landmark."""
         start = self.at
-        if self.accept("the?", "very?", CENTRE) and self.of_picture():
-            return Rank("centre", descending)
-        self.at = start
+        if (place := self.place_of_picture()) is not None:
+            return Rank("distance", descending, landmark=place)
         if self.accept("the"):
             sides = self.sides()
             if sides and self.accept(f"{EDGES}|{PARTS}") and self.of_picture():
@@ -122,14 +134,16 @@ class ModifierReader(TokenStream, ABC):
         if bounds is None:
             return None
         low, high, dimension, measure = bounds
-        is_long = self.accept("long|in", "length?")
-        is_wide = None if is_long else self.accept("wide|in", "width?")
+        is_long = self.accept("long") or self.accept("in", "length")
+        is_wide = self.accept("wide") or self.accept("in", "width")
         self.accept("in", "area|size") or self.accept("large|big")
         if is_long or is_wide:
             measure = "length" if is_long else "width"
-        elif self.accept("away?", "of|from|to") is not None:
+        elif self.accept("away?", "of|from|to|off", "of?") is not None:
             if dimension != "length":
                 raise self.error("of", "a distance needs a length, as in 200 m")
+            if (place := self.place_of_picture()) is not None:
+                return [Distance(place, low, high)]
             return [Distance(landmark, low, high) for landmark in self.landmarks_joined_by_and()]
         if dimension == "area" and measure in (None, "area"):
             return [Size("area", low, high)]
@@ -161,8 +175,13 @@ class ModifierReader(TokenStream, ABC):
             return self.compared(word, measure, is_negated=is_negated)
         if word in HEIGHTS and self.peek(1) == "than":
             raise self.error(word, HEIGHT_ADVICE)
-        if self.accept("between"):
-            return self.two_bounds(measure)
+        start = self.at
+        self.accept("between|from")
+        if (bounds := self.two_bounds(measure)) is not None:
+            return bounds
+        if self.at > start and self.tokens[start].text in ("between", "from"):
+            return None
+        self.at = start
         for phrase, is_above in BOUND_PHRASES:
             start = self.at
             if self.accept(*phrase):
@@ -200,9 +219,9 @@ class ModifierReader(TokenStream, ABC):
         return self.one_bound(quantity, own or measure, is_above=is_above != is_negated)
 
     def two_bounds(self, measure: Measure | None) -> _Bounds | None:
-        """The quantities after "between"; None where landmarks follow."""
+        """The quantities after "between", or of "50 to 100 m"; None where others follow."""
         low = self.quantity()
-        if low is None or not self.accept("and|to"):
+        if low is None or not self.accept("and|to|-|–"):
             return None
         high = self.quantity()
         if high is None or high.dimension is None:
@@ -248,8 +267,21 @@ class ModifierReader(TokenStream, ABC):
         if preposition is None or (self.tag().startswith("NN") and not part):
             self.at = start
             return None
+        regions = [region_of(sides, part), *self.further_regions()]
         self.of_picture()
-        return [region_of(sides, part)]
+        return [regions[0] if len(regions) == 1 else AnyOf(tuple(regions))]
+
+    def further_regions(self) -> list[Region]:
+        """ "and south" after "in the north"."""
+        found = []
+        start = self.at
+        while self.accept("and|or", "the?") and (named := self.sides_and_part())[0]:
+            if self.peek() and not self.of_picture() and self.tag().startswith(("NN", "JJ")):
+                break
+            found.append(region_of(*named))
+            start = self.at
+        self.at = start
+        return found
 
     def centre(self) -> list[Rule] | None:
         """ "in the centre of the image", "in the middle of the harbor"."""
@@ -295,8 +327,10 @@ class ModifierReader(TokenStream, ABC):
             ("outside", "outside"),
         )
         for words, relation in relations:
-            if self.accept(words):
+            if found := self.accept(words):
                 self.accept("of")
+                if found == ["within"] and self.bare_number() is not None:
+                    raise self.error(self.tokens[self.at - 1].text, "give a unit, as in 200 m")
                 return [Relative(relation, (self.landmark(),))]
         return None
 

@@ -6,7 +6,7 @@
     modifier     = ["that is" | "not"] rule
     rule         = distance | nearest | side | region | geometry | size | grouping
     relation     = preposition alternative          a part of the phrase, unless it needs the scene
-    exclusion    = ("not" | "except" | "without") words
+    exclusion    = ("not" | "except" | "without") (adjective | relation | alternative)
 
 A modifier speaks of the head of the whole expression, a relation of the noun before it; "that is"
 after a landmark speaks of the landmark. Words that belong to no rule stay in the phrase, which the
@@ -19,25 +19,44 @@ from dataclasses import replace
 from functools import lru_cache
 
 from rrsis_geo.errors import InputError
-from rrsis_geo.text.query.drafts import Draft, is_plural, join_drafts, query_of, with_adjective
+from rrsis_geo.text.query.drafts import (
+    Draft,
+    is_plural,
+    is_row,
+    join_drafts,
+    query_of,
+    with_adjective,
+)
+from rrsis_geo.text.query.exclusions import ExclusionReader
 from rrsis_geo.text.query.modifiers import ModifierReader
 from rrsis_geo.text.query.premodifiers import PremodifierReader
 from rrsis_geo.text.query.quantities import ORDINALS
 from rrsis_geo.text.query.records import (
+    AnyOf,
     Find,
+    Grouping,
     Not,
+    Only,
     Query,
     Relative,
+    Rule,
+    parts_of,
 )
-from rrsis_geo.text.query.tokens import Token, lower, written
+from rrsis_geo.text.query.tokens import lower, written
 from rrsis_geo.text.query.words import (
+    COMPARATIVES,
     COMPARED,
+    COUNTED,
     DEEPEST,
+    EXCEPTION_WORDS,
     LONGEST_EXPRESSION,
-    NEGATIONS,
+    NEAREST,
     ORDER,
     PLAIN_RELATIONS,
+    PRONOUNS,
+    QUESTIONS,
     REQUESTS,
+    ROWS_ADVICE,
     TRAILING,
     is_superlative,
 )
@@ -54,8 +73,7 @@ def parse_query(expression: str) -> Query:
         raise InputError(
             f"the expression has {len(expression):,} characters, {LONGEST_EXPRESSION:,} are allowed"
         )
-    query = _Parser(expression).parse()
-    return Query((Find(expression),)) if query.is_plain else query
+    return _Parser(expression).parse()
 
 
 def phrases_of(expressions: Iterable[str]) -> tuple[str, ...]:
@@ -64,7 +82,7 @@ def phrases_of(expressions: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(phrase for query in queries for phrase in query.phrases()))
 
 
-class _Parser(PremodifierReader, ModifierReader):
+class _Parser(PremodifierReader, ModifierReader, ExclusionReader):
     """One expression on its way to a query.
 
     What is read at a word is kept, because the same words are looked at from several rules.
@@ -83,15 +101,25 @@ class _Parser(PremodifierReader, ModifierReader):
         request = REQUESTS.match(lower(self.expression))
         while request and self.at < len(self.tokens) and self.tokens[self.at].start < request.end():
             self.at += 1
+        question = QUESTIONS.match(lower(self.expression))
+        if question and not request:
+            raise self.error(question[0], COUNTED)
         query = self.alternatives()
         if self.at < len(self.tokens):
             raise self.error(self.tokens[self.at].text)
+        self.refuse_references(query)
         return query
+
+    def refuse_references(self, query: Query) -> None:
+        """Refuse "the ships in it" where several things are named: each is looked for alone."""
+        match = PRONOUNS.search(lower(self.expression))
+        if match and (len(query.phrases()) > 1 or query.landmarks()):
+            raise self.error(match[0], "name the thing that it stands for")
 
     def alternatives(self) -> Query:
         """Noun phrases joined by "or" or "and": what is said after the last holds for all."""
-        drafts = [self.noun_phrase()]
         self.accept("either?")
+        drafts = [self.noun_phrase()]
         while self.accept("or|and") or self.accept(",", "or|and?"):
             drafts.append(self.noun_phrase())
         return join_drafts(drafts, self.expression)
@@ -125,10 +153,12 @@ class _Parser(PremodifierReader, ModifierReader):
         draft, self.at = found
         return replace(draft)
 
-    def noun_phrase(self, *, is_landmark: bool = False) -> Draft:
-        """Read a noun phrase with all that follows it."""
-        draft = Draft()
-        self.premodifiers(draft)
+    def noun_phrase(self, draft: Draft | None = None, *, is_landmark: bool = False) -> Draft:
+        """Read a noun phrase with all that follows it, or the rest of one that has begun."""
+        if draft is None:
+            draft = Draft()
+            self.premodifiers(draft)
+            draft.is_premodified = bool(draft.rules or draft.rank or draft.ordinal)
         while self.at < len(self.tokens) and not self.is_end(draft, is_landmark=is_landmark):
             if self.exclusion(draft) or (not is_landmark and self.modifiers(draft)):
                 continue
@@ -136,24 +166,39 @@ class _Parser(PremodifierReader, ModifierReader):
                 continue
             if self.relation(draft):
                 continue
-            word = self.peek()
-            if is_superlative(word):
-                raise self.error(word, COMPARED)
+            self.refuse_leftover()
             draft.words.append(self.tokens[self.at])
             self.at += 1
-        self.complete(draft)
-        if is_landmark and draft.rank is None:
-            draft.take_number()  # "between the two roads"
+        self.complete(draft, is_landmark=is_landmark)
         return draft
+
+    def refuse_leftover(self) -> None:
+        """Refuse a word of the grammar that no rule could read."""
+        word, token = self.peek(), self.tokens[self.at]
+        if is_superlative(word):
+            raise self.error(word, COMPARED)
+        if word in COMPARATIVES:
+            raise self.error(word, 'say than what, as in "larger than 500 m2"')
+        if word == "at" and self.peek(1) in ("least", "most"):
+            raise self.error(f"at {self.peek(1)}", COUNTED)
+        if word in NEAREST:
+            raise self.error(word, 'say from what, as in "the car closest to the house"')
+        if token.quantity is not None and not token.in_name:
+            is_count = token.quantity.dimension is None and self.tag(1)[:2] in ("NN", "JJ", "VB")
+            if not is_count:
+                raise self.error(word, "say what it counts or measures")
 
     def is_end(self, draft: Draft, *, is_landmark: bool) -> bool:
         """Whether the noun phrase ends before the next token."""
         word = self.peek()
-        if is_landmark and (word in ("or", "and", ",") or self.starts_modifier()):
+        joins = word in ("or", "and", "nor", ",") or word in EXCEPTION_WORDS
+        if is_landmark and (joins or self.starts_modifier()):
             return bool(draft.words)
+        if word == "but" and self.starts_modifier(1):  # "... but north of the river"
+            self.at += 1
         if word not in ("or", "and", ","):
             return False
-        if self.starts_modifier(1) or self.peek(1) == "not":  # "... and north of the river"
+        if self.starts_modifier(1) or self.starts_another(1):  # "... and north of the river"
             self.at += 1
             return False
         if self.tokens[self.at].in_name:
@@ -166,15 +211,22 @@ class _Parser(PremodifierReader, ModifierReader):
         )
         return not both_adjectives  # "black and white ship" is one thing
 
-    def complete(self, draft: Draft) -> None:
+    def complete(self, draft: Draft, *, is_landmark: bool) -> None:
         """Bring count, ordinal and order together, and refuse what is left over."""
-        draft.excluded += [with_adjective(draft, word, self.expression) for word in draft.without]
+        for word in draft.without:
+            phrase = with_adjective(draft, word, self.expression)
+            draft.excluded.append(Query((Find(phrase),)))
+        if is_row(draft.words) and (draft.ordinal or draft.rules):
+            raise self.error(written(draft.words, self.expression), ROWS_ADVICE)
         if draft.nearest is not None:
             word = "farthest" if draft.nearest else "nearest"
             raise self.error(word, f'say from what, as in "the {word} car to the house"')
         if draft.rank is None:
             if draft.ordinal is not None:
                 raise self.error(ordinal_word(draft.ordinal), ORDER)
+            number = draft.count or draft.take_number()
+            if number is not None and not is_landmark:
+                draft.rules.append(Only(number))
             return
         if draft.count is None:
             draft.count = draft.take_number()  # "the three cars nearest to the centre"
@@ -205,7 +257,7 @@ class _Parser(PremodifierReader, ModifierReader):
         """A modifier with its "that is" or "not"; its words are kept out of the phrase."""
         start = self.at
         self.accept("that|which|who", "is|are|was|were|lies|lie|stands|stand|sits|sit?")
-        is_negated = bool(self.accept(NEGATIONS))
+        is_negated = self.negation()
         if not is_negated and self.peek() == "," and self.starts_modifier(1):
             self.at += 1
         self.accept("located|situated|lying|standing|parked|placed|positioned|found")
@@ -213,15 +265,34 @@ class _Parser(PremodifierReader, ModifierReader):
         if rules is None:
             self.at = start
             return False
+        draft.is_modified = True
+        rules = [Not(rule) if is_negated else rule for rule in rules]
         while draft.words and draft.words[-1].text in TRAILING:
             draft.words.pop()
-        draft.rules += [Not(rule) if is_negated else rule for rule in rules]
+        while rules and self.peek() == "or" and self.starts_modifier(1):
+            self.at += 1
+            rules = [self.alternative_rule(rules, draft)]
+        draft.rules += rules
         return True
+
+    def alternative_rule(self, rules: list[Rule], draft: Draft) -> Rule:
+        """ "or in the south" after "in the north"."""
+        word = self.peek()
+        others = self.modifier(draft) or []
+        first = rules[-1].rules if isinstance(rules[-1], AnyOf) else tuple(rules)
+        both = (*first, *others)
+        if not others or any(
+            isinstance(part, Grouping) for each in both for part in parts_of(each)
+        ):
+            raise self.error(f"or {word}", "ask for each in an expression of its own")
+        return AnyOf(both)
 
     def clause_of_landmark(self, draft: Draft) -> bool:
         """ "the building that is larger than 500 m2": a clause that speaks of the landmark."""
         start = self.at
-        if self.accept("that|which", "is|are") and (rules := self.modifier(draft)) is not None:
+        found = self.accept("that|which", "is|are")
+        agrees = found is not None and (found[1] == "are") == is_plural(draft.words)
+        if agrees and (rules := self.modifier(draft)) is not None:
             draft.rules += rules
             return True
         self.at = start
@@ -232,6 +303,8 @@ class _Parser(PremodifierReader, ModifierReader):
         start = self.at
         word = self.peek()
         if not draft.words or self.tag() not in ("IN", "TO", "JJ", "RB"):
+            return False
+        if self.tokens[self.at].in_name:  # "of" in "body of water"
             return False
         if word not in PLAIN_RELATIONS and word not in ("to", "with", "from", "across", "beneath"):
             return False
@@ -252,56 +325,6 @@ class _Parser(PremodifierReader, ModifierReader):
         landmark = query_of(noun, self.expression)
         draft.rules.append(Relative(PLAIN_RELATIONS[word], (landmark,)))
         return True
-
-    def exclusion(self, draft: Draft) -> bool:
-        """ "not red", "not in the harbor", "except trucks", "without a pool"."""
-        start = self.at
-        if not draft.words:
-            if self.peek() == "not":
-                raise self.error("not", 'say of what, as in "cars that are not red"')
-            return False
-        phrase = written(draft.words, self.expression)
-        if (
-            self.accept("except|excluding", "for?")
-            or self.accept("other", "than")
-            or self.accept("but", "not")
-        ):
-            excluded = written(self.rest_of_exclusion(), self.expression)
-            draft.excluded.append(excluded)
-            return True
-        if self.accept("without"):
-            draft.excluded.append(
-                f"{phrase} with {written(self.rest_of_exclusion(), self.expression)}"
-            )
-            return True
-        self.accept("that|which|who", "is|are|was|were?")
-        if not self.accept(NEGATIONS) or self.starts_modifier():
-            self.at = start
-            return False
-        words = self.rest_of_exclusion()
-        text = written(words, self.expression)
-        bare = [token for token in draft.words if token.text not in TRAILING]
-        phrase = written(bare, self.expression)
-        if all(token.tag.startswith(("JJ", "RB")) for token in words):
-            draft.words = bare
-            draft.excluded.append(with_adjective(draft, text, self.expression))
-        elif words[0].tag.startswith(("NN", "DT")):
-            draft.excluded.append(text)
-        else:
-            draft.excluded.append(f"{phrase} {text}")
-        draft.words = bare
-        return True
-
-    def rest_of_exclusion(self) -> list[Token]:
-        """The words up to the next modifier or the end."""
-        start = self.at
-        while self.at < len(self.tokens) and self.peek() not in (",", "and", "or", "."):
-            if self.at > start and self.starts_modifier():
-                break
-            self.at += 1
-        if self.at == start:
-            raise self.error("not", "say what is not meant")
-        return self.tokens[start : self.at]
 
 
 def ordinal_word(number: int) -> str:

@@ -6,6 +6,7 @@ from rrsis_geo.text.query.records import Grouping, Only, Rank, Region
 from rrsis_geo.text.query.tokens import TokenStream
 from rrsis_geo.text.query.words import (
     CENTRE,
+    COMPARATIVES,
     COMPARED,
     DETERMINERS,
     EDGES,
@@ -32,7 +33,9 @@ class PremodifierReader(TokenStream):
         """Everything before the head noun that orders, counts or places."""
         while self.at < len(self.tokens):
             word, token = self.peek(), self.tokens[self.at]
-            if word == "all" and self.accept("all", "of"):
+            if self.accept("all", "of"):
+                continue
+            if self.tag(1) == "CD" and self.accept("exactly|just"):
                 continue
             if word in DETERMINERS or (
                 token.tag.startswith(("JJ", "RB")) and not is_grammar_adjective(word)
@@ -85,7 +88,12 @@ class PremodifierReader(TokenStream):
         elif word in MOST_WORDS:
             self.at += 1
             set_rank(draft, Rank("place", sides=MOST_WORDS[word]), self.expression)
-        elif word in ("most", "furthest", "farthest") and side in SIDE_WORDS:
+        elif self.is_larger_of_two(draft):
+            measure, descending = COMPARATIVES[word]
+            assert measure is not None
+            self.at += 1
+            set_rank(draft, Rank(measure, descending), self.expression)
+        elif word in ("most", "more", "furthest", "farthest") and side in SIDE_WORDS:
             set_rank(draft, Rank("place", sides=SIDE_WORDS[side]), self.expression)
             self.at += 2
         elif word in ("most", "least") and self.peek(1) != "of":
@@ -107,6 +115,12 @@ class PremodifierReader(TokenStream):
             self.bare_number()  # "the largest of the two tanks"
         return True
 
+    def is_larger_of_two(self, draft: Draft) -> bool:
+        """Whether a comparative stands for a superlative: "the larger of the two tanks"."""
+        measure, _ = COMPARATIVES.get(self.peek(), (None, False))
+        after_the = bool(draft.words) and draft.words[-1].text == "the"
+        return measure is not None and after_the and self.peek(1) != "than"
+
     def place_before_noun(self, draft: Draft) -> bool:
         """ "the northern runway", "the upper left car", "the central building"."""
         start = self.at
@@ -115,7 +129,6 @@ class PremodifierReader(TokenStream):
         is_noun = self.tag().startswith(("NN", "JJ", "VBG")) and self.peek() not in (
             *PARTS.split("|"),
             *EDGES.split("|"),
-            "corner",
             "hand",
         )
         if (sides or is_centre) and is_noun and part in ("", "middle"):

@@ -38,7 +38,7 @@ TENS: Final = {
     "eighty": 80,
     "ninety": 90,
 }
-SCALES: Final = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
+SCALES: Final = {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 1_000_000}
 ORDINALS: Final = {
     "first": 1,
     "second": 2,
@@ -69,6 +69,10 @@ _METRES: Final = {
     "yard": 0.9144,
     "mi": 1609.344,
     "mile": 1609.344,
+    "nmi": 1852.0,
+    "nautical mile": 1852.0,
+    "inch": 0.0254,
+    "inche": 0.0254,
 }
 _SQUARE_METRES: Final = {
     "sqm": 1.0,
@@ -78,15 +82,23 @@ _SQUARE_METRES: Final = {
     "sqft": 0.09290304,
     "sqkm": 1_000_000.0,
 }
-_UNIT_WORDS: Final = ("metre", "meter", "kilometre", "kilometer", "mile", "hectare", "acre")
+_UNIT_WORDS: Final = (
+    *("metre", "meter", "kilometre", "kilometer", "km", "mile", "nautical mile", "hectare", "acre"),
+    *("foot", "yard", "square"),
+)
 _UNIT_NAMES: Final = sorted(_METRES, key=len, reverse=True)
 _LENGTH: Final = rf"(?P<length>{'|'.join(_UNIT_NAMES)})s?"
 _UNIT: Final = re.compile(
     rf"(?:(?P<square>square|sq\.?)[\s-]*)?(?:{_LENGTH}(?P<power>\s?\^?2|²)?"
     rf"|(?P<area>{'|'.join(_SQUARE_METRES)})s?)(?!\w)"
 )
-_DIGITS: Final = re.compile(r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\d,]*\d)")
-_ONE_UNIT: Final = re.compile(rf"(?:half\s+)?an?\s+(?=(?:{'|'.join(_UNIT_WORDS)})\b)")
+_DIGITS: Final = re.compile(r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/(?P<below>\d+))?(?![\d,]*\d)")
+_PARTS: Final = {"half": 0.5, "third": 1 / 3, "quarter": 0.25, "": 1.0}
+_ONE_UNIT: Final = re.compile(
+    rf"(?:(?:an?\s+)?(?P<part>half|third|quarter)(?:\s+of)?\s+)?(?:an?\s+)?"
+    rf"(?=(?:{'|'.join(_UNIT_WORDS)})\b)"
+)
+_AND_A_HALF: Final = re.compile(r"\s+and\s+a\s+(?P<part>half|quarter)\b")
 _WORD: Final = re.compile(r"[a-z]+")
 
 
@@ -115,6 +127,8 @@ def read_quantity(text: str, start: int) -> Quantity | None:
     if number is None:
         return None
     value, stop = number
+    if more := _AND_A_HALF.match(text, stop):
+        value, stop = value + _PARTS[more["part"]], more.end()
     unit = read_unit(text, _skip_blanks(text, stop))
     if unit is None:
         return Quantity(value, None, stop)
@@ -143,7 +157,10 @@ def read_ordinal(word: str) -> int | None:
 
 def _read_digits(text: str, start: int) -> tuple[float, int] | None:
     match = _DIGITS.match(text, start)
-    return (float(match[0].replace(",", "")), match.end()) if match else None
+    if match is None:
+        return None
+    above, _, below = match[0].replace(",", "").partition("/")
+    return (float(above) / float(below or 1) if float(below or 1) else 0.0), match.end()
 
 
 def _read_words(text: str, start: int) -> tuple[float, int] | None:
@@ -164,8 +181,8 @@ def _read_words(text: str, start: int) -> tuple[float, int] | None:
             group = 0
         elif word in ("a", "an") and count == 0 and _is_scale(text, match.end()):
             pass  # "a hundred"
-        elif word in ("a", "an", "half") and count == 0 and (unit := _ONE_UNIT.match(text, end)):
-            return (0.5 if word == "half" else 1.0), unit.end()  # "half a mile"
+        elif count == 0 and (unit := _ONE_UNIT.match(text, end)) and unit[0]:
+            return _PARTS[unit["part"] or ""], unit.end()  # "half a mile"
         elif word == "and" and count and _continues(text, match.end()) and group % 100 == 0:
             end = _skip_blanks(text, match.end())
             continue

@@ -23,11 +23,11 @@ class Find:
 
     Attributes:
         phrase: for the network, in each window.
-        excluded: phrases whose objects are not meant: "red cars" for "cars that are not red".
+        excluded: what is not meant: "red cars" for "cars that are not red".
     """
 
     phrase: str
-    excluded: tuple[str, ...] = ()
+    excluded: "tuple[Query, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,9 @@ class Query:
         """The landmarks that the rules refer to, each once, not those of landmarks."""
         found: dict[Query, None] = {}
         for source in self.sources:
-            if isinstance(source, Query):
-                found |= dict.fromkeys(source.landmarks())
+            inner = source.excluded if isinstance(source, Find) else (source,)
+            for query in inner:
+                found |= dict.fromkeys(query.landmarks())
         for rule in self.rules:
             found |= dict.fromkeys(landmarks_of(rule))
         return tuple(found)
@@ -79,7 +80,8 @@ class Query:
         for source in self.sources:
             if isinstance(source, Find):
                 yield source.phrase
-                yield from source.excluded
+                for query in source.excluded:
+                    yield from query._all_phrases()
             else:
                 yield from source._all_phrases()
         for rule in self.rules:
@@ -94,12 +96,34 @@ class Query:
     def __str__(self) -> str:
         """The reading as people check it: ``tanks (white) ; within 300 m of "railway"``."""
         names = " or ".join(
-            source.phrase + "".join(f' without "{strip_article(each)}"' for each in source.excluded)
+            source.phrase + "".join(f" without {_quoted(each)}" for each in source.excluded)
             if isinstance(source, Find)
             else f"({source})"
             for source in self.sources
         )
-        return " ; ".join([strip_article(names), *map(str, self.rules)])
+        return " ; ".join([names, *map(str, self.rules)])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place of the scene, or of the area of interest, that distances are measured from.
+
+    Attributes:
+        kind: "centre" is a point, "corner" the one between two sides, "edge" the whole outline.
+        sides: two for a corner.
+    """
+
+    kind: Literal["centre", "corner", "edge"]
+    sides: tuple[Side, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.sides:
+            return f"the {self.kind}"
+        ending = "ern" if self.sides[0] in COMPASS else ""
+        return f"the {_direction(self.sides)}{ending} corner"
+
+
+Landmark = Query | Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +132,13 @@ class Region:
 
     Attributes:
         sides: () is the centre; one side, or two for a corner.
-        part: "half" of the extent (a quadrant for two sides), the middle "third", the outer
-            "edge", the outer "corner", or the "middle" of one side.
+        part: "half" of the extent (a quadrant for two sides), a "third" (the middle one without a
+            side), a "quarter", the outer "edge", the outer "corner", or the "middle" of one side.
         landmark: whose bounds are meant; None for the scene or the area of interest.
     """
 
     sides: tuple[Side, ...]
-    part: Literal["half", "third", "middle", "edge", "corner"]
+    part: Literal["half", "third", "quarter", "middle", "edge", "corner"]
     landmark: Query | None = None
 
     def __str__(self) -> str:
@@ -142,9 +166,9 @@ class SideOf:
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """Distance from outline to outline, in metres."""
+    """Distance in metres, from outline to outline; from a place of the scene to the centroid."""
 
-    landmark: Query
+    landmark: Landmark
     at_least_m: float = 0.0
     at_most_m: float = inf
 
@@ -198,10 +222,12 @@ class Grouping:
 
 @dataclass(frozen=True, slots=True)
 class Only:
-    """The one object there is; a warning is due where there are several."""
+    """The number of objects that the expression expects; a warning is due where others fit."""
+
+    count: int = 1
 
     def __str__(self) -> str:
-        return "the only one"
+        return "the only one" if self.count == 1 else f"expected: {self.count}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +240,17 @@ class Not:
         return f"not {self.rule}"
 
 
-RankKey = Literal["area", "length", "width", "place", "centre", "distance"]
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Objects of which one of several rules holds: "in the north or in the south"."""
+
+    rules: "tuple[Rule, ...]"
+
+    def __str__(self) -> str:
+        return " or ".join(map(str, self.rules))
+
+
+RankKey = Literal["area", "length", "width", "place", "distance"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,15 +271,13 @@ class Rank:
     first: int = 1
     count: int = 1
     sides: tuple[Side, ...] = ()
-    landmark: Query | None = None
+    landmark: Landmark | None = None
 
     def __str__(self) -> str:
         if self.key == "distance":
             assert self.landmark is not None
             word = "farthest from" if self.descending else "closest to"
             text = f"{word} {_quoted(self.landmark)}"
-        elif self.key == "centre":
-            text = "farthest from the centre" if self.descending else "closest to the centre"
         elif self.key == "place":
             ending = "ernmost" if self.sides[0] in COMPASS else "most"
             text = f"{_direction(self.sides)}{ending}"
@@ -254,7 +288,7 @@ class Rank:
         return f"the {rank}{count}{text}"
 
 
-Rule = Region | SideOf | Distance | Relative | Size | Grouping | Only | Not | Rank
+Rule = Region | SideOf | Distance | Relative | Size | Grouping | Only | Not | AnyOf | Rank
 
 SUPERLATIVE_OF: Final[dict[tuple[str, bool], str]] = {
     ("area", True): "largest",
@@ -271,24 +305,36 @@ def landmarks_of(rule: Rule) -> tuple[Query, ...]:
     match rule:
         case Not(inner):
             return landmarks_of(inner)
+        case AnyOf(rules):
+            return tuple(landmark for each in rules for landmark in landmarks_of(each))
         case Relative():
             return rule.landmarks
-        case SideOf() | Distance():
-            return (rule.landmark,)
-        case Region() | Rank():
-            return () if rule.landmark is None else (rule.landmark,)
+        case SideOf() | Distance() | Region() | Rank():
+            return (rule.landmark,) if isinstance(rule.landmark, Query) else ()
         case _:
             return ()
 
 
-def strip_article(phrase: str) -> str:
-    """A phrase without "the", "a" or "an" before it."""
-    first, _, rest = phrase.partition(" ")
-    return rest if first.lower() in ("the", "a", "an", "all") and rest else phrase
+def alternatives_of(rule: Rule) -> tuple[Rule, ...]:
+    """The rules of which one must hold; of a rule without alternatives, itself."""
+    return rule.rules if isinstance(rule, AnyOf) else (rule,)
 
 
-def _quoted(query: Query) -> str:
-    text = str(query)
+def parts_of(rule: Rule) -> tuple[Rule, ...]:
+    """The rules that a rule combines; of one that combines none, itself."""
+    match rule:
+        case Not(inner):
+            return parts_of(inner)
+        case AnyOf(rules):
+            return tuple(part for each in rules for part in parts_of(each))
+        case _:
+            return (rule,)
+
+
+def _quoted(landmark: Landmark) -> str:
+    text = str(landmark)
+    if isinstance(landmark, Place):
+        return text
     return f'"{text}"' if " ; " not in text else f"({text})"
 
 

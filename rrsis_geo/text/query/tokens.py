@@ -1,12 +1,13 @@
 """The words of an expression with their tags, and a stream that reads them."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.text.grammar_words import NOT_SUPERLATIVE, PICTURE_NOUNS, WORD_TAGS
-from rrsis_geo.text.phrases import find_phrases, tag_words
+from rrsis_geo.text.phrases import Span, Word, find_phrases, tag_words
 from rrsis_geo.text.query.quantities import Quantity, read_ordinal, read_quantity
-from rrsis_geo.text.query.records import Side
+from rrsis_geo.text.query.records import Place, Side
 from rrsis_geo.text.query.words import (
     CENTRE,
     COMPARATIVES,
@@ -14,6 +15,7 @@ from rrsis_geo.text.query.words import (
     PARTS,
     RULE_WORDS,
     SIDE_WORDS,
+    is_superlative,
     may_join,
 )
 
@@ -115,8 +117,26 @@ class TokenStream:
             return (), ""
         self.accept("hand")
         is_middle |= bool(self.accept(CENTRE))
-        part = (self.accept(f"{PARTS}|{EDGES}|corner") or [""])[0]
+        part = (self.accept(f"{PARTS}|{EDGES}") or [""])[0]
         return sides, "middle" if is_middle and len(sides) == 1 else part
+
+    def place_of_picture(self) -> Place | None:
+        """ "the centre", "the northeast corner", "the edge of the image"; None for things."""
+        start = self.at
+        self.accept("the|an|any?", "very?")
+        place = None
+        if self.accept(CENTRE):
+            place = Place("centre")
+        elif self.accept(f"{EDGES}|edges|borders"):
+            place = Place("edge")
+        elif len(sides := self.sides()) == 2 and self.accept("corner"):
+            place = Place("corner", sides)
+        elif self.accept("|".join(sorted(PICTURE_NOUNS)), f"{EDGES}"):
+            return Place("edge")
+        if place is not None and self.of_picture():
+            return place
+        self.at = start
+        return None
 
     def of_picture(self) -> bool:
         """Whether nothing follows that would name a thing: reads "of the image" where it stands."""
@@ -152,7 +172,7 @@ def tokenize(expression: str) -> list[Token]:
     found: list[Token] = []
     names = find_phrases(expression).objects
     stop = 0
-    for word in tag_words(expression):
+    for word in _split_orders(tag_words(expression)):
         if word.span.start < stop:
             continue
         quantity = None if read_ordinal(word.text) else read_quantity(text, word.span.start)
@@ -163,6 +183,18 @@ def tokenize(expression: str) -> list[Token]:
             Token(text[word.span.start : stop], word.span.start, stop, tag, quantity, in_name)
         )
     return found
+
+
+def _split_orders(words: list[Word]) -> Iterator[Word]:
+    """The words, "second-largest" as two."""
+    for word in words:
+        first, hyphen, second = word.text.partition("-")
+        if hyphen and read_ordinal(first) and is_superlative(second):
+            middle = word.span.start + len(first)
+            yield Word(first, Span(word.span.start, middle), "JJ")
+            yield Word(second, Span(middle + 1, word.span.stop), "JJS")
+        else:
+            yield word
 
 
 def lower(expression: str) -> str:

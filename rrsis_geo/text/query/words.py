@@ -74,7 +74,9 @@ def _most_words() -> dict[str, tuple[Side, ...]]:
 
 MOST_WORDS: Final = _most_words()
 CENTRE: Final = "centre|center|middle|central"
-PARTS: Final = "half|part|side|area|region|section|portion|zone|third|quarter|quadrant|end"
+PARTS: Final = (
+    "half|part|side|area|region|section|portion|zone|third|quarter|quadrant|end|corner|strip"
+)
 EDGES: Final = "edge|border|boundary|margin|rim"
 NEAREST: Final[dict[str, bool]] = {  # whether the greatest distance comes first
     "closest": False,
@@ -84,7 +86,20 @@ NEAREST: Final[dict[str, bool]] = {  # whether the greatest distance comes first
 }
 DETERMINERS: Final = frozenset(
     {"the", "a", "an", "all", "every", "each", "any", "some", "these", "those", "this", "that"}
+    | {"both", "another"}
 )
+ROWS: Final = frozenset(["row", "rows", "column", "columns", "line", "lines"])
+ROWS_ADVICE: Final = 'rows are not counted; name a half or a side, as in "the top half"'
+PRONOUNS: Final = re.compile(
+    r"\b(?:it|them|they|itself|themselves|each other|one another|the others?|the rest)\b"
+)
+EXCEPTIONS: Final = (("except|excluding", "for?"), ("other", "than"), ("apart|aside", "from"))
+EXCEPTION_WORDS: Final = frozenset(["but", "except", "excluding", "other", "apart", "aside", "not"])
+"""Words that begin an exclusion from the whole expression, not from a landmark."""
+QUESTIONS: Final = re.compile(
+    r"(?:how|which|what|when|why|who|whose|is|are|does|do|can|has|have)\b"
+)
+COUNTED: Final = "name the things to find; the number of objects is in the result"
 LONELY: Final = frozenset(["isolated", "lone", "solitary", "stand-alone", "standalone"])
 GROUPS: Final = "group|groups|cluster|clusters|clump|clumps|bunch|bunches"
 COMPARATIVES: Final[dict[str, tuple[Measure | None, bool]]] = {  # measure, whether above
@@ -119,6 +134,10 @@ BOUND_PHRASES: Final[tuple[tuple[tuple[str, ...], bool], ...]] = (  # words, whe
     (("over",), True),
     (("above",), True),
     (("beyond",), True),
+    (("<", "=?"), False),
+    ((">", "=?"), True),
+    (("≤",), False),
+    (("≥",), True),
 )
 PLAIN_RELATIONS: Final[dict[str, Relation]] = {
     "on": "on",
@@ -140,15 +159,17 @@ TRAILING: Final = frozenset(
     {"that", "which", "who", "is", "are", "was", "were", "be", "with", "of", "and", "just", ","}
     | {"located", "situated", "lying", "standing", "parked", "placed", "positioned", "found"}
     | {"seen", "built", "right", "directly", "lies", "lie", "stands", "stand", "sits", "sit"}
+    | {"immediately", "due", "slightly", "far", "but", "ones", "one"}
 )
 """Words that only led to a modifier: dropped from the end of a phrase whose modifier was taken."""
 COMPARED: Final = "the tool compares area, length, width, place and distance"
 ORDER: Final = 'say in which order, as in "second largest" or "second from the left"'
-NEGATIONS: Final = "not|isn't|aren't|wasn't|weren't|isn’t|aren’t|wasn’t|weren’t"
+NEGATIONS: Final = "not|neither|isn't|aren't|wasn't|weren't|isn’t|aren’t|wasn’t|weren’t"
 REQUESTS: Final = re.compile(
-    r"(?:(?:please|can you|could you)\s+)?"
-    r"(?:show(?: me)?|find(?: me)?|give me|look for|locate|highlight|mark|segment|detect|select|"
-    r"where (?:is|are)|i want(?: to see)?|i am looking for)\s+(?=\w)"
+    r"(?:(?:please|can you|could you|i want to|i would like to|i'd like to)\s+)*"
+    r"(?:(?:show|find|give|get|list|map|outline|extract|locate|highlight|mark|segment|detect|select|"
+    r"identify|display)(?:\s+(?:me|us))?|look for|search for|where\s+(?:is|are)|where's|"
+    r"i\s+(?:want|need)(?:\s+to\s+see)?|i am looking for|i'm looking for|please)\s+(?=\w)"
 )
 RULE_WORDS: Final = frozenset(
     {*SIZES, *MOST_WORDS, *NEAREST, "within", "between", "isolated", "northern", "southern"}
@@ -170,6 +191,8 @@ def region_of(sides: tuple[Side, ...], part: str) -> Region:
         return Region(sides, "edge")
     if part == "corner":
         return Region(sides, "corner")
+    if part == "third" or (part == "quarter" and len(sides) == 1):
+        return Region(sides, "third" if part == "third" else "quarter")
     return Region(sides, "middle" if part == "middle" else "half")
 
 
@@ -184,6 +207,7 @@ def is_grammar_adjective(word: str) -> bool:
     """Whether an adjective is a word of the grammar: one that orders, counts or places."""
     return (
         word in {*SIZES, *MOST_WORDS, *NEAREST, *SIDE_WORDS, *LONELY, *CENTRE.split("|")}
+        or word in COMPARATIVES
         or word in ("only", "most", "least", "next", "last", "not", "adjacent", "close", "directly")
         or word.startswith("non-")
         or read_ordinal(word) is not None

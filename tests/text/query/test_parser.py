@@ -44,10 +44,15 @@ def test_every_kind_has_sentences() -> None:
     assert len(REFUSALS) >= 20
 
 
-def test_a_plain_expression_is_its_own_query() -> None:
-    query = parse_query("The red cars, please")
-    assert query == Query((Find("The red cars, please"),))
-    assert query.phrases() == ("The red cars, please",)
+@pytest.mark.parametrize(
+    "expression",
+    ["red car", "The red cars, please", "show me all red cars", "every red car in the image"],
+)
+def test_plain_expressions_have_one_wording(expression: str) -> None:
+    query = parse_query(expression)
+    assert query == Query((Find("red car"),))
+    assert query.is_plain
+    assert query.phrases() == ("red car",)
 
 
 def test_length_is_limited() -> None:
