@@ -212,7 +212,8 @@ class Resolver(Generic[Batch]):
 
     def _missing_landmarks(self, query: Query, is_target: bool) -> Iterator[str]:
         """What follows where the landmark of a rule was not found."""
-        for rule in (part for rule in query.rules for part in alternatives_of(rule)):
+        rules = [each for rule in query.rules for each in alternatives_of(rule)]
+        for rule in rules:
             for landmark in landmarks_of(rule):
                 if not len(self._landmark(query, is_target, landmark)):
                     is_met = holds_without_landmark(rule)
