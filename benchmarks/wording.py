@@ -18,6 +18,7 @@ import numpy as np
 from markdown_table import format_score, print_header, print_row
 from numpy.typing import NDArray
 
+from rrsis_geo.data.expressions.kinds import ALL_KINDS
 from rrsis_geo.data.expressions.wording import correct_articles
 from rrsis_geo.data.expressions.writer import absent_categories
 from rrsis_geo.data.instances.coco import InstanceSource
@@ -65,8 +66,9 @@ def main() -> None:
 
 def draw_crops(source: InstanceSource, n: int) -> Iterator[Crop]:
     """N crops with a category and, of each, one question for a category that it does not have."""
+    kinds = ALL_KINDS._replace(shares={"category": 1.0})
     referring = ReferringInstances(
-        source, SIZE_PX, kinds={"category": 1.0}, scale_range=(0.7, 1.5), augment=False
+        source, SIZE_PX, kinds=kinds, scale_range=(0.7, 1.5), augment=False
     )
     for index in range(n):
         rng = np.random.default_rng([SEED, index])

@@ -25,6 +25,13 @@ PARTITIVE_NOUNS = _words(
 PICTURE_NOUNS = _words("image picture photo photograph scene map frame view tile window imagery")
 """Nouns for the picture itself."""
 
+UNCOUNTED = _words(
+    "water grass sand soil land ground asphalt concrete rubble snow ice mud gravel dirt vegetation "
+    "foliage brush scrub farmland cropland grassland wetland pavement traffic smoke people cattle "
+    "sheep debris rock scree turf lawn"
+)
+"""Nouns without another plural."""
+
 NOT_SUPERLATIVE = _words(
     "forest west east northwest southwest almost rest test nest crest chest guest quest request "
     "interest harvest conquest pest vest arrest protest dest invest latest"

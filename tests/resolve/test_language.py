@@ -24,6 +24,7 @@ from rrsis_geo.data.painter.scene import paint_scene
 from rrsis_geo.resolve.frame import Float64, Frame, Polygons
 from rrsis_geo.resolve.resolver import Resolver
 from rrsis_geo.text.query.parser import parse_query
+from rrsis_geo.text.vocabulary import pluralize
 
 SEED = 400
 SIDE_PX = 640
@@ -73,14 +74,16 @@ class PaintedScene:
         self._objects = PaintedObjects(
             np.arange(len(outlines)), np.array(outlines, object), self.truth.area_m2
         )
-        categories = "|".join(sorted(map(re.escape, set(self.truth.category.tolist()))))
-        self._pattern = re.compile(PHRASE.pattern.format(categories))
+        categories = set(self.truth.category.tolist())
+        self._categories = {pluralize(each): each for each in categories} | {"water": "water"}
+        self._pattern = re.compile(PHRASE.pattern.format("|".join(self._categories)))
 
     def read(self, phrase: str, is_target: bool) -> Iterator[PaintedObjects]:
         """The objects that a phrase without rules names, in batches of ten."""
         match = self._pattern.fullmatch(phrase)
         assert match is not None, phrase
-        colour, category, surface = (match[name] or "" for name in PHRASE.groupindex)
+        colour, surface = (match[name] or "" for name in ("colour", "surface"))
+        category = self._categories[match["category"]]
         found = np.flatnonzero(self.truth.are(category, colour, surface))
         for start in range(0, len(found), 10):
             yield self._objects.take(found[start : start + 10])

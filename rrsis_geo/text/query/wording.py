@@ -4,37 +4,50 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from rrsis_geo.text.grammar_words import PICTURE_NOUNS
-from rrsis_geo.text.phrases import subject_span, tag_words
+from rrsis_geo.text.grammar_words import PICTURE_NOUNS, UNCOUNTED
+from rrsis_geo.text.phrases import category_of, subject_span, tag_words
 from rrsis_geo.text.query.words import DETERMINERS
-from rrsis_geo.text.vocabulary import singularize
+from rrsis_geo.text.vocabulary import noun_of, pluralize, singularize
 
 _ASIDES: Final = re.compile(
     rf"\s+(?:(?:in|on|of|from) (?:the|this|that) (?:{'|'.join(sorted(PICTURE_NOUNS))})"
     r"|here|please|seen from above|from above)$"
 )
-_VERBS: Final = re.compile(r"\b(that|which) (are|were)\b")
+_VERBS: Final = re.compile(r"\b(that|which) (is|was)\b")
 
 
 @lru_cache(maxsize=4096)
 def canonical_phrase(phrase: str) -> str:
-    """A phrase in lower case without article, with its subject in the singular.
+    """A phrase in lower case without article, with its subject in the plural.
 
     Networks give "the building" and "all buildings" different outlines. Rules compare objects of
-    several wordings, "the largest building" of "the buildings", so all are asked for in one.
+    several wordings, "the largest building" of "the buildings", so all are asked for in one: in
+    that of the fewest false positives, see benchmarks/wording.py.
     """
     text = " ".join(phrase.lower().split()).rstrip(" .,;!?")
     while match := _ASIDES.search(text):
-        text = text[: match.start()]
+        text = text[: match.start()].rstrip(" ,")
     text = _without_determiners(text)
     span = subject_span(text)
     if span is None:
         return text
-    name = text[span.start : span.stop]
-    after = text[span.stop :]
-    if (one := singularize(name)) != name:
-        after = _VERBS.sub(lambda m: f"{m[1]} {'is' if m[2] == 'are' else 'was'}", after, count=1)
-    return text[: span.start] + one + after
+    stop, words = span.stop, tag_words(text)
+    for index, word in enumerate(words):
+        is_noun = word.span.start == stop + 1 and word.tag.startswith("NN")
+        if is_noun and not any(each.tag == "DT" for each in words[index + 1 : index + 2]):
+            stop = word.span.stop  # "lot" of "parking lot of the", not "crossing" before "the"
+    name, after = text[span.start : stop], text[stop:]
+    if (many := _plural(name)) != name:
+        after = _VERBS.sub(lambda m: f"{m[1]} {'are' if m[2] == 'is' else 'were'}", after, count=1)
+    return text[: span.start] + many + after
+
+
+def _plural(name: str) -> str:
+    """The plural of a noun phrase; what is not counted stays."""
+    one = singularize(name)
+    if not noun_of(category_of(one) or one).is_counted or one.split()[-1] in UNCOUNTED:
+        return one
+    return name if one != name else pluralize(name)
 
 
 def _without_determiners(text: str) -> str:

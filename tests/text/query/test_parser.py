@@ -50,9 +50,9 @@ def test_every_kind_has_sentences() -> None:
 )
 def test_plain_expressions_have_one_wording(expression: str) -> None:
     query = parse_query(expression)
-    assert query == Query((Find("red car"),))
+    assert query == Query((Find("red cars"),))
     assert query.is_plain
-    assert query.phrases() == ("red car",)
+    assert query.phrases() == ("red cars",)
 
 
 def test_length_is_limited() -> None:
@@ -69,7 +69,7 @@ def test_a_typo_is_suggested() -> None:
 def test_rules_are_in_order_with_the_rank_last() -> None:
     query = parse_query("the two largest white tanks within 300 m of the railway in the north")
     assert [type(rule).__name__ for rule in query.rules] == ["Distance", "Region", "Rank"]
-    assert [str(landmark) for landmark in query.landmarks()] == ["railway"]
+    assert [str(landmark) for landmark in query.landmarks()] == ["railways"]
     assert query.to_dict()["rules"][2]["count"] == 2
 
 
