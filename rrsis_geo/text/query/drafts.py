@@ -44,8 +44,13 @@ class Draft:
     is_modified: bool = False
 
     def take_number(self) -> int | None:
-        """Take a bare number out of the phrase, as in "three cars"; None without."""
+        """Take a bare number out of the phrase, as in "three cars"; None without.
+
+        A number after a noun is part of a name: "runway 27".
+        """
         for index, token in enumerate(self.words):
+            if token.tag.startswith("NN"):
+                return None
             if token.quantity is not None and token.quantity.dimension is None:
                 del self.words[index]
                 return int(token.quantity.value)
@@ -97,7 +102,7 @@ def _shared_rules(drafts: list[Draft]) -> tuple[Rule, ...] | None:
     """The rules that hold for all noun phrases together; None where each has its own.
 
     They stand after the last ("cars or trucks in the north") or, where only the first phrase has an
-    article, before the first ("the largest car or truck").
+    article and all have one number, before the first ("the largest car or truck").
     """
     first, *between, last = drafts
     if any(draft.rules for draft in between):
@@ -109,6 +114,8 @@ def _shared_rules(drafts: list[Draft]) -> tuple[Rule, ...] | None:
     begins_anew = any(
         draft.words and draft.words[0].text in DETERMINERS for draft in (*between, last)
     )
+    named = [draft for draft in drafts if has_noun(draft.words)]  # not "red" of "red or blue cars"
+    begins_anew |= len({is_plural(draft.words) for draft in named}) > 1
     if first.is_modified or begins_anew:
         return None
     return (*first.rules, *last.rules)

@@ -166,13 +166,13 @@ class _Parser(PremodifierReader, ModifierReader, ExclusionReader):
                 continue
             if self.relation(draft):
                 continue
-            self.refuse_leftover()
+            self.refuse_leftover(draft)
             draft.words.append(self.tokens[self.at])
             self.at += 1
         self.complete(draft, is_landmark=is_landmark)
         return draft
 
-    def refuse_leftover(self) -> None:
+    def refuse_leftover(self, draft: Draft) -> None:
         """Refuse a word of the grammar that no rule could read."""
         word, token = self.peek(), self.tokens[self.at]
         if is_superlative(word):
@@ -185,7 +185,8 @@ class _Parser(PremodifierReader, ModifierReader, ExclusionReader):
             raise self.error(word, 'say from what, as in "the car closest to the house"')
         if token.quantity is not None and not token.in_name:
             is_count = token.quantity.dimension is None and self.tag(1)[:2] in ("NN", "JJ", "VB")
-            if not is_count:
+            is_name = bool(draft.words) and draft.words[-1].tag.startswith("NN")  # "runway 27"
+            if not is_count and not is_name:
                 raise self.error(word, "say what it counts or measures")
 
     def is_end(self, draft: Draft, *, is_landmark: bool) -> bool:
