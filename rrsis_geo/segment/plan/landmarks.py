@@ -8,8 +8,9 @@ from typing import Any
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.files import absolute_path
 from rrsis_geo.text.query.parser import parse_query
-from rrsis_geo.text.query.records import Query, landmarks_of, strip_article
-from rrsis_geo.text.vocabulary import pluralize
+from rrsis_geo.text.query.records import Find, Query, landmarks_of
+from rrsis_geo.text.query.wording import canonical_phrase
+from rrsis_geo.text.vocabulary import singularize
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,7 @@ class GivenLandmark:
 
     def is_called(self, phrase: str) -> bool:
         """Whether a phrase is the name, without article and number."""
-        own, other = (strip_article(text).casefold() for text in (self.name, phrase))
-        return own == other or pluralize(own) == other or own == pluralize(other)
+        return canonical_phrase(self.name) == canonical_phrase(phrase)
 
     def to_manifest(self) -> list[Any]:
         """Name, path, layer, size in bytes and time of change, ready for JSON."""
@@ -96,15 +96,15 @@ def find_given(
 
 
 def _why_unknown(landmark: GivenLandmark, queries: Sequence[Query]) -> str:
-    own = strip_article(landmark.name).casefold()
+    own = singularize(canonical_phrase(landmark.name))
     for query in queries:
         for phrase in query.phrases():
-            if own in phrase.casefold() and not landmark.is_called(phrase):
+            if own in phrase and not landmark.is_called(phrase):
                 return (
                     f'is a part of "{phrase}", which the model answers as a whole; say "inside the '
                     f'{own}", "within 10 m of the {own}" or another rule, see docs/language.md'
                 )
-    known = ", ".join(f'"{strip_article(phrase)}"' for phrase in _landmark_phrases(queries))
+    known = ", ".join(f'"{phrase}"' for phrase in _landmark_phrases(queries))
     known = f"their landmarks: {known}" if known else "they have no landmarks"
     return f"the expressions do not refer to it; {known}"
 
@@ -119,8 +119,8 @@ def asked_phrases(queries: Sequence[Query], given: Sequence[GivenLandmark]) -> t
 
 def _landmarks_in(query: Query) -> Iterator[Query]:
     for source in query.sources:
-        if isinstance(source, Query):
-            yield from _landmarks_in(source)
+        for inner in source.excluded if isinstance(source, Find) else (source,):
+            yield from _landmarks_in(inner)
     for rule in query.rules:
         for landmark in landmarks_of(rule):
             yield landmark

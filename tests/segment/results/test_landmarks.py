@@ -95,14 +95,14 @@ def test_names_and_layers_are_checked(tmp_path: Path) -> None:
     path = piers(tmp_path / "piers.gpkg", POINT, layer="first")
     piers(path, LINE, layer="second")
     expressions = ["cars within 9 m of the pier", "cars north of the largest building"]
-    with pytest.raises(ConfigError, match=r'jetty".*their landmarks: "pier", "building"'):
+    with pytest.raises(ConfigError, match=r'jetty".*their landmarks: "piers", "buildings"'):
         segment(tmp_path, expressions, GivenLandmark("the jetty", path, "first"))
     with pytest.raises(ConfigError, match=r"several layers.*first, second"):
         segment(tmp_path, expressions, GivenLandmark("pier", path))
     twice = GivenLandmark("pier", path, "first"), GivenLandmark("the piers", path, "second")
     with pytest.raises(ConfigError, match="more than once"):
         segment(tmp_path, expressions, *twice)
-    with pytest.raises(ConfigError, match='"in "pier"" needs polygons'):
+    with pytest.raises(ConfigError, match='"in "piers"" needs polygons'):
         segment(tmp_path, "cars inside the pier", twice[0])
     with pytest.raises(ConfigError, match=r'part of "cars in the pier".*say "inside'):
         segment(tmp_path, "cars in the pier", twice[0])
@@ -163,7 +163,7 @@ def test_landmarks_are_layers_of_their_own(tmp_path: Path) -> None:
     ]
     segment(tmp_path, expressions, GivenLandmark("pier", path), landmarks=True)
     layers = [name for name, kind in pyogrio.list_layers(tmp_path / "o.gpkg") if kind]
-    assert layers[5:] == ["landmark_building_the_smallest", "landmark_road"]
+    assert layers[5:] == ["landmark_buildings_the_smallest", "landmark_roads"]
     building, road = (gpd.read_file(tmp_path / "o.gpkg", layer=name) for name in layers[5:])
     assert names_of(building, NORTH_UP) == "C"
     assert building["rank"].tolist() == [1]

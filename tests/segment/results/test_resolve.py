@@ -179,7 +179,7 @@ def test_what_follows_from_a_missing_landmark_is_a_warning(tmp_path: Path, expre
     report = segment(scene, [expression], tmp_path / "o.gpkg")
     n_objects, text = MISSING[expression]
     assert report.n_objects == n_objects
-    assert report.warnings == (f'"road" was not found in the scene, so {text} "road"',)
+    assert report.warnings == (f'"roads" was not found in the scene, so {text} "roads"',)
 
 
 def test_facts_are_columns(run: tuple[Path, Affine, SegmentReport]) -> None:
@@ -221,7 +221,7 @@ def test_pixel_coordinates_point_down(tmp_path: Path) -> None:
     segment(scene, expressions, tmp_path / "o.gpkg", no_crs=True)
     found = [names_in(tmp_path / "o.gpkg", each, expressions, transform) for each in expressions]
     assert found == ["d", "A", "c"]
-    with pytest.raises(ConfigError, match='"within 20 m of "road"" needs metres'):
+    with pytest.raises(ConfigError, match='"within 20 m of "roads"" needs metres'):
         segment(scene, ["cars within 20 m of the road"], tmp_path / "m.gpkg", no_crs=True)
 
 
