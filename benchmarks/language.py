@@ -38,10 +38,9 @@ from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.results.meant import scene_frame
 from rrsis_geo.segment.scene import segment_scene
-from rrsis_geo.text.phrases import category_of
 from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Query, Rank
-from rrsis_geo.text.vocabulary import pluralize
+from rrsis_geo.text.vocabulary import pluralize, singularize
 
 SEED: Final = 20_000_019
 GSD_M: Final = 0.3
@@ -62,6 +61,8 @@ PLACES: Final = (
 )
 DISTANCES_M: Final = (10, 20, 50, 100)
 LEAD: Final = 1.25
+LEAST: Final = 4
+"""Objects that a superlative compares."""
 MATCH_IOU: Final = 0.5
 INFORMATIVE: Final = (0.15, 0.85)
 """Shares of the objects that a question of distance or region selects."""
@@ -210,7 +211,7 @@ def answer(
     query = parse_query(expression)
 
     def read(phrase: str, is_target: bool) -> Iterator[Exact]:
-        yield exact[category_of(phrase)]
+        yield exact[singularize(phrase)]
 
     def numbers(query: Query) -> frozenset[int]:
         found = Resolver(read, scene_frame(info)).meant(query)
@@ -225,8 +226,10 @@ def answer(
     among = exact[category].take(
         np.array(sorted(numbers(Query(query.sources, tuple(filters)))), np.intp)
     )
+    if len(among) < LEAST:
+        return frozenset()
     sizes = np.sort(among.area_m2 if rank.key == "area" else lengths_m(among.polygons))[::-1]
-    return right if len(sizes) > 3 and sizes[0] > LEAD * sizes[1] else frozenset()
+    return right if sizes[0] > LEAD * sizes[1] else frozenset()
 
 
 def lengths_m(polygons: NDArray[Any]) -> NDArray[np.float64]:
