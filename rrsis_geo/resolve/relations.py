@@ -101,7 +101,7 @@ def in_region(
 
 
 def distances_to_place(things: Things, kind: str, sides: Sequence[str]) -> Float64:
-    """Distance [N] in metres from centroids to the scene's "centre", "corner" or "edge".
+    """Distance [N] in metres of centroids to the "centre" or a "corner", of outlines to the "edge".
 
     Args:
         things: the objects.
@@ -113,7 +113,7 @@ def distances_to_place(things: Things, kind: str, sides: Sequence[str]) -> Float
     centres: Polygons = np.asarray(shapely.points(things.centres(compass=True)))
     if kind == "edge":
         ring = shapely.linearrings(frame.plane_points(frame.corners))
-        distances: Float64 = shapely.distance(centres, ring)
+        distances: Float64 = shapely.distance(things.plane, ring)
         return distances
     low, high = frame.bounds(compass=compass)
     point = (low + high) / 2

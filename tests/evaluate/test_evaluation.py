@@ -604,7 +604,7 @@ def test_rules_have_scores_beside_those_of_the_network(ships: Path, tmp_path: Pa
     assert [float(row["iou"]) for row in rows] == pytest.approx(alone)
     assert [float(row["rules_iou"]) for row in rows] == pytest.approx(ruled)
     assert rows[0]["answered_by"] == "rules"
-    assert rows[0]["reading"].endswith("ship ; the largest")
+    assert rows[0]["reading"].endswith("ships ; the largest")
     groups = read_csv(tmp_path / "out" / "scores.csv")
     assert [row["answer"] for row in groups] == ["network"] * 2 + ["rules"] * 2
     saved = json.loads((tmp_path / "out" / "scores.json").read_text())

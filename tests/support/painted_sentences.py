@@ -148,10 +148,15 @@ class Writer:
         return -np.log(values) if descending else np.log(values)
 
     def in_region(self, words: str, flags: Flags) -> Flags | None:
-        """The objects in a region; None where one lies at its limit."""
+        """The objects in a region; None where one lies at its limit.
+
+        What reaches an edge is at the edge; what has its centroid in another part is in that.
+        """
         found = flags.copy()
         for axis, part in enumerate(REGIONS[words]):
             share = self.truth.share[:, axis]
+            if "edge" in words:
+                share = self.truth.reach[:, 0 if part.stop < 1 else 1, axis]
             for limit in (part.start, part.stop):
                 if 0 < limit < 1 and (np.abs(share - limit)[flags] < 0.003).any():
                     return None

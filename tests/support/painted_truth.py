@@ -69,6 +69,12 @@ class Truth:
         """[N, 2], length before width, of the smallest rectangle about each."""
         return np.array([_rectangle_px(each) for each in self.pixels]) * GSD_M
 
+    @cached_property
+    def reach(self) -> Values:
+        """Where the pixels of each begin and end, [N, 2, 2], as shares; row before column."""
+        ends = [(each.min(0), each.max(0) + 1) for each in self.pixels]
+        return np.array(ends) / np.array(self.shape)
+
     def mask(self, chosen: Flags) -> Flags:
         """Pixels [H, W] of some objects."""
         mask = np.zeros(self.shape, bool)
