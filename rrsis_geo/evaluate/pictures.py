@@ -13,10 +13,12 @@ import shapely
 from numpy.typing import NDArray
 
 from rrsis_geo.geo.objects.objects import Objects
+from rrsis_geo.geo.objects.split import split_objects
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.log_odds import sigmoid
 from rrsis_geo.resolve.frame import Frame
 from rrsis_geo.resolve.resolver import Resolver, rules_in_metres
+from rrsis_geo.resolve.splitting import split_phrases
 from rrsis_geo.text.query.records import Query
 
 Mask = NDArray[np.bool_]
@@ -71,11 +73,19 @@ class PictureObjects:
     area_m2: Float64
 
     @staticmethod
-    def of(logits: Logits, extent: Extent) -> "PictureObjects":
-        """The objects where log-odds, float32 [H, W], are above 0, in reading order."""
+    def of(logits: Logits, extent: Extent, *, split: bool = False) -> "PictureObjects":
+        """The objects where log-odds, float32 [H, W], are above 0, in reading order.
+
+        Args:
+            logits: of a phrase.
+            extent: of the picture.
+            split: whether objects that touch are split, see `geo.objects.split`.
+        """
         height, width = logits.shape
         scale = (extent.width / width, extent.height / height)
         pixels = vectorize(logits > 0, sigmoid(logits))
+        if split:
+            (pixels,) = split_objects([pixels])
         polygons = shapely.transform(pixels.polygons(), lambda points: points * scale)
         return PictureObjects(pixels, np.asarray(polygons), shapely.area(polygons))
 
@@ -101,9 +111,11 @@ def resolve_mask(query: Query, logits: Mapping[str, Logits], extent: Extent) -> 
         extent: of the picture.
     """
     height, width = next(iter(logits.values())).shape
+    splits = split_phrases(query)
 
     def read(phrase: str, is_target: bool) -> Iterator[PictureObjects]:
-        yield PictureObjects.of(logits[phrase], extent)
+        split = splits.targets if is_target else phrase in splits.landmarks
+        yield PictureObjects.of(logits[phrase], extent, split=split)
 
     meant = np.zeros((height, width), bool)
     for objects, _ in Resolver(read, extent.frame(), prefix=None).meant(query):

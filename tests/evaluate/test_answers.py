@@ -178,6 +178,17 @@ def test_a_crumb_is_no_object() -> None:
         assert ships_in(found.mask()) == meant
 
 
+def test_ships_that_touch_are_split_where_they_are_ranked() -> None:
+    """Two ships of 20 px side by side are not the largest one."""
+    boxes = {"left": (10, 10, 30, 30), "right": (10, 31, 30, 51), "third": (60, 10, 86, 36)}
+    neck = (18, 30, 22, 31)
+    logits = draw(*boxes.values(), neck)
+    found, _ = answer("the largest ship", {"ship": logits})
+    np.testing.assert_array_equal(found.mask(), draw(boxes["third"]) > 0)
+    whole, _ = answer("the ships in the upper half", {"ship": logits})
+    assert whole.mask().sum() == 2 * 400 + 4
+
+
 def test_rules_see_the_shape_of_the_picture() -> None:
     """A picture twice as wide as high is squashed to a square for the network."""
     lying, standing = (10, 10, 30, 20), (50, 50, 70, 60)  # 20 x 10 px of a square
