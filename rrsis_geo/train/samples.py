@@ -100,14 +100,14 @@ def _make_stream_validation(config: StreamConfig) -> list[Sample]:
             config.val_samples - n_painted,
             VALIDATION_SEED,
             config.size_px,
-            config.kinds("real_kinds"),
+            config.kinds(config.real_kinds),
         )
     return samples + [
         painted_sample(
             np.random.default_rng([VALIDATION_SEED, i]),
             config.size_px,
             config.painted_gsd_range_m,
-            kinds=config.kinds("painted_kinds"),
+            kinds=config.kinds(config.painted_kinds),
         )
         for i in range(n_painted)
     ]

@@ -7,8 +7,6 @@ ClauseKind = Literal["colour", "size", "position", "contact", "side"]
 """Contacts are "on", "in" and "next to" something; sides are "to the left of" and "between"."""
 
 ALL_CLAUSES: Final[frozenset[str]] = frozenset({"colour", "size", "position", "contact", "side"})
-WINDOW_CLAUSES: Final[frozenset[str]] = frozenset({"colour", "contact"})
-"""Clauses that a window of a scene is enough for. Rules over the scene resolve the others."""
 
 KIND_WEIGHTS: Final[Mapping[str, float]] = {
     "category": 0.32,

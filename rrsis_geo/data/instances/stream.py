@@ -11,7 +11,6 @@ from torch.utils.data import Dataset
 from rrsis_geo.data.expressions.kinds import (
     ALL_CLAUSES,
     KIND_WEIGHTS,
-    WINDOW_CLAUSES,
     ClauseKind,
     ExpressionKinds,
     can_write,
@@ -67,9 +66,9 @@ class StreamConfig:
     gsd_range_m: tuple[float, float] = (0.12, 0.8)
     painted_gsd_range_m: tuple[float, float] = (0.12, 0.5)
     """Ground sample distance of painted scenes. It keeps vehicles larger than a few pixels."""
-    clauses: tuple[ClauseKind, ...] = tuple(sorted(WINDOW_CLAUSES))  # type: ignore[arg-type]
-    """Kinds of clauses that expressions may have. The default are those that a window of a scene is
-    enough for; rules over the scene resolve position, size and sides."""
+    clauses: tuple[ClauseKind, ...] = ("colour", "contact")
+    """Kinds of clauses that expressions may have. A window of a scene is enough for those of the
+    default; rules over the scene resolve position, size and sides."""
     real_kinds: Mapping[str, float] = field(default_factory=lambda: REAL_SHARES)
     """Kind of expression -> its share among those about real images, without absent targets."""
     painted_share: float = 0.3
@@ -131,10 +130,10 @@ class StreamConfig:
     def _allowed(self) -> frozenset[str]:
         return frozenset(self.clauses)
 
-    def kinds(self, setting: str) -> ExpressionKinds:
+    def kinds(self, shares: Mapping[str, float]) -> ExpressionKinds:
         """The expressions of ``real_kinds``, ``painted_kinds`` or ``contrast_kinds``."""
-        shares = {kind: share for kind, share in getattr(self, setting).items() if share}
-        return ExpressionKinds(shares, self._allowed).with_absent(self.absent_share)
+        used = {kind: share for kind, share in shares.items() if share}
+        return ExpressionKinds(used, self._allowed).with_absent(self.absent_share)
 
 
 class SampleStream(Dataset[Sample]):
@@ -148,7 +147,7 @@ class SampleStream(Dataset[Sample]):
             self._real = ReferringInstances(
                 InstanceSource(config.instances, cache_mib=config.cache_mib),
                 config.size_px,
-                kinds=config.kinds("real_kinds"),
+                kinds=config.kinds(config.real_kinds),
                 scale_range=config.scale_range,
                 gsd_range_m=config.gsd_range_m,
             )
@@ -192,7 +191,7 @@ class SampleStream(Dataset[Sample]):
             rng,
             config.size_px,
             config.painted_gsd_range_m,
-            kinds=config.kinds("painted_kinds"),
+            kinds=config.kinds(config.painted_kinds),
             focus=config.painted_focus,
         )
 
@@ -206,14 +205,14 @@ class SampleStream(Dataset[Sample]):
         if self._is_real(rng):
             return self._draw_real_image(number, rng)
         scene, category = _paint_contrast_scene(rng, config)
-        kinds = config.kinds("painted_kinds")
+        kinds = config.kinds(config.painted_kinds)
         focus = {category: 1.0} if category else config.painted_focus
         return _SharedImage(number, False, scene, kinds, focus)
 
     def _draw_real_image(self, number: int, rng: np.random.Generator) -> "_SharedImage":
         config, real = self._config, self._real
         assert real is not None
-        kinds = config.kinds("contrast_kinds")
+        kinds = config.kinds(config.contrast_kinds)
         contrast = real.draw_contrast_crop(rng) if rng.random() < config.instance_contrast else None
         if contrast is None:
             return _SharedImage(number, True, None, kinds, {})

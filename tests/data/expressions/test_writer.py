@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from labelled_blocks import block, labelled_blocks, pixels_of
 
 from rrsis_geo.data.expressions.candidates import CUT, SLIVER, Candidates
-from rrsis_geo.data.expressions.kinds import ALL_CLAUSES, KIND_WEIGHTS, WINDOW_CLAUSES
+from rrsis_geo.data.expressions.kinds import ALL_CLAUSES, KIND_WEIGHTS
 from rrsis_geo.data.expressions.writer import (
     WrittenExpression,
     absent_categories,
@@ -255,6 +255,7 @@ def test_candidates_measure_their_objects() -> None:
     assert not candidates.touches_border.any()
 
 
+WINDOW_CLAUSES = frozenset({"colour", "contact"})
 SCENE_WORDS = re.compile(
     r"\b(left|right|top|bottom|upper|lower|north|south|east|west|middle|cent(er|re)|between|below|"
     r"edge|border|corner|half|(large|big|small|little|tiny)(?! vehicle)|above|\w+(est|most))\b"
