@@ -32,10 +32,11 @@ MIN_SOLIDITY: Final = 0.75
 """Share of its convex hull that a part fills."""
 MAX_BOX_PIXELS: Final = 2**22
 """Objects with larger bounding boxes are left whole, which bounds the memory."""
-_FINE_BOX_PIXELS: Final = 2**18  # smaller ones are measured in half pixels
+_FINE_BOX_PIXELS: Final = 2**12  # smaller ones are measured in half pixels
 _STEP: Final = np.log(1.05)  # widths of necks are compared to 5 %
 _DIAGONALS_TOO: Final = np.ones((3, 3), int)
-_MIN_NOTCH_PX: Final = 2 * MIN_RADIUS_PX * (1 - MAX_NECK) / 2
+_MIN_NOTCHES_PX: Final = 4 * MIN_RADIUS_PX * (1 - MAX_NECK)  # both sides of both notches
+_MIN_NOTCH_PX: Final = 1.25  # the pixels of a disc leave notches of up to 1.2
 _MIN_PIXELS: Final = 2 * 12  # two discs of the least radius
 
 Mask = NDArray[np.bool_]
@@ -101,18 +102,49 @@ def split_object(whole: Objects) -> Objects:
 
 
 def _has_necks(objects: Objects) -> Mask:
-    """Which objects may have necks, bool [N]: a quick look at their notches and holes."""
-    low, high = np.split(objects.outlines.bounds(), 2, axis=1)
-    found = np.prod((high - low).astype(np.int64), axis=1) <= MAX_BOX_PIXELS
-    found &= (high - low).min(1) >= 2 * MIN_RADIUS_PX
-    found &= objects.n_pixels >= _MIN_PIXELS
+    """Which objects may have necks, bool [N]: those with holes, notches or empty corners.
+
+    An outline without notches is as long as its bounding box.
+    """
+    outlines = objects.outlines
+    if not len(objects):
+        return np.zeros(0, bool)
+    low, high = np.split(outlines.bounds().astype(np.int64), 2, axis=1)
+    sides = high - low
+    shells = outlines.object_offsets[:-1]
+    steps = np.abs(np.diff(outlines.vertices, axis=0, append=0)).sum(1)
+    steps[outlines.ring_offsets[1:] - 1] = 0  # from one ring to the next
+    length = np.add.reduceat(steps, outlines.ring_offsets[:-1])[shells]
+    found = length - 2 * sides.sum(1) >= _MIN_NOTCHES_PX
+    found |= np.diff(outlines.object_offsets) > 1
+    found |= objects.n_pixels < MIN_SOLIDITY * _octagon_areas(outlines)
+    found &= (sides.min(1) >= 2 * MIN_RADIUS_PX) & (objects.n_pixels >= _MIN_PIXELS)
+    found &= sides.prod(1) <= MAX_BOX_PIXELS
     index = np.flatnonzero(found)
-    polygons = objects.outlines.take(index).polygons()
+    polygons = outlines.take(index).polygons()
     hulls = shapely.boundary(shapely.convex_hull(polygons))
     notch_px = shapely.hausdorff_distance(shapely.get_exterior_ring(polygons), hulls)
-    has_holes = shapely.get_num_interior_rings(polygons) > 0
-    found[index] = (notch_px >= _MIN_NOTCH_PX) | has_holes
+    found[index] = (notch_px >= _MIN_NOTCH_PX) | (shapely.get_num_interior_rings(polygons) > 0)
     return np.asarray(found)
+
+
+def _octagon_areas(outlines: Outlines) -> Float64:
+    """Area [N] of the smallest octagon about each object, with sides along and between the axes."""
+    starts = outlines.ring_offsets[outlines.object_offsets[:-1]]
+    x, y = outlines.vertices.T.astype(np.int64)
+    low, high = (
+        [edge.reduceat(axis, starts) for axis in (x, y, x + y, x - y)]
+        for edge in (np.minimum, np.maximum)
+    )
+    corners = [
+        low[2] - low[0] - low[1],
+        high[0] + high[1] - high[2],
+        high[0] - low[1] - high[3],
+        low[3] - low[0] + high[1],
+    ]
+    box = (high[0] - low[0]) * (high[1] - low[1])
+    areas: Float64 = box - sum(corner**2 for corner in corners) / 2
+    return areas
 
 
 def _rasterize(outline: Outlines) -> tuple[Mask, tuple[int, int]]:
