@@ -2,7 +2,8 @@
 
 An expression about "the largest ship" or "the cars in the top left" is answered with rules: the
 network marks its phrases ("ship"), and the rules choose among the objects of the picture. Where
-rules cannot help, the answer is that of the network alone.
+rules cannot help, the answer is that of the network alone. An expression without rules is asked
+in the wording of `segment`: "ships" for "all the ships".
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ AnsweredBy = Literal[
 ]
 WHY: Final[Mapping[AnsweredBy, str]] = {
     "rules": "rules over the objects of the picture",
-    "no rule": "the network alone: the expression has no rule",
+    "no rule": "the network alone in the wording of segment: the expression has no rule",
     "not understood": "the network alone: the grammar does not understand the expression",
     "unknown words": "the network alone: the model knows no word of a phrase",
     "no metres": "the network alone: a rule needs metres, and the ground pixel is unknown",
@@ -65,7 +66,8 @@ class Answer:
         extent: of the picture.
         by: what gave the answer: rules, or the network alone for one of the reasons of `WHY`.
         query: what the expression means, None if it is not understood.
-        phrases: phrase -> log-odds, float32 [H, W], if rules gave the answer.
+        phrases: phrase -> log-odds, float32 [H, W], that the answer is made of; empty where it is
+            that of the whole expression.
     """
 
     network: Prediction
@@ -85,10 +87,12 @@ class Answer:
 
     def mask(self, shape: tuple[int, ...] | None = None) -> Mask:
         """The mask, bool [H, W], at the size of the image or at another size."""
-        if self.by != "rules":
+        if not self.phrases:
             return self.network_mask(shape)
         assert self.query is not None
         phrases = {name: _resize(logits, shape) for name, logits in self.phrases.items()}
+        if self.query.is_plain:
+            return phrases[self.query.targets()[0]] > 0
         return resolve_mask(self.query, phrases, self.extent)
 
 
@@ -130,16 +134,32 @@ def answer_with_rules(
     wanted = [
         _Phrase(sample.image, phrase, number)
         for number, ((sample, _), (by, query)) in enumerate(zip(batch, readings, strict=True))
-        for phrase in (query.phrases() if query is not None and by == "rules" else ())
+        for phrase in (query.phrases() if query is not None and by in ("rules", "no rule") else ())
+        if phrase != sample.expression
     ]
     found: list[dict[str, Logits]] = [{} for _ in batch]
     for part in predict_batches(predictor, wanted, batch_size=batch_size):
         for phrase, prediction in part:
             found[phrase.number][phrase.expression] = prediction.logits
     return [
-        Answer(prediction, sample.extent, _landmarks_or(by, query, phrases), query, phrases)
-        for (sample, prediction), (by, query), phrases in zip(batch, readings, found, strict=True)
+        _choose_answer(sample, prediction, *reading, phrases)
+        for (sample, prediction), reading, phrases in zip(batch, readings, found, strict=True)
     ]
+
+
+def _choose_answer(
+    sample: PictureSample,
+    prediction: Prediction,
+    by: AnsweredBy,
+    query: Query | None,
+    phrases: Mapping[str, Logits],
+) -> Answer:
+    """The answer of rules, or that of the network where a landmark has no pixel."""
+    if by == "rules" and query is not None:
+        for landmark in query.landmarks():
+            if not any((phrases[name] > 0).any() for name in landmark.targets()):
+                return Answer(prediction, sample.extent, "no landmark", query)
+    return Answer(prediction, sample.extent, by, query, phrases)
 
 
 def _read(predictor: Predictor, sample: PictureSample) -> tuple[AnsweredBy, Query | None]:
@@ -148,8 +168,6 @@ def _read(predictor: Predictor, sample: PictureSample) -> tuple[AnsweredBy, Quer
         query = parse_query(sample.expression)
     except InputError:
         return "not understood", None
-    if query.is_plain:
-        return "no rule", query
     if lacks_metres(query, sample.extent):
         return "no metres", query
     try:
@@ -157,17 +175,7 @@ def _read(predictor: Predictor, sample: PictureSample) -> tuple[AnsweredBy, Quer
             predictor.cut_words(phrase)
     except InputError:
         return "unknown words", query
-    return "rules", query
-
-
-def _landmarks_or(by: AnsweredBy, query: Query | None, phrases: Mapping[str, Logits]) -> AnsweredBy:
-    """ "no landmark" where a landmark that rules need has no pixel."""
-    if by != "rules" or query is None:
-        return by
-    for landmark in query.landmarks():
-        if not any((phrases[name] > 0).any() for name in landmark.targets()):
-            return "no landmark"
-    return by
+    return ("no rule" if query.is_plain else "rules"), query
 
 
 def answer_batches(

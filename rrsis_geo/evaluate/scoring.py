@@ -143,7 +143,7 @@ def _score_sample(
     if not with_rules:
         return score
     rules = RuleScore(answer.by, answer.reading, score.counts, score.native)
-    if answer.by == "rules":
+    if answer.phrases:
         rules = rules._replace(
             counts=count_pixels(answer.mask(), sample.target),
             native=count_pixels(answer.mask(sample.mask.shape), sample.mask) if native else None,

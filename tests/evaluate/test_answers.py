@@ -150,7 +150,6 @@ def test_metres_of_a_known_ground_pixel(expression: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("expression", "by"),
     [
-        ("the white ship", "no rule"),
         ("the largest", "not understood"),
         ("the largest zzz", "unknown words"),
         ("the ship to the left of the castle", "no landmark"),
@@ -162,6 +161,20 @@ def test_the_network_alone_answers_where_rules_cannot(expression: str, by: str) 
     assert found.by == by
     assert found.mask().all()
     assert (found.reading == "") == (by == "not understood")
+
+
+def test_expressions_without_rules_are_asked_in_one_wording() -> None:
+    """`segment` asks so: "ship", "the ship" and "all ships" find the same objects."""
+    marks = {"ships": draw(*SHIPS.values())}
+    for text in ("the white ship", "all white ships", "a white ship"):
+        found, network = answer(text, marks)
+        assert network.asked == [text, "white ships"]
+        assert found.by == "no rule"
+        assert ships_in(found.mask()) == "abcd"
+        assert found.network_mask().all()
+    same, network = answer("white ships", marks)
+    assert network.asked == ["white ships"]
+    assert same.mask().all()
 
 
 def test_nothing_is_meant_where_nothing_is_found() -> None:
@@ -218,10 +231,10 @@ def test_masks_at_another_size() -> None:
     assert mask[8:48, 12:72].sum() == mask.sum()
 
 
-def test_batches_ask_for_the_phrases_of_expressions_with_rules_only() -> None:
+def test_batches_ask_for_the_phrases_that_are_missing() -> None:
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
     extent = Extent.of(image.shape, None)
-    texts = ["the white ship", "the largest ship", "the ship left of the pier"]
+    texts = ["white ships", "the largest ship", "the ship left of the pier"]
     network = Network({"pier": draw(*PIERS.values()), "ship": draw(*SHIPS.values())}, "")
     batches = answer_batches(
         cast("Predictor", network),

@@ -575,6 +575,7 @@ def ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return Output(np.stack(marks).astype(np.float32))
 
     monkeypatch.setattr(evaluation.Predictor, "predict_pairs", predict_pairs)
+    monkeypatch.setattr(evaluation.Predictor, "cut_words", lambda self, phrase: "")
     return write_triplets(tmp_path / "ships", *samples)
 
 
