@@ -10,7 +10,6 @@ from rrsis_geo.files import absolute_path
 from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Find, Query, landmarks_of
 from rrsis_geo.text.query.wording import canonical_phrase
-from rrsis_geo.text.vocabulary import singularize
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,8 @@ def read_queries(expressions: Sequence[str], given: Sequence[GivenLandmark]) -> 
     Raises:
         InputError: an expression is not understood.
     """
-    return tuple(parse_query(expression) for expression in expressions)
+    names = frozenset(canonical_phrase(landmark.name) for landmark in given)
+    return tuple(parse_query(expression, names) for expression in expressions)
 
 
 def all_landmarks(queries: Sequence[Query]) -> tuple[Query, ...]:
@@ -88,25 +88,15 @@ def find_given(
     for landmark in given:
         named = [phrase for phrase in phrases if landmark.is_called(phrase)]
         if not named:
-            raise ConfigError(f'landmark "{landmark.name}": {_why_unknown(landmark, queries)}')
+            known = ", ".join(f'"{phrase}"' for phrase in phrases)
+            known = f"their landmarks: {known}" if known else "they have no landmarks"
+            raise ConfigError(
+                f'landmark "{landmark.name}": the expressions do not refer to it; {known}'
+            )
         if set(named) & set(found):
             raise ConfigError(f'landmark "{landmark.name}": is given more than once')
         found |= dict.fromkeys(named, landmark)
     return found
-
-
-def _why_unknown(landmark: GivenLandmark, queries: Sequence[Query]) -> str:
-    own = singularize(canonical_phrase(landmark.name))
-    for query in queries:
-        for phrase in query.phrases():
-            if own in phrase and not landmark.is_called(phrase):
-                return (
-                    f'is a part of "{phrase}", which the model answers as a whole; say "inside the '
-                    f'{own}", "within 10 m of the {own}" or another rule, see docs/language.md'
-                )
-    known = ", ".join(f'"{phrase}"' for phrase in _landmark_phrases(queries))
-    known = f"their landmarks: {known}" if known else "they have no landmarks"
-    return f"the expressions do not refer to it; {known}"
 
 
 def asked_phrases(queries: Sequence[Query], given: Sequence[GivenLandmark]) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ from rrsis_geo.text.query.records import (
     parts_of,
 )
 from rrsis_geo.text.query.tokens import lower, written
+from rrsis_geo.text.query.wording import canonical_phrase
 from rrsis_geo.text.query.words import (
     COMPARATIVES,
     COMPARED,
@@ -63,8 +64,13 @@ from rrsis_geo.text.query.words import (
 
 
 @lru_cache(maxsize=1024)
-def parse_query(expression: str) -> Query:
+def parse_query(expression: str, given: frozenset[str] = frozenset()) -> Query:
     """What an expression asks for.
+
+    Args:
+        expression: as people write it.
+        given: landmarks that need not be found, as `canonical_phrase` writes them: "on the road" is
+            a rule then, not a part of the phrase for the network.
 
     Raises:
         InputError: a word that changes the meaning over a scene is not understood; says which.
@@ -73,7 +79,7 @@ def parse_query(expression: str) -> Query:
         raise InputError(
             f"the expression has {len(expression):,} characters, {LONGEST_EXPRESSION:,} are allowed"
         )
-    return _Parser(expression).parse()
+    return _Parser(expression, given).parse()
 
 
 def phrases_of(expressions: Iterable[str]) -> tuple[str, ...]:
@@ -88,8 +94,9 @@ class _Parser(PremodifierReader, ModifierReader, ExclusionReader):
     What is read at a word is kept, because the same words are looked at from several rules.
     """
 
-    def __init__(self, expression: str) -> None:
+    def __init__(self, expression: str, given: frozenset[str]) -> None:
         super().__init__(expression)
+        self._given = given
         while self.tokens and self.tokens[-1].text in (".", "!", "?", ";", ",", "please"):
             self.tokens.pop()
         self._depth = 0
@@ -315,7 +322,8 @@ class _Parser(PremodifierReader, ModifierReader, ExclusionReader):
             self.at = start
             return False
         noun = self.landmark_phrase()
-        if not noun.needs_scene:
+        is_given = canonical_phrase(written(noun.words, self.expression)) in self._given
+        if not (noun.needs_scene or is_given):
             draft.tail = len(draft.words) if draft.tail is None else draft.tail
             draft.words += self.tokens[start : self.at]
             return True

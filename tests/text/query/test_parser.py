@@ -97,3 +97,13 @@ def test_any_words_are_read_or_refused(expression: str) -> None:
         return
     assert all(query.phrases())
     assert str(query)
+
+
+def test_contact_with_a_landmark_that_is_known_is_a_rule() -> None:
+    given = frozenset({"harbors"})
+    assert str(parse_query("ships in the harbor")) == "ships in the harbor"
+    assert str(parse_query("ships in the harbor", given)) == 'ships ; in "harbors"'
+    assert (
+        str(parse_query("ships not in a harbor", given)) == 'ships without (ships ; in "harbors")'
+    )
+    assert str(parse_query("ships in the lake", given)) == "ships in the lake"
