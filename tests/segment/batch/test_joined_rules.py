@@ -99,8 +99,8 @@ def test_landmarks_of_all_scenes(tiles: Path) -> None:
     run(tiles, expressions, landmarks=True, given=given)
     path = tiles.parent / "all.gpkg"
     names = [name for name, kind in pyogrio.list_layers(path) if kind]
-    assert names == [*layer_names(expressions), "landmark_road"]
-    assert gpd.read_file(path, layer="landmark_road")["scene"].tolist() == ["east.tif", "west.tif"]
+    assert names == [*layer_names(expressions), "landmark_roads"]
+    assert gpd.read_file(path, layer="landmark_roads")["scene"].tolist() == ["east.tif", "west.tif"]
     cars = gpd.read_file(path, layer=names[1])
     assert dict(zip(cars["scene"], cars["distance_m"].round(), strict=True)) == {
         "east.tif": 20.0,

@@ -99,7 +99,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_the_whole_run(run: Run) -> None:
     layers = [name for name, kind in pyogrio.list_layers(run.folder / "whole.gpkg") if kind]
-    assert layers[-1] == "landmark_car"
+    assert layers[-1] == "landmark_cars"
     tables = [gpd.read_file(run.folder / "whole.gpkg", layer=name) for name in layers]
     everything = tables[4]
     assert len(everything) == len(tall_boxes()) - 1
