@@ -22,7 +22,7 @@ def canonical_phrase(phrase: str) -> str:
 
     Networks give "the building" and "all buildings" different outlines. Rules compare objects of
     several wordings, "the largest building" of "the buildings", so all are asked for in one: in
-    that of the fewest false positives, see benchmarks/wording.py.
+    that which benchmarks/wording.py measured best.
     """
     text = " ".join(phrase.lower().split()).rstrip(" .,;!?")
     while match := _ASIDES.search(text):
