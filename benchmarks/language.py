@@ -36,7 +36,7 @@ from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 from rrsis_geo.resolve.resolver import Resolver
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
-from rrsis_geo.segment.results.meant import scene_frame
+from rrsis_geo.segment.results.meant import scenes_frame
 from rrsis_geo.segment.scene import segment_scene
 from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Query, Rank
@@ -214,7 +214,7 @@ def answer(
         yield exact[singularize(phrase)]
 
     def numbers(query: Query) -> frozenset[int]:
-        found = Resolver(read, scene_frame(info)).meant(query)
+        found = Resolver(read, scenes_frame([info])).meant(query)
         return frozenset(int(number) for objects, _ in found for number in objects.number)
 
     right = numbers(query)
@@ -246,7 +246,7 @@ def segment(path: Path, questions: list[Question], model: str) -> dict[str, NDAr
     expressions = [*plain, *(question.expression for question in questions)]
     vector = path.with_name("found.gpkg")
     report = segment_scene(str(path), expressions, Outputs(vector), SegmentOptions(model=model))
-    names = [layer.layer for layer in report.layers]
+    names = [result.layer for result in report.results]
     frames = [gpd.read_file(vector, layer=name) for name in names]
     return {
         expression: np.array([*frame.geometry, None], object)[:-1]
