@@ -47,7 +47,7 @@ class Cost(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", choices=sorted(PRESETS), default="btdnet")
-    parser.add_argument("--size", type=int, default=512, help="pixels; Swin needs 512")
+    parser.add_argument("--size", type=int, help="pixels; default: those of the preset")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="bf16")
@@ -59,7 +59,8 @@ def main() -> None:
     net = net.to(memory_format=torch.channels_last)
     if device.type == "cpu":
         float32_depthwise(net)
-    batch = random_batch(args.batch, args.size)
+    size_px = args.size or net.config.image_px
+    batch = random_batch(args.batch, size_px)
     images = to_input(batch.images, SPEC, device)
     tokens = batch.tokens.to(device)
     model = NetWithLoss(net)
@@ -80,7 +81,7 @@ def main() -> None:
 
     ceiling = matrix_ceiling(device, dtype)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"torch {torch.__version__}, {name}, {args.dtype}, {args.preset} at {args.size} px")
+    print(f"torch {torch.__version__}, {name}, {args.dtype}, {args.preset} at {size_px} px")
     print(f"ceiling: {ceiling / 1e12:.2f} TFLOP/s in one matrix product\n")
     columns = "images/s", "GFLOP per image", "of the ceiling", "peak memory"
     print_header(f"batch of {args.batch}", *columns)

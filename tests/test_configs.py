@@ -1,5 +1,6 @@
 """The configurations in ``configs/`` load, and their networks can be built."""
 
+import json
 import subprocess
 import sys
 
@@ -102,3 +103,50 @@ def test_the_smoke_configuration_trains_on_its_dataset(tmp_path):
     ]
     subprocess.run(train, check=True, cwd=ROOT)
     load_bundle(str(tmp_path / "run" / "model"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("lavt_rrsisd", {}),
+        ("rmsin_rrsisd", {}),
+        ("fianet_rrsisd", {}),
+        (
+            "crobim_risbench",
+            {"width": 32, "heads": 4, "attention_width": 64, "compensation_width": 16},
+        ),
+    ],
+)
+def test_a_configuration_made_small_trains_evaluates_and_compares(
+    name, settings, make_benchmark, tmp_path
+):
+    path = ROOT / "configs" / f"{name}.toml"
+    layout = load(path, TrainConfig).benchmark.layout
+    root = make_benchmark(layout)
+    net = {"trunk": "swin_tiny_patch4_window7_224", "image_px": 96, "drop_path": 0, **settings}
+    text = {"width": 64, "heads": 2, "ffn_width": 128, "stages": "[1,1,0,0]"}
+    init = {"trunk": "none", "text": "none", "vocabulary": "models/btdnet-lite"}
+    data = {"root": root, "size_px": 96}
+    run = {"epochs": 1, "batch_size": 2, "workers": 0, "device": "cpu"}
+    values = {
+        **{f"net.{key}": value for key, value in net.items()},
+        **{f"net.text.{key}": value for key, value in text.items()},
+        **{f"init.{key}": value for key, value in init.items()},
+        **{f"benchmark.{key}": value for key, value in data.items()},
+        **run,
+        "image.size_px": 96,
+        "optim.frozen": "[]",
+    }
+    sets = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
+    program = [sys.executable, "-m", "rrsis_geo"]
+    train = [*program, "train", "--config", str(path), "-o", str(tmp_path / "run"), *sets]
+    subprocess.run(train, check=True, cwd=ROOT)
+    evaluate = [
+        *(*program, "evaluate", "--model", str(tmp_path / "run" / "model"), "--compare"),
+        *("--data", str(root), "--layout", layout, "--split", "test", "--json"),
+    ]
+    done = subprocess.run(evaluate, check=True, cwd=ROOT, capture_output=True, text=True)
+    report = json.loads(done.stdout)
+    assert report["published"]
+    assert load_bundle(str(tmp_path / "run" / "model")).net.name == name.partition("_")[0]
