@@ -1,12 +1,14 @@
 """Which objects an expression means: its rules, applied to the objects that were found.
 
-Targets are streamed twice: first for the facts that the rules need, a few numbers an object; then
-to pass on those that are chosen. Only landmarks and excluded objects are held in memory.
+Targets are streamed. Where no rule compares them with each other, each batch is judged as it comes.
+Otherwise the facts that the rules need are collected first, a few numbers an object, with the few
+objects of each batch that a rank can still choose. Where it can choose many, the objects are read
+again. Only landmarks and excluded objects are held in memory.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -16,13 +18,16 @@ from numpy.typing import NDArray
 from rrsis_geo.resolve.choice import Choice, Column, choose
 from rrsis_geo.resolve.fact_columns import fact_columns, plain_rule
 from rrsis_geo.resolve.frame import Flags, Float64, Frame, Polygons, Things
-from rrsis_geo.resolve.relations import nearest_other_m, share_covered
+from rrsis_geo.resolve.groups import Groups
+from rrsis_geo.resolve.relations import share_covered
 from rrsis_geo.resolve.rule_facts import holds_without_landmark, rule_column
 from rrsis_geo.text.query.records import (
     Distance,
     Find,
     Grouping,
+    Only,
     Query,
+    Rank,
     Relative,
     Rule,
     Size,
@@ -35,8 +40,9 @@ logger = logging.getLogger(__name__)
 
 COVERED = 0.5
 """An object is dropped if an excluded phrase, or an earlier one of "or", covers this share."""
-GROUP_LENGTHS = 3.0
-"""Objects are in a group if the centroid of another one is nearer than this times their length."""
+_COMPARING = (Grouping, Only, Rank)  # rules that need all objects
+MAX_HELD = 1000
+"""Objects of a batch that are kept while a rank is not decided."""
 
 
 class ObjectBatch(Protocol):
@@ -61,6 +67,7 @@ class ObjectBatch(Protocol):
 
 
 Batch = TypeVar("Batch", bound=ObjectBatch)
+Facts = dict[str, NDArray[Any]]
 
 ReadObjects = Callable[[str, bool], Iterator[Batch]]
 """Reads the objects of a phrase, each time from the start; True: those of a target, which are
@@ -77,7 +84,7 @@ class Meant(NamedTuple, Generic[Batch]):
     """
 
     objects: Batch
-    facts: dict[str, NDArray[Any]]
+    facts: Facts
 
 
 class _Part(NamedTuple, Generic[Batch]):
@@ -91,8 +98,15 @@ class _Part(NamedTuple, Generic[Batch]):
         return _Part(self.phrase, self.numbers[index], self.objects.take(index))
 
 
+class _Rows(NamedTuple, Generic[Batch]):
+    """Some objects that are alive, and their rows among all those of the query."""
+
+    part: _Part[Batch]
+    rows: NDArray[np.intp]
+
+
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(Generic[Batch]):
     """What is known of the objects of a query after the first pass.
 
     Attributes:
@@ -100,12 +114,14 @@ class _Facts:
         alive: of each part, bool: what no exclusion drops. Other fields count these only.
         places: of each part: its phrase, and the numbers of what is alive.
         columns: facts [N] by name, see `fact_names`.
+        held: all objects that can be chosen; None if they must be read again.
     """
 
     choice: Choice
     alive: list[Flags]
     places: list[tuple[str, NDArray[np.intp]]]
-    columns: dict[str, NDArray[Any]]
+    columns: Facts
+    held: list[_Rows[Batch]] | None
 
 
 class Resolver(Generic[Batch]):
@@ -122,14 +138,13 @@ class Resolver(Generic[Batch]):
         self._read = read
         self._frame = frame
         self._prefix = prefix
-        self._facts: dict[tuple[Query, bool], _Facts] = {}
+        self._facts: dict[tuple[Query, bool], _Facts[Batch]] = {}
         self._things: dict[tuple[Query, bool], Things] = {}
 
     def meant(self, query: Query, *, is_target: bool = True) -> Iterator[Meant[Batch]]:
         """The objects that a query means, with the facts that chose them."""
-        columns = self._resolve(query, is_target).columns
-        for part, rows in self._chosen(query, is_target):
-            yield Meant(part.objects, {name: column[rows] for name, column in columns.items()})
+        for part, columns in self._chosen(query, is_target):
+            yield Meant(part.objects, columns)
 
     def candidates(self, query: Query) -> Iterator[Meant[Batch]]:
         """All objects of the target phrases, with their facts and whether they are chosen.
@@ -159,56 +174,88 @@ class Resolver(Generic[Batch]):
                     },
                 )
 
-    def _chosen(
-        self, query: Query, is_target: bool
-    ) -> Iterator[tuple[_Part[Batch], NDArray[np.intp]]]:
-        """The objects that a query means, and their rows among those that are alive."""
-        facts, first = self._resolve(query, is_target), 0
-        for part, alive in zip(self._parts(query, is_target), facts.alive, strict=True):
-            of_alive = np.flatnonzero(alive)
-            chosen = np.flatnonzero(facts.choice.chosen[first : first + len(of_alive)])
-            if len(chosen):
-                yield part.take(of_alive[chosen]), first + chosen
-            first += len(of_alive)
+    def _chosen(self, query: Query, is_target: bool) -> Iterator[tuple[_Part[Batch], Facts]]:
+        """The objects that a query means, and why they were chosen."""
+        if not any(isinstance(plain_rule(rule), _COMPARING) for rule in query.rules):
+            yield from self._judge_batches(query, is_target)
+            return
+        facts = self._resolve(query, is_target)
+        for part, rows in self._alive(query, is_target) if facts.held is None else facts.held:
+            index = np.flatnonzero(facts.choice.chosen[rows])
+            if len(index):
+                columns = facts.columns.items()
+                yield part.take(index), {name: values[rows[index]] for name, values in columns}
 
-    def _resolve(self, query: Query, is_target: bool) -> _Facts:
+    def _judge_batches(self, query: Query, is_target: bool) -> Iterator[tuple[_Part[Batch], Facts]]:
+        """The objects that a query means, in one pass, as no rule compares them."""
+        n = 0
+        for part, keep in self._kept_parts(query, is_target):
+            part = part.take(np.flatnonzero(keep))
+            n += len(part.numbers)
+            things = Things(part.objects.polygons, self._frame)
+            columns = self._rule_columns(query, is_target, part, things)
+            choice = choose(query.rules, columns, part.objects.score)
+            index = np.flatnonzero(choice.chosen)
+            if len(index):
+                facts = fact_columns(query, choice, columns).items()
+                yield part.take(index), {name: values[index] for name, values in facts}
+        if n:
+            self._warn(self._missing_landmarks(query, is_target))
+
+    def _alive(self, query: Query, is_target: bool) -> Iterator[_Rows[Batch]]:
+        """The objects that no exclusion drops, read again."""
+        first = 0
+        alive = self._resolve(query, is_target).alive
+        for part, keep in zip(self._parts(query, is_target), alive, strict=True):
+            index = np.flatnonzero(keep)
+            yield _Rows(part.take(index), np.arange(first, first + len(index)))
+            first += len(index)
+
+    def _resolve(self, query: Query, is_target: bool) -> _Facts[Batch]:
         """First pass: the facts of all objects, and which are chosen."""
         if (query, is_target) in self._facts:
             return self._facts[query, is_target]
         columns: list[list[Column]] = []
         alive: list[Flags] = []
         places: list[tuple[str, NDArray[np.intp]]] = []
-        centres: list[Float64] = []
-        lengths: list[Float64] = []
         scores: list[Float64] = [np.empty(0)]
-        has_groups = any(isinstance(plain_rule(rule), Grouping) for rule in query.rules)
-        find_landmark = partial(self._landmark, query, is_target)
+        groups = Groups(query)
+        until_rank, held = _until_rank(query.rules), []
+        first = 0
         for part, keep in self._kept_parts(query, is_target):
             alive.append(keep)
             part = part.take(np.flatnonzero(keep))
             places.append((part.phrase, part.numbers))
             scores.append(part.objects.score)
             things = Things(part.objects.polygons, self._frame)
-            area_m2 = part.objects.area_m2
-            columns.append(
-                [rule_column(rule, area_m2, things, find_landmark) for rule in query.rules]
-            )
-            if has_groups:
-                centres.append(things.centres(compass=True))
-                lengths.append(things.sides_m()[0])
-        joined = [_join([row[i] for row in columns]) for i in range(len(query.rules))]
-        if has_groups and centres:
-            grouped = _is_grouped(np.concatenate(centres), np.concatenate(lengths))
-            joined = _with_groups(query.rules, joined, grouped)
+            columns.append(self._rule_columns(query, is_target, part, things))
+            groups.add(things)
+            if until_rank:
+                known = columns[-1][: len(until_rank)]
+                index = np.flatnonzero(choose(until_rank, known, scores[-1]).chosen)
+                held.append(_Rows(part.take(index), first + index))
+            first += len(part.numbers)
+        joined = groups.fill([_join([row[i] for row in columns]) for i in range(len(query.rules))])
         score = np.concatenate(scores)
         choice = choose(query.rules, joined if len(score) else _empty(query.rules), score)
-        if self._prefix is not None:
-            missing = self._missing_landmarks(query, is_target) if len(score) else ()
-            for text in (*missing, *choice.warnings):
-                logger.warning("%s%s", self._prefix, text)
-        facts = _Facts(choice, alive, places, fact_columns(query, choice, joined))
+        self._warn(self._missing_landmarks(query, is_target) if len(score) else ())
+        self._warn(choice.warnings)
+        why = fact_columns(query, choice, joined)
+        facts = _Facts(choice, alive, places, why, held if until_rank else None)
         self._facts[query, is_target] = facts
         return facts
+
+    def _rule_columns(
+        self, query: Query, is_target: bool, part: _Part[Batch], things: Things
+    ) -> list[Column]:
+        """What each rule needs to know of some objects; `things` are the same."""
+        find_landmark = partial(self._landmark, query, is_target)
+        area_m2 = part.objects.area_m2
+        return [rule_column(rule, area_m2, things, find_landmark) for rule in query.rules]
+
+    def _warn(self, texts: Iterable[str]) -> None:
+        for text in texts if self._prefix is not None else ():
+            logger.warning("%s%s", self._prefix, text)
 
     def _missing_landmarks(self, query: Query, is_target: bool) -> Iterator[str]:
         """What follows where the landmark of a rule was not found."""
@@ -312,15 +359,17 @@ def _empty(rules: tuple[Rule, ...]) -> list[Column]:
     return [Column(np.empty(0, bool), np.empty(0)) for _ in rules]
 
 
-def _is_grouped(centres: Float64, lengths: Float64) -> Flags:
-    return nearest_other_m(centres) <= GROUP_LENGTHS * lengths
+def _until_rank(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Rules that choose from any part of the objects all those that the whole rules can choose.
 
-
-def _with_groups(rules: tuple[Rule, ...], columns: list[Column], grouped: Flags) -> list[Column]:
-    """The columns, with those of groupings filled in."""
-    found = list(columns)
+    They end with the first rank, which chooses all ranks up to its last. () if there is no rank,
+    if it counts many, or if a rule before it needs all objects.
+    """
     for number, rule in enumerate(rules):
-        inner = plain_rule(rule)
-        if isinstance(inner, Grouping):
-            found[number] = Column(holds=grouped if inner.kind == "grouped" else ~grouped)
-    return found
+        if isinstance(rule, Rank):
+            last = rule.first - 1 + rule.count
+            widened = (*rules[:number], replace(rule, first=1, count=last))
+            return widened if last <= MAX_HELD else ()
+        if isinstance(plain_rule(rule), _COMPARING):
+            break
+    return ()

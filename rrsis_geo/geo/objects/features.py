@@ -16,7 +16,6 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.objects.measure import measure_rings
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.simplify import SMALLEST_TOLERANCE_PX, simplify_outlines
-from rrsis_geo.geo.objects.split import split_objects
 from rrsis_geo.units import format_length
 
 logger = logging.getLogger(__name__)
@@ -119,7 +118,7 @@ class FeatureOptions:
         expression: the expression that the objects match.
         model: name of the model.
         border: of what was segmented; None if it is unknown: no object touches it then.
-        split: whether objects that touch are split first, see `split_objects`.
+        split: whether objects that touch are split first, see `geo.objects.split`.
         min_area_m2: objects smaller than this, before simplification, are left out.
         simplify_m: tolerance on the ground, see `simplify_outlines`; 0 keeps pixel outlines.
         gsd_m: metres on the ground per pixel, for `simplify_m`.
@@ -159,7 +158,10 @@ def _make_batches(
     batches: Iterable[Objects], options: FeatureOptions, tolerance_px: float
 ) -> Iterator[Features]:
     """Features in batches of at most BATCH_SIZE."""
-    batches = split_objects(batches) if options.split else batches
+    if options.split:  # imported here: SciPy and scikit-image take a third of a second
+        from rrsis_geo.geo.objects.split import split_objects
+
+        batches = split_objects(batches)
     batches = (_drop_small(batch, options) for batch in batches)
     if tolerance_px:
         batches = [Objects.concat(list(batches))]
