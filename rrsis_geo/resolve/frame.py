@@ -108,8 +108,7 @@ class Things:
             filled: whether their holes count.
         """
         if (buffer_m, filled) not in self._covers:
-            shapes = _fill_holes(self.plane) if filled else self.plane
-            shapes = shapely.buffer(shapes, buffer_m, quad_segs=2) if buffer_m else shapes
+            shapes = widen(self.plane, buffer_m, filled=filled)
             cover = Pieces(np.array([shapely.disjoint_subset_union_all(shapes)], dtype=object))
             shapely.prepare(cover.shapes)
             self._covers[buffer_m, filled] = cover
@@ -161,6 +160,12 @@ class Things:
         corners[known] = points[first[known, None] + step]
         steps = np.hypot(*np.moveaxis(np.diff(corners, axis=1), 2, 0))
         return steps.max(1), steps.min(1)
+
+
+def widen(polygons: Polygons, buffer_m: float, *, filled: bool) -> Polygons:
+    """Polygons widened by a buffer, with their holes filled or not."""
+    shapes = _fill_holes(polygons) if filled else polygons
+    return shapely.buffer(shapes, buffer_m, quad_segs=2) if buffer_m else shapes
 
 
 def _fill_holes(polygons: Polygons) -> Polygons:

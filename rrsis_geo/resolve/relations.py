@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import shapely
 
-from rrsis_geo.resolve.frame import Things
+from rrsis_geo.resolve.frame import Things, widen
 from rrsis_geo.resolve.pieces import (
     Flags,
     Float64,
@@ -25,6 +25,8 @@ ALONG_M: Final = 15.0
 AROUND_M: Final = 30.0
 ON_M: Final = 2.0
 """How far the outline of a landmark is widened for "on": cars hide the edge of a road."""
+INSIDE_SHARE: Final = 0.5
+"""An object is in a landmark or on it if at least this share of its area is."""
 HOLE_SIZE: Final = 4.0
 EDGE_SHARE: Final = 0.1
 """Of the extent, from each edge: "at the western edge"."""
@@ -154,7 +156,8 @@ def is_side_of(things: Things, landmarks: Things, sides: Sequence[str]) -> Flags
     """Which objects lie on a side of the landmark that is nearest to each.
 
     The direction counts from the landmark's nearest point to the object's centroid, within 45
-    degrees of the side, or of the diagonal where two sides are given (22.5 degrees to either).
+    degrees of the side, or of the diagonal where two sides are given (22.5 degrees to either). An
+    object on a landmark has no side of it; one close to a wall has.
     """
     compass = is_compass(sides)
     found = np.zeros(len(things), bool)
@@ -167,7 +170,7 @@ def is_side_of(things: Things, landmarks: Things, sides: Sequence[str]) -> Flags
     inside = ~(starts != ends).any(1)
     starts[inside] = landmarks.centres(compass=compass)[nearest[thing[inside]]] * flip
     found[thing] = _points_to((ends - starts) * flip, sides)
-    return found
+    return found & (share_on(things, landmarks, 0) < INSIDE_SHARE)
 
 
 def _points_to(steps: Float64, sides: Sequence[str]) -> Flags:
@@ -183,25 +186,57 @@ def _points_to(steps: Float64, sides: Sequence[str]) -> Flags:
 
 
 def share_inside(things: Things, landmarks: Things) -> Float64:
-    """Share [N] of each object's area inside landmarks; their holes count as inside."""
-    return _share_of(things, landmarks.cover(filled=True))
+    """Share [N] of each object's area inside landmarks; their holes count as inside.
+
+    An object is not its own landmark.
+    """
+    return _share_of_landmarks(things, landmarks, filled=True)
 
 
-def share_on(things: Things, landmarks: Things) -> Float64:
-    """Share [N] of each object's area on landmarks, which are widened by ON_M.
+def share_on(things: Things, landmarks: Things, buffer_m: float = ON_M) -> Float64:
+    """Share [N] of each object's area on landmarks, which are widened by a buffer.
 
     The hole that an object makes in the outline of what it stands on counts, a hole of up to
-    HOLE_SIZE times its area. The blocks between streets do not.
+    HOLE_SIZE times its area. The blocks between streets do not. An object is not its own landmark.
     """
-    holes = landmarks.holes(ON_M)
+    holes = landmarks.holes(buffer_m)
     areas = shapely.area(things.plane)
-    share = _share_of(things, landmarks.cover(ON_M))
+    share = _share_of_landmarks(things, landmarks, buffer_m)
     thing, hole = shapely.STRtree(holes).query(things.plane, predicate="intersects")
     shapes = holes[hole]
     is_own = shapely.area(shapes) <= HOLE_SIZE * areas[thing]
     thing, shapes = thing[is_own], shapes[is_own]
     shared = shapely.area(shapely.intersection(things.plane[thing], shapes))
     np.add.at(share, thing, shared / areas[thing])
+    return share
+
+
+def _share_of_landmarks(
+    things: Things, landmarks: Things, buffer_m: float = 0.0, *, filled: bool = False
+) -> Float64:
+    """Share [N] of the area of each object in landmarks other than itself.
+
+    Args:
+        things: the objects.
+        landmarks: some of the objects may be among them.
+        buffer_m: the landmarks are widened by this.
+        filled: whether holes of the landmarks count.
+    """
+    share = _share_of(things, landmarks.cover(buffer_m, filled=filled))
+    rows = np.flatnonzero(share > 0)
+    own = landmarks.find(things.own[rows])
+    rows, own = rows[own >= 0], own[own >= 0]
+    if not len(rows):
+        return share
+    shapes = things.plane[rows]
+    grown = shapely.bounds(shapes) + buffer_m * np.array([-1, -1, 1, 1])
+    row, other = landmarks.pieces.whole_tree.query(shapely.box(*grown.T))
+    is_other = other != own[row]
+    row, other = row[is_other], other[is_other]
+    others = widen(landmarks.plane[other], buffer_m, filled=filled)
+    shared = shapely.area(shapely.intersection(shapes[row], others))
+    sums = np.bincount(row, shared, len(rows)) / np.maximum(shapely.area(shapes), 1e-12)
+    share[rows] = np.minimum(sums, 1)
     return share
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import Final
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from rrsis_geo.resolve.frame import Flags, Float64, Things
 from rrsis_geo.resolve.relations import (
     ALONG_M,
     AROUND_M,
+    INSIDE_SHARE,
     NEXT_TO_M,
     along_side,
     distances_m,
@@ -40,9 +40,6 @@ from rrsis_geo.text.query.records import (
     Size,
     landmarks_of,
 )
-
-INSIDE_SHARE: Final = 0.5
-"""An object is in a landmark or on it if at least this share of its area is."""
 
 FindLandmark = Callable[[Query], Things]
 

@@ -78,11 +78,48 @@ def test_side_of_a_large_landmark_goes_by_its_nearest_point() -> None:
     assert not is_side_of(targets, things(np.empty(0, object)), ("north",)).any()
 
 
-def test_inside_a_landmark_by_its_centroid() -> None:
+def test_on_a_landmark_there_is_no_side() -> None:
     square = boxes((0, 0, 100, 100))
-    targets = boxes((40, 80, 50, 90), (80, 50, 90, 60))
-    assert is_side_of(targets, square, ("north",)).tolist() == [True, False]
-    assert is_side_of(targets, square, ("east",)).tolist() == [False, True]
+    targets = boxes(
+        (40, 80, 50, 90),
+        (94, 40, 104, 50),  # six tenths on it
+        (96, 40, 106, 50),  # four tenths
+        (100.3, 40, 102, 44),  # close to it
+    )
+    assert is_side_of(targets, square, ("north",)).tolist() == [False] * 4
+    assert is_side_of(targets, square, ("east",)).tolist() == [False, False, True, True]
+    hole = [(40, 80), (50, 80), (50, 90), (40, 90)]  # the outline leaves out what stands on it
+    pierced = things(np.array([shapely.box(0, 0, 100, 100).difference(shapely.Polygon(hole))]))
+    assert not is_side_of(targets, pierced, ("north",))[0]
+
+
+def test_sides_of_points_and_lines() -> None:
+    shapes = [
+        shapely.Point(0, 0),
+        shapely.LineString([(100, 0), (100, 50)]),
+        shapely.box(*[200] * 4),
+    ]
+    targets = boxes((-5, 1, 3, 9), (98, 20, 108, 30), (95, 70, 105, 80), (200, 210, 201, 220))
+    north = is_side_of(targets, things(np.array(shapes)), ("north",))
+    assert north.tolist() == [True, False, True, True]
+    assert is_side_of(targets, things(np.array(shapes)), ("east",)).tolist()[1]
+
+
+def test_sides_of_a_landmark_within_an_object() -> None:
+    park = things(np.array([shapely.box(0, 0, 100, 100)]))
+    assert is_side_of(park, boxes((45, 70, 55, 80)), ("south",)).tolist() == [True]
+    assert is_side_of(park, boxes((45, 40, 55, 50)), ("north",)).tolist() == [True]
+
+
+def test_objects_are_not_on_themselves() -> None:
+    cars = boxes((0, 0, 4, 2), (10, 0, 14, 2), (11, 0, 13, 2))
+    two = boxes((0, 0, 4, 2), (10, 0, 14, 2))
+    assert is_side_of(cars, two, ("west",)).tolist() == [True, False, False]
+    assert share_inside(cars, cars).tolist() == [0, 0.5, 1]
+    assert share_on(cars, cars).tolist() == [0, 1, 1]
+    courtyard = shapely.box(0, 0, 50, 50).difference(shapely.box(20, 20, 30, 30))
+    buildings = things(np.array([courtyard, shapely.box(22, 22, 28, 28)]))
+    assert share_inside(buildings, buildings).tolist() == [0, 1]
 
 
 @settings(max_examples=15, deadline=None)

@@ -241,10 +241,13 @@ class Writer:
         steps = self.truth.steps_from(landmark.flags)
         axis, sign = SIDES[words]
         angle = np.degrees(np.arctan2(np.abs(steps[:, 1 - axis]), sign * steps[:, axis]))
+        on = self.truth.share_on(landmark.flags)
         near = np.hypot(*steps.T) < 8
-        if (noun.flags & ((np.abs(angle - 45) < 6) | near)).any():
+        is_unclear = (np.abs(angle - 45) < 6) | near
+        if (noun.flags & (((on < 0.6) & is_unclear) | (np.abs(on - 0.5) < 0.1))).any():
             return None
-        return f"{noun.many} {words} the {landmark.one}", noun.flags & (angle < 45)
+        flags = noun.flags & (angle < 45) & (on < 0.5)
+        return f"{noun.many} {words} the {landmark.one}", flags
 
     def distance(self) -> tuple[str, Flags] | None:
         noun = self.noun()

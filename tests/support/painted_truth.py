@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes, distance_transform_edt
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, label
 from scipy.spatial import ConvexHull
 
 from rrsis_geo.data.sample import LabelledImage
@@ -109,6 +109,21 @@ class Truth:
         for index in np.flatnonzero(landmarks):
             mask |= binary_fill_holes(self.mask(np.arange(len(self)) == index))
         return np.array([mask[tuple(each.T)].mean() for each in self.pixels])
+
+    def share_on(self, landmarks: Flags) -> Values:
+        """Share [N] of the pixels of each object on landmarks.
+
+        A hole in the landmarks counts if it has at most four times the pixels of the object.
+        """
+        mask = self.mask(landmarks)
+        hole, _ = label(binary_fill_holes(mask) & ~mask)
+        n_pixels = np.bincount(hole.ravel())
+        share = np.zeros(len(self))
+        for index, own in enumerate(self.pixels):
+            here = hole[tuple(own.T)]
+            is_own_hole = (here > 0) & (n_pixels[here] <= 4 * len(own))
+            share[index] = (mask[tuple(own.T)] | is_own_hole).mean()
+        return share
 
     def steps_from(self, landmarks: Flags) -> Values:
         """Step [N, 2] in pixels to each centroid from the nearest pixel of the nearest landmark."""
