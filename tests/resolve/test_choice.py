@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rrsis_geo.resolve.choice import Column, choose
-from rrsis_geo.text.query.records import Grouping, Not, Only, Rank, Size
+from rrsis_geo.text.query.records import Grouping, Not, Only, Rank, Rule, Size
 
 AREA = np.array([30.0, 50.0, 10.0, 50.0, np.nan])
 
@@ -58,8 +58,31 @@ def test_a_rank_compares_what_the_filters_leave() -> None:
 
 def test_negation() -> None:
     holds = np.array([True, False, True])
-    choice = choose([Not(Grouping("isolated"))], [Column(holds=holds)], sure(3))
+    choice = choose([Not(Size("area"))], [Column(holds=holds)], sure(3))
     assert choice.chosen.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (Grouping("isolated"), [False, False, True, True, False]),
+        (Not(Grouping("grouped")), [False, False, True, True, False]),
+        (Grouping("grouped"), [True, True, False, False, False]),
+        (Not(Grouping("isolated")), [True, True, False, False, False]),
+    ],
+)
+def test_groups_are_of_objects_that_are_sure(rule: Rule, expected: list[bool]) -> None:
+    """A crumb is no isolated tree, and a tree with a crumb beside it is."""
+    centres = np.array([[0, 0], [20, 0], [100, 0], [200, 0], [201, 0]], float)
+    column = Column(value=np.full(5, 10.0), centres=centres)
+    scores = np.array([0.9, 0.95, 0.85, 0.9, 0.6])
+    assert choose([rule], [column], scores).chosen.tolist() == expected
+
+
+def test_groups_where_no_object_is_sure() -> None:
+    column = Column(value=np.ones(3), centres=np.array([[0, 0], [9, 0], [10, 0]], float))
+    isolated = choose([Grouping("isolated")], [column], np.array([0.6, 0.8, 0.7]))
+    assert isolated.chosen.tolist() == [True, False, False]
 
 
 def test_near_ties_are_reported() -> None:
