@@ -14,7 +14,7 @@ import shapely
 
 from rrsis_geo.resolve.pieces import Flags, Float64, Index, Pieces, Polygons
 
-__all__ = ["Flags", "Float64", "Frame", "Polygons", "Things"]
+__all__ = ["Flags", "Float64", "Frame", "MovePoints", "Polygons", "Things"]
 
 MovePoints = Callable[[Float64], Float64]
 

@@ -68,6 +68,12 @@ MEMORY_BYTES = 3 * 2**30
 
 # --- rasters
 
+RASTER_EXPRESSIONS = (
+    *("red discs", "the largest red disc", "the northernmost red disc", "the leftmost red disc"),
+    *("red discs in the southern half", "red discs longer than 5 m", "isolated red discs"),
+    *("red discs within 9 m of a red disc", "the two red discs closest to the centre"),
+)
+
 
 def run_raster(folder: Path, seed: int) -> None:
     """Segment a malformed scene."""
@@ -76,7 +82,8 @@ def run_raster(folder: Path, seed: int) -> None:
     RASTER_WRITERS[seed % len(RASTER_WRITERS)](path, rng)
     if path.with_suffix(".vrt").exists():
         path = path.with_suffix(".vrt")
-    run_segment(path, folder / "out", allow_no_crs=bool(rng.integers(2)))
+    allow_no_crs, expression = bool(rng.integers(2)), str(rng.choice(RASTER_EXPRESSIONS))
+    run_segment(path, folder / "out", expression=expression, allow_no_crs=allow_no_crs)
 
 
 # --- vectors

@@ -20,7 +20,7 @@ from pyproj import Geod, Transformer
 from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 
-from rrsis_geo.geo.crs import as_proj
+from rrsis_geo.geo.crs import as_proj, unit_m
 from rrsis_geo.geo.objects.outlines import Rings, concat_ranges
 
 MAX_STEP_M = 100.0
@@ -57,9 +57,8 @@ def measure_rings(rings: Rings, crs: CRS | ProjCRS | None) -> Sizes:
     proj = as_proj(crs)
     geod = proj.get_geod()
     if geod is None or proj.geodetic_crs is None:
-        unit_m = float(proj.axis_info[0].unit_conversion_factor) if proj.axis_info else 1.0
-        polygons = rings.polygons()
-        return Sizes(shapely.area(polygons) * unit_m**2, shapely.length(polygons) * unit_m)
+        unit, polygons = unit_m(proj), rings.polygons()
+        return Sizes(shapely.area(polygons) * unit**2, shapely.length(polygons) * unit)
 
     steps = _steps_per_edge(rings.xy, rings.ring_offsets, proj)
     n_rings = len(rings.ring_offsets) - 1
@@ -89,10 +88,10 @@ def _offsets(counts: NDArray[np.integer[Any]]) -> Int64:
 def _steps_per_edge(xy: Float64, offsets: Int64, proj: ProjCRS) -> Int64:
     """Number of steps of the edge after each vertex, [V]; 1 for the last vertex of a ring."""
     unit = float(proj.axis_info[0].unit_conversion_factor)  # metres, or radians
-    unit_m = unit * _EARTH_RADIUS_M if proj.is_geographic else unit
+    scale = unit * _EARTH_RADIUS_M if proj.is_geographic else unit
     edges = np.diff(xy, axis=0, append=xy[-1:])
     with np.errstate(invalid="ignore"):
-        length_m = np.hypot(edges[:, 0], edges[:, 1]) * unit_m
+        length_m = np.hypot(edges[:, 0], edges[:, 1]) * scale
     steps = np.ceil(np.where(np.isfinite(length_m), length_m, 0) / MAX_STEP_M)
     steps = np.clip(steps, 1, _MAX_STEPS).astype(np.int64)
     steps[offsets[1:] - 1] = 1

@@ -9,6 +9,8 @@ from pyproj import Transformer
 from pyproj.exceptions import CRSError, ProjError
 from rasterio.crs import CRS
 
+from rrsis_geo.geo.crs import as_proj, unit_m
+
 logger = logging.getLogger(__name__)
 
 _STEP_PX = 16
@@ -38,7 +40,7 @@ def pixel_size_m(
     if crs is None:
         return None
     try:
-        proj_crs = ProjCRS.from_wkt(crs.to_wkt(version="WKT2_2019"))
+        proj_crs = as_proj(crs)
         measure = _planar if proj_crs.geodetic_crs is None else _geodesic
         half = _STEP_PX / 2
         down = measure(proj_crs, transform @ (col, row - half), transform @ (col, row + half))
@@ -54,8 +56,7 @@ def pixel_size_m(
 
 
 def _planar(crs: ProjCRS, start: tuple[float, float], stop: tuple[float, float]) -> float:
-    unit_m = float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
-    return unit_m * math.dist(start, stop)
+    return unit_m(crs) * math.dist(start, stop)
 
 
 def _geodesic(crs: ProjCRS, start: tuple[float, float], stop: tuple[float, float]) -> float:

@@ -42,14 +42,13 @@ def _read(landmark: GivenLandmark, infos: Sequence[SceneInfo]) -> Features:
     shapes = read_shapes(path, layer, crs, option=f'--landmark "NAME={path}:LAYER"')
     frame, n = scenes_frame(infos), len(shapes)
     plane = frame.plane(shapes)
-    has_metres = crs is not None
     return Features(
         polygons=shapes,
         id=np.arange(1, n + 1),
         score=np.ones(n),
         score_max=np.ones(n),
-        area_m2=shapely.area(plane) if has_metres else np.full(n, np.nan),
-        perimeter_m=shapely.length(plane) if has_metres else np.full(n, np.nan),
+        area_m2=shapely.area(plane) if frame.has_metres else np.full(n, np.nan),
+        perimeter_m=shapely.length(plane) if frame.has_metres else np.full(n, np.nan),
         n_pixels=np.zeros(n, np.int64),
         touches_border=np.zeros(n, bool),
         split_from=np.zeros(n, np.int64),

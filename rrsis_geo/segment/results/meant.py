@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 from pyproj import CRS as ProjCRS
 from pyproj import Transformer
+from pyproj.exceptions import CRSError, ProjError
 
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.geo.crs import as_proj
+from rrsis_geo.geo.crs import as_proj, crs_name, unit_m
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.resolve.fact_columns import fact_names
-from rrsis_geo.resolve.frame import Float64, Frame
+from rrsis_geo.resolve.frame import Float64, Frame, MovePoints
 from rrsis_geo.resolve.resolver import ReadObjects, Resolver, rules_in_metres
 from rrsis_geo.text.query.records import Query
 
@@ -57,25 +58,36 @@ def all_chosen(features: Iterable[Features]) -> Iterator[Features]:
 
 
 def scenes_frame(infos: Sequence[SceneInfo]) -> Frame:
-    """The frame of scenes in one CRS, or of the parts of them that are segmented."""
+    """The frame of scenes in one CRS, or of the parts of them that are segmented.
+
+    It has no metres if there is no CRS, or if a corner of a scene lies outside the CRS's domain.
+    """
     corners = np.concatenate([_corners(info) for info in infos])
     info = infos[0]
     if info.crs is None:
         return Frame(corners, None, y_is_down=info.transform.e > 0)
-    proj = as_proj(info.crs)
-    if proj.geodetic_crs is None:  # an engineering CRS: its plane is the ground
-        return Frame(corners, None, y_is_down=False)
-    to_degrees = Transformer.from_crs(proj, proj.geodetic_crs, always_xy=True)
-    lon, lat = to_degrees.transform(*corners.mean(0))
-    plane = ProjCRS.from_dict(
-        {"proj": "aeqd", "lat_0": lat, "lon_0": lon, "units": "m", **_ellipsoid(proj)}
-    )
-    to_plane = Transformer.from_crs(proj, plane, always_xy=True)
+    to_plane = _to_metres(as_proj(info.crs), corners.mean(0))
+    if to_plane is not None and not np.isfinite(to_plane(corners)).all():
+        to_plane = None
+    return Frame(corners, to_plane, y_is_down=False)
 
-    def move(points: Float64) -> Float64:
-        return np.column_stack(to_plane.transform(*points.T))
 
-    return Frame(corners, move, y_is_down=False)
+def _to_metres(crs: ProjCRS, centre: Float64) -> MovePoints | None:
+    """The way to a plane of metres about a point, north up. None if the point has no position."""
+    if crs.geodetic_crs is None:  # an engineering CRS: its plane is the ground
+        unit = unit_m(crs)
+        return lambda points: points * unit
+    if crs.ellipsoid is None:
+        return None
+    axes = {"a": crs.ellipsoid.semi_major_metre, "b": crs.ellipsoid.semi_minor_metre}
+    degrees = ProjCRS.from_dict({"proj": "longlat", **axes})  # from Greenwich, as PROJ takes them
+    try:
+        lon, lat = Transformer.from_crs(crs, degrees, always_xy=True).transform(*centre)
+        plane = ProjCRS.from_dict({"proj": "aeqd", "lat_0": lat, "lon_0": lon, **axes})
+        to_plane = Transformer.from_crs(crs, plane, always_xy=True)
+    except (CRSError, ProjError):
+        return None
+    return lambda points: np.column_stack(to_plane.transform(*points.T))
 
 
 def _corners(info: SceneInfo) -> Float64:
@@ -83,20 +95,20 @@ def _corners(info: SceneInfo) -> Float64:
     return np.array([info.transform @ corner for corner in sides], float)
 
 
-def _ellipsoid(crs: ProjCRS) -> dict[str, float]:
-    ellipsoid = crs.ellipsoid
-    assert ellipsoid is not None
-    return {"a": ellipsoid.semi_major_metre, "b": ellipsoid.semi_minor_metre}
-
-
 def check_metres(query: Query, info: SceneInfo) -> None:
     """Check that the ground sizes that a query needs are known.
 
     Raises:
-        ConfigError: the scene has no CRS.
+        ConfigError: the scene has no CRS, or lies outside the domain of its CRS.
     """
-    for rule in rules_in_metres(query) if info.crs is None else ():
-        raise ConfigError(
-            f'{info.path}: "{rule}" needs metres on the ground, but the scene has no CRS; '
-            'assign one with "rio edit-info --crs"'
+    rule = next(rules_in_metres(query), None)
+    if rule is None or scenes_frame([info]).has_metres:
+        return
+    if info.crs is None:
+        reason = 'the scene has no CRS; assign one with "rio edit-info --crs"'
+    else:
+        reason = (
+            f"parts of the scene lie outside the domain of its CRS, {crs_name(info.crs)}; correct "
+            "its CRS or its transform, or choose a part with --bbox"
         )
+    raise ConfigError(f'{info.path}: "{rule}" needs metres on the ground, but {reason}')

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,18 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from scene_files import write_scene
 
+from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.scene.scene import open_scene
 from rrsis_geo.resolve.frame import Frame
 from rrsis_geo.resolve.resolver import Resolver
-from rrsis_geo.segment.results.meant import scenes_frame
+from rrsis_geo.segment.results.meant import check_metres, scenes_frame
 from rrsis_geo.text.query.parser import parse_query
 
 UTM = "EPSG:32632"
+FEET_WKT = (
+    'ENGCRS["mine",EDATUM["shaft 3"],CS[Cartesian,2],'
+    'AXIS["x",east],AXIS["y",north],LENGTHUNIT["foot",0.3048]]'
+)
 LEFT, TOP, SIDE_M = 690_000.0, 5_300_000.0, 2000.0  # grid north is 1.9 degrees off true north
 MIDDLE = np.array([LEFT + SIDE_M / 2, TOP - SIDE_M / 2])
 NORTH_UP = Affine(10, 0, LEFT, 0, -10, TOP)
@@ -33,6 +39,7 @@ LAYOUTS = {
     "upside down": (UTM, Affine(10, 0, LEFT, 0, 10, TOP - SIDE_M)),
     "web mercator": ("EPSG:3857", None),
     "degrees": ("EPSG:4326", None),
+    "grads from Paris": ("EPSG:27572", None),
 }
 EXPRESSIONS = (
     "the northernmost building",
@@ -149,9 +156,65 @@ def test_layouts_give_the_same_answers(
         moved = tuple(move(each, crs) if crs != UTM else each for each in objects)
         assert answer(expression, moved, frames[layout]) == expected
 
-    if ("half" in expression or "third" in expression) and layout == "turned":
-        pytest.skip("the turned scene has another extent")
+    is_turned = layout in ("turned", "grads from Paris")
+    if ("half" in expression or "third" in expression) and is_turned:
+        pytest.skip("a turned scene has another extent")
     check()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_plane_lies_about_the_middle(frames: dict[str, Frame], layout: str) -> None:
+    crs, _ = LAYOUTS[layout]
+    points = MIDDLE + np.array([[0, 0], [0, 500], [500, 0]])
+    if crs != UTM:
+        points = np.column_stack(
+            Transformer.from_crs(UTM, crs, always_xy=True).transform(*points.T)
+        )
+    middle, up, right = frames[layout].plane_points(points)
+    assert np.hypot(*middle) < 2
+    turn = np.radians(1.9)  # from grid north to true north
+    assert up - middle == pytest.approx([500 * np.sin(turn), 500 * np.cos(turn)], abs=1)
+    assert right - middle == pytest.approx([500 * np.cos(turn), -500 * np.sin(turn)], abs=1)
+
+
+def test_an_engineering_plane_is_in_metres(tmp_path: Path) -> None:
+    transform = Affine(2, 0, 100, 0, -2, 0)
+    path = write_scene(tmp_path / "s.tif", 200, 200, crs=FEET_WKT, transform=transform)
+    with open_scene(path) as scene:
+        frame = scenes_frame([scene.info])
+    assert frame.has_metres
+    assert frame.bounds(compass=True) == pytest.approx(np.array([[100, -400], [500, 0]]) * 0.3048)
+
+
+OUTSIDE = {
+    "metres called degrees": ("EPSG:4326", Affine(0.5, 0, -1.3e7, 0, -0.5, -2.4e6)),
+    "far off": ("EPSG:27700", Affine(0.5, 0, 1e9, 0, -0.5, 1e9)),
+    "full disk": (
+        "+proj=geos +h=35785831 +lon_0=0 +sweep=y +ellps=WGS84",
+        Affine(55_000, 0, -5.5e6, 0, -55_000, 5.5e6),
+    ),
+    "north of the pole": ("EPSG:4326", Affine(0.1, 0, 0, 0, -0.1, 95)),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_outside_its_crs_a_scene_has_no_metres(tmp_path: Path, name: str) -> None:
+    crs, transform = OUTSIDE[name]
+    path = write_scene(tmp_path / "s.tif", 200, 200, crs=crs, transform=transform)
+    with open_scene(path) as scene:
+        frame = scenes_frame([scene.info])
+        check_metres(parse_query("the northernmost building"), scene.info)
+        with pytest.raises(ConfigError, match=r'"length at least 60 m" .* outside the dom'):
+            check_metres(parse_query("buildings longer than 60 m"), scene.info)
+    assert not frame.has_metres
+    low, high = (np.array(transform @ corner) for corner in ((0, 200), (200, 0)))
+    assert frame.bounds(compass=True) == pytest.approx(np.stack([low, high]))
+    boxes = np.array(
+        [shapely.box(*(transform @ (10, y + 9)), *(transform @ (20, y))) for y in (20, 150)]
+    )
+    objects = boxes, boxes[:0]
+    assert answer("the northernmost building", objects, frame) == [0]
+    assert answer("buildings in the southern half", objects, frame) == [1]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
