@@ -510,6 +510,6 @@ def test_settings_of_the_process_are_put_back(
     names = ("OGR_SQLITE_SYNCHRONOUS", "GDAL_CACHEMAX", "GDAL_HTTP_MAX_RETRY")
     before = [pyogrio.get_gdal_config_option(name) for name in names], torch.get_num_threads()
     options = SegmentOptions(overlap_px=16, threads=torch.get_num_threads() + 1)
-    segment_scene(make_blobs(), "cars", Outputs(tmp_path / "o.gpkg"), options)
+    segment_scene(make_blobs(), "trucks", Outputs(tmp_path / "o.gpkg"), options)
     after = [pyogrio.get_gdal_config_option(name) for name in names], torch.get_num_threads()
     assert after == before

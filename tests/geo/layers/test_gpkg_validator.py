@@ -143,10 +143,10 @@ def segment(folder: Path, expressions: str | Sequence[str], **scene: Any) -> Pat
 
 
 @pytest.mark.usefixtures("ogc")
-@pytest.mark.parametrize("expressions", ["what is bright", ("what is bright", "every roof")])
+@pytest.mark.parametrize("expressions", ["bright things", ("bright things", "every roof")])
 def test_output_of_segment(tmp_path: Path, expressions: str | Sequence[str]) -> None:
     path = segment(tmp_path, expressions)
-    assert pyogrio.read_info(path, layer="what_is_bright")["features"] > 0
+    assert pyogrio.read_info(path, layer="bright_things")["features"] > 0
     assert validate(path) == ""
 
 
@@ -155,7 +155,7 @@ def test_output_of_segment_with_pdok(tmp_path: Path) -> None:
     program = shutil.which("geopackage-validator")
     if program is None:
         pytest.skip("pdok-geopackage-validator is not installed")
-    path = segment(tmp_path, ("what is bright", "every roof"), crs="EPSG:3857")
+    path = segment(tmp_path, ("bright things", "every roof"), crs="EPSG:3857")
     done = subprocess.run(
         [program, "validate", "--gpkg-path", str(path)], capture_output=True, text=True, timeout=60
     )
