@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrsis_geo.resolve.choice import Choice, Column
-from rrsis_geo.resolve.frame import Float64
+from rrsis_geo.resolve.frame import Float64, Frame
 from rrsis_geo.text.query.records import Distance, Not, Query, Rank, Region, Rule
 
 
@@ -24,15 +24,18 @@ def fact_names(query: Query) -> tuple[str, ...]:
     return tuple(name for name, is_there in has.items() if is_there)
 
 
-def fact_columns(query: Query, choice: Choice, columns: list[Column]) -> dict[str, NDArray[Any]]:
-    """The facts of N objects, by the names of `fact_names`."""
+def fact_columns(
+    query: Query, choice: Choice, columns: list[Column], frame: Frame
+) -> dict[str, NDArray[Any]]:
+    """The facts of N objects, by the names of `fact_names`. No metres, no distances: NaN."""
     found: dict[str, NDArray[Any]] = {}
     for name in fact_names(query):
         if name == "rank":
             found[name] = np.where(choice.rank > 0, choice.rank.astype(float), np.nan)
         elif name == "distance_m":
             distance = _distances(query.rules, columns)
-            found[name] = np.where(np.isfinite(distance), distance, np.nan).round(2)
+            known = np.isfinite(distance) & frame.has_metres
+            found[name] = np.where(known, distance, np.nan).round(2)
         else:
             found[name] = _regions(query.rules, columns, len(choice.chosen))
     return found

@@ -197,7 +197,7 @@ class Resolver(Generic[Batch]):
             choice = choose(query.rules, columns, part.objects.score)
             index = np.flatnonzero(choice.chosen)
             if len(index):
-                facts = fact_columns(query, choice, columns).items()
+                facts = fact_columns(query, choice, columns, self._frame).items()
                 yield part.take(index), {name: values[index] for name, values in facts}
         if n:
             self._warn(self._missing_landmarks(query, is_target))
@@ -240,7 +240,7 @@ class Resolver(Generic[Batch]):
         choice = choose(query.rules, joined if len(score) else _empty(query.rules), score)
         self._warn(self._missing_landmarks(query, is_target) if len(score) else ())
         self._warn(choice.warnings)
-        why = fact_columns(query, choice, joined)
+        why = fact_columns(query, choice, joined, self._frame)
         facts = _Facts(choice, alive, places, why, held if until_rank else None)
         self._facts[query, is_target] = facts
         return facts

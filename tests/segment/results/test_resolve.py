@@ -221,6 +221,8 @@ def test_pixel_coordinates_point_down(tmp_path: Path) -> None:
     segment(scene, expressions, tmp_path / "o.gpkg", no_crs=True)
     found = [names_in(tmp_path / "o.gpkg", each, expressions, transform) for each in expressions]
     assert found == ["d", "A", "c"]
+    segment(scene, ["the car closest to the road"], tmp_path / "near.gpkg", no_crs=True)
+    assert np.isnan(gpd.read_file(tmp_path / "near.gpkg")["distance_m"]).tolist() == [True]
     with pytest.raises(ConfigError, match='"within 20 m of "roads"" needs metres'):
         segment(scene, ["cars within 20 m of the road"], tmp_path / "m.gpkg", no_crs=True)
 
