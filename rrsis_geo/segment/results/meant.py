@@ -80,8 +80,8 @@ def _to_metres(crs: ProjCRS, centre: Float64) -> MovePoints | None:
     if crs.ellipsoid is None:
         return None
     axes = {"a": crs.ellipsoid.semi_major_metre, "b": crs.ellipsoid.semi_minor_metre}
-    degrees = ProjCRS.from_dict({"proj": "longlat", **axes})  # from Greenwich, as PROJ takes them
     try:
+        degrees = ProjCRS.from_dict({"proj": "longlat", **axes})  # from Greenwich, for lat_0, lon_0
         lon, lat = Transformer.from_crs(crs, degrees, always_xy=True).transform(*centre)
         plane = ProjCRS.from_dict({"proj": "aeqd", "lat_0": lat, "lon_0": lon, **axes})
         to_plane = Transformer.from_crs(crs, plane, always_xy=True)
