@@ -54,11 +54,18 @@ CATEGORIES: Final = (
     *("swimming pool", "tennis court"),
 )
 LANDMARKS: Final = ("road", "parking lot", "building", "water", "storage tank")
-SUPERLATIVES: Final = ("largest", "longest")
+SUPERLATIVES: Final = ("largest", "longest", "widest")
 PLACES: Final = (
-    *("", " in the northern half", " in the southern half", " on the left", " on the right"),
-    *(" in the north-east", " in the bottom left corner", " in the centre of the image"),
+    *("in the northern half", "in the southern half", "on the left", "on the right"),
+    *("in the north-east", "in the bottom left corner", "in the centre of the image"),
 )
+MORE_PLACES: Final = (
+    *("in the north-west", "in the south-east", "in the south-west", "in the top left corner"),
+    *("at the northern edge", "at the southern edge", "at the western edge", "at the right edge"),
+    *("in the top third", "in the bottom third", "in the western third", "in the eastern third"),
+    *(f"within 50 m of the {landmark}" for landmark in LANDMARKS),
+)
+"""For superlatives, of which few have a clear lead."""
 DISTANCES_M: Final = (10, 20, 50, 100)
 LEAD: Final = 1.25
 LEAST: Final = 4
@@ -184,8 +191,10 @@ def superlatives() -> Iterator[tuple[str, str]]:
     """Category and expression."""
     for category in CATEGORIES:
         for word in SUPERLATIVES:
-            for place in PLACES:
-                yield category, f"the {word} {category}{place}"
+            yield category, f"the {word} {category}"
+            for place in (*PLACES, *MORE_PLACES):
+                if not place.endswith(category):
+                    yield category, f"the {word} {category} {place}"
 
 
 def distances() -> Iterator[tuple[str, str]]:
@@ -200,8 +209,8 @@ def distances() -> Iterator[tuple[str, str]]:
 def regions() -> Iterator[tuple[str, str]]:
     """Category and expression."""
     for category in CATEGORIES:
-        for place in PLACES[1:]:
-            yield category, f"{pluralize(category)}{place}"
+        for place in PLACES:
+            yield category, f"{pluralize(category)} {place}"
 
 
 def answer(
@@ -214,11 +223,11 @@ def answer(
         yield exact[singularize(phrase)]
 
     def numbers(query: Query) -> frozenset[int]:
-        found = Resolver(read, scenes_frame([info])).meant(query)
+        found = Resolver(read, scenes_frame([info]), prefix=None).meant(query)
         return frozenset(int(number) for objects, _ in found for number in objects.number)
 
-    right = numbers(query)
     if kind != "superlative":
+        right = numbers(query)
         share = len(right) / max(len(exact[category]), 1)
         return right if INFORMATIVE[0] <= share <= INFORMATIVE[1] else frozenset()
     *filters, rank = query.rules
@@ -228,16 +237,18 @@ def answer(
     )
     if len(among) < LEAST:
         return frozenset()
-    sizes = np.sort(among.area_m2 if rank.key == "area" else lengths_m(among.polygons))[::-1]
-    return right if sizes[0] > LEAD * sizes[1] else frozenset()
+    sizes = among.area_m2 if rank.key == "area" else sides_m(among.polygons)[rank.key]
+    second, first = np.argsort(sizes)[-2:]
+    is_clear = sizes[first] > LEAD * sizes[second]
+    return frozenset([int(among.number[first])] if is_clear else [])
 
 
-def lengths_m(polygons: NDArray[Any]) -> NDArray[np.float64]:
-    """Length of the smallest rectangle about each."""
+def sides_m(polygons: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """Length and width of the smallest rectangle about each."""
     boxes = shapely.get_exterior_ring(shapely.minimum_rotated_rectangle(polygons))
     points = np.array([shapely.get_coordinates(box)[:3] for box in boxes])
-    steps: NDArray[np.float64] = np.hypot(*np.moveaxis(np.diff(points, axis=1), 2, 0)).max(1)
-    return steps
+    steps: NDArray[np.float64] = np.hypot(*np.moveaxis(np.diff(points, axis=1), 2, 0))
+    return {"length": steps.max(1), "width": steps.min(1)}
 
 
 def segment(path: Path, questions: list[Question], model: str) -> dict[str, NDArray[Any]]:
