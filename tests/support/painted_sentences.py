@@ -242,6 +242,8 @@ class Writer:
         axis, sign = SIDES[words]
         angle = np.degrees(np.arctan2(np.abs(steps[:, 1 - axis]), sign * steps[:, axis]))
         on = self.truth.share_on(landmark.flags)
+        if self.rng.random() < 0.7 and (on[noun.flags] < 0.5).all():
+            return None  # most have none on the landmark, and those that do are harder
         near = np.hypot(*steps.T) < 8
         is_unclear = (np.abs(angle - 45) < 6) | near
         if (noun.flags & (((on < 0.6) & is_unclear) | (np.abs(on - 0.5) < 0.1))).any():
