@@ -16,6 +16,9 @@ from rrsis_geo.resolve.pieces import Flags, Float64, Index, Pieces, Polygons
 
 __all__ = ["Flags", "Float64", "Frame", "MovePoints", "Polygons", "Things"]
 
+_ROUNDING = 1e-9
+"""Gaps between neighbouring scenes that are rounding errors, as a share of the whole extent."""
+
 MovePoints = Callable[[Float64], Float64]
 
 
@@ -24,7 +27,8 @@ class Frame:
     """The scene's extent, and the way from its coordinates to the plane of metres.
 
     Attributes:
-        corners: float64 [N, 2], of the scene or the area of interest, in its coordinates.
+        corners: float64 [4 * S, 2], in turn around each of S scenes, or the parts of them that are
+            segmented, in their coordinates.
         to_plane: moves points, float64 [N, 2], to the plane. None if lengths on the ground are
             unknown: the plane is the scene's own then, with the y axis up.
         y_is_down: whether the displayed picture's y axis points down, as in pixel coordinates.
@@ -45,6 +49,12 @@ class Frame:
         if self.y_is_down and not compass:
             points = points * (1.0, -1.0)
         return np.stack([points.min(0), points.max(0)])
+
+    def edge(self) -> shapely.Geometry:
+        """The outline of the area that the scenes cover together, in the plane."""
+        scenes = shapely.polygons(self.plane_points(self.corners).reshape(-1, 4, 2))
+        extent = float(np.ptp(self.bounds(compass=True), axis=0).max())
+        return shapely.boundary(shapely.union_all(scenes, grid_size=_ROUNDING * extent))
 
     def plane(self, polygons: Polygons) -> Polygons:
         """Polygons in the plane of metres."""

@@ -114,8 +114,7 @@ def distances_to_place(things: Things, kind: str, sides: Sequence[str]) -> Float
     compass = is_compass(sides) or not sides
     centres: Polygons = np.asarray(shapely.points(things.centres(compass=True)))
     if kind == "edge":
-        ring = shapely.linearrings(frame.plane_points(frame.corners))
-        distances: Float64 = shapely.distance(things.plane, ring)
+        distances: Float64 = shapely.distance(things.plane, frame.edge())
         return distances
     low, high = frame.bounds(compass=compass)
     point = (low + high) / 2

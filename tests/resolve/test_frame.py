@@ -5,7 +5,7 @@ import pytest
 import shapely
 
 from rrsis_geo.resolve.frame import Frame, Things
-from rrsis_geo.resolve.relations import along_side, in_region, is_side_of
+from rrsis_geo.resolve.relations import along_side, distances_to_place, in_region, is_side_of
 
 CORNERS = np.array([[0, 0], [100, 0], [100, 50], [0, 50]], float)
 PIXELS = Frame(CORNERS, None, y_is_down=True)
@@ -59,3 +59,12 @@ def test_lengths_in_a_picture_whose_ground_pixel_is_known() -> None:
     assert things.areas().tolist() == [50.0]
     length, width = things.sides_m()
     assert (length.tolist(), width.tolist()) == ([10.0], [5.0])
+
+
+def test_the_edge_is_that_of_all_scenes_together() -> None:
+    """No edge lies between neighbours, also if rounding errors part them."""
+    tile = np.array([[0, 0], [100, 0], [100, 100], [0, 100]], float)
+    corners = np.concatenate([tile + np.array([left, 0]) for left in (0, 100 + 1e-8, 200)])
+    scenes = Frame(corners, lambda points: points, y_is_down=False)
+    objects = Things(shapely.box([149, 99, 2], [49, 40, 50], [151, 101, 4], [51, 60, 52]), scenes)
+    assert distances_to_place(objects, "edge", ()) == pytest.approx([49, 40, 2])
