@@ -14,7 +14,6 @@ network answers. Words that would change the meaning over a scene and belong to 
 docs/language.md has examples of all.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -80,12 +79,6 @@ def parse_query(expression: str, given: frozenset[str] = frozenset()) -> Query:
             f"the expression has {len(expression):,} characters, {LONGEST_EXPRESSION:,} are allowed"
         )
     return _Parser(expression, given).parse()
-
-
-def phrases_of(expressions: Iterable[str]) -> tuple[str, ...]:
-    """The phrases that the network is asked for by several expressions, each once, in order."""
-    queries = map(parse_query, expressions)
-    return tuple(dict.fromkeys(phrase for query in queries for phrase in query.phrases()))
 
 
 class _Parser(PremodifierReader, ModifierReader, ExclusionReader):
