@@ -117,3 +117,18 @@ def read(path: Path) -> gpd.GeoDataFrame:
 
 def write(path: Path, transform: Affine, crs: str | None, boxes: Sequence[Box] = BOXES) -> Path:
     return write_scene(path, *SHAPE, transform=transform, crs=crs, content=content_of(boxes))
+
+
+def tall_boxes() -> list[Box]:
+    """Buildings all over a scene of 1,300 rows, two of them across the edges of shards."""
+    generator = np.random.default_rng(3)
+    boxes = []
+    for row in range(0, 1260, 60):
+        for col in (10, 110):
+            height, width = generator.integers(8, 40, 2)
+            boxes.append(Box(f"{row}", "building", (row, row + height), (col, col + width)))
+    return [
+        *boxes,
+        Box("x", "building", (480, 530), (160, 200)),
+        Box("y", "car", (505, 520), (90, 95)),
+    ]

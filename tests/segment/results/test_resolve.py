@@ -25,6 +25,7 @@ from noun_scenes import (
     content_of,
     names_of,
     read,
+    tall_boxes,
     write,
 )
 from numpy.typing import NDArray
@@ -246,21 +247,6 @@ def test_facts_in_every_format(tmp_path: Path, suffix: str) -> None:
     segment(scene, ["the car closest to the road"], out)
     layer = gpd.read_parquet(out) if suffix == ".parquet" else gpd.read_file(out, layer=0)
     assert (layer["rank"][0], layer["distance_m"][0]) == (1, pytest.approx(44, abs=0.1))
-
-
-def tall_boxes() -> list[Box]:
-    """Buildings all over a scene of 1,300 rows, two of them across the edges of shards."""
-    generator = np.random.default_rng(3)
-    boxes = []
-    for row in range(0, 1260, 60):
-        for col in (10, 110):
-            height, width = generator.integers(8, 40, 2)
-            boxes.append(Box(f"{row}", "building", (row, row + height), (col, col + width)))
-    return [
-        *boxes,
-        Box("x", "building", (480, 530), (160, 200)),
-        Box("y", "car", (505, 520), (90, 95)),
-    ]
 
 
 def test_shards_and_parts_give_the_same_layers(tmp_path: Path) -> None:

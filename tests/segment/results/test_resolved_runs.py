@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import numpy as np
 import pyogrio
 import pytest
 import shapely
 from job_stubs import stop_after
-from noun_scenes import NORTH_UP, Box, NounPredictor, content_of
+from noun_scenes import NORTH_UP, NounPredictor, content_of, tall_boxes
 from scene_files import write_scene
 
 from rrsis_geo.errors import Stopped
@@ -29,21 +28,6 @@ EXPRESSIONS = [
     "buildings that are not within 60 m of the car",
     "buildings",
 ]
-
-
-def tall_boxes() -> list[Box]:
-    """Buildings all over a scene of 1,300 rows, some of them across the edges of shards."""
-    generator = np.random.default_rng(3)
-    boxes = []
-    for row in range(0, 1260, 60):
-        for col in (10, 110):
-            height, width = generator.integers(8, 40, 2)
-            boxes.append(Box(f"{row}", "building", (row, row + height), (col, col + width)))
-    return [
-        *boxes,
-        Box("x", "building", (480, 530), (160, 200)),
-        Box("y", "car", (505, 520), (90, 95)),
-    ]
 
 
 class Run:
