@@ -1,4 +1,4 @@
-"""Terminal output: results on stdout; messages and progress on stderr."""
+"""Terminal output: results on stdout; messages and progress on stderr, as text or as JSON lines."""
 
 import codecs
 import json
@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -70,34 +72,59 @@ class Board:
 
 BoardCallback = Callable[[Board], None]
 
+
+class ProgressFormat(StrEnum):
+    """How messages and progress are written to stderr."""
+
+    AUTO = "auto"
+    """For people: bars in a terminal, a line every 30 seconds in a log file."""
+
+    JSON = "json"
+    """For programs: one JSON object per line, as docs/jobs.md describes."""
+
+
 LOG_EVERY_S = 30.0
+JSON_EVERY_S = 0.1
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
+_format = ProgressFormat.AUTO
+"""Format of stderr. `setup_logging` sets it once per command."""
+
+_STYLES: Final = {"error": "bold red", "warning": "yellow", "info": "", "debug": "dim"}
+_PREFIXES: Final = {"error": "error: ", "warning": "warning: "}
 
 
 class LineHandler(logging.Handler):
     """Prints log records as single lines on stderr, above a running progress bar."""
 
-    STYLES = (
-        (logging.ERROR, "error: ", "bold red"),
-        (logging.WARNING, "warning: ", "yellow"),
-        (logging.INFO, "", ""),
-        (logging.NOTSET, "", "dim"),
+    LEVELS = (
+        (logging.ERROR, "error"),
+        (logging.WARNING, "warning"),
+        (logging.INFO, "info"),
+        (logging.NOTSET, "debug"),
     )
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
-        _, prefix, style = next(row for row in self.STYLES if record.levelno >= row[0])
-        _print_line(prefix, style, self.format(record))
+        level = next(name for number, name in self.LEVELS if record.levelno >= number)
+        _print_message(level, self.format(record))
 
 
-def setup_logging(*, quiet: bool = False, verbose: bool = False) -> None:
+def setup_logging(
+    *,
+    quiet: bool = False,
+    verbose: bool = False,
+    progress_format: ProgressFormat = ProgressFormat.AUTO,
+) -> None:
     """Send the package's log to stderr.
 
     Args:
         quiet: show errors only. The default also shows warnings.
         verbose: show all messages, and the warnings of other libraries.
+        progress_format: how messages and progress are written.
     """
+    global _format
+    _format = progress_format
     if quiet:  # huggingface_hub reads this on import; no command imports it earlier
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     handler = LineHandler()
@@ -116,25 +143,33 @@ def setup_logging(*, quiet: bool = False, verbose: bool = False) -> None:
 
 def print_error(error: RrsisError) -> None:
     """Print one line on stderr."""
-    _print_line("error: ", "bold red", str(error))
+    _print_message("error", str(error))
 
 
 def print_interrupted(consequence: str = "unfinished output removed") -> None:
     """Print that Ctrl-C ended the command, and what happened to its work."""
-    _print_line("", "yellow", f"interrupted; {consequence}")
+    if _format is ProgressFormat.JSON:
+        _print_event("stopped", text=f"interrupted; {consequence}", resume=None)
+    else:
+        _print_line("", "yellow", f"interrupted; {consequence}")
 
 
 def print_stopping() -> None:
     """Print the answer to the first Ctrl-C during resumable work."""
-    _print_line(
-        "", "yellow", "stopping after the current shard; press Ctrl-C again to stop at once"
-    )
+    if _format is ProgressFormat.JSON:
+        _print_event("stopping", text="stopping after the current shard")
+    else:
+        text = "stopping after the current shard; press Ctrl-C again to stop at once"
+        _print_line("", "yellow", text)
 
 
 def print_stopped(message: str, command: str) -> None:
     """Print how to resume a run that was stopped."""
-    _print_line("", "yellow", f"{message}; to resume, run:")
-    _print_line("", "", f"  {command}")
+    if _format is ProgressFormat.JSON:
+        _print_event("stopped", text=message, resume=command)
+    else:
+        _print_line("", "yellow", f"{message}; to resume, run:")
+        _print_line("", "", f"  {command}")
 
 
 def print_json(value: object) -> None:
@@ -169,10 +204,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def progress(*, quiet: bool = False) -> Iterator[Progress | None]:
     """Yield a callback that shows progress on stderr. Yields None if ``quiet``.
 
-    A terminal shows bars, which disappear at the end. A log file gets a line every 30 seconds.
+    A terminal shows bars, which disappear at the end. A log file gets a line every 30 seconds. With
+    JSON lines, each step is an event, but at most ten are written per second.
     """
     if quiet:
         yield None
+    elif _format is ProgressFormat.JSON:
+        yield _JsonProgress()
     elif not _err.is_terminal:
         yield _LogProgress()
     else:
@@ -207,6 +245,20 @@ def board(*, quiet: bool = False) -> Iterator[BoardCallback | None]:
             live.stop()
 
 
+def _print_message(level: str, message: str) -> None:
+    """Print a message of a level of `_STYLES`."""
+    if _format is ProgressFormat.JSON:
+        _print_event("message", level=level, text=message)
+    else:
+        _print_line(_PREFIXES.get(level, ""), _STYLES[level], message)
+
+
+def _print_event(event: str, **fields: str | int | None) -> None:
+    """Print one JSON object on a line of its own. ASCII, so that every stream can encode it."""
+    _err.file.write(json.dumps({"event": event, **fields}) + "\n")
+    _err.file.flush()
+
+
 def _print_line(prefix: str, style: str, message: str) -> None:
     _err.print(Text(prefix, style=style) + Text(_printable(message, _err)), soft_wrap=True)
 
@@ -239,6 +291,20 @@ class _BarProgress:
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total)
         self._bars.update(self._tasks[stage], completed=done, total=total)
+
+
+class _JsonProgress:
+    """Prints an event for the first step of a stage, the last, and one every `JSON_EVERY_S`."""
+
+    def __init__(self) -> None:
+        self._last_printed: dict[str, float] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        since = now - self._last_printed.get(stage, -JSON_EVERY_S)
+        if since >= JSON_EVERY_S or done == total:
+            self._last_printed[stage] = now
+            _print_event("progress", stage=stage, done=done, total=total)
 
 
 class _LogProgress:

@@ -6,12 +6,13 @@ import logging
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
 
 from rrsis_geo import console
-from rrsis_geo.console import Board, Section
+from rrsis_geo.console import Board, ProgressFormat, Section
 from rrsis_geo.errors import InputError
 
 
@@ -164,3 +165,74 @@ def test_text_that_the_stream_cannot_encode_is_escaped(
     console.print_error(InputError(value["scene"]))
     text = raw.getvalue().decode(encoding)
     assert text.count(r"-\udcff.tif") == 6
+
+
+@pytest.fixture
+def json_stderr(stderr: io.StringIO, own_logging: None) -> Iterator[io.StringIO]:
+    """Standard error with JSON lines, as a command with ``--progress json`` sets it up."""
+    console.setup_logging(progress_format=ProgressFormat.JSON)
+    yield stderr
+    console.setup_logging()
+
+
+def read_events(file: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in file.getvalue().splitlines()]
+
+
+def test_json_lines_show_the_first_step_the_last_and_ten_per_second(
+    json_stderr: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with console.progress() as show:
+        assert show is not None
+        for done in range(51):
+            show("windows", done, 50)
+            now[0] += 1 / 32  # exact in binary; every fourth step is 0.125 s after the last event
+        show("outputs", 0, 2)
+    events = read_events(json_stderr)
+    assert {tuple(event) for event in events} == {("event", "stage", "done", "total")}
+    assert {event["event"] for event in events} == {"progress"}
+    windows = [event["done"] for event in events if event["stage"] == "windows"]
+    assert windows == [*range(0, 49, 4), 50]
+    assert events[-1] == {"event": "progress", "stage": "outputs", "done": 0, "total": 2}
+
+
+def test_json_lines_have_the_level_of_messages(json_stderr: io.StringIO) -> None:
+    logging.getLogger("rrsis_geo.geo").warning("the scene is dark \N{LAST QUARTER MOON}")
+    console.print_error(InputError("scene.tif: no CRS"))
+    assert json_stderr.getvalue().isascii()
+    assert read_events(json_stderr) == [
+        {
+            "event": "message",
+            "level": "warning",
+            "text": "the scene is dark \N{LAST QUARTER MOON}",
+        },
+        {"event": "message", "level": "error", "text": "scene.tif: no CRS"},
+    ]
+
+
+def test_json_lines_say_how_a_run_stopped(json_stderr: io.StringIO) -> None:
+    console.print_stopping()
+    console.print_stopped("1 of 2 shards are saved in o.gpkg.job", "rrsis-geo segment --resume")
+    console.print_interrupted()
+    assert read_events(json_stderr) == [
+        {"event": "stopping", "text": "stopping after the current shard"},
+        {
+            "event": "stopped",
+            "text": "1 of 2 shards are saved in o.gpkg.job",
+            "resume": "rrsis-geo segment --resume",
+        },
+        {"event": "stopped", "text": "interrupted; unfinished output removed", "resume": None},
+    ]
+
+
+def test_quiet_json_lines_show_errors_only(
+    json_stderr: io.StringIO,
+) -> None:
+    console.setup_logging(quiet=True, progress_format=ProgressFormat.JSON)
+    with console.progress(quiet=True) as show:
+        assert show is None
+    logging.getLogger("rrsis_geo").warning("careful")
+    console.print_error(InputError("scene.tif: no CRS"))
+    assert [event["text"] for event in read_events(json_stderr)] == ["scene.tif: no CRS"]

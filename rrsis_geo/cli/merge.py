@@ -11,6 +11,7 @@ from rrsis_geo.cli.options import (
     JsonOption,
     KeepJobOption,
     OutputOverwriteOption,
+    ProgressOption,
     QuietOption,
     VerboseOption,
 )
@@ -29,23 +30,24 @@ def merge(
     overwrite: OutputOverwriteOption = False,
     keep_job: KeepJobOption = False,
     as_json: JsonOption = False,
+    progress: ProgressOption = console.ProgressFormat.AUTO,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Join the shards of JOB and write its polygons and rasters."""
-    console.setup_logging(quiet=quiet, verbose=verbose)
+    console.setup_logging(quiet=quiet, verbose=verbose, progress_format=progress)
     from rrsis_geo.segment.scene import merge_job
 
     with (
         resumable(context, job) as stop,
-        console.progress(quiet=quiet) as progress,
+        console.progress(quiet=quiet) as show_progress,
     ):
         report = merge_job(
             job,
             overwrite=overwrite,
             keep_job=keep_job,
             command=command_line(context),
-            progress=progress,
+            progress=show_progress,
             stop=stop,
         )
     print_report(report, as_json=as_json)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rrsis_geo.console import ProgressFormat
 from rrsis_geo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -105,6 +106,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only errors on stderr.")]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show all messages on stderr.")
+]
+ProgressOption = Annotated[
+    ProgressFormat,
+    typer.Option(
+        "--progress",
+        help="json: write messages and progress to stderr as JSON, one object per line.",
+    ),
 ]
 ThreadsOption = Annotated[
     int | None,

@@ -23,6 +23,7 @@ from rrsis_geo.cli.options import (
     NoResampleOption,
     OutputOverwriteOption,
     OverlapOption,
+    ProgressOption,
     QuietOption,
     ThreadsOption,
     VerboseOption,
@@ -121,6 +122,7 @@ def segment(
     scheduler: SchedulerOption = None,
     shard: ShardOption = None,
     as_json: JsonOption = False,
+    progress: ProgressOption = console.ProgressFormat.AUTO,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -132,7 +134,7 @@ def segment(
     With many scenes, give folders (-o results/ --mask masks/) for one file per
     scene, or a file (-o all.gpkg) for all polygons, with a "scene" column.
     """
-    console.setup_logging(quiet=quiet, verbose=verbose)
+    console.setup_logging(quiet=quiet, verbose=verbose, progress_format=progress)
     from rrsis_geo.segment.plan.landmarks import GivenLandmark
 
     given_landmarks = tuple(map(GivenLandmark.parse, landmark or ()))

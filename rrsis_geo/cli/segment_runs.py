@@ -42,7 +42,7 @@ USED_WITHOUT_MODEL = frozenset(
             "overwrite",
             "as_json",
         ),
-        *("quiet", "verbose"),
+        *("progress", "quiet", "verbose"),
     }
 )
 """Parameters of `segment` that have an effect with --from-probability."""

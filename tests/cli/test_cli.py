@@ -209,6 +209,26 @@ def test_quiet_prints_only_the_result(make_scene: MakeScene, bright: BrightPredi
     assert run.err == ""
 
 
+def test_progress_as_json_lines(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    scene = make_scene()
+    arguments = ("segment", scene, "spots", "--overlap", 16, "-o", "o.gpkg", "--progress", "json")
+    run = Run(*arguments, "--json")
+    assert run.code == 0, run.err
+    assert json.loads(run.out)["outputs"] == {"vector": "o.gpkg"}
+    events = [json.loads(line) for line in run.err.splitlines()]
+    steps = [(event["stage"], event["done"], event["total"]) for event in events]
+    windows = [step for step in steps if step[0] == "windows"]
+    assert (windows[0], windows[-1]) == (("windows", 0, 35), ("windows", 35, 35))
+    assert steps[-1][0] == "outputs"
+    assert steps[-1][1] == steps[-1][2] > 0
+    run = Run(*arguments)
+    assert run.code == 5
+    (error,) = map(json.loads, run.err.splitlines())
+    assert (error["event"], error["level"]) == ("message", "error")
+    assert error["text"].startswith("o.gpkg: exists")
+    Run(*arguments[:-2]).failed(5, "o.gpkg: exists")  # text again
+
+
 def test_no_objects_is_not_an_error(make_scene: MakeScene, bright: BrightPredictor) -> None:
     scene = make_scene(content=lambda row, col, band: 0 * row + 50)
     run = Run("segment", scene, "spots", "--overlap", 16)
@@ -466,6 +486,33 @@ class TestJobs(SmallShards):
         done = Run(*command[1:])
         assert done.code == 0, done.err
         assert [path.name for path in Path.cwd().iterdir()] == ["o.gpkg"]
+
+    @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+    def test_a_signal_is_answered_as_json(self, make_scene: MakeScene, tmp_path: Path) -> None:
+        scene, out = make_scene(1000, 100), tmp_path / "o.gpkg"
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", SMALL_SHARDS + SLOW_RUN, str(SUPPORT), "segment"),
+                *(str(scene), "spots", "--overlap", "16", "-o", str(out), "--progress", "json"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "predicting\n"
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
+        assert process.returncode == 130, err
+        events = [json.loads(line) for line in err.splitlines()]
+        named = [event for event in events if event["event"] != "progress"]
+        assert [event["event"] for event in named] == ["stopping", "stopped"]
+        assert named[1]["text"].endswith(f"1 of 2 shards are saved in {out}.job")
+        assert shlex.split(named[1]["resume"])[-1] == "--resume"
 
     def test_failed_windows_exit_with_7(
         self, make_scene: MakeScene, bright: BrightPredictor
