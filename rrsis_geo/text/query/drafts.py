@@ -1,7 +1,7 @@
 """Noun phrases while they are read, and the queries that they become."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rrsis_geo.errors import InputError
 from rrsis_geo.text.query.records import Find, Only, Query, Rank, Rule
@@ -26,8 +26,12 @@ class Draft:
         without: adjectives that do not hold: "red" of "non-red cars".
         picks_one: whether one of several is meant: "the largest of the tanks".
         tail: number of words before the first relation.
-        is_premodified: whether a rule was read before the noun.
+        n_premodifiers: number of rules that were read before the noun.
+        is_premodified: whether a rule or an order was read before the noun.
         is_modified: whether a rule was read after the noun.
+        is_negated: whether something was excluded after the noun.
+        is_continued: whether it has the noun of the phrase before: "or in the north" after "cars on
+            the road".
     """
 
     words: list[Token] = field(default_factory=list)
@@ -40,8 +44,11 @@ class Draft:
     without: list[str] = field(default_factory=list)
     picks_one: bool = False
     tail: int | None = None
+    n_premodifiers: int = 0
     is_premodified: bool = False
     is_modified: bool = False
+    is_negated: bool = False
+    is_continued: bool = False
 
     def take_number(self) -> int | None:
         """Take a bare number out of the phrase, as in "three cars"; None without.
@@ -53,6 +60,8 @@ class Draft:
                 return None
             if token.quantity is not None and token.quantity.dimension is None:
                 del self.words[index]
+                if self.tail is not None:
+                    self.tail -= index < self.tail
                 return int(token.quantity.value)
         return None
 
@@ -78,6 +87,8 @@ def set_rank(draft: Draft, rank: Rank, expression: str) -> None:
 def join_drafts(drafts: list[Draft], expression: str) -> Query:
     """One query of several noun phrases: rules and relations of the last hold for all."""
     last = drafts[-1]
+    if any(draft.is_continued for draft in drafts):
+        return _join_places(drafts, expression)
     if len(drafts) == 1:
         return query_of(last, expression)
     rules = _shared_rules(drafts)
@@ -88,7 +99,7 @@ def join_drafts(drafts: list[Draft], expression: str) -> Query:
             draft.words = [*draft.words, *last.words[last.tail :]]  # "cars and trucks on the road"
     if rules is None:
         queries = [query_of(draft, expression) for draft in drafts]
-        return Query(tuple(query if query.rules else query.sources[0] for query in queries))
+        return Query(_sources(queries))
     return Query(
         tuple(
             Find(_phrase(draft, expression), tuple(draft.excluded or last.excluded))
@@ -98,11 +109,41 @@ def join_drafts(drafts: list[Draft], expression: str) -> Query:
     )
 
 
+def _join_places(drafts: list[Draft], expression: str) -> Query:
+    """One query of a noun phrase with several places: "cars on the road or in the north".
+
+    What stands before the noun, and a number, speak of the objects of all places together.
+
+    Raises:
+        InputError: there is another noun phrase.
+    """
+    first, *others = drafts
+    if not all(draft.is_continued for draft in others):
+        raise InputError(
+            f'"{expression}" names several things and several places; ask for each thing in an '
+            "expression of its own"
+        )
+    n = first.n_premodifiers
+    shared = [
+        *first.rules[:n],
+        *(each for each in first.rules[n:] if isinstance(each, Rank | Only)),
+    ]
+    own: list[Rule] = [each for each in first.rules[n:] if not isinstance(each, Rank | Only)]
+    places = [query_of(draft, expression) for draft in (replace(first, rules=own), *others)]
+    return Query(_sources(places), _in_order(shared))
+
+
+def _sources(queries: list[Query]) -> tuple[Find | Query, ...]:
+    """What a query of all these, each of one noun phrase, looks for."""
+    return tuple(query if query.rules else query.sources[0] for query in queries)
+
+
 def _shared_rules(drafts: list[Draft]) -> tuple[Rule, ...] | None:
     """The rules that hold for all noun phrases together; None where each has its own.
 
     They stand after the last ("cars or trucks in the north") or, where only the first phrase has an
-    article and all have one number, before the first ("the largest car or truck").
+    article and all have one number, before the first ("the largest car or truck"). Without article
+    or order, each filter at both ends is of its own phrase ("isolated trees or cars in the north").
     """
     first, *between, last = drafts
     if any(draft.rules for draft in between):
@@ -117,6 +158,9 @@ def _shared_rules(drafts: list[Draft]) -> tuple[Rule, ...] | None:
     named = [draft for draft in drafts if has_noun(draft.words)]  # not "red" of "red or blue cars"
     begins_anew |= len({is_plural(draft.words) for draft in named}) > 1
     if first.is_modified or begins_anew:
+        return None
+    is_one_phrase = first.words[:1] and first.words[0].text in DETERMINERS
+    if last.rules and not is_one_phrase and not any(isinstance(each, Rank) for each in first.rules):
         return None
     return (*first.rules, *last.rules)
 

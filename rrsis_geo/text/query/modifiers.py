@@ -31,8 +31,10 @@ from rrsis_geo.text.query.words import (
     GROUPS,
     HEIGHT_ADVICE,
     HEIGHTS,
+    LONELY,
     NEAREST,
     PARTS,
+    VERY,
     region_of,
 )
 
@@ -249,7 +251,7 @@ class ModifierReader(TokenStream, ABC):
         start = self.at
         preposition = self.accept("in|on|at|to|toward|towards|near|along|by")
         preposition = preposition or self.accept("next|close|closer", "to")
-        self.accept("the?", "very|far|extreme?") if preposition else None
+        is_far = bool(preposition and self.far())
         sides, part = self.sides_and_part()
         if not sides:
             self.at = start
@@ -257,28 +259,36 @@ class ModifierReader(TokenStream, ABC):
         if self.peek() == "of":
             after = self.at
             if self.of_picture():
-                return [region_of(sides, part)]
+                return [region_of(sides, part, is_far=is_far)]
             self.at = after + 1
             landmark = self.landmark()
             is_beside = preposition is None or preposition[0] in ("to", "on", "at")
             if is_beside and part in ("", "side"):
                 return [SideOf(sides, landmark)]
-            return [replace(region_of(sides, part), landmark=landmark)]
+            return [replace(region_of(sides, part, is_far=is_far), landmark=landmark)]
         if preposition is None or (self.tag().startswith("NN") and not part):
             self.at = start
             return None
-        regions = [region_of(sides, part), *self.further_regions()]
+        regions = [region_of(sides, part, is_far=is_far), *self.further_regions()]
         self.of_picture()
         return [regions[0] if len(regions) == 1 else AnyOf(tuple(regions))]
+
+    def far(self) -> bool:
+        """Read "the very" or "the": whether a word said "very"."""
+        self.accept("the")
+        return self.accept(VERY) is not None
 
     def further_regions(self) -> list[Region]:
         """ "and south" after "in the north"."""
         found = []
         start = self.at
-        while self.accept("and|or", "the?") and (named := self.sides_and_part())[0]:
-            if self.peek() and not self.of_picture() and self.tag().startswith(("NN", "JJ")):
+        while self.accept("and|or"):
+            is_far = self.far()
+            sides, part = self.sides_and_part()
+            is_name = self.peek() and not self.of_picture() and self.tag().startswith(("NN", "JJ"))
+            if not sides or is_name:
                 break
-            found.append(region_of(*named))
+            found.append(region_of(sides, part, is_far=is_far))
             start = self.at
         self.at = start
         return found
@@ -340,4 +350,8 @@ class ModifierReader(TokenStream, ABC):
             return [Grouping("grouped")]
         if self.accept("by|on", "itself|themselves|its|their", "own?") or self.accept("alone"):
             return [Grouping("isolated")]
-        return [Grouping("isolated")] if self.accept("isolated") else None
+        is_noun = self.tag(1).startswith(("NN", "JJ", "VBG", "CD"))  # "or isolated trees"
+        if self.peek() in LONELY and not is_noun:
+            self.at += 1
+            return [Grouping("isolated")]
+        return None

@@ -1,11 +1,12 @@
 """The grammar of expressions: from a sentence to a `Query`. Recursive descent over tagged words.
 
-    expression   = [request] alternative {("or" | "and" | ",") alternative}
+    expression   = [request] alternative {("or" | "and" | ",") alternative | "or" place}
     alternative  = {premodifier} phrase {modifier | relation | exclusion}
     premodifier  = count | ordinal | superlative | "only" | "isolated" | place
     modifier     = ["that is" | "not"] rule
     rule         = distance | nearest | side | region | geometry | size | grouping
     relation     = preposition alternative          a part of the phrase, unless it needs the scene
+    place        = modifier | relation              of the noun before it
     exclusion    = ("not" | "except" | "without") (adjective | relation | alternative)
 
 A modifier speaks of the head of the whole expression, a relation of the noun before it; "that is"
@@ -120,14 +121,29 @@ class _Parser(PremodifierReader, ModifierReader, ExclusionReader):
         """Noun phrases joined by "or" or "and": what is said after the last holds for all."""
         self.accept("either?")
         drafts = [self.noun_phrase()]
-        while self.accept("or|and") or self.accept(",", "or|and?"):
-            drafts.append(self.noun_phrase())
-        return join_drafts(drafts, self.expression)
+        while True:
+            if self.peek() == "or" and self.starts_place(1):
+                self.at += 1
+                drafts.append(self.other_place(drafts[-1]))
+            elif self.accept("or|and") or self.accept(",", "or|and?"):
+                drafts.append(self.noun_phrase())
+            else:
+                return join_drafts(drafts, self.expression)
+
+    def other_place(self, before: Draft) -> Draft:
+        """ "or in the north" after "cars on the road": another place of what was named before."""
+        is_order = before.rank is not None and not before.is_premodified
+        if is_order or before.is_negated:
+            raise self.error(f"or {self.peek()}", "ask for each in an expression of its own")
+        words = before.words[: before.tail]
+        while words and words[-1].text in TRAILING:
+            words.pop()
+        return self.noun_phrase(Draft(words, excluded=list(before.excluded), is_continued=True))
 
     def landmark(self) -> Query:
         """The noun phrase that a rule refers to; "or" joins several, any of which will do."""
         drafts = [self.landmark_phrase()]
-        while self.peek() == "or" and not self.starts_modifier(1):
+        while self.peek() == "or" and not self.starts_place(1):
             self.at += 1
             drafts.append(self.landmark_phrase())
         return join_drafts(drafts, self.expression)
@@ -158,9 +174,13 @@ class _Parser(PremodifierReader, ModifierReader, ExclusionReader):
         if draft is None:
             draft = Draft()
             self.premodifiers(draft)
+            draft.n_premodifiers = len(draft.rules)
             draft.is_premodified = bool(draft.rules or draft.rank or draft.ordinal)
         while self.at < len(self.tokens) and not self.is_end(draft, is_landmark=is_landmark):
-            if self.exclusion(draft) or (not is_landmark and self.modifiers(draft)):
+            if self.exclusion(draft):
+                draft.is_negated = True
+                continue
+            if not is_landmark and self.modifiers(draft):
                 continue
             if is_landmark and self.clause_of_landmark(draft):
                 continue
@@ -199,6 +219,14 @@ class _Parser(PremodifierReader, ModifierReader, ExclusionReader):
             self.at += 1
         if word not in ("or", "and", ","):
             return False
+        if word == "or" and self.starts_place(1):
+            return True
+        if word == "and" and self.starts_relation(1):  # "in the north and on the road"
+            self.refuse_repetition(draft)
+            self.at += 1
+            return False
+        if word == "or" and self.starts_another(1):  # "in the north or not on the road"
+            raise self.error(f"or {self.peek(1)}", "ask for each in an expression of its own")
         if self.starts_modifier(1) or self.starts_another(1):  # "... and north of the river"
             self.at += 1
             return False
@@ -254,6 +282,26 @@ class _Parser(PremodifierReader, ModifierReader, ExclusionReader):
         self.at = start
         return self._modifier_starts[at]
 
+    def starts_relation(self, ahead: int = 0) -> bool:
+        """Whether a preposition with its noun begins at a later word: "on the road"."""
+        start = self.at
+        self.at += ahead
+        found = (
+            self.preposition() is not None and self.tokens[start + ahead].text in PLAIN_RELATIONS
+        )
+        self.at = start
+        return found
+
+    def starts_place(self, ahead: int = 0) -> bool:
+        """Whether a modifier or a relation begins at a later word."""
+        return self.starts_modifier(ahead) or self.starts_relation(ahead)
+
+    def refuse_repetition(self, draft: Draft) -> None:
+        """Refuse "on the road and on the bridge", which asks for either or for both."""
+        word = self.peek(1)
+        if word in [token.text for token in draft.words[draft.tail or len(draft.words) :]]:
+            raise self.error(f"and {word}", f'say "or {word}" if one of the places will do')
+
     def modifiers(self, draft: Draft) -> bool:
         """A modifier with its "that is" or "not"; its words are kept out of the phrase."""
         start = self.at
@@ -267,12 +315,16 @@ class _Parser(PremodifierReader, ModifierReader, ExclusionReader):
             self.at = start
             return False
         draft.is_modified = True
+        draft.is_negated |= is_negated
         rules = [Not(rule) if is_negated else rule for rule in rules]
         while draft.words and draft.words[-1].text in TRAILING:
             draft.words.pop()
-        while rules and self.peek() == "or" and self.starts_modifier(1):
+        while rules and self.peek() in ("or", "nor") and self.starts_modifier(1):
             self.at += 1
-            rules = [self.alternative_rule(rules, draft)]
+            if is_negated:  # "not in the north or in the south": in neither
+                rules += [Not(rule) for rule in self.modifier(draft) or []]
+            else:
+                rules = [self.alternative_rule(rules, draft)]
         draft.rules += rules
         return True
 
@@ -299,20 +351,28 @@ class _Parser(PremodifierReader, ModifierReader, ExclusionReader):
         self.at = start
         return False
 
+    def preposition(self) -> str | None:
+        """Read the preposition of a relation: "on", "next to"; None where none begins."""
+        start = self.at
+        word = self.peek()
+        if self.tag() not in ("IN", "TO", "JJ", "RB"):
+            return None
+        if self.tokens[self.at].in_name:  # "of" in "body of water"
+            return None
+        if word not in PLAIN_RELATIONS and word not in ("to", "with", "from", "across", "beneath"):
+            return None
+        self.at += 1
+        self.accept("to|of")
+        if self.tag() in ("DT", "NN", "NNS", "JJ", "JJS", "CD", "VBG", "RB", "PRP$"):
+            return word
+        self.at = start
+        return None
+
     def relation(self, draft: Draft) -> bool:
         """A preposition with its noun: part of the phrase, or a rule where the noun needs rules."""
         start = self.at
-        word = self.peek()
-        if not draft.words or self.tag() not in ("IN", "TO", "JJ", "RB"):
-            return False
-        if self.tokens[self.at].in_name:  # "of" in "body of water"
-            return False
-        if word not in PLAIN_RELATIONS and word not in ("to", "with", "from", "across", "beneath"):
-            return False
-        self.at += 1
-        self.accept("to|of")
-        if self.tag() not in ("DT", "NN", "NNS", "JJ", "JJS", "CD", "VBG", "RB", "PRP$"):
-            self.at = start
+        word = self.preposition() if draft.words else None
+        if word is None:
             return False
         noun = self.landmark_phrase()
         is_given = canonical_phrase(written(noun.words, self.expression)) in self._given

@@ -20,6 +20,7 @@ from rrsis_geo.text.query.words import (
     PARTS,
     SIDE_WORDS,
     SIZES,
+    VERY,
     is_grammar_adjective,
     is_superlative,
     region_of,
@@ -36,6 +37,8 @@ class PremodifierReader(TokenStream):
             if self.accept("all", "of"):
                 continue
             if self.tag(1) == "CD" and self.accept("exactly|just"):
+                continue
+            if word in VERY.split("|") and self.place_before_noun(draft):
                 continue
             if word in DETERMINERS or (
                 token.tag.startswith(("JJ", "RB")) and not is_grammar_adjective(word)
@@ -124,6 +127,7 @@ class PremodifierReader(TokenStream):
     def place_before_noun(self, draft: Draft) -> bool:
         """ "the northern runway", "the upper left car", "the central building"."""
         start = self.at
+        is_far = self.accept(VERY) is not None
         sides, part = self.sides_and_part()
         is_centre = not sides and bool(self.accept(CENTRE))
         is_noun = self.tag().startswith(("NN", "JJ", "VBG")) and self.peek() not in (
@@ -132,7 +136,9 @@ class PremodifierReader(TokenStream):
             "hand",
         )
         if (sides or is_centre) and is_noun and part in ("", "middle"):
-            draft.rules.append(Region((), "third") if is_centre else region_of(sides, part))
+            draft.rules.append(
+                Region((), "third") if is_centre else region_of(sides, part, is_far=is_far)
+            )
             return True
         self.at = start
         return False

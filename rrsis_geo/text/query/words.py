@@ -73,6 +73,8 @@ def _most_words() -> dict[str, tuple[Side, ...]]:
 
 
 MOST_WORDS: Final = _most_words()
+VERY: Final = "very|far|extreme|outermost"
+"""Words before a side that mean its edge."""
 CENTRE: Final = "centre|center|middle|central"
 PARTS: Final = (
     "half|part|side|area|region|section|portion|zone|third|quarter|quadrant|end|corner|strip"
@@ -158,6 +160,7 @@ PLAIN_RELATIONS: Final[dict[str, Relation]] = {
 TRAILING: Final = frozenset(
     {"that", "which", "who", "is", "are", "was", "were", "be", "with", "of", "and", "just", ","}
     | {"located", "situated", "lying", "standing", "parked", "placed", "positioned", "found"}
+    | {"moored", "docked", "anchored", "berthed"}
     | {"seen", "built", "right", "directly", "lies", "lie", "stands", "stand", "sits", "sit"}
     | {"immediately", "due", "slightly", "far", "but", "ones", "one"}
 )
@@ -185,9 +188,10 @@ def is_superlative(word: str) -> bool:
     return word in SIZES or word in MOST_WORDS or bool(re.fullmatch(r"\w{3,}est|\w{4,}most", word))
 
 
-def region_of(sides: tuple[Side, ...], part: str) -> Region:
-    """The region that a side and the word after it name."""
-    if part in EDGES.split("|") or part == "end":
+def region_of(sides: tuple[Side, ...], part: str, *, is_far: bool = False) -> Region:
+    """The region that a side and the word after it name; "the far left" is an edge."""
+    has_share = part in ("corner", "third", "quarter")
+    if part in EDGES.split("|") or part == "end" or (is_far and not has_share):
         return Region(sides, "edge")
     if part == "corner":
         return Region(sides, "corner")

@@ -107,3 +107,21 @@ def test_contact_with_a_landmark_that_is_known_is_a_rule() -> None:
         str(parse_query("ships not in a harbor", given)) == 'ships without (ships ; in "harbors")'
     )
     assert str(parse_query("ships in the lake", given)) == "ships in the lake"
+
+
+@pytest.mark.parametrize(
+    ("expression", "reading"),
+    [
+        ("ships at the pier", 'ships ; next to "piers"'),
+        ("the largest ship moored at the pier", 'ships ; next to "piers" ; the largest'),
+        (
+            "ships at the pier or in the north",
+            '(ships ; next to "piers") or (ships ; northern half)',
+        ),
+        ("ships in the north and at the pier", 'ships ; northern half ; next to "piers"'),
+        ("ships at the pier or at the quay", '(ships ; next to "piers") or ships at the quay'),
+        ("ships not at the pier", 'ships without (ships ; next to "piers")'),
+    ],
+)
+def test_ships_at_a_pier_that_is_known(expression: str, reading: str) -> None:
+    assert str(parse_query(expression, frozenset({"piers"}))) == reading
