@@ -44,7 +44,10 @@ SeedOption = Annotated[int, typer.Option(help="Random seed.")]
 def check(
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the dataset.")],
     layout: Annotated[
-        str, typer.Option(help="Layout of the dataset: refsegrs, rrsisd, risbench or triplets.")
+        str,
+        typer.Option(
+            help="Layout of the dataset: refsegrs, rrsisd, risbench, nwpu_refer, grefcoco or triplets."
+        ),
     ],
     sheet: Annotated[
         Path | None,

@@ -46,7 +46,8 @@ def evaluate(
     layout: Annotated[
         str,
         typer.Option(
-            help="Layout of the dataset: refsegrs, rrsisd, risbench, triplets or instances. "
+            help="Layout of the dataset: refsegrs, rrsisd, risbench, nwpu_refer, grefcoco, "
+            "triplets or instances. "
             "instances is a COCO file, ROOT/instances_SPLIT.json, for which the same expressions "
             "are generated every time.",
             rich_help_panel="Data",

@@ -5,6 +5,7 @@ viewers show them: upright, if EXIF data say that the file stores them turned.
 """
 
 import io
+import logging
 import struct
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from rrsis_geo.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 _DAMAGED: Final = (
     OSError,
@@ -66,13 +69,16 @@ def read_image(path: Path, content: bytes | None = None) -> NDArray[np.uint8]:
 def read_mask(path: Path, threshold: int = 0, content: bytes | None = None) -> NDArray[np.bool_]:
     """Read a mask file as bool [H, W]: pixels above ``threshold`` in any colour band.
 
+    A file of the values 0 and 1 is a mask too, whatever the threshold.
+
     Args:
         path: path of the file.
         threshold: the greatest value of the background.
         content: bytes of the file. If given, the path is only used in messages.
 
     Raises:
-        InputError: the file is missing or damaged.
+        InputError: the file is missing or damaged, or its values are neither 0 and 1 nor above the
+            threshold.
     """
     try:
         with Image.open(_source(path, content)) as file:
@@ -88,7 +94,16 @@ def read_mask(path: Path, threshold: int = 0, content: bytes | None = None) -> N
         raise InputError(f"{path}: no such mask") from err
     except _DAMAGED as err:
         raise InputError(f"{path}: cannot be read as a mask: {err}") from err
-    above: NDArray[np.bool_] = values if values.dtype == bool else values > threshold
+    if values.dtype == bool:
+        return values
+    greatest = values.max()
+    if 1 < greatest <= threshold:
+        found = [f"{value:g}" for value in np.unique(values)]
+        raise InputError(
+            f"{path}: not a mask, its values are {', '.join(found[:8])}"
+            f"{', ...' if len(found) > 8 else ''}; write 0 and 255, or 0 and 1"
+        )
+    above: NDArray[np.bool_] = values > (0 if greatest == 1 else threshold)
     return above
 
 
@@ -170,33 +185,93 @@ def path_inside(folder: Path, name: object, where: str) -> Path:
     return path
 
 
-def read_lines(path: Path) -> list[tuple[int, str]]:
+class FileFinder:
+    """Finds the files that a list names in a folder, also if upper and lower case differ.
+
+    Some lists name ``00001.jpg`` where the file is ``00001.JPG``.
+
+    Attributes:
+        folder: the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._names: dict[Path, dict[str, str]] = {}
+
+    def find(self, name: object, where: str) -> Path:
+        """The path of a file. It is that in the list if there is no such file in any case.
+
+        Raises:
+            InputError: see :func:`path_inside`.
+        """
+        path = path_inside(self.folder, name, where)
+        if path.exists():
+            return path
+        if path.parent not in self._names:
+            self._names[path.parent] = {
+                other.name.lower(): other.name for other in _list_files(path.parent)
+            }
+        return path.with_name(self._names[path.parent].get(path.name.lower(), path.name))
+
+
+def _list_files(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def read_lines(path: Path, *, other_encoding: str | None = None) -> list[tuple[int, str]]:
     """Read the non-blank lines of a UTF-8 text file as (line number from 1, line).
+
+    Args:
+        path: the file.
+        other_encoding: encoding of a file that is not UTF-8; a warning names it. None refuses it.
 
     Raises:
         InputError: the file cannot be read as text.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = _decode(path, path.read_bytes(), other_encoding)
     except FileNotFoundError as err:
         raise InputError(f"{path}: no such file") from err
     except (OSError, UnicodeDecodeError) as err:
-        raise InputError(f"{path}: cannot be read as text: {err}") from err
+        raise InputError(f"{path}: cannot be read as text: {err}; save it as UTF-8") from err
     # str.splitlines would also split expressions at characters such as U+2028.
     return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def _decode(path: Path, content: bytes, other_encoding: str | None) -> str:
+    """Text of a file, with line ends as in Python."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if other_encoding is None or b"\0" in content:
+            raise
+        text = content.decode(other_encoding)
+        logger.warning("%s: not UTF-8; read as %s", path, other_encoding)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_phrases(path: Path) -> list[tuple[str, str, str]]:
     """Read a list of lines "<name> <expression>" as (name, expression, description of the line).
 
+    Name and expression are separated by blanks or tabs. Files that are not UTF-8 are read as
+    Latin-1 (Windows-1252), in which old programs write. If the last line is a single word, it is
+    left out with a warning, because lists of the first release of RefSegRS may end so.
+
     Raises:
         InputError: the file cannot be read, or a line has no expression.
     """
-    phrases = []
-    for number, line in read_lines(path):
+    phrases: list[tuple[str, str, str]] = []
+    lines = read_lines(path, other_encoding="cp1252")
+    for number, line in lines:
         where = f"{path}, line {number}"
-        name, _, expression = line.strip().partition(" ")
-        if not expression.strip():
+        name, *rest = line.split(maxsplit=1)
+        if not rest:
+            if phrases and number == lines[-1][0]:
+                logger.warning("%s: left out, %r has no expression", where, name)
+                break
             raise InputError(f'{where}: expected "<name> <expression>", got {line.strip()!r}')
-        phrases.append((name, expression.strip(), where))
+        phrases.append((name, rest[0].strip(), where))
     return phrases

@@ -48,7 +48,7 @@ def decode_segmentation(
     Args:
         segmentation: an RLE (a dictionary of "size" and "counts", the latter a string or a list of
             numbers), a list of RLEs, a polygon [x, y, x, y, ...] or a list of polygons.
-        shape: (height, width) of the image, needed for polygons.
+        shape: (height, width) of the image, needed for polygons and for RLEs without a size.
         where: description of the segmentation for messages.
 
     Raises:
@@ -62,6 +62,12 @@ def decode_segmentation(
     for part in parts:
         mask |= part.mask()
     return mask
+
+
+def has_size(segmentation: Any) -> bool:
+    """Whether a segmentation tells the size of its mask, as RLEs do and polygons do not."""
+    parts = segmentation if isinstance(segmentation, list) else [segmentation]
+    return all(isinstance(part, dict) and "size" in part for part in parts)
 
 
 def find_fault(segmentation: Any, shape: tuple[int, int]) -> str:
@@ -108,7 +114,7 @@ def _parse(segmentation: Any, shape: tuple[int, int] | None) -> Sequence[_Runs |
 
 def _parse_part(part: Any, shape: tuple[int, int] | None) -> _Runs | _Polygon:
     if isinstance(part, dict):
-        return _parse_rle(part)
+        return _parse_rle(part, shape)
     if not isinstance(part, list):
         raise TypeError(f"expected an RLE or a polygon, got {type(part).__name__}")
     if shape is None:
@@ -121,8 +127,11 @@ def _parse_part(part: Any, shape: tuple[int, int] | None) -> _Runs | _Polygon:
     return _Polygon(shape, corners)
 
 
-def _parse_rle(part: dict[str, Any]) -> _Runs:
-    height, width = (int(value) for value in part["size"])
+def _parse_rle(part: dict[str, Any], shape: tuple[int, int] | None) -> _Runs:
+    size = part.get("size") or shape
+    if size is None:
+        raise ValueError("it has no size, and the size of its image is unknown")
+    height, width = (int(value) for value in size)
     if min(height, width) < 1 or height * width > _MAX_MASK_PX:
         raise ValueError(f"its size is {height} x {width}")
     counts = part["counts"]

@@ -196,6 +196,9 @@ class _SplitCounter:
         self._kinds[record.kind] += bool(record.kind)
         self._categories[record.category] += bool(record.category)
         self._absent += record.mask is None
+        if not record.expression.strip():
+            self.problems.append(f"{records.name}, sample {record.id}: the expression is blank")
+            return False
         try:
             self._tokens[self._length_of(record.expression)] += 1
             sample = records[index]

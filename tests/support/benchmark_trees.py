@@ -74,6 +74,8 @@ def write_benchmark(
         "refsegrs": write_refsegrs,
         "rrsisd": write_rrsisd,
         "risbench": write_risbench,
+        "grefcoco": write_grefcoco,
+        "nwpu_refer": write_nwpu_refer,
         "triplets": write_triplets,
     }
     writers[layout](root, samples, **quirks)
@@ -170,6 +172,73 @@ def rrsisd_ref(number: int, sample: Sample, split: str) -> dict[str, Any]:
         "sentences": [sentence],
         "sent_ids": [number],
     }
+
+
+def write_grefcoco(
+    root: Path, samples: Mapping[str, list[Sample]], *, absent: bool = False
+) -> None:
+    """The layout of GRES. Each target is two objects, which a ref lists; see ``_write_refer``."""
+    refs, instances = _write_refer(root / "train2014", samples)
+    for ref in refs:
+        ref["no_target"] = False
+    for ref in _last_refs(refs) if absent else []:
+        ref |= {"ann_id": [-1], "category_id": [-1], "no_target": True}
+    (root / "grefs(unc).json").write_text(json.dumps(refs))
+    (root / "instances.json").write_text(json.dumps(instances))
+
+
+def write_nwpu_refer(
+    root: Path, samples: Mapping[str, list[Sample]], *, absent: bool = False
+) -> None:
+    """The layout of NWPU-Refer. Each target is two objects, each with a ref of the same words."""
+    whole, instances = _write_refer(root / "image", samples)
+    refs = []
+    for ref in whole:
+        other = {"sent_id": 1000 + ref["ref_id"], "sent": "\u6c7d\u8f66", "raw": "\u6c7d\u8f66"}
+        sentences = [other, *ref["sentences"]]
+        for part in (0, 1):
+            one = {name: ref[name][part] for name in ("ann_id", "category_id")}
+            refs.append({**ref, **one, "ref_id": 2 * ref["ref_id"] + part, "sentences": sentences})
+    for ref in _last_refs(refs) if absent else []:
+        ref["ann_id"] = -1
+        ref["sentences"] = [{"sent_id": 0, "sent": "the airplane", "raw": "the airplane"}]
+    (root / "new_refs(unc).p").write_bytes(pickle.dumps(refs, protocol=2))
+    (root / "new_instances.json").write_text(json.dumps(instances))
+
+
+def _last_refs(refs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last ref of each split."""
+    return list({ref["split"]: ref for ref in refs}.values())
+
+
+def _write_refer(
+    images_dir: Path, samples: Mapping[str, list[Sample]]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Write the images, and make the refs and the COCO instances: the two halves of each target."""
+    images_dir.mkdir(parents=True)
+    refs, images, annotations = [], [], []
+    for split, group in samples.items():
+        for sample in group:
+            number = len(refs) + 1
+            Image.fromarray(sample.image).save(images_dir / f"{number:05}.jpg", quality=95)
+            height, width = sample.mask.shape
+            file = {"file_name": f"{number:05}.jpg", "height": height, "width": width}
+            images.append({"id": number, **file})
+            middle = int(np.flatnonzero(sample.mask.any(0)).mean())
+            halves = sample.mask.copy(), sample.mask.copy()
+            halves[0][:, middle:] = False
+            halves[1][:, :middle] = False
+            for position, half in enumerate(halves):
+                segmentation = encode_segmentation(half, polygons=True, overlapping=False)
+                entry = rrsisd_annotation(number, sample, segmentation)
+                annotations.append({**entry, "id": 10 * number + position})
+            ref = rrsisd_ref(number, sample, split)
+            ids = [10 * number, 10 * number + 1]
+            sentence = {**ref["sentences"][0], "sent": sample.expression}
+            ref |= {"ann_id": ids, "category_id": 2 * [ref["category_id"]]}
+            refs.append({**ref, "sentences": [sentence]})
+    categories = [{"id": number, "name": name} for number, name in enumerate(RRSISD_CATEGORIES)]
+    return refs, {"images": images, "annotations": annotations, "categories": categories}
 
 
 def write_risbench(

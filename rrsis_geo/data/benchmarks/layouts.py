@@ -7,7 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from rrsis_geo.data.benchmarks import refsegrs, risbench, rrsisd, triplets
+from rrsis_geo.data.benchmarks import (
+    grefcoco,
+    nwpu_refer,
+    refsegrs,
+    risbench,
+    rrsisd,
+    triplets,
+)
 from rrsis_geo.data.benchmarks.records import Record, Records, suggest_name
 from rrsis_geo.errors import ConfigError, InputError
 
@@ -34,6 +41,8 @@ LAYOUTS: Final[Mapping[str, Layout]] = MappingProxyType(
         "refsegrs": Layout(refsegrs.list_splits, refsegrs.read_split, refsegrs.COUNTS),
         "rrsisd": Layout(rrsisd.list_splits, rrsisd.read_split, rrsisd.COUNTS),
         "risbench": Layout(risbench.list_splits, risbench.read_split, risbench.COUNTS),
+        "nwpu_refer": Layout(nwpu_refer.list_splits, nwpu_refer.read_split, {}),
+        "grefcoco": Layout(grefcoco.list_splits, grefcoco.read_split, {}),
         "triplets": Layout(triplets.list_splits, triplets.read_split, {}),
     }
 )
@@ -52,13 +61,20 @@ def load_split(layout: str, root: Path, split: str) -> Records:
 
     Raises:
         ConfigError: the layout is unknown, or the dataset has no such split.
-        InputError: the folder or a list of samples is missing or damaged.
+        InputError: the folder or a list of samples is missing or damaged, or expressions are blank.
     """
     if layout not in LAYOUTS:
         raise ConfigError(f'unknown layout "{layout}"{suggest_name(layout, LAYOUTS)}')
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
     records = LAYOUTS[layout].read(root, split)
+    blank = [record.id for record in records if not record.expression]
+    if blank:
+        more = ", ..." if len(blank) > 10 else ""
+        raise InputError(
+            f"{root}: the expression is blank in {len(blank)} samples of the {split} split: "
+            f"{', '.join(blank[:10])}{more}; write the expressions, or remove the samples"
+        )
     published = LAYOUTS[layout].counts.get(split)
     if published is not None and len(records) != published:
         logger.warning(

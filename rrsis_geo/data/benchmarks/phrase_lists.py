@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rrsis_geo.data.benchmarks.records import ImageFile, MaskFile, Record, unknown_split_error
-from rrsis_geo.data.image_files import path_inside, read_phrases
+from rrsis_geo.data.image_files import FileFinder, read_phrases
 
 
 class Parts(NamedTuple):
@@ -40,6 +40,7 @@ def read_phrase_list(
     """
     if split not in parts.lists:
         raise unknown_split_error(root, split, parts.lists)
+    images, masks = FileFinder(parts.images), FileFinder(parts.masks)
     records = []
     for name, expression, where in read_phrases(parts.lists[split]):
         file = name if Path(name).suffix else name + suffix
@@ -47,8 +48,8 @@ def read_phrase_list(
             Record(
                 id=Path(name).stem,
                 expression=expression,
-                image=ImageFile(path_inside(parts.images, file, where)),
-                mask=MaskFile(path_inside(parts.masks, file, where), mask_above),
+                image=ImageFile(images.find(file, where)),
+                mask=MaskFile(masks.find(file, where), mask_above),
             )
         )
     return records

@@ -1,7 +1,7 @@
 """Records of a split: what is known about each sample before its files are read."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 
 from rrsis_geo.data.image_files import check_files, read_image, read_mask
 from rrsis_geo.data.sample import Sample
-from rrsis_geo.data.segmentations import decode_segmentation
-from rrsis_geo.errors import ConfigError
+from rrsis_geo.data.segmentations import decode_segmentation, has_size
+from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.images import resize_to_square
 
 
@@ -76,19 +76,32 @@ class CodedMask:
 
     Attributes:
         path: the file of the list.
-        segmentation: an RLE, a list of RLEs, or a list of polygons.
-        shape: (height, width) of the image of the polygons; None for RLEs.
-        where: the entry of the list, for messages.
+        segmentations: entry of the list, for messages -> an RLE, a list of RLEs, or a list of
+            polygons. The mask is the union of all.
+        shape: (height, width) of the image; None if the list does not tell it.
+        image: the image, for the size of polygons whose list does not tell it.
     """
 
     path: Path
-    segmentation: Any
+    segmentations: Mapping[str, Any]
     shape: tuple[int, int] | None = None
-    where: str = ""
+    image: ImageFile | None = None
 
     def read(self) -> NDArray[np.bool_]:
         """See :func:`rrsis_geo.data.segmentations.decode_segmentation`."""
-        return decode_segmentation(self.segmentation, self.shape, f"{self.path}{self.where}")
+        shape = self.shape
+        needs_shape = not all(has_size(part) for part in self.segmentations.values())
+        if shape is None and needs_shape and self.image is not None:
+            shape = self.image.read().shape[:2]
+        masks = [
+            decode_segmentation(part, shape, f"{self.path}, {entry}")
+            for entry, part in self.segmentations.items()
+        ]
+        if len({mask.shape for mask in masks}) > 1:
+            entries = ", ".join(self.segmentations)
+            raise InputError(f"{self.path}: the masks of {entries} are of different sizes")
+        union: NDArray[np.bool_] = np.logical_or.reduce(masks)
+        return union
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def read_split(root: Path, split: str, *, mask_above: int = 0) -> list[Record]:
     return [
         Record(
             id=names[row],
-            expression=str(expression).strip(),
+            expression="" if expression is None else str(expression).strip(),
             image=SavedImage(folder, image, row),
             mask=SavedMask(folder, mask, row, mask_above),
         )

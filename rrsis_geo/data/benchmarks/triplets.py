@@ -26,7 +26,7 @@ from rrsis_geo.data.benchmarks.records import (
     Record,
     unknown_split_error,
 )
-from rrsis_geo.data.image_files import path_inside, read_lines
+from rrsis_geo.data.image_files import FileFinder, path_inside, read_lines
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.data.segmentations import encode_mask
 from rrsis_geo.errors import InputError, OutputError
@@ -55,10 +55,11 @@ def read_split(root: Path, split: str) -> list[Record]:
     if split not in splits:
         raise unknown_split_error(root, split, splits)
     path = root / f"{split}{_SUFFIX}"
-    return [_record(root, path, number, line) for number, line in read_lines(path)]
+    files = FileFinder(root)
+    return [_record(files, path, number, line) for number, line in read_lines(path)]
 
 
-def _record(root: Path, path: Path, number: int, line: str) -> Record:
+def _record(files: FileFinder, path: Path, number: int, line: str) -> Record:
     where = f"{path}, line {number}"
     try:
         entry = json.loads(line)
@@ -78,23 +79,23 @@ def _record(root: Path, path: Path, number: int, line: str) -> Record:
     return Record(
         id=f"{path.stem}-{number}",
         expression=expression,
-        image=ImageFile(path_inside(root, entry["image"], where)),
-        mask=_mask_ref(root, path, number, entry["segmentation"]),
+        image=ImageFile(files.find(entry["image"], where)),
+        mask=_mask_ref(files, path, number, entry["segmentation"]),
         **{key: _optional_string(entry, key, where) for key in ("kind", "category", "source")},
     )
 
 
-def _mask_ref(root: Path, path: Path, number: int, segmentation: Any) -> MaskRef | None:
-    where = f", line {number}"
+def _mask_ref(files: FileFinder, path: Path, number: int, segmentation: Any) -> MaskRef | None:
+    entry = f"line {number}"
     if segmentation is None:
         return None
     if isinstance(segmentation, str):
-        return MaskFile(path_inside(root, segmentation, f"{path}{where}"))
+        return MaskFile(files.find(segmentation, f"{path}, {entry}"))
     if isinstance(segmentation, dict) and {"size", "counts"} <= segmentation.keys():
-        return CodedMask(path, segmentation, where=where)
+        return CodedMask(path, {entry: segmentation})
     raise InputError(
-        f'{path}{where}: "segmentation" must be a COCO RLE with "size" and "counts", the path of a '
-        "mask, or null"
+        f'{path}, {entry}: "segmentation" must be a COCO RLE with "size" and "counts", the path '
+        "of a mask, or null"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from rrsis_geo.data.coco_file import CocoFile, id_of, is_true, read_coco_file
-from rrsis_geo.data.image_files import path_inside
+from rrsis_geo.data.image_files import FileFinder
 from rrsis_geo.data.instances.source_rules import SOURCE_RULES, complete_categories, parse_gsd_m
 from rrsis_geo.data.segmentations import find_fault
 from rrsis_geo.errors import InputError
@@ -95,8 +95,9 @@ def read_instance_file(path: Path, image_dir: Path) -> InstanceFile:
     by_source: dict[str, set[str]] = defaultdict(set)
     for id_, image in sorter.found.items():
         by_source[_source(coco.images[id_])].update(image.here)
+    files = FileFinder(image_dir)
     records = [
-        _make_record(entry, found, by_source[_source(entry)], image_dir)
+        _make_record(entry, found, by_source[_source(entry)], files)
         for id_, entry in coco.images.items()
         if (found := sorter.of_image(id_)) is not None
     ]
@@ -229,7 +230,7 @@ class _Sorter:
 
 
 def _make_record(
-    entry: Mapping[str, Any], found: _Found, source_categories: Iterable[str], image_dir: Path
+    entry: Mapping[str, Any], found: _Found, source_categories: Iterable[str], files: FileFinder
 ) -> ImageRecord:
     source = _source(entry)
     false_colour = bool(entry.get("false_colour", False))
@@ -245,7 +246,7 @@ def _make_record(
     )
     unclear = found.unclear()
     return ImageRecord(
-        path=path_inside(image_dir, entry["file_name"], str(image_dir)),
+        path=files.find(entry["file_name"], str(files.folder)),
         shape=(int(entry["height"]), int(entry["width"])),
         source=source,
         group=str(entry.get("sequence") or entry["file_name"]),

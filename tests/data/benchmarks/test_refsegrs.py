@@ -57,6 +57,8 @@ def test_first_release_prefers_the_third_list(make_benchmark: MakeBenchmark) -> 
         "7 road marking on the left\r\n",
         "\ufeff7 road marking on the left\n\n",
         "7  road marking on the left \n",
+        "7\troad marking on the left\n",
+        "7\t road marking on the left\t\r\n",
     ],
 )
 def test_lines_split_at_the_first_blank(make_benchmark: MakeBenchmark, text: str) -> None:
@@ -75,9 +77,59 @@ def test_mask_values_above_50_are_the_target(make_benchmark: MakeBenchmark) -> N
     assert mask.tolist() == [[False, False, True, True]]
 
 
+def test_masks_of_0_and_1_are_read(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs")
+    Image.fromarray(np.array([[0, 1, 1]], np.uint8)).save(root / "masks" / "1.tif")
+    mask = Records(read_split(root, "train"), "train")[0].mask
+    assert mask.tolist() == [[False, True, True]]
+
+
+def test_masks_of_other_values_are_refused(make_benchmark: MakeBenchmark) -> None:
+    """A mask of class numbers would be empty at the published threshold."""
+    root = make_benchmark("refsegrs")
+    Image.fromarray(np.array([[0, 3, 14]], np.uint8)).save(root / "masks" / "1.tif")
+    with pytest.raises(InputError, match=r"masks/1\.tif: not a mask, its values are 0, 3, 14; "):
+        Records(read_split(root, "train"), "train")[0]
+
+
+def test_upper_and_lower_case_of_file_names_may_differ(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs")
+    for folder in ("images", "masks"):
+        (root / folder / "1.tif").rename(root / folder / "1.TIF")
+    records = Records(read_split(root, "train"), "train")
+    records.check_files()
+    assert records.records[0].image.path.name == "1.TIF"
+    np.testing.assert_array_equal(records[0].mask, make_sample("train_0_0", (48, 48)).mask)
+
+
+def test_a_list_in_latin_1_is_read_with_a_warning(
+    make_benchmark: MakeBenchmark, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = make_benchmark("refsegrs")
+    (root / "output_phrase_val.txt").write_bytes("5 the café\n".encode("latin-1"))
+    assert read_split(root, "val")[0].expression == "the café"
+    assert "output_phrase_val.txt: not UTF-8; read as cp1252" in caplog.text
+
+
+def test_a_list_that_is_not_text_is_refused(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs")
+    (root / "output_phrase_val.txt").write_bytes("5 the car\n".encode("utf-16"))
+    with pytest.raises(InputError, match=r"val\.txt: cannot be read as text: .*; save it as UTF-8"):
+        read_split(root, "val")
+
+
+def test_a_single_word_at_the_end_of_a_list_is_left_out(
+    make_benchmark: MakeBenchmark, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = make_benchmark("refsegrs")
+    (root / "output_phrase_val.txt").write_text("1 a road\n2")
+    assert [record.id for record in read_split(root, "val")] == ["1"]
+    assert "output_phrase_val.txt, line 2: left out, '2' has no expression" in caplog.text
+
+
 def test_a_line_without_an_expression(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs")
-    (root / "output_phrase_val.txt").write_text("1 a road\n2\n")
+    (root / "output_phrase_val.txt").write_text("1 a road\n2\n3 a car\n")
     with pytest.raises(InputError, match=r"output_phrase_val\.txt, line 2: expected"):
         read_split(root, "val")
 

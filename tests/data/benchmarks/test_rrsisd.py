@@ -1,10 +1,5 @@
-import collections
-import contextlib
-import datetime
 import json
-import os
 import pickle
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmark_trees import SPLITS, make_sample, rle
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
+from rrsis_geo.data.benchmarks.layouts import load_split
 from rrsis_geo.data.benchmarks.records import Records, resize_sample
-from rrsis_geo.data.benchmarks.rrsisd import list_splits, read_plain_pickle, read_split
+from rrsis_geo.data.benchmarks.rrsisd import list_splits, read_split
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.text.categories import RRSISD_CATEGORIES
 
@@ -110,6 +104,85 @@ def test_uncompressed_rles_are_read(make_benchmark: MakeBenchmark) -> None:
     assert mask.sum() == 48
 
 
+@pytest.mark.parametrize("polygons", [False, True])
+@pytest.mark.parametrize("height", [None, 0])
+def test_images_may_have_no_size_in_the_file(
+    make_benchmark: MakeBenchmark, polygons: bool, height: int | None
+) -> None:
+    root = make_benchmark("rrsisd", polygons=polygons)
+    change_instances(
+        root, lambda content: [entry.update(height=height) for entry in content["images"]]
+    )
+    check_split(root, "train")
+    change_instances(root, lambda content: [entry.pop("height") for entry in content["images"]])
+    check_split(root, "train")
+
+
+def test_an_rle_without_a_size_has_that_of_its_image(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("rrsisd")
+    change_instances(
+        root,
+        lambda content: [entry["segmentation"][0].pop("size") for entry in content["annotations"]],
+    )
+    check_split(root, "train")
+
+
+def test_a_ref_of_several_annotations_has_several_targets(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("rrsisd")
+    change_refs(root, lambda ref: ref.update(ann_id=[1, 2], category_id=[1, 1]))
+    sample = Records(read_split(root, "train"), "train")[0]
+    one, other = (make_sample(f"train_{number}_0", (48, 48)).mask for number in (0, 1))
+    assert (one != other).any()
+    np.testing.assert_array_equal(sample.mask, one | other)
+    assert sample.category == RRSISD_CATEGORIES[18]
+
+
+def test_targets_of_different_categories_have_none(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("rrsisd")
+    change_refs(root, lambda ref: ref.update(ann_id=[1, 2], category_id=[1, 2]))
+    assert read_split(root, "train")[0].category == ""
+
+
+def test_targets_of_different_sizes(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("rrsisd", odd_sizes=True)
+    change_refs(root, lambda ref: ref.update(ann_id=[1, 2]))
+    records = Records(read_split(root, "train"), "train")
+    with pytest.raises(InputError, match="masks of annotation 1, annotation 2 are of different"):
+        records[0]
+
+
+@pytest.mark.parametrize("none", [-1, [], [-1], None])
+def test_a_ref_without_an_annotation_is_an_absent_target(
+    make_benchmark: MakeBenchmark, none: object
+) -> None:
+    root = make_benchmark("rrsisd")
+    change_refs(root, lambda ref: ref.update(ann_id=none))
+    records = read_split(root, "train")
+    assert [record.mask for record in records] == 4 * [None]
+
+
+def test_numpy_ids_are_read(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("rrsisd")
+    ids = ("ref_id", "ann_id", "image_id", "category_id")
+    change_refs(root, lambda ref: ref.update({name: np.int64(ref[name]) for name in ids}))
+    check_split(root, "train")
+
+
+def test_blank_expressions_are_refused_with_their_refs(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("rrsisd")
+    change_refs(root, lambda ref: ref["sentences"][0].update(raw=" ") if ref["ref_id"] < 3 else 0)
+    with pytest.raises(InputError, match="blank in 2 samples of the train split: 1, 2; write"):
+        load_split("rrsisd", root, "train")
+    assert len(load_split("rrsisd", root, "val")) == SPLITS["val"]
+
+
+def test_upper_and_lower_case_of_file_names_may_differ(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("rrsisd")
+    for path in (root / "images" / "rrsisd" / "JPEGImages").iterdir():
+        path.rename(path.with_suffix(".JPG"))
+    check_split(root, "train")
+
+
 def test_damaged_rle(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
     change_instances(
@@ -172,101 +245,6 @@ def test_unknown_split(make_benchmark: MakeBenchmark) -> None:
         read_split(make_benchmark("rrsisd"), "vall")
 
 
-class Hostile:
-    """An object that runs a shell command when it is unpickled."""
-
-    def __init__(self, command: str) -> None:
-        self.command = command
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (self.command,)
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_malicious_pickle_is_not_run(
-    make_benchmark: MakeBenchmark, tmp_path: Path, protocol: int
-) -> None:
-    root = make_benchmark("rrsisd")
-    proof = tmp_path / "proof"
-    path = root / "rrsisd" / "refs(unc).p"
-    path.write_bytes(pickle.dumps([Hostile(f"touch {proof}")], protocol))
-    with pytest.raises(InputError, match=r"refs\(unc\)\.p: asks for (posix|nt)\.system"):
-        read_split(root, "train")
-    assert not proof.exists()
-    pickle.loads(path.read_bytes())
-    assert proof.exists(), "the pickle would have done nothing, so the test shows nothing"
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        eval,
-        np.zeros(3),
-        collections.OrderedDict(a=1),
-        datetime.date(2024, 1, 1),
-        Path("a"),
-        1j,
-        len,
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_pickles_of_other_values_are_not_read(tmp_path: Path, value: object) -> None:
-    path = tmp_path / "some.p"
-    path.write_bytes(pickle.dumps([value]))
-    with pytest.raises(InputError, match=r"some\.p: asks for [\w.]+, which is not a plain value"):
-        read_plain_pickle(path)
-
-
-PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
-    max_leaves=20,
-)
-
-
-@given(value=PLAIN, protocol=st.integers(0, pickle.HIGHEST_PROTOCOL))
-def test_plain_values_are_read_unchanged(
-    tmp_path_factory: pytest.TempPathFactory, value: object, protocol: int
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "plain.p"
-    path.write_bytes(pickle.dumps(value, protocol))
-    assert read_plain_pickle(path) == value
-
-
-@given(content=st.binary(max_size=60))
-def test_noise_raises_input_error_only(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "noise.p"
-    path.write_bytes(content)
-    with contextlib.suppress(InputError):  # any other error fails the test
-        read_plain_pickle(path)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"\x80\x04]r\xff\xff\xff\0.",
-        b"]p16777215\n.",
-        b"\x80\x04\x8e\xff\xff\xff\x07\0\0\0\0.",
-        b"\x80\x05\x96\xff\xff\xff\x07\0\0\0\0.",
-    ],
-    ids=["long binput", "put", "binbytes8", "bytearray8"],
-)
-def test_a_few_bytes_take_little_memory(tmp_path: Path, content: bytes) -> None:
-    """Numbers up to 2**31 and lengths up to 2**63 can be written in the same few bytes."""
-    path = tmp_path / "small.p"
-    path.write_bytes(content)
-    tracemalloc.start()
-    try:
-        with contextlib.suppress(InputError):
-            read_plain_pickle(path)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert most < 2**20
-
-
 @pytest.mark.parametrize("n_bytes", [0, 1, 40, 200])
 def test_truncated_pickle(make_benchmark: MakeBenchmark, n_bytes: int) -> None:
     root = make_benchmark("rrsisd")
@@ -274,12 +252,6 @@ def test_truncated_pickle(make_benchmark: MakeBenchmark, n_bytes: int) -> None:
     path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(InputError, match=r"refs\(unc\)\.p: cannot be read as a pickle"):
         read_split(root, "train")
-
-
-def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "old.p"
-    path.write_bytes(b"(lp0\nS'caf\\xc3\\xa9'\np1\na.")
-    assert read_plain_pickle(path) == ["café"]
 
 
 @pytest.mark.parametrize(
