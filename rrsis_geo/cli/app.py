@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from rrsis_geo import console
-from rrsis_geo.errors import RrsisError
+from rrsis_geo.errors import ConfigError, RrsisError
 from rrsis_geo.version import __version__
 
 INTERRUPTED = 130
@@ -25,8 +26,17 @@ class ErrorBoundary(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, and keep a copy for `command_line`."""
         ctx.meta[ARGUMENTS] = list(args)
-        parsed: list[str] = super().parse_args(ctx, args)
+        _hide_flag_types(self, ctx)
+        parsed: list[str] = super().parse_args(ctx, join_bbox(args))
         return parsed
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; a scene in its place gets advice."""
+        name, *rest = args
+        if name not in self.commands and ("." in name or "/" in name):
+            words = " ".join(quote(word) for word in (name, *(rest or ["EXPRESSION"])))
+            raise ConfigError(f"{name}: is no command; did you mean: rrsis-geo segment {words}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -43,11 +53,46 @@ class ErrorBoundary(TyperGroup):
 app = typer.Typer(
     cls=ErrorBoundary,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def quote(text: str) -> str:
+    """The text as one word of a command, in the quotes that all shells know."""
+    return f'"{text}"' if not text or any(c.isspace() for c in text) else text
+
+
+def _hide_flag_types(command: Any, context: Any) -> None:
+    """Keep ``<bool>`` out of the help of flags, which take no value. Typer shows it."""
+    for option in (*command.params, command.get_help_option(context)):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for each in getattr(command, "commands", {}).values():
+        _hide_flag_types(each, type(context)(each, parent=context))
+
+
+def join_bbox(args: Sequence[str]) -> list[str]:
+    """The arguments, with the numbers of ``--bbox L B R T`` joined by commas."""
+    joined: list[str] = []
+    rest = list(args)
+    while rest:
+        word = rest.pop(0)
+        numbers = rest[:4]
+        if word == "--bbox" and len(numbers) == 4 and all(map(_is_number, numbers)):
+            del rest[:4]
+            word = f"--bbox={','.join(numbers)}"
+        joined.append(word)
+    return joined
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def command_line(context: typer.Context) -> str:

@@ -68,7 +68,7 @@ BboxOption = Annotated[
     typer.Option(
         metavar="L,B,R,T",
         help="Process only this rectangle: left,bottom,right,top in the CRS of the scene, or with "
-        "another CRS appended: L,B,R,T,EPSG:4326.",
+        "another CRS appended: L,B,R,T,EPSG:4326. Four numbers with spaces between them work too.",
         rich_help_panel="Scene",
     ),
 ]
@@ -172,6 +172,8 @@ def parse_bbox(text: str | None) -> tuple[tuple[float, float, float, float] | No
     if text is None:
         return None, None
     parts = [part.strip() for part in text.split(",", maxsplit=4)]
+    if len(parts) == 1:
+        parts = text.split()
     try:
         left, bottom, right, top = (float(part) for part in parts[:4])
     except ValueError:

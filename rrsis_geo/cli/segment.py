@@ -137,6 +137,7 @@ def segment(
     console.setup_logging(quiet=quiet, verbose=verbose, progress_format=progress)
     from rrsis_geo.segment.plan.landmarks import GivenLandmark
 
+    check_expressions(expressions or ())
     given_landmarks = tuple(map(GivenLandmark.parse, landmark or ()))
     if explain:
         given = [*(expressions or ()), *read_expressions(expressions_file)]
@@ -149,7 +150,6 @@ def segment(
 
     if from_probability is not None:
         check_options_without_model(context)
-    check_expressions(expressions or ())
     all_expressions = [*(expressions or ()), *read_expressions(expressions_file)]
     if from_probability is None and (scene is None or not all_expressions):
         raise ConfigError(

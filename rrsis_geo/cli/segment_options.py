@@ -85,7 +85,12 @@ SplitOption = Annotated[
 OutOption = Annotated[
     Path | None,
     typer.Option(
-        "--out", "-o", metavar="FILE", help=OUTPUT_KINDS["vector"].help, rich_help_panel="Result"
+        "--out",
+        "--output",
+        "-o",
+        metavar="FILE",
+        help=OUTPUT_KINDS["vector"].help,
+        rich_help_panel="Result",
     ),
 ]
 MaskOption = Annotated[

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,18 @@ from rrsis_geo.cli.segment_report import print_part, print_polygons, print_repor
 from rrsis_geo.cli.signals import resumable
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.progress import Progress
+from rrsis_geo.text.grammar_words import UNCOUNTED, WORD_TAGS
 
 if TYPE_CHECKING:
     from rrsis_geo.segment.jobs.engines import RunOptions
     from rrsis_geo.segment.plan.options import SegmentOptions
     from rrsis_geo.segment.plan.outputs import Outputs
+
+FUNCTION_WORDS = frozenset(
+    word for word, tag in WORD_TAGS.items() if tag in ("DT", "IN", "TO", "CC", "CD", "WDT", "VBZ")
+)
+"""Words that are no expression on their own, such as articles and prepositions."""
+ADJECTIVES = frozenset(word for word, tag in WORD_TAGS.items() if tag == "JJ") - UNCOUNTED
 
 USED_WITHOUT_MODEL = frozenset(
     {
@@ -154,11 +162,18 @@ def run_from_probability(call: SegmentCall, probability: str, scene: str | None)
 
 
 def check_expressions(expressions: Sequence[str]) -> None:
-    """Refuse files in place of expressions: the shell expanded an unquoted pattern.
+    """Refuse what comes from missing quotes: the files of a pattern, and the words of a sentence.
 
     Raises:
-        ConfigError: an expression is the path of a file.
+        ConfigError: an expression is the path of a file, or a single word that is no object.
     """
+    for word, following in pairwise([*expressions, ""]):
+        if word.lower() in FUNCTION_WORDS or (word.lower() in ADJECTIVES and following.isalpha()):
+            sentence = " ".join(expressions)
+            raise ConfigError(
+                f'"{word}" is no object; if it is a part of an expression, quote the expression: '
+                f'segment SCENE "{sentence}"'
+            )
     for expression in expressions:
         with suppress(OSError):  # too long for a file name
             if "." in expression and Path(expression).is_file():  # a file named "trucks" is fine

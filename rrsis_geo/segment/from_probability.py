@@ -4,6 +4,7 @@ The result equals that of a run with the other threshold, except for pixels whos
 within half a step of the raster (0.002) of the threshold.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -30,6 +31,7 @@ from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
 from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.resolve.splitting import split_phrases
+from rrsis_geo.segment.plan.advice import advise_on_threshold
 from rrsis_geo.segment.plan.expressions import clean_expression
 from rrsis_geo.segment.plan.landmarks import all_landmarks, read_queries
 from rrsis_geo.segment.plan.options import SegmentOptions
@@ -56,6 +58,8 @@ from rrsis_geo.segment.results.meant import (
 from rrsis_geo.segment.results.report import collect_warnings, paths_to_text
 from rrsis_geo.text.query.records import Find, Query
 from rrsis_geo.version import __version__
+
+logger = logging.getLogger(__name__)
 
 BAND_PX = 2**24
 """Pixels read at once, approximately."""
@@ -154,7 +158,9 @@ def polygonize(
         given = _check_rules(raster, query, options)
         layer = ObjectLayer(outputs, expression, query, layer_name(expression), raster.info.crs)
         inputs = _Inputs(raster, scene, given)
-        _write_layer(layer, inputs, options, progress or no_progress)
+        highest = _write_layer(layer, inputs, options, progress or no_progress)
+        for text in advise_on_threshold(expression, highest, options.threshold):
+            logger.warning(text)
         unwritten = warn_of_pictures([layer])
         facts = ResultFacts(
             source=raster.info,
@@ -253,16 +259,21 @@ def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonRep
 
 def _write_layer(
     layer: ObjectLayer, inputs: _Inputs, options: SegmentOptions, progress: Progress
-) -> None:
-    """Write the polygons and the mask. They appear together, when both are whole."""
+) -> float:
+    """Write the polygons and the mask. They appear together, when both are whole.
+
+    Returns:
+        The highest probability of a pixel.
+    """
     raster, mask = inputs.raster, layer.outputs.mask
     query = layer.query
     info, background = raster.info, None
     if needs_picture(layer.outputs):
         background = _read_background(raster, inputs.background)
     with nullcontext() if mask is None else _mask_writer(raster, mask) as mask_writer:
+        reader = _ObjectReader(raster, mask_writer, options.threshold)
         features = make_features(
-            _read_objects(raster, mask_writer, options.threshold, progress),
+            reader.read(progress),
             FeatureOptions(
                 transform=info.transform,
                 crs=info.crs,
@@ -282,6 +293,7 @@ def _write_layer(
         write_objects(
             [content], info.crs, background=None if background is None else lambda: background
         )
+    return reader.highest
 
 
 def _model_of(raster: Scene) -> str:
@@ -308,27 +320,39 @@ def _provenance(raster: Scene, options: SegmentOptions) -> Mapping[str, Any]:
     }
 
 
-def _read_objects(
-    raster: Scene, mask_writer: RasterWriter | None, threshold: float, progress: Progress
-) -> Iterator[Objects]:
-    """Yield the closed objects band by band, and write the mask if it is an output."""
-    info = raster.info
-    vectorizer = BandVectorizer(info.width)
-    n_rows = max(BAND_PX // info.width, 1)
-    if n_rows > BLOCK_PX:
-        n_rows -= n_rows % BLOCK_PX  # read each block only once
-    for row in range(0, info.height, n_rows):
-        progress("rows", row, info.height)
-        window = Window(0, row, info.width, min(n_rows, info.height - row))
-        probability, valid = _read_probability(raster, window)
-        mask = valid & (probability > threshold + _ROUNDING)
+class _ObjectReader:
+    """Reads the closed objects of a raster band by band, and writes the mask if it is an output.
+
+    Attributes:
+        highest: highest probability of the pixels that were read.
+    """
+
+    def __init__(self, raster: Scene, mask_writer: RasterWriter | None, threshold: float) -> None:
+        self._raster = raster
+        self._mask_writer = mask_writer
+        self._threshold = threshold
+        self.highest = 0.0
+
+    def read(self, progress: Progress) -> Iterator[Objects]:
+        """Yield the objects, from top to bottom."""
+        info, mask_writer = self._raster.info, self._mask_writer
+        vectorizer = BandVectorizer(info.width)
+        n_rows = max(BAND_PX // info.width, 1)
+        if n_rows > BLOCK_PX:
+            n_rows -= n_rows % BLOCK_PX  # read each block only once
+        for row in range(0, info.height, n_rows):
+            progress("rows", row, info.height)
+            window = Window(0, row, info.width, min(n_rows, info.height - row))
+            probability, valid = _read_probability(self._raster, window)
+            self.highest = max(self.highest, float(probability.max()))
+            mask = valid & (probability > self._threshold + _ROUNDING)
+            if mask_writer is not None:
+                mask_writer.write_band(row, encode_mask(mask, valid))
+            yield vectorizer.add_band(row, mask, probability).in_reading_order()
+        progress("rows", info.height, info.height)
         if mask_writer is not None:
-            mask_writer.write_band(row, encode_mask(mask, valid))
-        yield vectorizer.add_band(row, mask, probability).in_reading_order()
-    progress("rows", info.height, info.height)
-    if mask_writer is not None:
-        mask_writer.finish()
-    yield close_strip(vectorizer.finish())
+            mask_writer.finish()
+        yield close_strip(vectorizer.finish())
 
 
 def _mask_writer(raster: Scene, path: Path) -> RasterWriter:

@@ -131,11 +131,13 @@ def test_several_expressions(make_scene: MakeScene, bright: BrightPredictor) -> 
 
 
 def test_json_of_several_expressions(make_scene: MakeScene, bright: BrightPredictor) -> None:
-    run = Run("segment", make_scene(200, 300), "a", "b", "-o", "o.fgb", "--json", "--overlap", 16)
+    run = Run(
+        "segment", make_scene(200, 300), "cars", "roofs", "-o", "o.fgb", "--json", "--overlap", 16
+    )
     record = json.loads(run.out)
     assert "expression" not in record
-    assert record["outputs"] == {"vector:a": "o_a.fgb", "vector:b": "o_b.fgb"}
-    assert [result["expression"] for result in record["results"]] == ["a", "b"]
+    assert record["outputs"] == {"vector:cars": "o_cars.fgb", "vector:roofs": "o_roofs.fgb"}
+    assert [result["expression"] for result in record["results"]] == ["cars", "roofs"]
     assert record["n_objects"] == sum(result["n_objects"] for result in record["results"])
 
 
@@ -293,7 +295,9 @@ def test_area_outside_the_scene(
     make_scene: MakeScene, bright: BrightPredictor, tmp_path: Path
 ) -> None:
     scene = make_scene()
-    Run("segment", scene, "the bus", "--bbox", "0,0,1,1").failed(3, "lies outside the scene")
+    Run("segment", scene, "the bus", "--bbox", "0,0,1,1").failed(
+        3, "lies outside the scene", "look like degrees", "--bbox L,B,R,T,EPSG:4326"
+    )
     far = gpd.GeoSeries.from_wkt(["POLYGON ((0 0, 0 1, 1 1, 0 0))"], crs="EPSG:4326")
     far.to_file(tmp_path / "far.geojson")
     Run("segment", scene, "the bus", "--aoi", tmp_path / "far.geojson").failed(3, "far.geojson")
@@ -340,6 +344,68 @@ def test_out_of_memory(make_scene: MakeScene, bright: BrightPredictor) -> None:
     bright.predict = fail  # type: ignore[method-assign]
     Run("segment", make_scene(), "bus", "--overlap", 16).failed(6, "too little free memory")
     assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        (["the", "red", "car"], "the"),
+        (["red", "car"], "red"),
+        (["cars", "on", "roads"], "on"),
+        (["A"], "A"),
+        (["two", "cars", "--explain"], "two"),
+    ],
+)
+def test_words_without_quotes(bright: BrightPredictor, words: list[str], first: str) -> None:
+    sentence = " ".join(word for word in words if word != "--explain")
+    Run("segment", "scene.tif", *words).failed(
+        2, f'"{first}" is no object', f'quote the expression: segment SCENE "{sentence}"'
+    )
+
+
+def test_single_words_that_are_objects(bright: BrightPredictor) -> None:
+    for words in (["cars", "trucks"], ["concrete", "grass"], ["cars", "the red truck"]):
+        assert Run("segment", "scene.tif", *words, "--explain").code == 0
+
+
+def test_a_scene_in_place_of_the_command(bright: BrightPredictor) -> None:
+    Run("scene.tif", "the red car").failed(
+        2, 'scene.tif: is no command; did you mean: rrsis-geo segment scene.tif "the red car"'
+    )
+    Run("scenes/").failed(2, "did you mean: rrsis-geo segment scenes/ EXPRESSION")
+
+
+@pytest.mark.parametrize(
+    "box", [["-1,2,3e0,4"], ["-1", "2", "3e0", "4"], ["-1 2 3e0 4"], [" -1, 2, 3, 4"]]
+)
+def test_forms_of_a_bbox(
+    bright: BrightPredictor, monkeypatch: pytest.MonkeyPatch, box: list[str]
+) -> None:
+    from rrsis_geo.segment import scene as segment
+
+    recorded: list[Any] = []
+
+    def fake(*arguments: Any, **_: Any) -> Any:
+        recorded.extend(arguments)
+        raise ConfigError("called")
+
+    monkeypatch.setattr(segment, "segment_scene", fake)
+    Run("segment", "s.tif", "--bbox", *box, "the bus", "--output", "o.fgb").failed(2, "called")
+    _, expressions, outputs, options = recorded
+    assert options.scene.bbox == (-1, 2, 3, 4)
+    assert expressions == ["the bus"]
+    assert outputs.vector == Path("o.fgb")
+
+
+def test_flags_have_no_type_in_help() -> None:
+    for command in (["segment"], ["dataset", "check"], []):
+        text = Run(*command, "--help").out
+        assert "--help" in text
+        assert "bool" not in text
+
+
+def test_completion_is_offered() -> None:
+    assert "--install-completion" in Run("--help").out
 
 
 @pytest.mark.parametrize(

@@ -220,3 +220,11 @@ def test_nothing_is_left_if_the_polygons_cannot_be_written(
     assert caught.tb  # which keeps all that the run has not closed
     assert polygonize(tmp_path / "p.tif", outputs).n_objects == 150 * 150
     assert sorted(path.name for path in folder.iterdir()) == ["m.qml", "m.tif", "o.gpkg"]
+
+
+def test_nothing_above_the_threshold_names_the_highest_pixel(raster: Path, tmp_path: Path) -> None:
+    report = polygonize(raster, Outputs(tmp_path / "a.gpkg"), SegmentOptions(threshold=0.95))
+    assert report.warnings == (
+        '"a car": nothing is above the threshold of 0.95; the highest pixel is 0.90: '
+        "try --threshold 0.8",
+    )

@@ -208,6 +208,10 @@ def test_no_objects_are_a_valid_result(make_scene: MakeScene, tmp_path: Path) ->
     result.check()
     assert result.layer.empty
     assert (result.mask == 0).all()
+    assert result.report.warnings == (  # gray has log-odds of -20.5 / 16
+        '"red discs": nothing is above the threshold of 0.5; the highest pixel is 0.21: '
+        "try --threshold 0.2",
+    )
 
 
 def test_gray_scene(make_scene: MakeScene, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from rrsis_geo.geo.scene.vector_files import all_finite, choose_layer, read_vect
 _EDGE_PARTS = 256
 """Polygons are projected with edges split into segments of 1/256 of their extent."""
 
+_DEGREES_ADVICE = "; its numbers look like degrees: name their CRS, as in --bbox L,B,R,T,EPSG:4326"
+
 _SNAP_PX = 1e-4
 """Borders closer than this to a pixel edge are moved onto it."""
 
@@ -127,6 +129,7 @@ def polygon_to_area(info: SceneInfo, polygon: BaseGeometry, crs: CRS | None, nam
         raise OutsideError(
             f"{name}: lies outside the scene {info.path}: "
             f"it spans {_bounds(polygon)}, the scene spans {_bounds(scene_edge)}"
+            + (_DEGREES_ADVICE if crs is None and _looks_like_degrees(info, polygon) else "")
         )
     left, top, right, bottom = overlap.bounds
     col, row = math.floor(left + _SNAP_PX), math.floor(top + _SNAP_PX)
@@ -158,6 +161,13 @@ def _project(polygon: BaseGeometry, crs: CRS, target: CRS, name: str) -> BaseGeo
 def _footprint(info: SceneInfo) -> BaseGeometry:
     corners = [(0, 0), (info.width, 0), (info.width, info.height), (0, info.height)]
     return shapely.Polygon([info.transform @ corner for corner in corners])
+
+
+def _looks_like_degrees(info: SceneInfo, polygon: BaseGeometry) -> bool:
+    """Whether a polygon in the CRS of a projected scene lies inside longitudes and latitudes."""
+    if info.crs is None or not info.crs.is_projected:
+        return False
+    return bool(shapely.box(-180, -90, 180, 90).contains(polygon))
 
 
 def _bounds(polygon: BaseGeometry) -> str:

@@ -1,7 +1,9 @@
 """Warnings about expressions, scenes and models whose result may be wrong."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from rrsis_geo.log_odds import to_probability
 from rrsis_geo.model.facts import ModelFacts
@@ -14,6 +16,8 @@ from rrsis_geo.units import format_length
 
 LOW_PRESENCE = 0.5
 """The user is warned if the presence probability is below this in every window."""
+LOWEST_ADVISED_THRESHOLD = 0.1
+"""Below it, a lower threshold gives little but noise."""
 SAME_GSD = 1.02
 """Ground pixels outside the range of a model by less than this factor count as inside."""
 
@@ -35,21 +39,53 @@ def advise_on_repeats(given: str | Sequence[str]) -> Iterator[str]:
             yield f'"{expression}" is given more than once; it is segmented once'
 
 
-def advise_after_run(plan: Plan, presences_max: Sequence[float | None]) -> Iterator[str]:
+class HighestScores(NamedTuple):
+    """The highest scores that the model gave an expression, log-odds; None if unknown.
+
+    Attributes:
+        presence: that the target is in a window.
+        pixel: that a pixel belongs to the target.
+    """
+
+    presence: float | None = None
+    pixel: float | None = None
+
+
+def advise_after_run(plan: Plan, scores: Sequence[HighestScores]) -> Iterator[str]:
     """Yield warnings that follow from the output of the model.
 
     Args:
         plan: of the run.
-        presences_max: of each expression, the highest log-odds that the target is in a window;
-            None if unknown.
+        scores: of each expression.
     """
-    for expression, log_odds in zip(plan.expressions, presences_max, strict=True):
-        presence = 1.0 if log_odds is None else to_probability(log_odds)
+    for expression, highest in zip(plan.expressions, scores, strict=True):
+        presence = 1.0 if highest.presence is None else to_probability(highest.presence)
         if presence < LOW_PRESENCE:
             yield (
                 f'"{expression}" is probably not in the scene: the model gives it a probability '
                 f"of at most {presence:.0%} in every window"
             )
+        if highest.pixel is not None:
+            probability = to_probability(highest.pixel)
+            yield from advise_on_threshold(expression, probability, plan.options.threshold)
+
+
+def advise_on_threshold(expression: str, highest: float, threshold: float) -> Iterator[str]:
+    """Yield a warning if no pixel is above the threshold.
+
+    Args:
+        expression: what was asked for.
+        highest: highest probability of a pixel.
+        threshold: of the run.
+    """
+    if highest > threshold:
+        return
+    text = (
+        f'"{expression}": nothing is above the threshold of {threshold:g}; the highest pixel is '
+        f"{math.floor(100 * highest) / 100:.2f}"
+    )
+    lower = (math.ceil(round(10 * highest, 6)) - 1) / 10  # the next tenth below
+    yield f"{text}: try --threshold {lower:g}" if lower >= LOWEST_ADVISED_THRESHOLD else text
 
 
 def _advise_on_expression(plan: Plan, query: Query, predictor: WindowPredictor) -> Iterator[str]:

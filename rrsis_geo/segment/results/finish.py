@@ -16,7 +16,7 @@ from rrsis_geo.geo.scene.acquisition_time import acquisition_time
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.log_odds import to_probability
 from rrsis_geo.progress import Progress
-from rrsis_geo.segment.plan.advice import advise_after_run
+from rrsis_geo.segment.plan.advice import HighestScores, advise_after_run
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.results.facts import ResultFacts
@@ -87,7 +87,9 @@ def finish_run(
     plan = merger.plan
     merger.write(scene, stats, progress=progress, stop=stop)
     _warn_of_failures(stats)
-    for text in advise_after_run(plan, [each.presence_max for each in stats]):
+    for text in advise_after_run(
+        plan, [HighestScores(each.presence_max, each.pixel_max) for each in stats]
+    ):
         logger.warning(text)
     unwritten = warn_of_pictures(merger.layers)
     report = _make_report(merger, stats, context, unwritten)

@@ -32,6 +32,7 @@ def expression_stats(plan: Plan, by_phrase: Sequence[ShardStats]) -> list[ShardS
         stats = replace(targets[0], network_seconds=seconds)
         for other in targets[1:]:
             stats.update_presence(other.presence_max)
+            stats.update_pixel(other.pixel_max)
             stats.scores = _highest(stats.scores, other.scores)
         if not query.is_plain:
             failed = (window for phrase in asked for window in by_name[phrase].failed)

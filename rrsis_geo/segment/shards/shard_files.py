@@ -1,6 +1,5 @@
 """Files and statistics of a completed shard."""
 
-import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -28,6 +27,7 @@ class ShardStats:
         network_seconds: time spent in the predictor, shared evenly between expressions.
         presence_max: highest log-odds that the target is in a window; None if the predictor does
             not give them.
+        pixel_max: highest log-odds of a pixel, after blending; None if no pixel has data.
         failed: failed windows. A window that overlaps two shards is in both.
         scores: for each predicted window: its row and column, the log-odds that the target is in
             it (or None), and the highest log-odds of its pixels.
@@ -37,6 +37,7 @@ class ShardStats:
     skipped: int = 0
     network_seconds: float = 0.0
     presence_max: float | None = None
+    pixel_max: float | None = None
     failed: list[FailedWindow] = field(default_factory=list)
     scores: list[tuple[int, int, float | None, float]] = field(default_factory=list)
 
@@ -46,14 +47,17 @@ class ShardStats:
         self.skipped += other.skipped
         self.network_seconds += other.network_seconds
         self.update_presence(other.presence_max)
+        self.update_pixel(other.pixel_max)
         self.failed += other.failed
         self.scores += other.scores
 
     def update_presence(self, presence: float | None) -> None:
         """Update the maximum with another value."""
-        if presence is not None:
-            known = -math.inf if self.presence_max is None else self.presence_max
-            self.presence_max = max(presence, known)
+        self.presence_max = _highest(self.presence_max, presence)
+
+    def update_pixel(self, logit: float | None) -> None:
+        """Update the maximum with another value."""
+        self.pixel_max = _highest(self.pixel_max, logit)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""
@@ -64,6 +68,11 @@ class ShardStats:
         """The inverse of `to_dict`."""
         failed = [FailedWindow.from_dict(window) for window in record["failed"]]
         return ShardStats(**{**record, "failed": failed})
+
+
+def _highest(*values: float | None) -> float | None:
+    """The highest value that is known."""
+    return max((value for value in values if value is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,8 @@ class _ShardCutter:
             self._writer = ShardWriter(self._plan, self._expression_i, shard, files, self._rasters)
         valid = self._valid.take(row_start, row_start + len(logits))
         self._failures.invalidate(row_start, valid)
+        if valid.any():
+            self.stats.update_pixel(float(logits.max(where=valid, initial=-np.inf)))
         self._writer.write(row_start, logits, valid)
 
     def _complete(self, shard: Shard) -> tuple[Shard, ShardStats]:

@@ -12,7 +12,12 @@ from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.facts import ModelFacts
-from rrsis_geo.segment.plan.advice import advise_after_run, advise_before_run
+from rrsis_geo.segment.plan.advice import (
+    HighestScores,
+    advise_after_run,
+    advise_before_run,
+    advise_on_threshold,
+)
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import make_plan
 
@@ -116,7 +121,28 @@ def test_expression_that_is_too_long(info: SceneInfo, monkeypatch: pytest.Monkey
 def test_low_presence(info: SceneInfo) -> None:
     model = ModelFacts(name="m", image=ImageSpec())
     plan = make_plan(info, ("the bus",), model, SegmentOptions(), Stretch("identity"))
-    assert list(advise_after_run(plan, [None])) == []
-    assert list(advise_after_run(plan, [0.1])) == []
-    (text,) = advise_after_run(plan, [-3.0])
+    assert list(advise_after_run(plan, [HighestScores()])) == []
+    assert list(advise_after_run(plan, [HighestScores(0.1, 0.1)])) == []
+    (text,) = advise_after_run(plan, [HighestScores(-3.0)])
     assert "a probability of at most 5% in every window" in text
+
+
+@pytest.mark.parametrize(
+    ("highest", "words"),
+    [
+        (0.436, "the highest pixel is 0.43: try --threshold 0.4"),
+        (0.4, "the highest pixel is 0.40: try --threshold 0.3"),
+        (0.5, "the highest pixel is 0.50: try --threshold 0.4"),
+        (0.15, "the highest pixel is 0.15: try --threshold 0.1"),
+        (0.1, "the highest pixel is 0.10"),
+        (0.004, "the highest pixel is 0.00"),
+    ],
+)
+def test_nothing_above_the_threshold(highest: float, words: str) -> None:
+    (text,) = advise_on_threshold("the bus", highest, 0.5)
+    assert text == f'"the bus": nothing is above the threshold of 0.5; {words}'
+
+
+def test_something_above_the_threshold() -> None:
+    assert list(advise_on_threshold("the bus", 0.51, 0.5)) == []
+    assert list(advise_on_threshold("the bus", 0.15, 0.1)) == []
