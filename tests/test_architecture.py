@@ -21,7 +21,8 @@ TERMINAL = {"typer", "rich", "click"}
 THIRD_PARTY = RASTERS | NETWORKS | TERMINAL | {"numpy", "nltk", "PIL", "pandas", "pyarrow", "scipy"}
 LEAVES = {"errors", "files", "log_odds", "progress", "units", "version"}
 SHARED_GEO = LEAVES | {"geo.crs", "geo.styles"}
-GEO = {"geo.scene", "geo.grid", "geo.objects", "geo.layers", "geo.chips", "geo.crs", "geo.styles"}
+ROOMS_OF_GEO = {"geo.scene", "geo.grid", "geo.objects", "geo.layers", "geo.chips"}
+GEO = ROOMS_OF_GEO | {"geo.crs", "geo.plane", "geo.styles"}
 MODULES_A_ROOM = 15
 FOLDERS_DEEP = 3
 
@@ -46,6 +47,7 @@ TABLE = {
     "images": Rule({"errors", "config"}, RASTERS | TERMINAL),
     "text": Rule({"errors"}, RASTERS | TERMINAL),
     "geo.crs": Rule({"errors"}, NETWORKS | TERMINAL | {"nltk"}),
+    "geo.plane": Rule({"geo.crs"}, NETWORKS | TERMINAL | {"nltk"}),
     "geo.styles": Rule(set(), THIRD_PARTY),
     "geo.scene": Rule(SHARED_GEO, NETWORKS | TERMINAL | {"nltk"}),
     "geo.grid": Rule(SHARED_GEO | {"geo.scene"}, NETWORKS | TERMINAL | {"nltk"}),

@@ -17,7 +17,7 @@ from rrsis_geo.resolve.pieces import Flags, Float64, Index, Pieces, Polygons
 __all__ = ["Flags", "Float64", "Frame", "MovePoints", "Polygons", "Things"]
 
 _ROUNDING = 1e-9
-"""Gaps between neighbouring scenes that are rounding errors, as a share of the whole extent."""
+"""Lengths that are rounding errors, as a share of the scene's extent."""
 
 MovePoints = Callable[[Float64], Float64]
 
@@ -53,8 +53,11 @@ class Frame:
     def edge(self) -> shapely.Geometry:
         """The outline of the area that the scenes cover together, in the plane."""
         scenes = shapely.polygons(self.plane_points(self.corners).reshape(-1, 4, 2))
-        extent = float(np.ptp(self.bounds(compass=True), axis=0).max())
-        return shapely.boundary(shapely.union_all(scenes, grid_size=_ROUNDING * extent))
+        return shapely.boundary(shapely.union_all(scenes, grid_size=self.rounding(compass=True)))
+
+    def rounding(self, *, compass: bool) -> float:
+        """Length up to which gaps and steps are rounding errors, in the plane or as displayed."""
+        return _ROUNDING * float(np.ptp(self.bounds(compass=compass), axis=0).max())
 
     def plane(self, polygons: Polygons) -> Polygons:
         """Polygons in the plane of metres."""

@@ -168,12 +168,13 @@ def is_side_of(things: Things, landmarks: Things, sides: Sequence[str]) -> Flags
     starts = nearest_points(ends, pieces, nearest[thing])
     inside = ~(starts != ends).any(1)
     starts[inside] = landmarks.centres(compass=compass)[nearest[thing[inside]]] * flip
-    found[thing] = _points_to((ends - starts) * flip, sides)
+    least = things.frame.rounding(compass=compass)
+    found[thing] = _points_to((ends - starts) * flip, sides, least)
     return found & (share_on(things, landmarks, 0) < INSIDE_SHARE)
 
 
-def _points_to(steps: Float64, sides: Sequence[str]) -> Flags:
-    """Which steps [N, 2] point to a side, or to the corner of two."""
+def _points_to(steps: Float64, sides: Sequence[str], least: float) -> Flags:
+    """Which steps [N, 2] longer than `least` point to a side, or to the corner of two."""
     target = np.zeros(2)
     for side in sides:
         axis, sign, _ = _AXES[side]
@@ -181,7 +182,7 @@ def _points_to(steps: Float64, sides: Sequence[str]) -> Flags:
     lengths = np.hypot(*steps.T)
     angle = np.radians(45.0 if len(sides) == 1 else 22.5)
     along: Float64 = steps @ target / float(np.hypot(*target))
-    return np.asarray((lengths > 0) & (along >= (np.cos(angle) - 1e-9) * lengths))
+    return np.asarray((lengths > least) & (along >= (np.cos(angle) - 1e-9) * lengths))
 
 
 def share_inside(things: Things, landmarks: Things) -> Float64:

@@ -111,6 +111,17 @@ def test_sides_of_a_landmark_within_an_object() -> None:
     assert is_side_of(park, boxes((45, 40, 55, 50)), ("north",)).tolist() == [True]
 
 
+@given(st.integers(0, 10_000))
+def test_around_the_middle_of_an_object_there_is_no_side(seed: int) -> None:
+    """Centroids that differ by rounding errors only."""
+    rng = np.random.default_rng(seed)
+    ring = np.column_stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)])
+    place = rng.uniform(0, 1e4, 2)
+    park, pond = (things(shapely.polygons([place + size * ring])) for size in (20, 2))
+    for side in ("north", "south", "east", "west"):
+        assert not is_side_of(park, pond, (side,)).any()
+
+
 def test_objects_are_not_on_themselves() -> None:
     cars = boxes((0, 0, 4, 2), (10, 0, 14, 2), (11, 0, 13, 2))
     two = boxes((0, 0, 4, 2), (10, 0, 14, 2))

@@ -4,16 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from pyproj import CRS as ProjCRS
-from pyproj import Transformer
-from pyproj.exceptions import CRSError, ProjError
 
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.geo.crs import as_proj, crs_name, unit_m
+from rrsis_geo.geo.crs import as_proj, crs_name
 from rrsis_geo.geo.objects.features import Features
+from rrsis_geo.geo.plane import approximate, metres_about
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.resolve.fact_columns import fact_names
-from rrsis_geo.resolve.frame import Float64, Frame, MovePoints
+from rrsis_geo.resolve.frame import Float64, Frame
 from rrsis_geo.resolve.resolver import ReadObjects, Resolver, rules_in_metres
 from rrsis_geo.text.query.records import Query
 
@@ -66,28 +64,11 @@ def scenes_frame(infos: Sequence[SceneInfo]) -> Frame:
     info = infos[0]
     if info.crs is None:
         return Frame(corners, None, y_is_down=info.transform.e > 0)
-    to_plane = _to_metres(as_proj(info.crs), corners.mean(0))
-    if to_plane is not None and not np.isfinite(to_plane(corners)).all():
-        to_plane = None
+    to_plane = metres_about(as_proj(info.crs), corners.mean(0))
+    if to_plane is not None:
+        is_known = np.isfinite(to_plane(corners)).all()
+        to_plane = approximate(to_plane, corners.min(0), corners.max(0)) if is_known else None
     return Frame(corners, to_plane, y_is_down=False)
-
-
-def _to_metres(crs: ProjCRS, centre: Float64) -> MovePoints | None:
-    """The way to a plane of metres about a point, north up. None if the point has no position."""
-    if crs.geodetic_crs is None:  # an engineering CRS: its plane is the ground
-        unit = unit_m(crs)
-        return lambda points: points * unit
-    if crs.ellipsoid is None:
-        return None
-    axes = {"a": crs.ellipsoid.semi_major_metre, "b": crs.ellipsoid.semi_minor_metre}
-    try:
-        degrees = ProjCRS.from_dict({"proj": "longlat", **axes})  # from Greenwich, for lat_0, lon_0
-        lon, lat = Transformer.from_crs(crs, degrees, always_xy=True).transform(*centre)
-        plane = ProjCRS.from_dict({"proj": "aeqd", "lat_0": lat, "lon_0": lon, **axes})
-        to_plane = Transformer.from_crs(crs, plane, always_xy=True)
-    except (CRSError, ProjError):
-        return None
-    return lambda points: np.column_stack(to_plane.transform(*points.T))
 
 
 def _corners(info: SceneInfo) -> Float64:
