@@ -142,11 +142,13 @@ def test_a_configuration_made_small_trains_evaluates_and_compares(
     program = [sys.executable, "-m", "rrsis_geo"]
     train = [*program, "train", "--config", str(path), "-o", str(tmp_path / "run"), *sets]
     subprocess.run(train, check=True, cwd=ROOT)
+    # RMSIN reads images of its own size only, and 96 px is not a size that papers score at
+    compare = [] if name.startswith("rmsin") else ["--compare", "--size", "480"]
     evaluate = [
-        *(*program, "evaluate", "--model", str(tmp_path / "run" / "model"), "--compare"),
+        *(*program, "evaluate", "--model", str(tmp_path / "run" / "model"), *compare),
         *("--data", str(root), "--layout", layout, "--split", "test", "--json"),
     ]
     done = subprocess.run(evaluate, check=True, cwd=ROOT, capture_output=True, text=True)
     report = json.loads(done.stdout)
-    assert report["published"]
+    assert bool(report["published"]) == bool(compare)
     assert load_bundle(str(tmp_path / "run" / "model")).net.name == name.partition("_")[0]

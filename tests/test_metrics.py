@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, jaccard_score
 
-from rrsis_geo.metrics import ScoreMeter, count_pixels
+from rrsis_geo.metrics import PixelCounts, ScoreMeter, count_pixels
 
 
 def strip(start: int, stop: int, length: int = 10) -> NDArray[np.bool_]:
@@ -236,3 +236,69 @@ def test_scores_of_kinds_average_to_the_total(
     assert sum(part.n * part.miou for part in parts) == pytest.approx(scores.n * scores.miou)
     for at, share in scores.precision.items():
         assert sum(part.n * part.precision[at] for part in parts) == pytest.approx(scores.n * share)
+
+
+def fill_meter(rng: np.random.Generator, n: int, *, per_picture: int = 1) -> ScoreMeter:
+    """Samples with pixel counts at random, a fifth of them without a target."""
+    meter = ScoreMeter()
+    for sample in range(n):
+        absent = bool(rng.random() < 0.2)
+        predicted, target = int(rng.integers(50)), 0 if absent else int(rng.integers(1, 50))
+        both = int(rng.integers(min(predicted, target) + 1))
+        counts = PixelCounts(both, predicted + target - both, predicted, target, 1000)
+        meter.add_counts(counts, absent=absent, picture=f"{sample // per_picture}")
+    return meter
+
+
+def test_intervals_are_those_of_repeated_draws() -> None:
+    """The same draws, scored one by one."""
+    n, draws = 40, 60
+    rng = np.random.default_rng(5)
+    meter = fill_meter(np.random.default_rng(1), n, per_picture=2)
+    values: dict[str, list[float]] = {"oiou": [], "miou": [], "n_acc": [], "t_acc": [], "pr50": []}
+    order = {name: rank for rank, name in enumerate(sorted({str(i) for i in range(n // 2)}))}
+    for drawn in rng.integers(n // 2, size=(draws, n // 2)):
+        again = ScoreMeter()
+        for picture in drawn:
+            for sample in range(n):
+                if order[str(sample // 2)] == picture:
+                    again.add_counts(meter._counts[sample], absent=meter._absent[sample])
+        scores = again.scores()
+        for name, found in values.items():
+            value = scores.precision[0.5] if name == "pr50" else getattr(scores, name)
+            found += [] if value is None else [value]
+    intervals = meter.intervals(draws=draws, seed=5)
+    for name, found in values.items():
+        assert intervals[name] == pytest.approx(tuple(np.quantile(found, (0.025, 0.975))))
+
+
+def test_95_percent_intervals_contain_the_truth_in_most_data_sets() -> None:
+    truth = fill_meter(np.random.default_rng(0), 20000).scores().miou
+    hits = 0
+    for seed in range(100):
+        low, high = fill_meter(np.random.default_rng(1000 + seed), 200).intervals(draws=200)["miou"]
+        hits += low <= truth <= high
+    assert 88 <= hits <= 100  # 95 are expected; the standard deviation is 2.2
+
+
+def test_intervals_of_scores_without_samples_are_left_out() -> None:
+    meter = ScoreMeter()
+    meter.add(strip(0, 5), strip(0, 5))
+    intervals = meter.intervals(draws=10)
+    assert intervals["miou"] == (1.0, 1.0)
+    assert not {"n_acc", "false_area_ppm"} & intervals.keys()
+
+
+def test_target_accuracy() -> None:
+    meter = ScoreMeter()
+    meter.add(strip(0, 5), strip(5, 9))  # some pixels, though wrong ones
+    meter.add(EMPTY, strip(5, 9))
+    meter.add(EMPTY, EMPTY)
+    assert meter.scores().t_acc == 0.5
+    assert ScoreMeter.scores(_only_absent()).t_acc is None
+
+
+def _only_absent() -> ScoreMeter:
+    meter = ScoreMeter()
+    meter.add(EMPTY, EMPTY)
+    return meter

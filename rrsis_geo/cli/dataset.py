@@ -46,7 +46,8 @@ def check(
     layout: Annotated[
         str,
         typer.Option(
-            help="Layout of the dataset: refsegrs, rrsisd, risbench, nwpu_refer, grefcoco or triplets."
+            help="Layout of the dataset: refsegrs, rrsisd, risbench, nwpu_refer, grefcoco or "
+            "triplets."
         ),
     ],
     sheet: Annotated[

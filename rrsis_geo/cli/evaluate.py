@@ -66,7 +66,7 @@ def evaluate(
     ] = None,
     model: ModelOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
+    dtype: DtypeOption = "fp32",
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -122,10 +122,29 @@ def evaluate(
         bool,
         typer.Option(
             "--compare",
-            help="Compare the scores with published ones.",
+            help="Compare the scores with published ones. Refused if they are not comparable.",
             rich_help_panel="Scores",
         ),
     ] = False,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="REPORT",
+            help="Compare with the scores.json of another evaluation by the same protocol. "
+            "Repeatable.",
+            rich_help_panel="Scores",
+        ),
+    ] = None,
+    bootstrap: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="DRAWS",
+            help="Add 95 % intervals of the scores by this many bootstrap draws (1000 is usual) "
+            "over the images.",
+            rich_help_panel="Scores",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -171,6 +190,8 @@ def evaluate(
         language=None if language is None else language.value,
         category_by=None if category_by is None else category_by.value,
         compare=compare,
+        against=tuple(against or ()),
+        bootstrap=bootstrap,
         limit=limit,
         batch_size=batch_size,
         workers=workers,

@@ -33,7 +33,11 @@ def print_evaluation(evaluation: "EvaluationReport", *, as_json: bool) -> None:
     )
     if evaluation.scores.n_absent:
         _print_absent(evaluation)
+    if evaluation.bootstrap is not None:
+        _print_intervals(evaluation)
     _print_groups(evaluation)
+    if evaluation.others:
+        _print_others(evaluation)
     if evaluation.published:
         _print_comparison(evaluation)
 
@@ -69,16 +73,60 @@ def _facts(evaluation: "EvaluationReport") -> list[tuple[str, str]]:
 def _print_absent(evaluation: "EvaluationReport") -> None:
     console.print_facts("absent targets scored separately", [])
     console.print_table(
-        ("", "gIoU", "N-acc", "false area", "mIoU of present"),
+        ("", "gIoU", "N-acc", "T-acc", "false area", "mIoU of present"),
         [
             (
                 name,
                 _percent(part.giou),
                 _percent(part.n_acc),
+                _percent(part.t_acc),
                 "" if part.false_area_ppm is None else f"{part.false_area_ppm / 1e4:.2f}",
                 _percent(part.miou_present),
             )
             for name, part in evaluation.rows().items()
+        ],
+    )
+
+
+def _print_intervals(evaluation: "EvaluationReport") -> None:
+    """Print the 95 % intervals of the main scores."""
+    columns = {"pr50": "Pr@0.5", "pr70": "Pr@0.7", "pr90": "Pr@0.9", "oiou": "oIoU", "miou": "mIoU"}
+    if evaluation.scores.n_absent:
+        columns |= {"giou": "gIoU", "n_acc": "N-acc", "t_acc": "T-acc"}
+    heading = f"95 % intervals of {evaluation.bootstrap} bootstrap draws over the images"
+    console.print_facts(heading, [])
+    console.print_table(
+        ("", *columns.values()),
+        [
+            (name, *(_interval(part.intervals.get(score)) for score in columns))
+            for name, part in evaluation.rows().items()
+        ],
+    )
+
+
+def _print_others(evaluation: "EvaluationReport") -> None:
+    """Print our scores and those of other reports, best mIoU first."""
+    rows = [
+        (f"> {evaluation.model}{f', {answers}' if answers else ''}", scores, "this run")
+        for answers, scores in evaluation.answers().items()
+    ]
+    for other in evaluation.others:
+        alone = "" if other.rules is None else ", network alone"
+        rows.append((f"{other.model}{alone}", other.scores, other.path))
+        if other.rules is not None:
+            rows.append((f"{other.model}, with rules", other.rules, other.path))
+    console.print_facts("comparison with other reports", [])
+    console.print_table(
+        ("model", *(f"Pr@{at}" for at in evaluation.scores.precision), "oIoU", "mIoU", "report"),
+        [
+            (
+                name,
+                *(_percent(share) for share in scores.precision.values()),
+                _percent(scores.oiou),
+                _percent(scores.miou),
+                path,
+            )
+            for name, scores, path in sorted(rows, key=lambda row: -row[1].miou)
         ],
     )
 
@@ -146,6 +194,10 @@ def _print_comparison(evaluation: "EvaluationReport") -> None:
     numbered = [(f"[{number}]", source) for number, source in enumerate(sources, start=1)]
     console.print_facts("sources", numbered + [(mark, note) for note, mark in marks.items()])
     console.print_facts("limits of the comparison", [("-", text) for text in evaluation.cautions])
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f"{_percent(ends[0])} to {_percent(ends[1])}"
 
 
 def _percent(share: float | None) -> str:

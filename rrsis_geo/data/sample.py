@@ -70,6 +70,7 @@ class Sample:
             "combination", "absent", or "" if unknown.
         category: category of the target, "" if unknown.
         gsd_m: ground sample distance of the image, None if unknown.
+        picture: name of the picture, which samples may share; "" if it is the only one of it.
     """
 
     image: NDArray[np.uint8]
@@ -79,6 +80,7 @@ class Sample:
     kind: str = ""
     category: str = ""
     gsd_m: float | None = None
+    picture: str = ""
 
 
 class Batch(NamedTuple):

@@ -5,9 +5,6 @@ from collections.abc import Iterator, Sequence
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.published import DATASETS, PublishedRow, published_rows, widest_disagreement
 
-PUBLISHED_SIZES_PX = (480, 512)
-"""480 in LAVT, RMSIN, FIANet and CroBIM; 512 in BTDNet."""
-
 
 def find_published_rows(layout: str, split: str) -> tuple[PublishedRow, ...]:
     """Published results on a split, best mIoU first.
@@ -32,8 +29,6 @@ def find_published_rows(layout: str, split: str) -> tuple[PublishedRow, ...]:
 def list_cautions(
     rows: Sequence[PublishedRow],
     *,
-    size_px: int,
-    n: int,
     split_size: int,
     published_size: int | None,
 ) -> Iterator[str]:
@@ -41,22 +36,13 @@ def list_cautions(
 
     Args:
         rows: from :func:`find_published_rows`; there are no cautions without rows.
-        size_px: side of the squares that were scored.
-        n: number of samples that were scored.
         split_size: number of samples in the local split.
         published_size: number of samples in the published split, None if unknown.
     """
     if not rows:
         return
-    if n < split_size:
-        yield (
-            f"only the first {n} of {split_size} samples were scored; the scores are not comparable"
-        )
-    elif published_size is not None and split_size != published_size:
+    if published_size is not None and split_size != published_size:
         yield f"the local split has {split_size} samples, the published split {published_size}"
-    if size_px not in PUBLISHED_SIZES_PX:
-        sizes = " or ".join(map(str, PUBLISHED_SIZES_PX))
-        yield f"scored at {size_px} px; papers score at {sizes} px, and the size affects the scores"
     disagreement = widest_disagreement(rows)
     if disagreement is not None:
         method, low, high = disagreement

@@ -40,6 +40,7 @@ class EvaluationSample(NamedTuple):
         target: bool [S, S], mask of the target.
         mask: bool [H, W], mask of the target at its original size.
         extent: of the whole picture, in metres if its ground sample distance is known.
+        picture: name of the picture, which samples may share; "" if it is the only one of it.
     """
 
     id: str
@@ -50,6 +51,7 @@ class EvaluationSample(NamedTuple):
     target: NDArray[np.bool_]
     mask: NDArray[np.bool_]
     extent: Extent
+    picture: str = ""
 
 
 class _Samples(Protocol):
@@ -109,6 +111,7 @@ class EvaluationData(Dataset[EvaluationSample]):
             target=square.mask,
             mask=sample.mask,
             extent=Extent.of(sample.image.shape, sample.gsd_m),
+            picture=sample.picture,
         )
 
 

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from rrsis_geo.evaluate.data import EvaluationData, choose_category_source, open
 from rrsis_geo.evaluate.examples import choose_pictures
 from rrsis_geo.evaluate.gallery import write_gallery
 from rrsis_geo.evaluate.options import EvaluateOptions
+from rrsis_geo.evaluate.protocol import OtherReport, Protocol, check_published, read_report
 from rrsis_geo.evaluate.score_files import ScoreOutputs, ScoreTable, write_scores
 from rrsis_geo.evaluate.scoring import SampleScore, score_data
 from rrsis_geo.metrics import ScoreMeter, Scores
@@ -71,6 +72,9 @@ class EvaluationReport:
         cut_expressions: number of expressions that are longer than the model reads.
         published: results that papers report, best mIoU first; () if not requested.
         cautions: reasons why the scores may not be comparable to ``published``.
+        others: reports of other evaluations by the same protocol.
+        protocol: how the samples were scored.
+        bootstrap: number of draws of the intervals in the scores, None if not requested.
         seconds: time to read, predict and score.
         device: where the network ran.
         dtype: data type of the matrix products.
@@ -93,6 +97,9 @@ class EvaluationReport:
     cut_expressions: int
     published: tuple[PublishedRow, ...] = ()
     cautions: tuple[str, ...] = ()
+    others: tuple[OtherReport, ...] = ()
+    protocol: Protocol
+    bootstrap: int | None = None
     seconds: float
     device: str
     dtype: str
@@ -124,6 +131,7 @@ class EvaluationReport:
             "scores": self.scores.to_dict(),
             "native": None if self.native is None else self.native.to_dict(),
             "with_rules": None if self.with_rules is None else self.with_rules.to_dict(),
+            "others": [other.to_dict() for other in self.others],
         }
 
 
@@ -152,7 +160,8 @@ def evaluate_bundle(
             done, and their total.
 
     Raises:
-        ConfigError: an option is invalid or does not fit the data.
+        ConfigError: an option is invalid or does not fit the data, or the scores would not be
+            comparable with those requested.
         InputError: a file of the dataset is missing or damaged.
         ModelError: the bundle is missing or damaged.
         OutputError: a file cannot be written.
@@ -165,13 +174,23 @@ def evaluate_bundle(
     size_px = options.size_px or bundle.image.size_px
     samples = open_data(data, layout, split, size_px=size_px, limit=options.limit)
     category_by = choose_category_source(samples.info, options.category_by)
+    protocol = Protocol(
+        layout=layout,
+        split=split,
+        samples=len(samples),
+        size_px=size_px,
+        language=options.language or bundle.language,
+    )
+    if options.compare:
+        check_published(protocol, split_size=samples.info.size)
+    others = tuple(read_report(path, protocol) for path in options.against)
     predictor = Predictor(bundle, options.device, options.dtype, threads=options.threads)
     start = time.monotonic()
     scores = score_data(
         samples,
         predictor,
         options,
-        with_rules=(options.language or bundle.language) == "resolved",
+        with_rules=protocol.language == "resolved",
         category_by=category_by,
         masks=outputs.masks,
         progress=progress or no_progress,
@@ -179,8 +198,9 @@ def evaluate_bundle(
     run = _Run(
         request=_Request(data, layout, split, options, outputs),
         published=published,
+        others=others,
+        protocol=protocol,
         samples=samples,
-        size_px=size_px,
         category_by=category_by,
         predictor=predictor,
         scores=scores,
@@ -206,8 +226,9 @@ class _Run(NamedTuple):
 
     request: _Request
     published: tuple[PublishedRow, ...]
+    others: tuple[OtherReport, ...]
+    protocol: Protocol
     samples: EvaluationData
-    size_px: int
     category_by: str
     predictor: Predictor
     scores: Sequence[SampleScore]
@@ -216,6 +237,7 @@ class _Run(NamedTuple):
 
 def _make_report(run: _Run) -> EvaluationReport:
     request, info, bundle = run.request, run.samples.info, run.predictor.bundle
+    native, draws = request.options.native, request.options.bootstrap
     outputs = (request.outputs.folder, request.outputs.masks, request.outputs.gallery)
     return EvaluationReport(
         model=bundle.name,
@@ -224,23 +246,20 @@ def _make_report(run: _Run) -> EvaluationReport:
         layout=request.layout,
         split=request.split,
         split_size=info.size,
-        size_px=run.size_px,
+        size_px=run.protocol.size_px,
         category_by=run.category_by,
-        scores=_summarize(run.scores, native=False),
-        native=_summarize(run.scores, native=True) if request.options.native else None,
-        with_rules=_summarize_rules(run.scores, native=request.options.native),
+        scores=_summarize(run.scores, native=False, draws=draws),
+        native=_summarize(run.scores, native=True, draws=draws) if native else None,
+        with_rules=_summarize_rules(run.scores, native=native, draws=draws),
         lost_targets=sum(not score.absent and not score.counts.target for score in run.scores),
         cut_expressions=_count_cut_expressions(bundle, run.scores),
         published=run.published,
         cautions=tuple(
-            list_cautions(
-                run.published,
-                size_px=run.size_px,
-                n=len(run.scores),
-                split_size=info.size,
-                published_size=info.published_size,
-            )
+            list_cautions(run.published, split_size=info.size, published_size=info.published_size)
         ),
+        others=run.others,
+        protocol=run.protocol,
+        bootstrap=draws,
         seconds=run.seconds,
         device=str(run.predictor.device),
         dtype=str(run.predictor.dtype).removeprefix("torch."),
@@ -248,16 +267,25 @@ def _make_report(run: _Run) -> EvaluationReport:
     )
 
 
-def _summarize(scores: Sequence[SampleScore], *, native: bool) -> Scores:
+def _summarize(scores: Sequence[SampleScore], *, native: bool, draws: int | None) -> Scores:
     meter = ScoreMeter()
     for score in scores:
         counts = score.native if native else score.counts
         assert counts is not None
-        meter.add_counts(counts, absent=score.absent, kind=score.kind, category=score.categories)
-    return meter.scores()
+        meter.add_counts(
+            counts,
+            absent=score.absent,
+            kind=score.kind,
+            category=score.categories,
+            picture=score.picture,
+        )
+    intervals = {} if draws is None else meter.intervals(draws=draws)
+    return replace(meter.scores(), intervals=intervals)
 
 
-def _summarize_rules(scores: Sequence[SampleScore], *, native: bool) -> RuleScores | None:
+def _summarize_rules(
+    scores: Sequence[SampleScore], *, native: bool, draws: int | None
+) -> RuleScores | None:
     answered = [
         score._replace(counts=score.rules.counts, native=score.rules.native)
         for score in scores
@@ -267,8 +295,8 @@ def _summarize_rules(scores: Sequence[SampleScore], *, native: bool) -> RuleScor
         return None
     counts = Counter(score.rules.by for score in scores if score.rules is not None)
     return RuleScores(
-        scores=_summarize(answered, native=False),
-        native=_summarize(answered, native=True) if native else None,
+        scores=_summarize(answered, native=False, draws=draws),
+        native=_summarize(answered, native=True, draws=draws) if native else None,
         answered_by={by: counts[by] for by in WHY if counts[by]},
     )
 
@@ -302,7 +330,7 @@ def _gallery_facts(report: EvaluationReport) -> list[tuple[str, str]]:
     values = {"mIoU": scores.miou, "oIoU": scores.oiou}
     values |= {f"Pr@{at}": share for at, share in scores.precision.items()}
     if scores.n_acc is not None:
-        values |= {"gIoU": scores.giou, "N-acc": scores.n_acc}
+        values |= {"gIoU": scores.giou, "N-acc": scores.n_acc, "T-acc": scores.t_acc or 0.0}
     if report.with_rules is not None:
         values["mIoU of the network alone"] = report.scores.miou
     absent = f", {scores.n_absent} with an absent target" if scores.n_absent else ""

@@ -1,6 +1,7 @@
 """Options of an evaluation."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from rrsis_geo.errors import ConfigError
@@ -22,11 +23,13 @@ class EvaluateOptions:
             "resolved" also answers with rules over the objects of each picture. None does what the
             bundle says.
         compare: add the results that papers report.
+        against: reports (scores.json) of other evaluations to compare with.
+        bootstrap: number of draws for 95 % intervals of the scores; None computes none.
         limit: score only this many samples, from the first.
         batch_size: samples per batch; None suits the device.
         workers: processes that read samples; None is 0 on a CPU and several beside a GPU.
         device: see ``Predictor``.
-        dtype: see ``Predictor``.
+        dtype: see ``Predictor``. The default is fp32, because scores are reported.
         threads: see ``Predictor``.
 
     Raises:
@@ -39,17 +42,19 @@ class EvaluateOptions:
     category_by: Literal["label", "text"] | None = None
     language: Language | None = None
     compare: bool = False
+    against: tuple[Path, ...] = ()
+    bootstrap: int | None = None
     limit: int | None = None
     batch_size: int | None = None
     workers: int | None = None
     device: str = "auto"
-    dtype: str = "auto"
+    dtype: str = "fp32"
     threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.size_px is not None and (self.size_px < 32 or self.size_px % 32):
             raise ConfigError(f"the size must be a positive multiple of 32, got {self.size_px}")
-        for name in ("limit", "batch_size", "threads"):
+        for name in ("bootstrap", "limit", "batch_size", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from rrsis_geo.errors import OutputError
 from rrsis_geo.evaluate.scoring import RuleScore, SampleScore
 from rrsis_geo.files import atomic_file, check_writable
-from rrsis_geo.metrics import PixelCounts, Scores
+from rrsis_geo.metrics import PixelCounts, Scores, precision_name
 
 SCORES_JSON: Final = "scores.json"
 SCORES_CSV: Final = "scores.csv"
@@ -148,10 +148,11 @@ def _score_columns(scores: Scores) -> dict[str, object]:
         "absent": scores.n_absent,
         "oiou": scores.oiou,
         "miou": scores.miou,
-        **{f"pr{round(100 * at)}": share for at, share in scores.precision.items()},
+        **{precision_name(at): share for at, share in scores.precision.items()},
         "miou_present": scores.miou_present,
         "giou": scores.giou,
         "n_acc": scores.n_acc,
+        "t_acc": scores.t_acc,
         "false_area_ppm": scores.false_area_ppm,
     }
 

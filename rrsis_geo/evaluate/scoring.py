@@ -55,6 +55,7 @@ class SampleScore(NamedTuple):
             head.
         mask: file name of the saved mask, "" if not saved.
         rules: of the answer with rules, None if not requested.
+        picture: name of the picture, see ``EvaluationSample``.
     """
 
     id: str
@@ -67,6 +68,7 @@ class SampleScore(NamedTuple):
     presence: float | None
     mask: str = ""
     rules: RuleScore | None = None
+    picture: str = ""
 
     @property
     def answer(self) -> PixelCounts:
@@ -139,6 +141,7 @@ def _score_sample(
             count_pixels(answer.network_mask(sample.mask.shape), sample.mask) if native else None
         ),
         presence=answer.network.presence,
+        picture=sample.picture,
     )
     if not with_rules:
         return score

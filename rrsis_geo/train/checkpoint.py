@@ -3,7 +3,6 @@
 import logging
 import pickle
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import torch
 
 from rrsis_geo.errors import InputError, OutputError
 from rrsis_geo.files import open_atomic, remove_leftovers
-from rrsis_geo.metrics import Scores
 
 logger = logging.getLogger(__name__)
 
@@ -68,16 +66,6 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
         else:
             return state
     raise InputError(f"{folder}: all checkpoints are damaged; start again in another folder")
-
-
-def scores_from_dict(values: Mapping[str, Any]) -> Scores:
-    """The scores that ``Scores.to_dict`` wrote."""
-    groups = {
-        name: {group: scores_from_dict(scores) for group, scores in values[name].items()}
-        for name in ("by_kind", "by_category")
-    }
-    precision = {float(at): share for at, share in values["precision"].items()}
-    return Scores(**{**values, **groups, "precision": precision})
 
 
 def _first_line(err: Exception) -> str:

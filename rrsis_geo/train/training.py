@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from rrsis_geo.config import to_dict
 from rrsis_geo.data.sample import Batch
 from rrsis_geo.errors import DeviceError, InputError, OutputError
-from rrsis_geo.metrics import Scores
+from rrsis_geo.metrics import Scores, scores_from_dict
 from rrsis_geo.model.bundle import Bundle, save_bundle
 from rrsis_geo.model.predictor import Predictor, choose_device, is_out_of_memory
 from rrsis_geo.nets.base import ReferringNet
@@ -27,7 +27,6 @@ from rrsis_geo.train.checkpoint import (
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
-    scores_from_dict,
 )
 from rrsis_geo.train.config import (
     TrainConfig,

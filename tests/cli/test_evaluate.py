@@ -60,7 +60,7 @@ def test_tables(make_benchmark: MakeBenchmark) -> None:
 
 def test_json_is_the_only_output(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd", splits={"test": 3})
-    code, out, err = run(root, "rrsisd", "--json", "--compare", "--native")
+    code, out, err = run(root, "rrsisd", "--json", "--compare", "--size", "480", "--native")
     assert code == 0, err
     record = json.loads(out)
     assert record["scores"]["n"] == record["native"]["n"] == 3
@@ -84,9 +84,9 @@ def test_json_runs_show_their_progress(
 
 def test_compare_prints_our_row_among_published_ones(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs", splits={"test": 4})
-    code, out, err = run(root, "refsegrs", "--compare", "--dtype", "fp32")
+    code, out, err = run(root, "refsegrs", "--compare", "--size", "480")
     assert code == 0, err
-    scores = scores_of(root, "refsegrs")
+    scores = scores_of(root, "refsegrs", "--size", "480")
     lines = out.splitlines()
     table = lines[lines.index("comparison with published scores on the test split") + 2 :]
     table = table[: table.index("sources")]
@@ -99,6 +99,38 @@ def test_compare_prints_our_row_among_published_ones(make_benchmark: MakeBenchma
     assert "BTDNet arXiv:2502.08486 Table I" in out
     assert "limits of the comparison" in out
     assert "FIANet on test" in out
+
+
+def test_against_prints_both_reports(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
+    root = make_benchmark("refsegrs", splits={"test": 4})
+    other = tmp_path / "other"
+    assert run(root, "refsegrs", "-o", str(other))[0] == 0
+    report = json.loads((other / "scores.json").read_text())
+    report |= {"model": "baseline", "scores": report["scores"] | {"miou": 0.987}}
+    (other / "scores.json").write_text(json.dumps(report))
+    code, out, err = run(root, "refsegrs", "--against", str(other))
+    assert code == 0, err
+    lines = out.splitlines()
+    table = lines[lines.index("comparison with other reports") + 2 :]
+    assert table[0].split()[0] == "baseline"
+    assert "98.70" in table[0]
+    assert table[1].startswith("> tiny")
+    code, out, err = run(root, "refsegrs", "--against", str(other), "--size", "96")
+    assert (code, out) == (2, "")
+    assert "its size in pixels is 64 and not 96" in " ".join(err.split())
+
+
+def test_bootstrap_prints_intervals(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("triplets", splits={"test": 6}, absent=True)
+    code, out, err = run(root, "triplets", "--bootstrap", "50", "--native")
+    assert code == 0, err
+    lines = out.splitlines()
+    start = lines.index("95 % intervals of 50 bootstrap draws over the images")
+    assert lines[start + 1].split() == [
+        *("Pr@0.5", "Pr@0.7", "Pr@0.9", "oIoU", "mIoU", "gIoU", "N-acc", "T-acc"),
+    ]
+    assert lines[start + 2].startswith("at 64 px")
+    assert lines[start + 2].count(" to ") == 8
 
 
 def test_out_save_masks_and_gallery(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:

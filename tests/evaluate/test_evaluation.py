@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -219,11 +220,12 @@ def test_absent_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     report = evaluate_bundle(root, "triplets", "test", FP32)
     assert (report.scores.n, report.scores.n_absent) == (2, 1)
     assert (report.scores.miou, report.scores.n_acc, report.scores.giou) == (0.0, 1.0, 0.5)
+    assert report.scores.t_acc == 0.0
     assert report.scores.by_kind["absent"].n_acc == 1.0
     set_logits(monkeypatch, lambda image: np.full(image.shape[:2], 1.0))
     report = evaluate_bundle(root, "triplets", "test", FP32)
     assert (report.scores.miou, report.scores.n_acc, report.scores.giou) == (0.25, 0.0, 0.25)
-    assert report.scores.false_area_ppm == 1e6
+    assert (report.scores.false_area_ppm, report.scores.t_acc) == (1e6, 1.0)
 
 
 def test_a_logit_of_zero_is_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,18 +330,91 @@ def test_triplets_without_categories(tmp_path: Path) -> None:
 
 def test_comparison(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("refsegrs", splits={"test": 4})
-    report = evaluate_bundle(root, "refsegrs", "test", EvaluateOptions(compare=True, device="cpu"))
+    options = EvaluateOptions(compare=True, size_px=480, device="cpu")
+    report = evaluate_bundle(root, "refsegrs", "test", options)
     assert "LGCE" in {row.method for row in report.published}
     assert {(row.dataset, row.split) for row in report.published} == {("RefSegRS", "test")}
     cautions = " / ".join(report.cautions)
     assert "the local split has 4 samples, the published split 1817" in cautions
-    assert "scored at 64 px; papers score at 480 or 512 px" in cautions
     assert "different scores for the same method (RMSIN: mIoU 42.63 to 62.58)" in cautions
-    few = EvaluateOptions(compare=True, limit=2, device="cpu")
-    assert (
-        "only the first 2 of 4 samples"
-        in evaluate_bundle(root, "refsegrs", "test", few).cautions[0]
-    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size_px": 64}, "not comparable .*: samples are scored at 64 px and not at 480 or 512"),
+        ({"size_px": 512, "limit": 2}, "not comparable .*: only 2 of 4 samples are scored$"),
+        ({"limit": 2}, "only 2 of 4 samples are scored, and samples are scored at 64 px"),
+    ],
+)
+def test_another_protocol_is_not_compared_with_published_results(
+    make_benchmark: MakeBenchmark, options: dict[str, int], message: str
+) -> None:
+    root = make_benchmark("refsegrs", splits={"test": 4})
+    with pytest.raises(ConfigError, match=message):
+        evaluate_bundle(root, "refsegrs", "test", EvaluateOptions(compare=True, **options))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"split": "val"}, "its split is val and not test$"),
+        (
+            {"samples": 9, "size_px": 480},
+            "number of samples is 9 and not 4, its size .* is 480 and",
+        ),
+        ({"resize": "padded"}, "its way to resize is padded and not square$"),
+        ({"threshold": 0.4}, "its threshold is 0.4 and not 0.5$"),
+        ({"language": "resolved"}, "its language is resolved and not network$"),
+        ({"layout": "rrsisd"}, "its dataset is rrsisd and not refsegrs$"),
+    ],
+)
+def test_reports_of_another_protocol_are_refused(
+    make_benchmark: MakeBenchmark, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    root = make_benchmark("refsegrs", splits={"test": 4})
+    report = evaluate_bundle(root, "refsegrs", "test", FP32, ScoreOutputs(folder=tmp_path))
+    path = tmp_path / "scores.json"
+    options = EvaluateOptions(against=(path,), device="cpu")
+    (other,) = evaluate_bundle(root, "refsegrs", "test", options).others
+    assert (other.model, other.scores) == ("tiny", report.scores)
+    content = json.loads(path.read_text())
+    content["protocol"] |= change
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=message):
+        evaluate_bundle(root, "refsegrs", "test", options)
+    del content["protocol"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"scores\.json: not a report of evaluate with its proto"):
+        evaluate_bundle(root, "refsegrs", "test", options)
+
+
+def test_scores_are_computed_in_fp32(make_benchmark: MakeBenchmark) -> None:
+    root = make_benchmark("refsegrs", splits={"test": 1})
+    report = evaluate_bundle(root, "refsegrs", "test", EvaluateOptions(device="cpu"))
+    assert report.dtype == "float32"
+
+
+def test_intervals_are_drawn_over_the_images(make_benchmark: MakeBenchmark) -> None:
+    """Two sentences about one image are one draw, so twice the samples tell no more."""
+    root = make_benchmark("rrsisd", splits={"test": 8})
+    options = EvaluateOptions(bootstrap=200, device="cpu", native=True)
+    once = evaluate_bundle(root, "rrsisd", "test", options)
+    path = root / "rrsisd" / "refs(unc).p"
+    refs = pickle.loads(path.read_bytes())
+    for ref in refs:
+        ref["sentences"] *= 2
+    path.write_bytes(pickle.dumps(refs))
+    twice = evaluate_bundle(root, "rrsisd", "test", options)
+    assert twice.scores.n == 2 * once.scores.n
+    for name, ends in once.scores.intervals.items():
+        assert twice.scores.intervals[name] == pytest.approx(ends)
+    assert twice.native is not None
+    assert set(twice.native.intervals) == {
+        *("oiou", "miou", "miou_present", "pr50", "pr60", "pr70", "pr80", "pr90", "giou", "t_acc"),
+    }
+    low, high = once.scores.intervals["miou"]
+    assert low < once.scores.miou < high
 
 
 def test_comparison_without_published_results(make_benchmark: MakeBenchmark) -> None:
@@ -542,7 +617,7 @@ def test_no_sample_is_chosen_twice(n: int) -> None:
 
 def test_the_report_is_valid_json(make_benchmark: MakeBenchmark) -> None:
     root = make_benchmark("rrsisd")
-    options = EvaluateOptions(compare=True, native=True, device="cpu")
+    options = EvaluateOptions(compare=True, size_px=480, native=True, bootstrap=9, device="cpu")
     report = evaluate_bundle(root, "rrsisd", "val", options)
     fields = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert fields["published"][0]["dataset"] == "RRSIS-D"

@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from rrsis_geo.errors import InputError, OutputError
-from rrsis_geo.metrics import ScoreMeter
+from rrsis_geo.metrics import ScoreMeter, scores_from_dict
 from rrsis_geo.train.checkpoint import (
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
-    scores_from_dict,
 )
 
 

@@ -24,6 +24,10 @@ class ImageRef(Protocol):
     def path(self) -> Path:
         """The file that holds the image."""
 
+    @property
+    def name(self) -> str:
+        """The same for all references to this image, another one for all other images."""
+
     def read(self) -> NDArray[np.uint8]:
         """Read the image, uint8 RGB [H, W, 3].
 
@@ -52,6 +56,11 @@ class ImageFile:
     """An image file."""
 
     path: Path
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
 
     def read(self) -> NDArray[np.uint8]:
         """See :func:`rrsis_geo.data.image_files.read_image`."""
@@ -154,7 +163,15 @@ class Records(Dataset[Sample]):
         record = self.records[index]
         image = record.image.read()
         mask = np.zeros(image.shape[:2], bool) if record.mask is None else record.mask.read()
-        return Sample(image, record.expression, mask, record.id, record.kind, record.category)
+        return Sample(
+            image=image,
+            expression=record.expression,
+            mask=mask,
+            id=record.id,
+            kind=record.kind,
+            category=record.category,
+            picture=record.image.name,
+        )
 
     def files(self) -> list[Path]:
         """The files of the split, without repetition, in the order of the samples."""

@@ -89,6 +89,11 @@ class SavedImage:
         """The index file of the split."""
         return self.folder / _STATE_FILE
 
+    @property
+    def name(self) -> str:
+        """The cell: equal images in different rows cannot be told from others."""
+        return f"{self.folder} {self.column} {self.row}"
+
     def read(self) -> NDArray[np.uint8]:
         """See :func:`rrsis_geo.data.image_files.read_image`."""
         return read_image(*_read_cell(self))

@@ -262,6 +262,7 @@ def to_sample(labelled_image: LabelledImage, written: WrittenExpression) -> Samp
         kind=written.kind,
         category=written.category,
         gsd_m=labelled_image.gsd_m,
+        picture=labelled_image.id,
     )
 
 
