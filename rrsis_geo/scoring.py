@@ -35,8 +35,8 @@ class Prediction(NamedTuple):
 
     Attributes:
         logits: float32 [H, W], log-odds that a pixel is the target.
-        presence: probability that the target is in the image; None if the model has no presence
-            head.
+        presence: probability that the target is in the image; None if the model has neither a
+            presence output nor a threshold.
     """
 
     logits: NDArray[np.float32]
@@ -71,7 +71,7 @@ def predict_batches(
         InputError: an expression is blank or has no word that the model knows.
         DeviceError: the device has too little memory, or the logits overflow.
     """
-    for batch in _batches(samples, batch_size):
+    for batch in batches_of_one_size(samples, batch_size):
         images = np.stack([sample.image for sample in batch])
         output = predictor.predict_pairs(images, [sample.expression for sample in batch])
         presences: list[float | None] = [None] * len(batch)
@@ -81,7 +81,7 @@ def predict_batches(
         yield list(zip(batch, predictions, strict=True))
 
 
-def _batches(samples: Iterable[Input], batch_size: int) -> Iterator[list[Input]]:
+def batches_of_one_size(samples: Iterable[Input], batch_size: int) -> Iterator[list[Input]]:
     """Group consecutive samples of one size."""
     batch: list[Input] = []
     for sample in samples:

@@ -10,11 +10,14 @@ from rrsis_geo import console
 from rrsis_geo.cli.app import app
 from rrsis_geo.cli.evaluate_report import print_evaluation
 from rrsis_geo.cli.options import (
+    DataOption,
     DeviceOption,
     DtypeOption,
     JsonOption,
+    LayoutOption,
     ModelOption,
     OutputOverwriteOption,
+    PresenceOption,
     QuietOption,
     ThreadsOption,
     VerboseOption,
@@ -40,19 +43,8 @@ class CategoryBy(StrEnum):
     epilog="Example: rrsis-geo evaluate --data RRSIS-D --layout rrsisd --split test --compare"
 )
 def evaluate(
-    data: Annotated[
-        Path, typer.Option(metavar="ROOT", help="Folder of the dataset.", rich_help_panel="Data")
-    ],
-    layout: Annotated[
-        str,
-        typer.Option(
-            help="Layout of the dataset: refsegrs, rrsisd, risbench, nwpu_refer, grefcoco, "
-            "triplets or instances. "
-            "instances is a COCO file, ROOT/instances_SPLIT.json, for which the same expressions "
-            "are generated every time.",
-            rich_help_panel="Data",
-        ),
-    ],
+    data: DataOption,
+    layout: LayoutOption,
     split: Annotated[str, typer.Option(help="Split to score.", rich_help_panel="Data")] = "test",
     limit: Annotated[
         int | None,
@@ -67,6 +59,7 @@ def evaluate(
     model: ModelOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "fp32",
+    presence: PresenceOption = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -198,6 +191,7 @@ def evaluate(
         device=device,
         dtype=dtype,
         threads=threads,
+        presence=presence,
     )
     outputs = ScoreOutputs(folder=out, masks=save_masks, gallery=gallery, overwrite=overwrite)
     with console.progress(quiet=quiet) as progress:

@@ -55,6 +55,8 @@ def _facts(evaluation: "EvaluationReport") -> list[tuple[str, str]]:
             f"{evaluation.device} in {evaluation.dtype}",
         ),
     ]
+    if evaluation.presence is not None:
+        facts.append(("presence", f"masks below {evaluation.presence:.6g} are empty"))
     if evaluation.cut_expressions:
         facts.append(
             ("cut", f"{evaluation.cut_expressions} expressions are longer than the model reads")

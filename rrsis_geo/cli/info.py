@@ -86,6 +86,7 @@ def _scene_lines(facts: "SceneFacts") -> list[tuple[str, str]]:
         ("validity", facts.validity + (f" {facts.nodata}" if facts.nodata else "")),
         ("stretch", f"{stretch['kind']} {ends}".strip()),
         ("model", f"{facts.model}, sees {model_size}" + (" (resampled)" if is_resampled else "")),
+        ("presence", facts.model_presence),
         ("windows", f"at most {facts.windows}, in {format_count(facts.shards, 'shard')}"),
         (
             "memory",

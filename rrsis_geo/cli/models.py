@@ -1,4 +1,4 @@
-"""``rrsis-geo models`` and ``rrsis-geo convert``: list, fetch and convert models."""
+"""``rrsis-geo models``, ``convert`` and ``fit-presence``: what is done with model bundles."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +8,16 @@ import typer
 
 from rrsis_geo import console
 from rrsis_geo.cli.app import app
-from rrsis_geo.cli.options import JsonOption, QuietOption, VerboseOption
+from rrsis_geo.cli.options import (
+    DataOption,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    LayoutOption,
+    QuietOption,
+    ThreadsOption,
+    VerboseOption,
+)
 from rrsis_geo.errors import ModelError
 from rrsis_geo.units import format_bytes
 
@@ -38,12 +47,13 @@ def models(
         raise ModelError(f"no model bundle in any of: {', '.join(list_bundle_folders())}")
     else:
         console.print_table(
-            ("model", "network", "size", "description", "folder"),
+            ("model", "network", "size", "presence", "description", "folder"),
             [
                 (
                     model.name,
                     model.net,
                     format_bytes(model.size_bytes),
+                    model.presence,
                     model.problem or model.about,
                     model.path,
                 )
@@ -114,6 +124,68 @@ def convert(
         precision=precision,
     )
     _print_report(convert_checkpoint(checkpoint, out, options), as_json=as_json)
+
+
+@app.command(
+    epilog="Example: rrsis-geo fit-presence remotesam --data windows/ --layout triplets "
+    "--split train"
+)
+def fit_presence(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="Model bundle: a name, a folder or hf://owner/name."),
+    ],
+    data: DataOption,
+    layout: LayoutOption,
+    split: Annotated[
+        str, typer.Option(help="Split to learn from.", rich_help_panel="Data")
+    ] = "train",
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Use only the first N samples.", rich_help_panel="Data"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Folder for a copy of the model with the threshold. Default: the threshold is "
+            "written into MODEL itself.",
+        ),
+    ] = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Learn the presence threshold of MODEL from windows with and without a target.
+
+    Windows whose presence is below the threshold give nothing. Samples without a
+    target have an empty mask. `segment --presence X` replaces the threshold.
+    """
+    console.setup_logging(quiet=quiet, verbose=verbose)
+    from rrsis_geo.evaluate import presence
+    from rrsis_geo.evaluate.options import EvaluateOptions
+
+    options = EvaluateOptions(model=model, limit=limit, device=device, dtype=dtype, threads=threads)
+    with console.progress(quiet=quiet) as progress:
+        report = presence.fit_presence(data, layout, split, options, out, progress=progress)
+    if as_json:
+        console.print_json(report.to_dict())
+        return
+    console.print_facts(
+        report.model,
+        [
+            ("presence", f"threshold {report.threshold:.6g}"),
+            ("with a target", f"{report.kept:.0%} of {report.n_present} samples are kept"),
+            ("without", f"{report.dropped:.0%} of {report.n_absent} samples are dropped"),
+        ],
+    )
 
 
 def _print_report(report: "ConvertReport", *, as_json: bool) -> None:

@@ -24,6 +24,19 @@ ModelOption = Annotated[
         rich_help_panel="Model",
     ),
 ]
+DataOption = Annotated[
+    Path, typer.Option(metavar="ROOT", help="Folder of the dataset.", rich_help_panel="Data")
+]
+LayoutOption = Annotated[
+    str,
+    typer.Option(
+        help="Layout of the dataset: refsegrs, rrsisd, risbench, nwpu_refer, grefcoco, "
+        "triplets or instances. "
+        "instances is a COCO file, ROOT/instances_SPLIT.json, for which the same expressions "
+        "are generated every time.",
+        rich_help_panel="Data",
+    ),
+]
 BandsOption = Annotated[
     str | None,
     typer.Option(
@@ -101,6 +114,15 @@ DeviceOption = Annotated[
 ]
 DtypeOption = Annotated[
     str, typer.Option("--dtype", help="auto, fp32, bf16 or fp16.", rich_help_panel="Model")
+]
+PresenceOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        help="Windows in which the probability of the target is below X give nothing. "
+        "Default: that of the model, if one was fitted.",
+        rich_help_panel="Model",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only errors on stderr.")]

@@ -76,6 +76,7 @@ class EvaluationReport:
         protocol: how the samples were scored.
         bootstrap: number of draws of the intervals in the scores, None if not requested.
         seconds: time to read, predict and score.
+        presence: threshold of presence of the model, None if it has none.
         device: where the network ran.
         dtype: data type of the matrix products.
         version: version of rrsis-geo.
@@ -101,6 +102,7 @@ class EvaluationReport:
     protocol: Protocol
     bootstrap: int | None = None
     seconds: float
+    presence: float | None = None
     device: str
     dtype: str
     version: str = __version__
@@ -184,7 +186,13 @@ def evaluate_bundle(
     if options.compare:
         check_published(protocol, split_size=samples.info.size)
     others = tuple(read_report(path, protocol) for path in options.against)
-    predictor = Predictor(bundle, options.device, options.dtype, threads=options.threads)
+    predictor = Predictor(
+        bundle,
+        options.device,
+        options.dtype,
+        threads=options.threads,
+        presence=options.presence,
+    )
     start = time.monotonic()
     scores = score_data(
         samples,
@@ -261,6 +269,7 @@ def _make_report(run: _Run) -> EvaluationReport:
         protocol=run.protocol,
         bootstrap=draws,
         seconds=run.seconds,
+        presence=run.predictor.presence,
         device=str(run.predictor.device),
         dtype=str(run.predictor.dtype).removeprefix("torch."),
         files=tuple(str(path) for path in outputs if path is not None),

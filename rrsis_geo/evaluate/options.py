@@ -6,6 +6,7 @@ from typing import Literal
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.model.names import DEFAULT_BUNDLE, Language
+from rrsis_geo.model.presence import check_threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class EvaluateOptions:
         device: see ``Predictor``.
         dtype: see ``Predictor``. The default is fp32, because scores are reported.
         threads: see ``Predictor``.
+        presence: see ``Predictor``.
 
     Raises:
         ConfigError: a value is out of range.
@@ -50,8 +52,10 @@ class EvaluateOptions:
     device: str = "auto"
     dtype: str = "fp32"
     threads: int | None = None
+    presence: float | None = None
 
     def __post_init__(self) -> None:
+        check_threshold(self.presence)
         if self.size_px is not None and (self.size_px < 32 or self.size_px % 32):
             raise ConfigError(f"the size must be a positive multiple of 32, got {self.size_px}")
         for name in ("bootstrap", "limit", "batch_size", "threads"):

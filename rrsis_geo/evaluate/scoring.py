@@ -51,8 +51,8 @@ class SampleScore(NamedTuple):
         absent: whether the target is absent.
         counts: pixels at the size of the evaluation, by the network alone.
         native: pixels at the original size of the mask, None if not requested.
-        presence: probability that the target is in the image, None if the model has no presence
-            head.
+        presence: probability that the target is in the image, None if the model has neither a
+            presence output nor a threshold.
         mask: file name of the saved mask, "" if not saved.
         rules: of the answer with rules, None if not requested.
         picture: name of the picture, see ``EvaluationSample``.
@@ -110,7 +110,7 @@ def score_data(
         DeviceError: the device has too little memory.
     """
     batch_size = options.batch_size or BATCH_SIZE.get(predictor.device.type, 4)
-    samples = _read_samples(data, predictor.device, batch_size, options.workers)
+    samples = read_samples(data, predictor.device, batch_size, options.workers)
     scores: list[SampleScore] = []
     with open_mask_folder(masks) if masks is not None else nullcontext() as folder:
         batches = answer_batches(predictor, samples, batch_size=batch_size, with_rules=with_rules)
@@ -162,8 +162,8 @@ def _find_categories(
     return (sample.label,) if category_by == "label" and sample.label else ()
 
 
-def _read_samples(
-    data: EvaluationData, device: torch.device, batch_size: int, workers: int | None
+def read_samples(
+    data: EvaluationData, device: torch.device, batch_size: int, workers: int | None = None
 ) -> Iterator[EvaluationSample]:
     """The samples in order, read ahead by other processes if a GPU would wait for them."""
     if workers is None:

@@ -60,6 +60,8 @@ class Bundle:
             model.
         language: "resolved" if words of position, size and order about a single image are for the
             rules that also resolve them over a scene; "network" if the network was trained on them.
+        presence: windows in which the probability of the target is below this give nothing; None
+            if no threshold was fitted.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Bundle:
     about: Mapping[str, Any]
     sha256: str
     language: Language = "network"
+    presence: float | None = None
 
 
 def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
@@ -101,6 +104,7 @@ def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
         about=manifest.about,
         sha256=manifest.weights.sha256,
         language=manifest.language,
+        presence=manifest.presence,
     )
 
 
@@ -141,6 +145,8 @@ def save_bundle(bundle: Bundle, *, precision: Precision = "int8", card: str | No
         language=bundle.language,
         precision=precision,
     )
+    if bundle.presence is not None:
+        manifest["presence"] = bundle.presence
     try:
         with atomic_folder(folder) as part:
             save_file(tensors, part / WEIGHTS_FILE)

@@ -10,6 +10,7 @@ from typing import Any
 
 from rrsis_geo.errors import ModelError
 from rrsis_geo.model import hub
+from rrsis_geo.model.facts import describe_presence
 from rrsis_geo.model.manifest import read_manifest
 from rrsis_geo.model.names import BUNDLE_FILES, MODEL_FILE, WEIGHTS_FILE
 
@@ -28,6 +29,7 @@ class BundleSummary:
         size_bytes: size of the weights file.
         sha256: checksum of the weights file in model.json, "" if it cannot be read.
         about: as in ``Bundle``.
+        presence: how it tells windows without the target, "" if model.json cannot be read.
         problem: why the bundle cannot be used, "" if no problem is known.
     """
 
@@ -38,6 +40,7 @@ class BundleSummary:
     size_bytes: int
     sha256: str
     about: Mapping[str, Any]
+    presence: str = ""
     problem: str = ""
 
 
@@ -127,5 +130,8 @@ def _read_summary(folder: Path) -> BundleSummary:
         size_bytes=size_bytes,
         sha256=manifest.weights.sha256,
         about=manifest.about,
+        presence=describe_presence(
+            estimates=manifest.estimates_presence, threshold=manifest.presence
+        ),
         problem="" if size_bytes else f"{weights}: is missing; download the bundle again",
     )

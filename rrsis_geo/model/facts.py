@@ -19,6 +19,9 @@ class ModelFacts:
         device: name of the device it runs on, such as "cpu" or "cuda:0".
         dtype: data type of its matrix products, such as "float32"; "" if unknown.
         about: the free-form part of ``model.json``, such as the categories it was trained on.
+        estimates_presence: whether the network estimates if the target is in a window.
+        presence: windows in which the probability of the target is below this give nothing; None
+            drops no window.
     """
 
     name: str
@@ -27,8 +30,22 @@ class ModelFacts:
     device: str = "cpu"
     dtype: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
+    estimates_presence: bool = True
+    presence: float | None = None
 
     @property
     def has_bundle(self) -> bool:
         """Whether the model can be loaded again from a bundle."""
         return bool(self.sha256)
+
+
+def describe_presence(*, estimates: bool, threshold: float | None) -> str:
+    """How a model tells windows without the target, in a few words.
+
+    Args:
+        estimates: whether its network estimates it.
+        threshold: windows below this probability give nothing; None if there is none.
+    """
+    if threshold is not None:
+        return f"threshold {threshold:.6g}"
+    return "by the network" if estimates else "none"

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from rrsis_geo import config
 from rrsis_geo.errors import ConfigError, ModelError
+from rrsis_geo.files import write_json
 from rrsis_geo.model.names import MODEL_FILE, Language, Precision
+from rrsis_geo.model.presence import check_threshold
 from rrsis_geo.version import __version__
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Manifest:
         about: free-form description. The fields of `KnownFacts` are checked.
         language: who resolves words of position, size and order about a single image. Bundles of
             earlier versions do not say it, and their networks were trained on such words.
+        presence: threshold of presence, see `rrsis_geo.model.presence`; None if it was not fitted.
     """
 
     net: NetPart
@@ -74,6 +77,15 @@ class Manifest:
     weights: WeightsPart
     about: Mapping[str, Any]
     language: Language = "network"
+    presence: float | None = None
+
+    def __post_init__(self) -> None:
+        check_threshold(self.presence)
+
+    @property
+    def estimates_presence(self) -> bool:
+        """Whether the network estimates if the target is in a window: its setting "presence"."""
+        return bool(self.net.config.get("presence", False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +130,18 @@ def read_manifest(folder: Path) -> Manifest:
     except ConfigError as err:
         raise ModelError(f"{err}; download the bundle again") from err
     return manifest
+
+
+def write_presence(folder: Path, presence: float) -> None:
+    """Write a threshold of presence into the model.json of a bundle.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+        OutputError: the file cannot be written.
+    """
+    read_manifest(folder)
+    values = {**_read_json(folder / MODEL_FILE), "presence": presence}
+    write_json(folder / MODEL_FILE, values)
 
 
 def image_source(folder: Path) -> str:
@@ -178,6 +202,11 @@ def make_card(name: str, manifest: Mapping[str, Any]) -> str:
         ("weights", f"{weights['precision']}, sha256 {weights['sha256']}"),
         ("image", f"{image['size_px']} px, {image['gsd_m'] or '?'} m a pixel"),
         ("language", manifest["language"]),
+        *(
+            [("presence", f"threshold {manifest['presence']:.6g}")]
+            if "presence" in manifest
+            else []
+        ),
         *((key, value) for key, value in about.items() if key not in nested),
     ]
     lines = [f"# {name}", "", "| | |", "| --- | --- |"]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from rrsis_geo.images import ImageSpec, to_input
 from rrsis_geo.model.bundle import Bundle
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.model.malloc import keep_freed_memory
+from rrsis_geo.model.presence import WindowLogits, check_threshold, drop_absent
 from rrsis_geo.nets.base import SegOutput
 from rrsis_geo.text.batch import TextBatch
 
@@ -27,18 +28,6 @@ MAX_CACHED_EXPRESSIONS = 256
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class WindowLogits(NamedTuple):
-    """Output of a model for B windows.
-
-    Attributes:
-        logits: float32 [B, S, S], log-odds that a pixel is the target, gated by presence.
-        presence: float32 [B], log-odds that the target is in the window, or None.
-    """
-
-    logits: NDArray[np.float32]
-    presence: NDArray[np.float32] | None
-
-
 class Predictor:
     """A model on a device.
 
@@ -46,6 +35,8 @@ class Predictor:
         bundle: the bundle. Its network is moved to the device, so use it in one predictor only.
         device: device of the network.
         dtype: data type of matrix products. Everything else, and the results, are float32.
+        presence: windows in which the probability of the target is below this give nothing. None
+            drops no window.
         batch_limit: largest batch that fits into the memory of the device, None if every batch has
             fitted so far.
     """
@@ -57,6 +48,7 @@ class Predictor:
         dtype: str = "auto",
         *,
         threads: int | None = None,
+        presence: float | None = None,
     ) -> None:
         """Move the network of a bundle to a device.
 
@@ -65,9 +57,11 @@ class Predictor:
             device: "auto" (CUDA if available, else the CPU), "cpu", "cuda", "cuda:1", "mps".
             dtype: "auto" (bf16 if the device computes in it, else fp32), "fp32", "bf16", "fp16".
             threads: CPU threads of the whole process. None is torch's default.
+            presence: threshold of presence, see `rrsis_geo.model.presence`. None is that of the
+                bundle, if it has one.
 
         Raises:
-            ConfigError: the name of the device or dtype is not valid.
+            ConfigError: the name of the device or dtype is not valid, or the threshold.
             DeviceError: this machine does not have the device, or its memory is too small.
         """
         self.device = choose_device(device)
@@ -79,6 +73,8 @@ class Predictor:
         if self.device.type == "cpu":
             keep_freed_memory()
         self.bundle = bundle
+        self.presence = bundle.presence if presence is None else presence
+        check_threshold(self.presence)
         self.batch_limit: int | None = None
         self._encoded: dict[str, Any] = {}
         try:
@@ -103,6 +99,8 @@ class Predictor:
             device=str(self.device),
             dtype=dtype_name(self.dtype),
             about=self.bundle.about,
+            estimates_presence=self.bundle.net.estimates_presence,
+            presence=self.presence,
         )
 
     @property
@@ -218,7 +216,7 @@ class Predictor:
         try:
             with self._inference():
                 pixels = self._net.encode_image(to_input(images, self.image, self.device))
-                outputs = [_to_host(self._net.segment(pixels, w)) for w in words]
+                outputs = [self._to_host(self._net.segment(pixels, w)) for w in words]
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
@@ -229,6 +227,11 @@ class Predictor:
                 f"on {self.device}; use --dtype fp32"
             )
         return outputs
+
+    def _to_host(self, output: SegOutput) -> WindowLogits:
+        presence = None if output.presence is None else _to_numpy(output.presence)
+        windows = WindowLogits(_to_numpy(output.logits), presence)
+        return windows if self.presence is None else drop_absent(windows, self.presence)
 
     def _halve_batch(self, count: int) -> None:
         if self.device.type == "cuda":
@@ -333,11 +336,6 @@ def is_out_of_memory(err: RuntimeError) -> bool:
     return isinstance(err, torch.OutOfMemoryError) or bool(
         re.search(r"out of memory|_STATUS_ALLOC_FAILED|can't allocate memory", str(err))
     )
-
-
-def _to_host(output: SegOutput) -> WindowLogits:
-    presence = None if output.presence is None else _to_numpy(output.presence)
-    return WindowLogits(_to_numpy(output.logits), presence)
 
 
 def _concatenate(parts: Sequence[WindowLogits]) -> WindowLogits:

@@ -59,6 +59,11 @@ class ReferringNet(nn.Module, ABC):
         super().__init__()
         self.config = config
 
+    @property
+    def estimates_presence(self) -> bool:
+        """Whether the output has ``presence``: the setting of this name."""
+        return bool(getattr(self.config, "presence", False))
+
     def load_pretrained(
         self, *, trunk: str | Path | None = None, text: str | Path | None = None
     ) -> None:

@@ -9,7 +9,7 @@ from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.sources import CACHE_MB
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.catalog import bundle_folders, bundle_name, find_bundle, list_bundles
-from rrsis_geo.model.facts import ModelFacts
+from rrsis_geo.model.facts import ModelFacts, describe_presence
 from rrsis_geo.model.manifest import image_source, read_manifest
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import BYTES_PER_ROW_PX, make_plan
@@ -50,6 +50,7 @@ class SceneFacts:
         nodata: value of pixels without data, as text because it may be NaN; or None.
         stretch: conversion of values to 8-bit colours.
         model: name of the bundle.
+        model_presence: how the model tells windows without the target.
         model_gsd_m: ground pixel that the model gets, in metres; None if unknown.
         model_height: number of rows that the model gets.
         model_width: number of columns that the model gets.
@@ -72,6 +73,7 @@ class SceneFacts:
     nodata: str | None
     stretch: dict[str, Any]
     model: str
+    model_presence: str
     model_gsd_m: float | None
     model_height: int
     model_width: int
@@ -108,6 +110,9 @@ def describe_scene(path: str, options: SegmentOptions) -> SceneFacts:
         nodata=None if info.nodata is None else f"{info.nodata:g}",
         stretch=plan.stretch.to_dict(),
         model=model.name,
+        model_presence=describe_presence(
+            estimates=model.estimates_presence, threshold=model.presence
+        ),
         model_gsd_m=plan.model_px.gsd_m,
         model_height=grid.height,
         model_width=grid.width,
@@ -129,6 +134,7 @@ class BundleFacts:
         size_bytes: size of the weights.
         sha256: checksum of the weights, "" if unreadable.
         about: summary in one line, or "".
+        presence: how the model tells windows without the target, "" if unreadable.
         problem: why the bundle cannot be used, "" if it can.
     """
 
@@ -138,6 +144,7 @@ class BundleFacts:
     size_bytes: int
     sha256: str
     about: str
+    presence: str
     problem: str
 
 
@@ -151,6 +158,7 @@ def list_models() -> list[BundleFacts]:
             size_bytes=summary.size_bytes,
             sha256=summary.sha256,
             about=str(summary.about.get("summary", "")),
+            presence=summary.presence,
             problem=summary.problem,
         )
         for summary in list_bundles()
@@ -171,4 +179,10 @@ def _read_model_facts(name: str) -> ModelFacts:
     folder = find_bundle(name)
     manifest = read_manifest(folder)
     image = ImageSpec.from_dict(manifest.image, source=image_source(folder))
-    return ModelFacts(name=bundle_name(folder), image=image, about=manifest.about)
+    return ModelFacts(
+        name=bundle_name(folder),
+        image=image,
+        about=manifest.about,
+        estimates_presence=manifest.estimates_presence,
+        presence=manifest.presence,
+    )

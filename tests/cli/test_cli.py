@@ -714,6 +714,7 @@ def test_info(make_scene: MakeScene, tmp_path: Path) -> None:
     for words in ("1000 rows x 2000 columns, uint16", "EPSG:32632", "50 cm", "1,2,3 (marked red"):
         assert words in run.out
     assert "by nodata value 0" in run.out
+    assert re.search(r"presence +none", run.out)
     assert re.search(r"sees 125\d x 250\d pixels of 40 cm \(resampled\)", run.out)
     assert "at most 28" in run.out  # strides of 384 pixels: 4 x 7
     record = json.loads(Run("info", scene, "--model", bundle, "--json").out)

@@ -21,6 +21,7 @@ from rrsis_geo.errors import ModelError, OutputError
 from rrsis_geo.model import catalog
 from rrsis_geo.model.bundle import load_bundle, load_settings, save_bundle
 from rrsis_geo.model.catalog import bundle_folders, cache_folder, find_bundle, list_bundles
+from rrsis_geo.model.manifest import write_presence
 from rrsis_geo.model.names import DEFAULT_BUNDLE, Language, Precision
 from rrsis_geo.nets import PRESETS, build_net
 
@@ -292,6 +293,7 @@ def test_a_damaged_bundle_raises(
         ("weights.precision", [None, 8, "int4", ["int8"]]),
         ("weights.sha256", [None, [], {}]),
         ("language", [None, 1, "english", ["resolved"]]),
+        ("presence", [0, 1, 1.5, "high", [0.5]]),
         ("about", [None, "x", [1]]),
         ("about.summary", [None, 3, "\ud800"]),
         ("about.categories", [None, "car", [1], [["car"]]]),
@@ -317,6 +319,29 @@ def test_every_field_of_the_manifest_is_checked(
         assert message.startswith(f"{folder / 'model.json'}: "), (value, message)
         assert name in message or "is not JSON" in message, (value, message)
         assert len(message) < 600
+
+
+def test_the_threshold_of_presence_of_a_bundle_is_kept(tmp_path: Path) -> None:
+    bundle = replace(tiny_net.make_bundle(tmp_path / "tiny"), presence=0.875)
+    folder = save_bundle(bundle)
+    assert load_bundle(folder).presence == 0.875
+    assert "| presence | threshold 0.875 |" in (folder / "README.md").read_text()
+    write_presence(folder, 0.25)
+    assert load_bundle(folder).presence == 0.25
+    again = save_bundle(replace(bundle, presence=None))
+    assert load_bundle(again).presence is None
+    assert "presence" not in json.loads((again / "model.json").read_text())
+
+
+def test_bundles_say_how_they_tell_windows_without_the_target(folders: list[Path]) -> None:
+    save(folders[0] / "a", presence=True)
+    save(folders[0] / "b", presence=False)
+    write_presence(save(folders[0] / "c", presence=False), 0.9)
+    assert {each.name: each.presence for each in list_bundles()} == {
+        "a": "by the network",
+        "b": "none",
+        "c": "threshold 0.9",
+    }
 
 
 @pytest.mark.parametrize("language", get_args(Language))

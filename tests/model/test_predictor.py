@@ -1,6 +1,7 @@
 """Predictor: batches, too little memory, devices and dtypes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from rrsis_geo.errors import ConfigError, DeviceError, InputError
 from rrsis_geo.images import to_input
+from rrsis_geo.log_odds import to_probability
 from rrsis_geo.model.predictor import Predictor, choose_device, choose_dtype, has_bf16
 from rrsis_geo.nets.base import SegOutput
 
@@ -63,6 +65,37 @@ def test_bf16_is_close_to_fp32(images: NDArray[np.uint8]) -> None:
 def test_a_network_without_presence_head(images: NDArray[np.uint8]) -> None:
     predictor = Predictor(tiny_net.make_bundle(net=tiny_net.make_net(presence=False)), "cpu")
     assert predictor.predict(images, predictor.encode("the road")).presence is None
+
+
+@pytest.mark.parametrize("estimates", [True, False])
+def test_windows_below_the_threshold_of_presence_give_nothing(
+    images: NDArray[np.uint8], estimates: bool
+) -> None:
+    bundle = tiny_net.make_bundle(net=tiny_net.make_net(presence=estimates))
+    plain = Predictor(bundle, "cpu")
+    before = plain.predict(images, plain.encode("the road"))
+    # the stand-in for an estimate is the highest log-odds of a pixel
+    score_B = before.presence if estimates else before.logits.max((1, 2))
+    assert score_B is not None
+    middle = to_probability(float(np.median(score_B)) - 1e-4)
+    predictor = Predictor(bundle, "cpu", presence=middle)
+    after = predictor.predict(images, predictor.encode("the road"))
+    np.testing.assert_array_equal(after.presence, score_B)
+    is_absent = score_B < np.median(score_B)
+    assert is_absent.sum() == 2
+    np.testing.assert_array_equal(after.logits[~is_absent], before.logits[~is_absent])
+    np.testing.assert_array_equal(
+        after.logits[is_absent], np.minimum(before.logits[is_absent], -6.0)
+    )
+    assert (predictor.facts.estimates_presence, predictor.facts.presence) == (estimates, middle)
+
+
+def test_the_threshold_of_the_bundle_is_used_unless_another_is_given() -> None:
+    bundle = replace(tiny_net.make_bundle(), presence=0.75)
+    assert Predictor(bundle, "cpu").presence == 0.75
+    assert Predictor(bundle, "cpu", presence=0.25).presence == 0.25
+    with pytest.raises(ConfigError, match="presence must be between 0 and 1, got 1"):
+        Predictor(bundle, "cpu", presence=1.0)
 
 
 def test_predict_does_not_change_its_input_or_keep_gradients(images: NDArray[np.uint8]) -> None:

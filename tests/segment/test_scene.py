@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from predictor_stubs import RedPredictor, StubOutput, blobs, make_options, red_l
 from pyproj import Geod
 from rasterio.features import rasterize
 from shapely import box
-from tiny_net import make_bundle
+from tiny_net import make_bundle, make_net, register
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError
 from rrsis_geo.geo.layers.vector_io import layer_name
+from rrsis_geo.model.bundle import save_bundle
+from rrsis_geo.model.manifest import write_presence
 from rrsis_geo.model.predictor import Predictor
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
@@ -382,6 +385,27 @@ def test_progress_reaches_its_total(make_blobs: MakeScene, tmp_path: Path) -> No
 
 def test_a_plain_expression_gives_no_warning(make_blobs: MakeScene, tmp_path: Path) -> None:
     assert Result(make_blobs(), tmp_path / "out").report.warnings == ()
+
+
+@pytest.mark.parametrize("fitted", [True, False])
+def test_below_the_threshold_of_presence_nothing_is_found(
+    make_blobs: MakeScene, tmp_path: Path, fitted: bool
+) -> None:
+    with register():
+        net = make_net(presence=False)
+        bundle = save_bundle(replace(make_bundle(tmp_path / "m", net), presence=0.5))
+        if fitted:
+            write_presence(bundle, 1 - 1e-12)
+        options = SegmentOptions(
+            model=str(bundle), overlap_px=16, presence=None if fitted else 1 - 1e-12
+        )
+        scene, outputs = make_blobs(), Outputs(tmp_path / "o.gpkg")
+        report = segment_scene(scene, "all buildings", outputs, options)
+        assert report.results[0].n_objects == 0
+        assert any("is probably not in the scene" in text for text in report.warnings)
+        by_hand = replace(options, presence=1e-12)
+        outputs = Outputs(tmp_path / "p.gpkg")
+        assert segment_scene(scene, "all buildings", outputs, by_hand).results[0].n_objects > 0
 
 
 def test_low_presence_everywhere_gives_a_warning(make_blobs: MakeScene, tmp_path: Path) -> None:

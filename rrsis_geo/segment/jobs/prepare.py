@@ -27,7 +27,9 @@ def load_predictor(options: SegmentOptions) -> WindowPredictor:
         DeviceError: this machine has no such device.
     """
     bundle = load_bundle(options.model)
-    return Predictor(bundle, options.device, options.dtype, threads=options.threads)
+    return Predictor(
+        bundle, options.device, options.dtype, threads=options.threads, presence=options.presence
+    )
 
 
 def load_for_planning(options: SegmentOptions) -> tuple[WindowPredictor, ModelFacts]:
@@ -50,15 +52,23 @@ def check_same_model(expected: ModelFacts, predictor: WindowPredictor, job: Path
     """Check that a predictor is the model that a job was started with.
 
     Raises:
-        ConfigError: it has other weights or another dtype.
+        ConfigError: it has other weights, another dtype or another threshold of presence.
     """
     found = predictor.facts
-    if (found.sha256, found.dtype) != (expected.sha256, expected.dtype):
+    if (found.sha256, found.dtype, found.presence) != (
+        expected.sha256,
+        expected.dtype,
+        expected.presence,
+    ):
         raise ConfigError(
-            f"{job}: the job was started with the model {expected.name} "
-            f"({expected.sha256[:12]}) in {expected.dtype}; this process loaded {found.name} "
-            f"({found.sha256[:12]}) in {found.dtype}"
+            f"{job}: the job was started with the model {_describe(expected)}; this process loaded "
+            f"{_describe(found)}"
         )
+
+
+def _describe(model: ModelFacts) -> str:
+    presence = "" if model.presence is None else f" with presence threshold {model.presence:.6g}"
+    return f"{model.name} ({model.sha256[:12]}) in {model.dtype}{presence}"
 
 
 def prepare_run(
@@ -93,6 +103,7 @@ def reopen_run(job: Job) -> Iterator[PreparedRun]:
             image=ImageSpec.from_dict(record["model"]["image"]),
             sha256=record["model"]["sha256"],
             dtype=record["model"]["dtype"],
+            presence=record["model"].get("presence"),
         )
         stretch = Stretch.from_dict(record["stretch"])
     with open_part(path, options.scene) as (_, part):

@@ -15,7 +15,8 @@ from rrsis_geo.text.vocabulary import names_of, synonyms_of
 from rrsis_geo.units import format_length
 
 LOW_PRESENCE = 0.5
-"""The user is warned if the presence probability is below this in every window."""
+"""The user is warned if the presence probability is below this in every window, or below the
+threshold of the model if it has one."""
 LOWEST_ADVISED_THRESHOLD = 0.1
 """Below it, a lower threshold gives little but noise."""
 SAME_GSD = 1.02
@@ -29,6 +30,12 @@ def advise_before_run(plan: Plan, predictor: WindowPredictor) -> Iterator[str]:
         for text in _advise_on_expression(plan, query, predictor):
             yield f"{prefix}{text}"
     yield from _advise_on_gsd(plan)
+    if not plan.model.estimates_presence and plan.model.presence is None:
+        yield (
+            f"{plan.model.name} finds something in most windows: it does not estimate whether the "
+            "target is there, and has no threshold for that; give one with --presence, or learn "
+            "one from windows of yours with `rrsis-geo fit-presence`"
+        )
 
 
 def advise_on_repeats(given: str | Sequence[str]) -> Iterator[str]:
@@ -60,7 +67,7 @@ def advise_after_run(plan: Plan, scores: Sequence[HighestScores]) -> Iterator[st
     """
     for expression, highest in zip(plan.expressions, scores, strict=True):
         presence = 1.0 if highest.presence is None else to_probability(highest.presence)
-        if presence < LOW_PRESENCE:
+        if presence < (plan.model.presence or LOW_PRESENCE):
             yield (
                 f'"{expression}" is probably not in the scene: the model gives it a probability '
                 f"of at most {presence:.0%} in every window"

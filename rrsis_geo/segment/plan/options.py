@@ -9,10 +9,14 @@ from typing import Any
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.model.names import DEFAULT_BUNDLE
+from rrsis_geo.model.presence import check_threshold
 from rrsis_geo.segment.plan.landmarks import GivenLandmark
 
 RESULT_OPTIONS = ("dtype", "overlap_px", "threshold", "min_area_m2", "simplify_m")
 """Fields of `SegmentOptions` that change the result, besides those of `SceneOptions`."""
+OPTIONAL = ("presence", "split")
+"""More of these. They are recorded only where they are given, as in the records of earlier
+releases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,8 @@ class SegmentOptions:
         threads: CPU threads of the network; None leaves the choice to torch.
         overlap_px: overlap of neighbouring windows, in pixels of the model grid.
         threshold: probability above which a pixel belongs to the target.
+        presence: windows in which the probability of the target is below this give nothing. None is
+            the threshold of the bundle, if it has one.
         min_area_m2: objects below this area on the ground are dropped, in square metres.
         simplify_m: tolerance for the simplification of outlines, in metres on the ground.
         split: whether objects that touch are split. None splits those that an expression ranks,
@@ -45,6 +51,7 @@ class SegmentOptions:
     threads: int | None = None
     overlap_px: int = 128
     threshold: float = 0.5
+    presence: float | None = None
     min_area_m2: float = 0.0
     simplify_m: float = 0.0
     split: bool | None = None
@@ -55,6 +62,7 @@ class SegmentOptions:
     def __post_init__(self) -> None:
         if not 0 < self.threshold < 1:
             raise ConfigError(f"threshold must be between 0 and 1, got {self.threshold:g}")
+        check_threshold(self.presence)
         for name in ("min_area_m2", "simplify_m"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
@@ -71,9 +79,8 @@ class SegmentOptions:
     def to_manifest(self) -> dict[str, Any]:
         """The options that the result depends on, ready for JSON."""
         own = {name: getattr(self, name) for name in RESULT_OPTIONS}
-        # What is not given is left out, as in the records of earlier releases.
-        if self.split is not None:
-            own["split"] = self.split
+        given = {name: getattr(self, name) for name in OPTIONAL}
+        own |= {name: value for name, value in given.items() if value is not None}
         if self.landmarks:
             own["landmarks"] = [landmark.to_manifest() for landmark in self.landmarks]
         return {**own, **self.scene.to_dict()}
@@ -85,9 +92,9 @@ class SegmentOptions:
         Raises:
             ConfigError: the record has unknown fields.
         """
-        own = {name: record[name] for name in (*RESULT_OPTIONS, "split") if name in record}
+        own = {name: record[name] for name in (*RESULT_OPTIONS, *OPTIONAL) if name in record}
         given = tuple(map(GivenLandmark.from_manifest, record.get("landmarks", ())))
-        others = (*RESULT_OPTIONS, "split", "landmarks")
+        others = (*RESULT_OPTIONS, *OPTIONAL, "landmarks")
         scene = {name: value for name, value in record.items() if name not in others}
         try:
             return SegmentOptions(**own, landmarks=given, scene=SceneOptions.from_dict(scene))

@@ -141,6 +141,8 @@ class Plan:
                 "sha256": self.model.sha256,
                 "dtype": self.model.dtype,
                 "image": self.model.image.to_dict(),
+                # what is not set is left out, as in the records of earlier releases
+                **({} if self.model.presence is None else {"presence": self.model.presence}),
             },
             "options": self.options.to_manifest(),
             "stretch": self.stretch.to_dict(),

@@ -35,9 +35,17 @@ def advice_for(
     gsd_m: float | None = 0.5,
     image: ImageSpec | None = None,
     about: dict[str, Any] | None = None,
+    estimates_presence: bool = True,
+    presence: float | None = None,
     **options: Any,
 ) -> list[str]:
-    model = ModelFacts(name="m", image=image or ImageSpec(), about=about or {})
+    model = ModelFacts(
+        name="m",
+        image=image or ImageSpec(),
+        about=about or {},
+        estimates_presence=estimates_presence,
+        presence=presence,
+    )
     scene = replace(info, gsd_m=gsd_m, gsd_row_m=gsd_m, gsd_col_m=gsd_m)
     plan = make_plan(scene, (expression,), model, make_options(**options), Stretch("identity"))
     return list(advise_before_run(plan, RedPredictor()))
@@ -53,6 +61,14 @@ def test_no_advice(info: SceneInfo) -> None:
 )
 def test_no_advice_on_what_rules_resolve(info: SceneInfo, expression: str) -> None:
     assert advice_for(info, expression) == []
+
+
+def test_a_model_that_finds_something_everywhere(info: SceneInfo) -> None:
+    (text,) = advice_for(info, estimates_presence=False)
+    assert text.startswith("m finds something in most windows")
+    assert "--presence" in text
+    assert "fit-presence" in text
+    assert advice_for(info, estimates_presence=False, presence=0.9) == []
 
 
 def test_category_that_is_not_in_the_bundle(info: SceneInfo) -> None:

@@ -17,6 +17,7 @@ from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.plan import plan as plan_module
+from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import Plan, make_plan
 
 MODEL = ModelFacts(name="m", image=ImageSpec(gsd_m=0.3, gsd_range_m=(0.2, 0.4)), sha256="abc")
@@ -39,6 +40,7 @@ def plan_of(info: SceneInfo, model: ModelFacts = MODEL, **options: Any) -> Plan:
         ({"threshold": 0.0}, "threshold must be between 0 and 1, got 0"),
         ({"threshold": 1.0}, "threshold"),
         ({"threshold": float("nan")}, "threshold"),
+        ({"presence": 1.0}, "presence must be between 0 and 1, got 1"),
         ({"min_area_m2": -1.0}, "min_area_m2 must be 0 or more"),
         ({"simplify_m": float("inf")}, "simplify_m"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
@@ -48,6 +50,16 @@ def plan_of(info: SceneInfo, model: ModelFacts = MODEL, **options: Any) -> Plan:
 def test_options_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_options(**options)
+
+
+def test_a_threshold_of_presence_is_part_of_the_plan(info: SceneInfo) -> None:
+    record = json.loads(json.dumps(make_options(presence=0.9).to_manifest()))
+    assert SegmentOptions.from_manifest(record).presence == 0.9
+    assert "presence" not in make_options().to_manifest()
+    fitted = plan_of(info, replace(MODEL, presence=0.9))
+    assert fitted.to_dict()["model"]["presence"] == 0.9
+    assert "presence" not in plan_of(info).to_dict()["model"]
+    assert fitted.hash != plan_of(info).hash
 
 
 def test_pixels_become_square(info: SceneInfo) -> None:
