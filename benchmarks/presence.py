@@ -58,7 +58,7 @@ def score_shifts(model: str, samples: list[Sample]) -> dict[float, ScoreMeter]:
             raise SystemExit(f"{model} has no presence output")
         for shift, meter in meters.items():
             mask = shift_mask(output.logits[0].double(), output.presence[0].double(), shift)
-            meter.add(mask.numpy(), sample.mask, kind=sample.kind)
+            meter.add(mask.numpy(), sample.mask, ignored=sample.ignored, kind=sample.kind)
     return meters
 
 

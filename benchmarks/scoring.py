@@ -66,7 +66,7 @@ def score_answers(
     network, rules = ScoreMeter(), ScoreMeter()
     answered_by = Counter[AnsweredBy]()
     for sample, answer in answer_samples(predictor, samples, with_rules=with_rules):
-        kinds = {"kind": sample.kind, "category": sample.category}
+        kinds = {"ignored": sample.ignored, "kind": sample.kind, "category": sample.category}
         network.add(answer.network_mask(), sample.mask, **kinds)
         if with_rules:
             rules.add(answer.mask(), sample.mask, **kinds)

@@ -102,7 +102,7 @@ class PixelCounts(NamedTuple):
         union: pixels in either mask.
         predicted: pixels in the predicted mask.
         target: pixels in the target mask.
-        total: pixels in the image.
+        total: pixels in the image that are not ignored.
     """
 
     intersection: int
@@ -117,16 +117,24 @@ class PixelCounts(NamedTuple):
         return self.intersection / self.union if self.union else 0.0
 
 
-def count_pixels(predicted: NDArray[np.bool_], target: NDArray[np.bool_]) -> PixelCounts:
-    """Count the pixels of two masks, bool [H, W]."""
+def count_pixels(
+    predicted: NDArray[np.bool_],
+    target: NDArray[np.bool_],
+    ignored: NDArray[np.bool_] | None = None,
+) -> PixelCounts:
+    """Count the pixels of two masks, bool [H, W], that are not ignored, bool [H, W] too."""
     if predicted.dtype != np.bool_ or target.dtype != np.bool_:
         raise ValueError(f"masks must be bool, got {predicted.dtype} and {target.dtype}")
     if predicted.shape != target.shape:
         raise ValueError(f"masks differ in size: {predicted.shape} and {target.shape}")
+    total = target.size
+    if ignored is not None:
+        predicted, target = predicted & ~ignored, target & ~ignored
+        total -= int(ignored.sum())
     n_predicted, n_target = int(predicted.sum()), int(target.sum())
     intersection = int((predicted & target).sum())
     union = n_predicted + n_target - intersection
-    return PixelCounts(intersection, union, n_predicted, n_target, target.size)
+    return PixelCounts(intersection, union, n_predicted, n_target, total)
 
 
 class ScoreMeter:
@@ -147,6 +155,7 @@ class ScoreMeter:
         predicted: NDArray[np.bool_],
         target: NDArray[np.bool_],
         *,
+        ignored: NDArray[np.bool_] | None = None,
         kind: str = "",
         category: str | Sequence[str] = "",
     ) -> float:
@@ -155,10 +164,11 @@ class ScoreMeter:
         Args:
             predicted: bool [H, W].
             target: bool [H, W]; all False if the target is absent.
+            ignored: bool [H, W], pixels that are not scored; None scores all.
             kind: see :meth:`add_counts`.
             category: see :meth:`add_counts`.
         """
-        counts = count_pixels(predicted, target)
+        counts = count_pixels(predicted, target, ignored)
         self.add_counts(counts, kind=kind, category=category)
         return counts.iou
 

@@ -53,7 +53,13 @@ def score_samples(predictor: Predictor, samples: Iterable[Sample], *, batch_size
     meter = ScoreMeter()
     for batch in predict_batches(predictor, samples, batch_size=batch_size):
         for sample, prediction in batch:
-            meter.add(prediction.mask, sample.mask, kind=sample.kind, category=sample.category)
+            meter.add(
+                prediction.mask,
+                sample.mask,
+                ignored=sample.ignored,
+                kind=sample.kind,
+                category=sample.category,
+            )
     return meter.scores()
 
 

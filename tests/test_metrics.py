@@ -302,3 +302,17 @@ def _only_absent() -> ScoreMeter:
     meter = ScoreMeter()
     meter.add(EMPTY, EMPTY)
     return meter
+
+
+def test_ignored_pixels_are_not_counted() -> None:
+    predicted = np.array([[True, True, False, True]])
+    target = np.array([[True, False, True, True]])
+    ignored = np.array([[False, False, True, True]])
+    counts = count_pixels(predicted, target, ignored)
+    assert counts == (1, 2, 2, 1, 2)
+    meter = ScoreMeter()
+    assert meter.add(predicted, target, ignored=ignored) == 0.5
+    absent = np.zeros((1, 4), bool)
+    meter.add(np.array([[False, False, True, True]]), absent, ignored=ignored)
+    scores = meter.scores()
+    assert (scores.n_acc, scores.false_area_ppm) == (1.0, 0.0)

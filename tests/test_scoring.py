@@ -35,7 +35,9 @@ class RedNet(ReferringNet):
         presence = torch.zeros(len(image)) if self.presence else None
         return SegOutput(self.weight * image[:, 0], presence, {})
 
-    def loss(self, output: SegOutput, target: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, output: SegOutput, target: Tensor, ignored: Tensor | None = None
+    ) -> dict[str, Tensor]:
         raise NotImplementedError
 
 

@@ -110,12 +110,13 @@ def crop_sample(sample: Sample, rng: np.random.Generator) -> Sample:
         row, col = int(rng.integers(height - tall + 1)), int(rng.integers(width - wide + 1))
         piece = np.s_[row : row + tall, col : col + wide]
         if np.count_nonzero(sample.mask[piece]) >= needed:
-            return replace(
-                sample,
-                image=np.ascontiguousarray(sample.image[piece]),
-                mask=np.ascontiguousarray(sample.mask[piece]),
-            )
+            return _crop(sample, piece)
     return sample
+
+
+def _crop(sample: Sample, piece: tuple[slice, slice]) -> Sample:
+    image = np.ascontiguousarray(sample.image[piece])
+    return sample.with_image(image, lambda mask: np.ascontiguousarray(mask[piece]))
 
 
 def can_crop(expression: str) -> bool:
@@ -159,12 +160,10 @@ def flip_rotate_sample(sample: Sample, mirror: bool, turns: int) -> Sample:
     Raises:
         ValueError: :func:`can_rotate` is False for the expression, and ``turns`` is not 0.
     """
-    return replace(
-        sample,
-        image=flip_rotate(sample.image, mirror, turns),
-        mask=flip_rotate(sample.mask, mirror, turns),
-        expression=flip_rotate_words(sample.expression, mirror, turns),
-    )
+    expression = flip_rotate_words(sample.expression, mirror, turns)
+    image = flip_rotate(sample.image, mirror, turns)
+    turned = sample.with_image(image, lambda mask: flip_rotate(mask, mirror, turns))
+    return replace(turned, expression=expression)
 
 
 def can_rotate(expression: str) -> bool:

@@ -1,7 +1,7 @@
 """Labelled images, referring samples and batches."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -43,8 +43,12 @@ class LabelledImage:
         gsd_m: ground sample distance, None if unknown.
         false_colour: the colours are not natural, so expressions do not name them.
         id: name of the image for messages.
-        unclear: categories with objects in the image whose outlines are unknown. No expression
-            names them, and no instance has one of them.
+        unclear: categories with objects in the image whose places are unknown. No expression names
+            them, and no instance has one of them.
+        rough: objects of which only a box is known; their masks are the boxes. No expression
+            refers to them, and their pixels are ignored where they could be the target.
+        partly_labelled: objects may be unlabelled, except those of the complete categories.
+        source: name of its source, "" if unknown.
     """
 
     image: NDArray[np.uint8]
@@ -54,6 +58,9 @@ class LabelledImage:
     false_colour: bool = False
     id: str = ""
     unclear: frozenset[str] = frozenset()
+    rough: Sequence[Instance] = ()
+    partly_labelled: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,9 @@ class Sample:
         category: category of the target, "" if unknown.
         gsd_m: ground sample distance of the image, None if unknown.
         picture: name of the picture, which samples may share; "" if it is the only one of it.
+        ignored: bool [H, W], pixels that may or may not belong to the target; losses and scores
+            leave them out. None if there are none.
+        source: name of the image's source, "" if unknown.
     """
 
     image: NDArray[np.uint8]
@@ -81,6 +91,15 @@ class Sample:
     category: str = ""
     gsd_m: float | None = None
     picture: str = ""
+    ignored: NDArray[np.bool_] | None = None
+    source: str = ""
+
+    def with_image(
+        self, image: NDArray[np.uint8], change: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]
+    ) -> "Sample":
+        """The sample with another image, and its masks changed in the same way."""
+        ignored = None if self.ignored is None else change(self.ignored)
+        return replace(self, image=image, mask=change(self.mask), ignored=ignored)
 
 
 class Batch(NamedTuple):
@@ -91,12 +110,14 @@ class Batch(NamedTuple):
         tokens: tokens of the expressions.
         masks: bool [B, H, W].
         ids: ids of the samples.
+        ignored: bool [B, H, W], pixels that the loss leaves out; None if there are none.
     """
 
     images: Tensor
     tokens: TextBatch
     masks: Tensor
     ids: tuple[str, ...]
+    ignored: Tensor | None = None
 
 
 def collate(samples: Sequence[Sample], tokenizer: Tokenizer) -> Batch:
@@ -106,4 +127,16 @@ def collate(samples: Sequence[Sample], tokenizer: Tokenizer) -> Batch:
         tokenizer.encode([sample.expression for sample in samples]),
         torch.from_numpy(np.stack([sample.mask for sample in samples])),
         tuple(sample.id for sample in samples),
+        _stack_ignored(samples),
     )
+
+
+def _stack_ignored(samples: Sequence[Sample]) -> Tensor | None:
+    """The ignored pixels of samples, bool [B, H, W]; None if no sample has any."""
+    if all(sample.ignored is None for sample in samples):
+        return None
+    masks = [
+        np.zeros(sample.mask.shape, bool) if sample.ignored is None else sample.ignored
+        for sample in samples
+    ]
+    return torch.from_numpy(np.stack(masks))

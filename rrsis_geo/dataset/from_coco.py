@@ -160,12 +160,16 @@ def _split_images(source: InstanceSource, options: CocoOptions) -> dict[str, lis
 def _draw_sample(
     referring: ReferringInstances, rng: np.random.Generator, categories: Container[str]
 ) -> Sample:
-    """Draw a sample whose expression names a category of the file.
+    """Draw a sample whose expression names a category of the file and whose target is known.
 
-    If only trucks are labelled, "vehicles" would refer to more than the labels.
+    If only trucks are labelled, "vehicles" would refer to more than the labels. Triplets cannot say
+    which pixels are unknown.
     """
     for _ in range(_MAX_DRAWS):
         sample = referring.sample(rng)
-        if sample.category in categories:
+        if sample.category in categories and sample.ignored is None:
             return sample
-    raise InputError("no expression about the categories of the instances is possible")
+    raise InputError(
+        "no expression about the categories of the instances is possible; partly labelled images "
+        "are used for the categories in their complete_for only"
+    )

@@ -39,6 +39,8 @@ class EvaluationSample(NamedTuple):
         image: uint8 RGB [S, S, 3].
         target: bool [S, S], mask of the target.
         mask: bool [H, W], mask of the target at its original size.
+        ignored: bool [S, S] and bool [H, W], pixels that are not scored at each of these sizes;
+            None if there are none.
         extent: of the whole picture, in metres if its ground sample distance is known.
         picture: name of the picture, which samples may share; "" if it is the only one of it.
     """
@@ -52,6 +54,7 @@ class EvaluationSample(NamedTuple):
     mask: NDArray[np.bool_]
     extent: Extent
     picture: str = ""
+    ignored: tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None] = (None, None)
 
 
 class _Samples(Protocol):
@@ -112,6 +115,7 @@ class EvaluationData(Dataset[EvaluationSample]):
             mask=sample.mask,
             extent=Extent.of(sample.image.shape, sample.gsd_m),
             picture=sample.picture,
+            ignored=(square.ignored, sample.ignored),
         )
 
 

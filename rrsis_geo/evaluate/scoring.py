@@ -130,15 +130,18 @@ def _score_sample(
     sample: EvaluationSample, answer: Answer, *, native: bool, with_rules: bool
 ) -> SampleScore:
     """The scores of an answer, without categories and the name of a file."""
+    ignored, native_ignored = sample.ignored
     score = SampleScore(
         id=sample.id,
         expression=sample.expression,
         kind=sample.kind,
         categories=(),
         absent=not sample.mask.any(),
-        counts=count_pixels(answer.network_mask(), sample.target),
+        counts=count_pixels(answer.network_mask(), sample.target, ignored),
         native=(
-            count_pixels(answer.network_mask(sample.mask.shape), sample.mask) if native else None
+            count_pixels(answer.network_mask(sample.mask.shape), sample.mask, native_ignored)
+            if native
+            else None
         ),
         presence=answer.network.presence,
         picture=sample.picture,
@@ -148,8 +151,12 @@ def _score_sample(
     rules = RuleScore(answer.by, answer.reading, score.counts, score.native)
     if answer.phrases:
         rules = rules._replace(
-            counts=count_pixels(answer.mask(), sample.target),
-            native=count_pixels(answer.mask(sample.mask.shape), sample.mask) if native else None,
+            counts=count_pixels(answer.mask(), sample.target, ignored),
+            native=(
+                count_pixels(answer.mask(sample.mask.shape), sample.mask, native_ignored)
+                if native
+                else None
+            ),
         )
     return score._replace(rules=rules)
 

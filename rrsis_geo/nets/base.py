@@ -110,12 +110,16 @@ class ReferringNet(nn.Module, ABC):
         """
 
     @abstractmethod
-    def loss(self, output: SegOutput, target: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, output: SegOutput, target: Tensor, ignored: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Terms of the loss and their sum, "total", for training-mode output.
 
         Args:
             output: from ``segment`` in training mode.
             target: bool [B, H, W].
+            ignored: bool [B, H, W], pixels without a known truth; they change no term. None
+                ignores no pixel.
         """
 
     def forward(self, image: Tensor, tokens: TextBatch) -> SegOutput:

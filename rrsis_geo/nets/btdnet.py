@@ -192,7 +192,9 @@ class BTDNet(TwoEncoderNet):
             maps.append(self.stage_norms[index](pixels))
         return maps, text
 
-    def loss(self, output: SegOutput, target: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, output: SegOutput, target: Tensor, ignored: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Eq. (10) to (14): L_fg + 0.6 L_bg + 0.1 L_re, and the terms of the compact preset.
 
         The paper names two weights, 0.6 and 0.1, for three terms. The first term is read as having
@@ -201,13 +203,13 @@ class BTDNet(TwoEncoderNet):
         of both streams) and presence are not in the paper.
         """
         config, streams = self.config, resize(output.aux["streams"], target.shape[-2:])
-        parts = {"foreground": binary_cross_entropy(streams[:, 0], target)}
+        parts = {"foreground": binary_cross_entropy(streams[:, 0], target, ignored)}
         if config.has_background:
             parts["background"] = config.background_weight * binary_cross_entropy(
-                streams[:, 1], ~target
+                streams[:, 1], ~target, ignored
             )
         if config.dice_weight > 0:
-            parts["dice"] = config.dice_weight * dice(_log_odds(streams), target)
+            parts["dice"] = config.dice_weight * dice(_log_odds(streams), target, ignored)
         if config.has_reconstruction:
             parts["reconstruction"] = config.reconstruction_weight * output.aux["reconstruction"]
         if output.presence is not None:

@@ -121,7 +121,9 @@ class CroBIM(TwoEncoderNet):
         logits = self.decoder(aligned, text, valid)
         return SegOutput(resize(logits.float(), encoded.size)[:, 0], None, {})
 
-    def loss(self, output: SegOutput, target: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, output: SegOutput, target: Tensor, ignored: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Eq. (18): 0.9 times cross-entropy plus 0.1 times Dice.
 
         Dice is the mean over the images that contain a target.
@@ -129,8 +131,8 @@ class CroBIM(TwoEncoderNet):
         config = self.config
         parts = {
             "cross_entropy": config.cross_entropy_weight
-            * binary_cross_entropy(output.logits, target),
-            "dice": config.dice_weight * dice(output.logits, target),
+            * binary_cross_entropy(output.logits, target, ignored),
+            "dice": config.dice_weight * dice(output.logits, target, ignored),
         }
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 

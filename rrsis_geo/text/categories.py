@@ -72,7 +72,10 @@ BENCHMARK_CATEGORIES = {
     "risbench": RISBENCH_CATEGORIES,
 }
 """Dataset layout -> categories of the benchmark, as its paper names them."""
-OTHER_CATEGORIES = ("vegetation", "water", "large vehicle", "small vehicle")
+OTHER_CATEGORIES = (
+    *("vegetation", "water", "large vehicle", "small vehicle"),
+    *("airport vehicle", "solar panel"),
+)
 """Categories of our own training data that no benchmark has."""
 
 CATEGORIES = tuple(

@@ -97,7 +97,10 @@ THINGS: dict[str, Thing] = {
         written=("vehicle", "motor vehicle"),
         rare=("road vehicle", "automotive vehicle"),
         kinds=frozenset(
-            {"bus", "car", "large vehicle", "small vehicle", "trailer", "truck", "van"}
+            {
+                *("airport vehicle", "bus", "car", "large vehicle", "small vehicle"),
+                *("trailer", "truck", "van"),
+            }
         ),
     ),
     "large vehicle": Thing(
@@ -132,6 +135,10 @@ THINGS: dict[str, Thing] = {
         rare=("cargo van", "panel van", "transit van"),
     ),
     "trailer": Thing(),
+    "airport vehicle": Thing(
+        written=("airport vehicle", "airport service vehicle", "ground support vehicle"),
+        rare=("apron vehicle", "airport ground vehicle"),
+    ),
     "building": Thing(
         synonyms=("built structure", "house", "structure"),
         written=("building", "house", "structure", "rooftop", "built structure"),
@@ -196,7 +203,20 @@ THINGS: dict[str, Thing] = {
     "sidewalk": Thing(written=("sidewalk", "pavement", "footpath")),
     "forest": Thing(written=("forest", "wood", "woodland")),
     "container": Thing(written=("container", "shipping container", "cargo container")),
-    "helicopter": Thing(synonyms=("chopper",), written=("helicopter", "chopper")),
+    "helicopter": Thing(
+        synonyms=("chopper",),
+        written=("helicopter", "chopper"),
+        rare=("rotorcraft", "rescue helicopter"),
+    ),
+    "solar panel": Thing(
+        synonyms=("photovoltaic panel", "solar array"),
+        written=("solar panel", "photovoltaic panel", "solar array"),
+        rare=("solar module", "pv panel", "photovoltaic array"),
+    ),
+    "wind turbine": Thing(
+        written=("wind turbine", "windmill"),
+        rare=("wind power plant", "wind generator"),
+    ),
     "overpass": Thing(synonyms=("flyover",), written=("overpass", "flyover")),
     "soccer ball field": Thing(
         synonyms=("football field", "football pitch", "soccer field", "soccer pitch")
@@ -231,14 +251,14 @@ COMPOUNDS = (
 """Names that begin with the name of a category and are not of that category."""
 
 FOREIGN_THINGS = (
-    *("wind turbine", "windmill", "cooling tower", "dam"),
+    *("cooling tower", "dam"),
     *("power plant", "nuclear reactor", "oil rig", "pylon", "power line", "pipeline", "antenna"),
     *("satellite dish", "radio telescope", "lighthouse", "castle", "pyramid", "temple", "church"),
     *("mosque", "monument", "statue", "fountain", "ferris wheel", "roller coaster", "waterslide"),
     *("golf course", "ski slope", "race horse", "horse", "cow", "sheep", "elephant", "camel"),
     *("bird", "whale", "dog", "tent", "igloo", "caravan", "tractor", "combine harvester"),
     *("excavator", "bulldozer", "missile", "rocket", "submarine"),
-    *("hot air balloon", "train", "locomotive", "tram", "bicycle", "motorcycle"),
+    *("hot air balloon", "train", "locomotive", "tram", "motorcycle"),
     *("greenhouse", "vineyard", "rice paddy", "orchard", "quarry", "open pit mine", "landfill"),
     *("cemetery", "grave", "volcano", "glacier", "iceberg", "waterfall", "sand dune", "cave"),
     *("coral reef", "toll station", "drilling site", "oil well", "log pile", "scarecrow"),
@@ -315,9 +335,10 @@ def category_from_label(label: str) -> str:
     """The category that a user's label names: lower-case, singular, words separated by blanks.
 
     "Storage_Tanks" becomes "storage tank". An unknown label that ends in -s is taken for a regular
-    plural, unless its ending is that of a singular ("gas", "bus", "grass").
+    plural, unless its ending is that of a singular ("gas", "bus", "grass"). "Other vehicle" is a
+    vehicle of unknown kind.
     """
-    return singularize(" ".join(label.replace("_", " ").lower().split()))
+    return singularize(_plain_words(label).removeprefix("other "))
 
 
 def singularize(name: str) -> str:
@@ -341,6 +362,11 @@ def _singulars() -> dict[str, str]:
     return {pluralize(name): name for name in sorted(names)} | {name: name for name in names}
 
 
+def _plain_words(label: str) -> str:
+    """A label in lower case, with single blanks between its words."""
+    return " ".join(label.replace("_", " ").lower().split())
+
+
 _NO_NAMES = frozenset(
     {
         *("n/a", "n.a.", "na", "nan", "nil", "none", "null", "no data", "nodata", "tbd"),
@@ -356,7 +382,7 @@ def can_be_named(label: str) -> bool:
 
     It cannot name a class number ("4"), a word for no name ("n/a") or a word in another script.
     """
-    name = " ".join(label.replace("_", " ").lower().split())
+    name = _plain_words(label)
     letters = [letter for letter in name if letter.isalpha()]
     is_latin = all("LATIN" in unicodedata.name(letter, "") for letter in letters)
     return bool(letters) and is_latin and name not in _NO_NAMES

@@ -1,9 +1,10 @@
 """The card of a trained bundle: its data, its scores, and how to use it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rrsis_geo.config import to_dict
@@ -154,12 +155,20 @@ def _describe_data(config: TrainConfig, data: RunData, scores: Scores) -> dict[s
     stream = config.data
     has_real = stream.instances is not None
     painted_share = stream.painted_share if has_real else 1.0
-    real_val = "" if stream.val_instances is None else f", real ones from {stream.val_instances}"
+    real_val = ""
+    if stream.val_instances is not None:
+        real_val = f", real ones from {_join_paths(stream.val_instances)}"
     return {
-        "real images": f"{stream.instances}, random crops" if has_real else "none",
+        "real images": (
+            f"{_join_paths(stream.instances)}, random crops" if stream.instances else "none"
+        ),
         "painted scenes": f"{100 * painted_share:.0f} % of the samples",
         "validation": n_val + real_val,
     }
+
+
+def _join_paths(paths: Path | Sequence[Path]) -> str:
+    return str(paths) if isinstance(paths, Path) else " and ".join(map(str, paths))
 
 
 def find_library_versions() -> dict[str, str]:

@@ -97,4 +97,4 @@ def _resize_to_target(mask: NDArray[np.bool_], sample: Sample) -> NDArray[np.boo
 def _describe_result(mask: NDArray[np.bool_], sample: Sample) -> str:
     if not sample.mask.any():
         return "target absent: false positive" if mask.any() else "target absent: correct"
-    return f"IoU {count_pixels(mask, sample.mask).iou:.2f}"
+    return f"IoU {count_pixels(mask, sample.mask, sample.ignored).iou:.2f}"

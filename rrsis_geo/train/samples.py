@@ -101,6 +101,7 @@ def _make_stream_validation(config: StreamConfig) -> list[Sample]:
             VALIDATION_SEED,
             config.size_px,
             config.kinds(config.real_kinds),
+            config.whole_share,
         )
     return samples + [
         painted_sample(

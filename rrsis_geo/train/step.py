@@ -49,9 +49,11 @@ class NetWithLoss(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, images: Tensor, tokens: TextBatch, masks: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, images: Tensor, tokens: TextBatch, masks: Tensor, ignored: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Parts of the loss and their sum, "total"."""
-        return self.net.loss(self.net(images, tokens), masks)
+        return self.net.loss(self.net(images, tokens), masks, ignored)
 
 
 class LossError(InputError):
@@ -98,9 +100,12 @@ def train_step(
     for number, batch in enumerate(batches, start=1):
         images = to_input(batch.images, settings.image, device)
         masks = batch.masks.to(device, non_blocking=True)
+        ignored = None
+        if batch.ignored is not None:
+            ignored = batch.ignored.to(device, non_blocking=True)
         with _synchronized(model, number == len(batches)):
             with autocast(device, settings.dtype):
-                parts = model(images, batch.tokens.to(device), masks)
+                parts = model(images, batch.tokens.to(device), masks, ignored)
             scaler.scale(parts["total"] / len(batches)).backward()
         names = list(parts)
         rows.append(torch.stack(list(parts.values())).detach().float())

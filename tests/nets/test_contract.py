@@ -114,3 +114,22 @@ def test_constant_window_gives_finite_logits(net, make_tokens):
 def test_sides_that_the_network_cannot_read_raise(net, make_tokens):
     with pytest.raises(ValueError, match=r"multiples of|must be 96 x 96"):
         net(torch.zeros(1, 3, 98, 96), make_tokens([5]))
+
+
+def test_ignored_pixels_change_no_term_of_the_loss(net, image, make_tokens):
+    net.train()
+    tokens = make_tokens([8, 5])
+    torch.manual_seed(0)
+    target = torch.rand(2, 96, 96) > 0.7
+    ignored = torch.zeros_like(target)
+    ignored[:, 30:] = True
+    terms = []
+    for truth in (target, target ^ ignored):
+        torch.manual_seed(1)  # the same dropout
+        terms.append(net.loss(net(image, tokens), truth, ignored))
+    assert terms[0].keys() == terms[1].keys()
+    for name, value in terms[0].items():
+        torch.testing.assert_close(terms[1][name], value)
+    torch.manual_seed(1)
+    everywhere = net.loss(net(image, tokens), target)
+    assert not torch.allclose(everywhere["total"], terms[0]["total"])

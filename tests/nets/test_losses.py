@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from rrsis_geo.nets.losses import binary_cross_entropy, dice
+from rrsis_geo.nets.losses import (
+    binary_cross_entropy,
+    dice,
+    two_class_dice,
+    weighted_cross_entropy,
+)
 
 
 def test_cross_entropy_by_hand():
@@ -28,3 +33,31 @@ def test_dice_ignores_images_without_target():
     assert float(dice(logits, target)) == 0
     target[0] = True
     assert float(dice(logits, target)) == pytest.approx(0, abs=1e-3)
+
+
+TERMS = {
+    "cross-entropy": binary_cross_entropy,
+    "dice": dice,
+    "weighted": lambda *maps: weighted_cross_entropy(*maps[:2], (0.9, 1.1), *maps[2:]),
+    "both classes": two_class_dice,
+}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_terms_of_known_pixels_only(name):
+    """Each term is that of the picture without its ignored columns."""
+    logits = torch.tensor([[[0.3, -1.2, 2.0, 4.0], [1.0, 0.2, -0.7, -5.0]]])
+    target = torch.tensor([[[True, False, True, False], [False, True, False, True]]])
+    ignored = torch.zeros_like(target)
+    ignored[..., 2:] = True
+    expected = TERMS[name](logits[..., :2], target[..., :2])
+    torch.testing.assert_close(TERMS[name](logits, target, ignored), expected)
+    assert not torch.allclose(TERMS[name](logits, target), expected)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_a_batch_without_known_pixels_has_a_finite_loss(name):
+    logits = torch.zeros(1, 2, 2, requires_grad=True)
+    everything = torch.ones(1, 2, 2, dtype=torch.bool)
+    TERMS[name](logits, everything, everything).sum().backward()
+    assert torch.equal(logits.grad, torch.zeros(1, 2, 2))

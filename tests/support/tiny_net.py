@@ -74,7 +74,9 @@ class TinyNet(ReferringNet):
         presence = small.mean((1, 2))
         return SegOutput(gate_logits(logits, presence), presence, {})
 
-    def loss(self, output: SegOutput, target: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, output: SegOutput, target: Tensor, ignored: Tensor | None = None
+    ) -> dict[str, Tensor]:
         raise NotImplementedError
 
 

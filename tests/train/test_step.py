@@ -31,8 +31,13 @@ class Threshold(ReferringNet):
         red = image[:, 0].log() if self.log else image[:, 0]
         return SegOutput(self.weight * red, None, {})
 
-    def loss(self, output: SegOutput, target: Tensor) -> dict[str, Tensor]:
-        error = (output.logits.float() - target.float()).square().mean()
+    def loss(
+        self, output: SegOutput, target: Tensor, ignored: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        error = (output.logits.float() - target.float()).square()
+        if ignored is not None:
+            error = error[~ignored]
+        error = error.mean()
         return {"total": error, "square": error}
 
 
@@ -111,3 +116,15 @@ def test_fp16_skips_a_step_whose_gradients_overflow_and_lowers_its_scale():
     hook.remove()
     step(net, [batch_of(images(2))], dtype=torch.float16)
     assert net.weight.item() < 2.0
+
+
+def test_ignored_pixels_reach_the_loss():
+    batch = batch_of(images(2))
+    ignored = torch.zeros_like(batch.masks)
+    ignored[:, 4:] = True
+    wrong = batch._replace(masks=batch.masks ^ ignored, ignored=ignored)
+    losses, _ = step(Threshold(), [wrong])
+    expected, _ = step(Threshold(), [batch._replace(ignored=ignored)])
+    everywhere, _ = step(Threshold(), [batch])
+    assert losses == expected
+    assert losses["total"] != everywhere["total"]

@@ -195,7 +195,10 @@ def resize_sample(sample: Sample, size_px: int) -> Sample:
     """
     image, mask = resize_to_square(sample.image, sample.mask, size_px)
     gsd_m = sample.gsd_m if image.shape == sample.image.shape else None
-    return replace(sample, image=image, mask=mask, gsd_m=gsd_m)
+    ignored = sample.ignored
+    if ignored is not None:
+        _, ignored = resize_to_square(sample.image, ignored, size_px)
+    return replace(sample, image=image, mask=mask, ignored=ignored, gsd_m=gsd_m)
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:

@@ -2,11 +2,14 @@
 
 from typing import Final
 
+from rrsis_geo.text.vocabulary import kinds_of, wider_than
+
 COVERED_BY: Final[dict[str, frozenset[str]]] = {
     "vehicle": frozenset({"car", "truck", "bus", "van"}),
     "building": frozenset({"house", "hall"}),
 }
-"""Category -> kinds that together make up the category: if all of them are labelled, so is it."""
+"""Category -> kinds that together make up the category: if all of them are labelled, so is it.
+No object is of two of these kinds."""
 
 GROUND: Final = frozenset(
     {
@@ -35,3 +38,16 @@ COLOURLESS: Final = GROUND | {"tree", "harbor", "pier", "baseball field", "groun
 
 POSSIBLE_COLOURS: Final = {"swimming pool": frozenset({"blue", "turquoise", "green"})}
 """Category -> the only colours that a measurement can return for it."""
+
+
+def can_be(label: str, category: str) -> bool:
+    """Whether an object with a label may also be of a category.
+
+    A "car" is a "vehicle" and can be a "small vehicle"; a "vehicle" can be a "car". A "car" is no
+    "truck" and no "ship".
+    """
+    if category in kinds_of(label) or label in kinds_of(category):
+        return True
+    shared = set(wider_than(label)) & set(wider_than(category))
+    exclusive = (COVERED_BY.get(wider, frozenset()) for wider in shared)
+    return bool(shared) and not any({label, category} <= kinds for kinds in exclusive)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from rrsis_geo.data.coco_file import CocoFile, id_of, is_true, read_coco_file
+from rrsis_geo.data.expressions.traits import can_be
 from rrsis_geo.data.image_files import FileFinder
 from rrsis_geo.data.instances.source_rules import SOURCE_RULES, complete_categories, parse_gsd_m
 from rrsis_geo.data.segmentations import find_fault
@@ -53,7 +54,8 @@ class ImageRecord:
         shape: (height, width), pixels.
         source: name of its source.
         group: name that images of the same place share.
-        annotations: the objects.
+        annotations: the objects that expressions can name.
+        rough: the objects of which only a box is known.
     """
 
     path: Path
@@ -65,6 +67,8 @@ class ImageRecord:
     gsd_m: float | None
     false_colour: bool
     annotations: tuple[Annotation, ...]
+    rough: tuple[Annotation, ...]
+    partly_labelled: bool
 
 
 class InstanceFile(NamedTuple):
@@ -114,11 +118,13 @@ class _Found:
 
     Attributes:
         annotations: objects with an outline.
+        rough: objects with a box instead of an outline.
         here: categories of all objects.
         hidden: categories of objects without a usable outline.
     """
 
     annotations: list[Annotation] = field(default_factory=list)
+    rough: list[Annotation] = field(default_factory=list)
     here: set[str] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)
 
@@ -174,20 +180,25 @@ class _Sorter:
             if reason in _HIDDEN:
                 found.hidden.add(category)
             return
-        is_box = entry.get("label_quality") in ("box", "obb")
-        found.annotations.append(Annotation(category, entry["segmentation"], is_box, name))
+        quality = entry.get("label_quality")
+        item = Annotation(category, entry["segmentation"], quality in ("box", "obb"), name)
+        rule = SOURCE_RULES.get(_source(self._coco.images[image_id]))
+        is_rough = quality == "box" and not (rule and rule.boxes_are_outlines)
+        (found.rough if is_rough else found.annotations).append(item)
 
     def of_image(self, id_: str) -> _Found | None:
         """What the annotations of an image say, None if expressions cannot use the image.
 
-        They can use objects with an outline, or the fact that a fully labelled image has none.
+        They can use objects with an outline, or the fact that an image has none of a category that
+        is fully labelled.
         """
-        found = self.found.get(id_)
-        if found is not None:
-            return found if found.usable() else None
+        found = self.found.get(id_, _Found())
+        if found.usable():
+            return found
         is_repeated = self._image_ids[id_] != id_
-        is_complete = is_true(self._coco.images[id_].get("labels_complete"))
-        return _Found() if is_complete and not is_repeated else None
+        entry = self._coco.images[id_]
+        is_complete = is_true(entry.get("labels_complete")) or bool(_complete_for(entry))
+        return found if is_complete and not is_repeated and not found.hidden else None
 
     def counts(self) -> dict[str, int]:
         """Number of annotations in all, and left out by reason."""
@@ -233,8 +244,8 @@ def _make_record(
     entry: Mapping[str, Any], found: _Found, source_categories: Iterable[str], files: FileFinder
 ) -> ImageRecord:
     source = _source(entry)
-    false_colour = bool(entry.get("false_colour", False))
     rule = SOURCE_RULES.get(source)
+    false_colour = bool(entry.get("false_colour", False)) or bool(rule and rule.false_colour)
     gsd_m = parse_gsd_m(entry.get("gsd_m"))
     if rule is not None and false_colour and rule.false_colour_gsd_m is not None:
         gsd_m = rule.false_colour_gsd_m
@@ -243,19 +254,29 @@ def _make_record(
         found.here,
         all_labelled=is_true(entry.get("labels_complete")),
         source_categories=frozenset(source_categories),
+        complete_for=_complete_for(entry),
     )
     unclear = found.unclear()
+    uncertain = {name for name in complete for item in found.rough if can_be(item.category, name)}
     return ImageRecord(
         path=files.find(entry["file_name"], str(files.folder)),
         shape=(int(entry["height"]), int(entry["width"])),
         source=source,
         group=str(entry.get("sequence") or entry["file_name"]),
-        complete=complete - unclear,
+        complete=complete - unclear - uncertain,
         unclear=unclear,
         gsd_m=gsd_m,
         false_colour=false_colour,
         annotations=found.usable(),
+        rough=tuple(found.rough),
+        partly_labelled=_complete_for(entry) is not None,
     )
+
+
+def _complete_for(entry: Mapping[str, Any]) -> frozenset[str] | None:
+    """The categories that a partly labelled image lists as fully labelled, None without a list."""
+    names = entry.get("complete_for")
+    return frozenset(map(category_from_label, names)) if isinstance(names, list) else None
 
 
 def _source(entry: Mapping[str, Any]) -> str:

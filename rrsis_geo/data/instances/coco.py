@@ -28,10 +28,10 @@ _MIB: Final = 2**20
 
 
 class InstanceSource:
-    """A COCO instances file with its images.
+    """COCO instances files with their images.
 
-    The file is read once. Annotations that cannot be used are left out, with a warning. Images are
-    decoded on first access and cached within a memory limit. Masks are decoded once, cropped to
+    The files are read once. Annotations that cannot be used are left out, with a warning. Images
+    are decoded on first access and cached within a memory limit. Masks are decoded once, cropped to
     their boxes and cached.
 
     Attributes:
@@ -39,30 +39,39 @@ class InstanceSource:
         names: for each image, the name of its source.
         groups: for each image, a name that images of the same place share: the field "sequence", or
             the file name if there is none.
-        annotations: number of annotations in the file ("read"), and of those left out, by reason.
+        annotations: number of annotations in the files ("read"), and of those left out, by reason.
         warnings: what was left out, in words.
     """
 
     def __init__(
-        self, instances_path: Path, image_dir: Path | None = None, *, cache_mib: int = 1024
+        self,
+        instances: Path | Sequence[Path],
+        image_dir: Path | None = None,
+        *,
+        cache_mib: int = 1024,
     ) -> None:
-        """Read a COCO file.
+        """Read COCO files.
 
         Args:
-            instances_path: the JSON file.
-            image_dir: folder of the images. None is "images" beside the file.
+            instances: a JSON file, or several.
+            image_dir: folder of the images. None is "images" beside each file.
             cache_mib: memory limit of cached images.
 
         Raises:
-            InputError: the file is missing or is not a COCO instances file, or an image is
-                missing.
+            InputError: a file is missing or is not a COCO instances file, or an image is missing.
         """
-        file = read_instance_file(instances_path, image_dir or instances_path.parent / "images")
-        self._records = file.records
-        check_files([record.path for record in file.records], str(instances_path))
-        for warning in file.warnings:
+        self._records: list[ImageRecord] = []
+        self.annotations: dict[str, int] = {}
+        self.warnings: tuple[str, ...] = ()
+        for path in [instances] if isinstance(instances, Path) else instances:
+            file = read_instance_file(path, image_dir or path.parent / "images")
+            check_files([record.path for record in file.records], str(path))
+            self._records += file.records
+            self.warnings += file.warnings
+            for reason, count in file.counts.items():
+                self.annotations[reason] = self.annotations.get(reason, 0) + count
+        for warning in self.warnings:
             logger.warning("%s", warning)
-        self.annotations, self.warnings = file.counts, file.warnings
         self.counts = [
             Counter(annotation.category for annotation in record.annotations)
             for record in self._records
@@ -71,7 +80,7 @@ class InstanceSource:
         self.groups = [record.group for record in self._records]
         self._free_bytes = cache_mib * _MIB
         self._images: dict[int, NDArray[np.uint8]] = {}
-        self._instances: dict[int, tuple[Instance, ...]] = {}
+        self._instances: dict[int, tuple[tuple[Instance, ...], tuple[Instance, ...]]] = {}
 
     def __len__(self) -> int:
         return len(self._records)
@@ -93,14 +102,18 @@ class InstanceSource:
             InputError: the image is missing or damaged, or differs in size from its record.
         """
         record = self._records[index]
+        instances, rough = self._decode_instances(index)
         return LabelledImage(
             image=self._read_image(index),
-            instances=self._decode_instances(index),
+            instances=instances,
             complete=record.complete,
             unclear=record.unclear,
             gsd_m=record.gsd_m,
             false_colour=record.false_colour,
             id=record.path.stem,
+            rough=rough,
+            partly_labelled=record.partly_labelled,
+            source=record.source,
         )
 
     def _read_image(self, index: int) -> NDArray[np.uint8]:
@@ -116,12 +129,12 @@ class InstanceSource:
             self._images[index] = image
         return image
 
-    def _decode_instances(self, index: int) -> tuple[Instance, ...]:
+    def _decode_instances(self, index: int) -> tuple[tuple[Instance, ...], tuple[Instance, ...]]:
+        """The objects of an image, and those of which only a box is known."""
         cached = self._instances.get(index)
         if cached is None:
             record = self._records[index]
-            decoded = (_decode(annotation, record) for annotation in record.annotations)
-            cached = tuple(item for item in decoded if item is not None)
+            cached = _decode_all(record.annotations, record), _decode_all(record.rough, record)
             self._instances[index] = cached
         return cached
 
@@ -139,6 +152,11 @@ def _describe_other_size(record: ImageRecord, shape: Sequence[int]) -> str:
             "remove the EXIF orientation"
         )
     return message
+
+
+def _decode_all(annotations: Sequence[Annotation], record: ImageRecord) -> tuple[Instance, ...]:
+    decoded = (_decode(annotation, record) for annotation in annotations)
+    return tuple(item for item in decoded if item is not None)
 
 
 def _decode(annotation: Annotation, record: ImageRecord) -> Instance | None:

@@ -24,11 +24,12 @@ MIN_PIXELS: Final = 12
 
 
 class CropBox(NamedTuple):
-    """A square of an image, in pixels."""
+    """A rectangle of an image, in pixels."""
 
     row: int
     col: int
-    side: int
+    height: int
+    width: int
 
 
 def plan_crop(
@@ -61,14 +62,14 @@ def plan_crop(
     low = min(low, high)
     side = max(1, int(size_px * np.exp(rng.uniform(np.log(low), np.log(high)))))
     if around is None:
-        return CropBox(
-            int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1)), side
-        )
+        top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+        return CropBox(top, left, side, side)
     row, col, tall, wide = around.bbox
     margin = 0.1 * side
-    top = row + tall / 2 - rng.uniform(margin, side - margin)
-    left = col + wide / 2 - rng.uniform(margin, side - margin)
-    return CropBox(int(np.clip(top, 0, height - side)), int(np.clip(left, 0, width - side)), side)
+    row_px = row + tall / 2 - rng.uniform(margin, side - margin)
+    col_px = col + wide / 2 - rng.uniform(margin, side - margin)
+    top, left = int(np.clip(row_px, 0, height - side)), int(np.clip(col_px, 0, width - side))
+    return CropBox(top, left, side, side)
 
 
 def crop_labelled(
@@ -80,7 +81,7 @@ def crop_labelled(
     turn: bool = True,
     jitter: bool = True,
 ) -> LabelledImage:
-    """Crop a square from a labelled image, and scale it to [size_px, size_px].
+    """Crop a rectangle from a labelled image, and scale it to [size_px, size_px].
 
     An object cut to a sliver stays, with the attribute "cut". It belongs to "all of them", but no
     other expression refers to it. An object without pixels in the crop is dropped.
@@ -89,39 +90,38 @@ def crop_labelled(
         labelled_image: the image.
         rng: source of all randomness.
         size_px: side of the result, pixels.
-        box: the square, for example from :func:`plan_crop`.
+        box: the rectangle, for example from :func:`plan_crop`. A whole image is squashed.
         turn: mirror and rotate by quarter turns at random.
         jitter: change brightness, contrast and saturation a little. Colours keep their names.
     """
     mirror, turns = (bool(rng.random() < 0.5), int(rng.integers(4))) if turn else (False, 0)
-    piece = labelled_image.image[box.row : box.row + box.side, box.col : box.col + box.side]
+    piece = labelled_image.image[box.row : box.row + box.height, box.col : box.col + box.width]
     picture = Image.fromarray(piece)
-    if box.side != size_px:
+    if (box.height, box.width) != (size_px, size_px):
         picture = picture.resize((size_px, size_px), Image.Resampling.BILINEAR)
     if jitter:
         picture = jitter_light(picture, rng)
     image = flip_rotate(np.asarray(picture), mirror, turns)
-    instances = [
-        _flip_rotate_instance(item, size_px, mirror, turns)
-        for item in _crop_instances(labelled_image.instances, box, size_px)
-    ]
-    return LabelledImage(
-        image=image,
-        instances=instances,
-        complete=labelled_image.complete,
-        gsd_m=None if labelled_image.gsd_m is None else labelled_image.gsd_m * box.side / size_px,
-        false_colour=labelled_image.false_colour,
-        id=labelled_image.id,
-        unclear=labelled_image.unclear,
+    instances, rough = (
+        [
+            _flip_rotate_instance(item, size_px, mirror, turns)
+            for item in _crop_instances(items, box, size_px)
+        ]
+        for items in (labelled_image.instances, labelled_image.rough)
     )
+    gsd_m = labelled_image.gsd_m
+    if gsd_m is not None:
+        gsd_m *= (box.height * box.width) ** 0.5 / size_px
+    return replace(labelled_image, image=image, instances=instances, rough=rough, gsd_m=gsd_m)
 
 
 def _crop_instances(
     instances: Iterable[Instance], box: CropBox, size_px: int
 ) -> Iterable[Instance]:
     """Crop and scale the objects (nearest neighbour)."""
-    steps = ((np.arange(size_px) + 0.5) * box.side / size_px).astype(np.intp)
-    rows, cols = box.row + steps, box.col + steps
+    steps = (np.arange(size_px) + 0.5) / size_px
+    rows = box.row + (steps * box.height).astype(np.intp)
+    cols = box.col + (steps * box.width).astype(np.intp)
     for item in instances:
         row, col, height, width = item.bbox
         first_row, stop_row = np.searchsorted(rows, (row, row + height))
@@ -164,7 +164,7 @@ def _visible_fraction(item: Instance, box: CropBox) -> float:
     """Fraction of an object's pixels inside a crop."""
     row, col, height, width = item.bbox
     top, left = max(box.row - row, 0), max(box.col - col, 0)
-    bottom, right = box.row + box.side - row, box.col + box.side - col
+    bottom, right = box.row + box.height - row, box.col + box.width - col
     if not top and not left and bottom >= height and right >= width:
         return 1.0
     inside = np.count_nonzero(item.mask[top:bottom, left:right])

@@ -15,6 +15,7 @@ from rrsis_geo.data.expressions.writer import (
 )
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.crops import CropBox, crop_labelled, plan_crop
+from rrsis_geo.data.instances.ignored import ignored_pixels
 from rrsis_geo.data.sample import Instance, LabelledImage, Sample
 from rrsis_geo.errors import InputError
 from rrsis_geo.text.vocabulary import kinds_of
@@ -49,6 +50,8 @@ class ReferringInstances:
         kinds: ExpressionKinds = ALL_KINDS,
         scale_range: tuple[float, float] = (0.5, 2.0),
         gsd_range_m: tuple[float, float] | None = None,
+        whole_share: float = 0.0,
+        category_weights: Mapping[str, float] | None = None,
         augment: bool = True,
     ) -> None:
         """Index the images by category.
@@ -59,6 +62,8 @@ class ReferringInstances:
             kinds: which expressions to write.
             scale_range: see :func:`rrsis_geo.data.instances.crops.plan_crop`.
             gsd_range_m: see :func:`rrsis_geo.data.instances.crops.plan_crop`.
+            whole_share: share of the samples that are whole images, squashed to squares.
+            category_weights: category -> how much more often it is drawn; 1 if it is missing.
             augment: mirror and rotate crops, and change their brightness a little.
 
         Raises:
@@ -66,8 +71,11 @@ class ReferringInstances:
         """
         self.source = source
         self.size_px = size_px
-        self._indexes = {kind: _ImageIndex(source, kind) for kind in (*kinds.shares, "category")}
-        self._multi_object_index = _ImageIndex(source, "size")
+        factors = category_weights or {}
+        self._indexes = {
+            kind: _ImageIndex(source, kind, factors) for kind in (*kinds.shares, "category")
+        }
+        self._multi_object_index = _ImageIndex(source, "size", factors)
         if not len(self._indexes["category"]):
             raise InputError("the images have no instances, so there is nothing to refer to")
         self._kinds = [kind for kind in kinds.shares if len(self._indexes[kind])]
@@ -76,6 +84,7 @@ class ReferringInstances:
         self._clauses = kinds.clauses
         self._scale_range = scale_range
         self._gsd_range_m = gsd_range_m
+        self._whole_share = whole_share
         self._augment = augment
 
     def sample(self, rng: np.random.Generator) -> Sample:
@@ -170,6 +179,8 @@ class ReferringInstances:
         *,
         wide: bool = False,
     ) -> CropBox:
+        if self._whole_share and rng.random() < self._whole_share:
+            return CropBox(0, 0, *whole.image.shape[:2])
         low, high = self._scale_range
         return plan_crop(
             whole,
@@ -196,7 +207,7 @@ class ReferringInstances:
             box = self._plan_crop(whole, rng)
             ends = boxes[:, :2] + boxes[:, 2:]
             is_outside = (ends <= (box.row, box.col)).any(1)
-            is_outside |= (boxes[:, :2] >= (box.row + box.side, box.col + box.side)).any(1)
+            is_outside |= (boxes[:, :2] >= (box.row + box.height, box.col + box.width)).any(1)
             if is_outside.all():
                 return box
         return None
@@ -208,7 +219,7 @@ class _ImageIndex:
     Images without objects serve absent targets, under the category "".
     """
 
-    def __init__(self, source: InstanceSource, kind: str) -> None:
+    def __init__(self, source: InstanceSource, kind: str, factors: Mapping[str, float]) -> None:
         images_by_category: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for index, counts in enumerate(source.counts):
             if kind == "absent" and not counts:
@@ -219,6 +230,7 @@ class _ImageIndex:
         self._categories = sorted(images_by_category)
         totals = [sum(map(len, images_by_category[name].values())) for name in self._categories]
         weights = np.minimum(totals, _ENOUGH_IMAGES) ** 0.5
+        weights *= np.array([factors.get(name, 1.0) for name in self._categories])
         self._weights = weights / weights.sum() if len(weights) else weights
         self._images = {name: list(images_by_category[name].values()) for name in self._categories}
 
@@ -263,6 +275,8 @@ def to_sample(labelled_image: LabelledImage, written: WrittenExpression) -> Samp
         category=written.category,
         gsd_m=labelled_image.gsd_m,
         picture=labelled_image.id,
+        ignored=ignored_pixels(labelled_image, written.category, written.mask),
+        source=labelled_image.source,
     )
 
 
@@ -278,9 +292,15 @@ class ValidationSamples:
         seed: int,
         size_px: int,
         kinds: ExpressionKinds = ALL_KINDS,
+        whole_share: float = 0.0,
     ) -> None:
         self._referring = ReferringInstances(
-            source, size_px, kinds=kinds, scale_range=(0.7, 1.5), augment=False
+            source,
+            size_px,
+            kinds=kinds,
+            scale_range=(0.7, 1.5),
+            whole_share=whole_share,
+            augment=False,
         )
         self._seed = seed
 
@@ -298,7 +318,8 @@ def validation_samples(
     seed: int,
     size_px: int,
     kinds: ExpressionKinds = ALL_KINDS,
+    whole_share: float = 0.0,
 ) -> list[Sample]:
     """The first n of :class:`ValidationSamples`."""
-    samples = ValidationSamples(source, seed, size_px, kinds)
+    samples = ValidationSamples(source, seed, size_px, kinds, whole_share)
     return [samples[index] for index in range(n)]

@@ -57,13 +57,17 @@ _CONTRAST_ATTEMPTS: Final = 6
 class StreamConfig:
     """Sources of training samples."""
 
-    instances: Path | None = None
-    """COCO file with its images in "images" beside it. None uses painted scenes only."""
-    val_instances: Path | None = None
+    instances: Path | tuple[Path, ...] | None = None
+    """COCO files, each with its images in "images" beside it. None uses painted scenes only."""
+    val_instances: Path | tuple[Path, ...] | None = None
     size_px: int = 320
     scale_range: tuple[float, float] = (0.5, 2.0)
     """Pixels of a real image per pixel of a sample."""
     gsd_range_m: tuple[float, float] = (0.12, 0.8)
+    whole_share: float = 0.0
+    """Share of the samples of real images that show a whole image, squashed to a square."""
+    category_weights: Mapping[str, float] = field(default_factory=dict)
+    """Category -> how much more often than by default samples of real images name it."""
     painted_gsd_range_m: tuple[float, float] = (0.12, 0.5)
     """Ground sample distance of painted scenes. It keeps vehicles larger than a few pixels."""
     clauses: tuple[ClauseKind, ...] = ("colour", "contact")
@@ -96,13 +100,16 @@ class StreamConfig:
 
     def __post_init__(self) -> None:
         names = ("painted_share", "absent_share", "painted_contrast", "reworded_share")
-        for name in (*names, "foreign_share", "instance_contrast"):
+        for name in (*names, "foreign_share", "instance_contrast", "whole_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         for name in (*_KINDS_SETTINGS, "painted_focus"):
             shares = getattr(self, name)
             if not shares or min(shares.values()) < 0 or sum(shares.values()) <= 0:
                 raise ConfigError(f"{name} must be shares with a positive sum, got {dict(shares)}")
+        for category, weight in self.category_weights.items():
+            if weight < 0:
+                raise ConfigError(f"category_weights: {category!r} must not be negative")
         for name in _KINDS_SETTINGS:
             self._check_kinds(name)
         if self.expressions_per_scene < 1:
@@ -150,6 +157,8 @@ class SampleStream(Dataset[Sample]):
                 kinds=config.kinds(config.real_kinds),
                 scale_range=config.scale_range,
                 gsd_range_m=config.gsd_range_m,
+                whole_share=config.whole_share,
+                category_weights=config.category_weights,
             )
 
     @property

@@ -175,7 +175,9 @@ class FusionNet(TwoEncoderNet):
         """Change the normalised maps of the four stages before they are decoded."""
         return maps
 
-    def loss(self, output: SegOutput, target: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, output: SegOutput, target: Tensor, ignored: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Weighted cross-entropy of background and target, and Dice of both classes.
 
         Both logits enter the softmax only by their difference, so ``output.logits`` is sufficient.
@@ -183,10 +185,10 @@ class FusionNet(TwoEncoderNet):
         config = self.config
         parts = {
             "cross_entropy": config.cross_entropy_weight
-            * weighted_cross_entropy(output.logits, target, config.class_weights)
+            * weighted_cross_entropy(output.logits, target, config.class_weights, ignored)
         }
         if config.dice_weight > 0:
-            dice_BK = two_class_dice(output.logits, target)
+            dice_BK = two_class_dice(output.logits, target, ignored)
             dice = dice_BK.sum() if config.dice_reduction == "sum" else dice_BK.mean()
             parts["dice"] = config.dice_weight * dice
         return {"total": torch.stack(list(parts.values())).sum(), **parts}

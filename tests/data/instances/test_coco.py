@@ -271,6 +271,77 @@ def test_images_without_objects_are_not_enough(tmp_path: Path) -> None:
         InstanceSource(save(content, tmp_path))
 
 
+# --- partly labelled images
+
+
+def partly(*, complete_for: list[str], annotations: bool = True) -> Content:
+    """The two images; the first is partly labelled."""
+    content = cars()
+    content.images[0]["complete_for"] = complete_for
+    if not annotations:
+        del content.annotations[:3]
+    return content
+
+
+def test_an_image_lists_its_complete_categories(tmp_path: Path) -> None:
+    source = InstanceSource(save(partly(complete_for=["Trees", "ship"]), tmp_path))
+    town, other = source.read(0), source.read(1)
+    assert town.partly_labelled
+    assert town.complete == {"tree", "ship"}
+    assert not other.partly_labelled
+    assert other.complete == {"car", "tree"}
+    assert absent_categories(town) == ["ship"]
+
+
+def test_a_listed_category_that_is_not_there_is_absent(tmp_path: Path) -> None:
+    source = InstanceSource(save(partly(complete_for=["ship"], annotations=False), tmp_path))
+    assert len(source) == 2
+    assert absent_categories(source.read(0)) == ["ship"]
+
+
+def test_an_image_without_objects_and_complete_categories_is_left_out(tmp_path: Path) -> None:
+    content = partly(complete_for=[], annotations=False)
+    content.images[0]["labels_complete"] = False
+    assert len(InstanceSource(save(content, tmp_path))) == 1
+
+
+def test_boxes_are_rough_objects(tmp_path: Path) -> None:
+    content = cars()
+    content.annotations[0]["label_quality"] = "box"
+    content.annotations[1]["label_quality"] = "obb"
+    source = InstanceSource(save(content, tmp_path))
+    town = source.read(0)
+    assert [item.category for item in town.rough] == ["car"]
+    assert categories_in(source) == ["car", "tree"]
+    assert source.counts[0] == {"car": 1, "tree": 1}
+    assert town.complete == {"tree"}
+    assert source.read(1).rough == ()
+
+
+def test_some_sources_have_tight_boxes(tmp_path: Path) -> None:
+    content = cars()
+    for entry in content.annotations:
+        entry["label_quality"] = "box"
+    content.images[0]["source"] = "hrplanesv2"
+    source = InstanceSource(save(content, tmp_path))
+    assert source.read(0).rough == ()
+    assert len(source.read(1).rough) == 3
+
+
+def test_several_files_are_one_source(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    content = cars()
+    first = save(content, tmp_path / "a")
+    content.annotations[0]["iscrowd"] = 1
+    second = save(content, tmp_path / "b")
+    source = InstanceSource([first, second])
+    assert len(source) == 4
+    assert source.annotations == {"read": 12, "crowd": 1}
+    assert [source.read(index).id for index in range(4)] == ["1", "2", "1", "2"]
+    assert len(source.warnings) == 1
+
+
 def test_a_tile_without_buildings_lacks_buildings(tmp_path: Path) -> None:
     """Its source has a rule, by which buildings are complete only where one is labelled."""
     content = cars()

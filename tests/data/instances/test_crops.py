@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,7 +59,7 @@ def test_image_and_masks_rotate_together(mirror: bool, turns: int) -> None:
     crops = set()
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        crop = crop_labelled(whole, rng, 100, CropBox(0, 0, 100), jitter=False)
+        crop = crop_labelled(whole, rng, 100, CropBox(0, 0, 100, 100), jitter=False)
         here = union_mask(crop.instances, (100, 100))
         assert (here == (crop.image[..., 0] > 150)).all()
         crops.add(here.tobytes())
@@ -69,7 +71,7 @@ def test_slivers_are_marked_and_large_parts_are_not() -> None:
         [block("car", 0, 46, 10, 40), block("car", 30, 30, 10, 30), block("road", 48, 0, 52, 4)]
     )
     rng = np.random.default_rng(0)
-    crop = crop_labelled(whole, rng, 50, CropBox(0, 0, 50), turn=False)
+    crop = crop_labelled(whole, rng, 50, CropBox(0, 0, 50, 50), turn=False)
     cuts = [item.attributes.get(CUT) for item in crop.instances]
     assert cuts == [SLIVER, "edge", SLIVER]
     assert crop.instances[0].bbox == (0, 46, 10, 4)
@@ -85,15 +87,15 @@ def test_the_crop_contains_the_requested_object() -> None:
             scale_range=(0.5, 1.0),
             around=whole.instances[1],
         )
-        assert box.row <= 70 < box.row + box.side
-        assert box.col <= 9.5 < box.col + box.side
-        assert 0 <= box.row <= 100 - box.side
-        assert 0 <= box.col <= 100 - box.side
+        assert box.row <= 70 < box.row + box.height
+        assert box.col <= 9.5 < box.col + box.height
+        assert 0 <= box.row <= 100 - box.height
+        assert 0 <= box.col <= 100 - box.height
 
 
 def test_gsd_follows_the_scale_within_its_range() -> None:
     whole = labelled_blocks([])
-    crop = crop_labelled(whole, np.random.default_rng(0), 50, CropBox(0, 0, 25))
+    crop = crop_labelled(whole, np.random.default_rng(0), 50, CropBox(0, 0, 25, 25))
     assert crop.gsd_m == pytest.approx(0.15)
     for seed in range(30):
         rng = np.random.default_rng(seed)
@@ -117,3 +119,13 @@ def test_jitter_is_mild() -> None:
         crop = crop_labelled(flat, rng, 40, plan_crop(flat, rng, 40))
         assert abs(float(crop.image.mean()) - 130) < 60
         assert np.ptp(crop.image.mean((0, 1))) < 25  # gray stays gray
+
+
+def test_a_whole_image_is_squashed_with_its_masks() -> None:
+    whole = labelled_blocks([block("car", 20, 30, 8, 16, "red")])
+    wide = replace(whole, image=np.ascontiguousarray(whole.image[:50]))
+    rng = np.random.default_rng(0)
+    crop = crop_labelled(wide, rng, 50, CropBox(0, 0, 50, 100), turn=False, jitter=False)
+    assert crop.image.shape == (50, 50, 3)
+    assert crop.instances[0].bbox == (20, 15, 8, 8)
+    assert crop.gsd_m == pytest.approx(0.3 * 2**0.5)

@@ -45,3 +45,14 @@ def test_unlabelled_vehicles_are_never_complete() -> None:
 def test_a_vehicle_can_be_of_any_kind() -> None:
     assert "bus" in complete("aerial_cars_minsk", "car")
     assert "bus" not in complete("aerial_cars_minsk", "vehicle")
+
+
+def test_a_list_of_complete_categories_replaces_the_flag() -> None:
+    listed = complete_categories(
+        "mine", ["water"], all_labelled=True, source_categories={"water"}, complete_for={"ship"}
+    )
+    assert listed == {"ship"}
+    known = complete_categories(
+        "ihians/simd", ["truck"], all_labelled=False, source_categories=(), complete_for=()
+    )
+    assert known == {"wind turbine", "baseball field", "ground track field"}

@@ -1,0 +1,65 @@
+"""Which pixels of a partly labelled image may or may not belong to a target."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+
+from rrsis_geo.data.expressions.candidates import union_mask
+from rrsis_geo.data.expressions.traits import can_be
+from rrsis_geo.data.expressions.writer import fully_labelled_categories
+from rrsis_geo.data.sample import Instance, LabelledImage
+from rrsis_geo.text.vocabulary import kinds_of
+
+RING_SHARE: Final = 0.15
+"""Width of the known ring around an object, as a share of the root of its area. Vehicles in a row
+stand about this far apart."""
+MIN_RING_PX: Final = 2
+
+
+def ignored_pixels(
+    labelled_image: LabelledImage, category: str, target: NDArray[np.bool_]
+) -> NDArray[np.bool_] | None:
+    """The pixels that may or may not belong to the target, bool [H, W]; None if there are none.
+
+    If the category is fully labelled, or the image is not partly labelled, everything outside the
+    target is known, except objects of which only a box is known and that can be of the category.
+    Otherwise an unlabelled object can be anywhere. Known are then the target, the labelled objects
+    and a ring around each.
+
+    Args:
+        labelled_image: the image.
+        category: category that the expression names.
+        target: bool [H, W], the target.
+    """
+    if not labelled_image.partly_labelled and not labelled_image.rough:
+        return None
+    shape = target.shape
+    unclear = [item for item in labelled_image.rough if can_be(item.category, category)]
+    known: NDArray[np.bool_] = np.ones(shape, bool)
+    if labelled_image.partly_labelled and category not in fully_labelled_categories(labelled_image):
+        clear: list[Instance] = []
+        for item in labelled_image.instances:
+            is_kind = item.category in kinds_of(category)
+            is_clear = is_kind or not can_be(item.category, category)
+            (clear if is_clear else unclear).append(item)
+        known = _objects_with_rings(clear, shape)
+    known &= ~union_mask(unclear, shape)
+    known |= target
+    return None if known.all() else ~known
+
+
+def _objects_with_rings(items: Iterable[Instance], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels of objects and of a ring around each, bool [H, W]."""
+    covered = np.zeros(shape, bool)
+    for item in items:
+        row, col, height, width = item.bbox
+        ring = max(MIN_RING_PX, round(RING_SHARE * np.count_nonzero(item.mask) ** 0.5))
+        grown = binary_dilation(np.pad(item.mask, ring), iterations=ring)
+        top, left = max(row - ring, 0), max(col - ring, 0)
+        part = covered[top : row + height + ring, left : col + width + ring]
+        skip_rows, skip_cols = top - (row - ring), left - (col - ring)
+        part |= grown[skip_rows : skip_rows + part.shape[0], skip_cols : skip_cols + part.shape[1]]
+    return covered
