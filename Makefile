@@ -10,12 +10,12 @@
 #   PYTHON=python3.12                   Python interpreter
 #   PIP_ARGS="..."                      more arguments for pip, such as another index
 #   WORKERS=4                           test processes
-#   INSTANCES=path/instances_val.json   COCO file for `make eval-default`
+#   INSTANCES="a.json b.json"           COCO files for `make eval-default`
 
 PYTHON ?= python3
 PIP_ARGS ?=
 WORKERS ?= 2
-INSTANCES ?= ../shared/data/instances_val.json
+INSTANCES ?= ../shared/data/instances_val.json ../shared/data2/instances_val.json
 VENV := .venv
 BIN := $(VENV)/bin
 OUT := out

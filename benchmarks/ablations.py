@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from markdown_table import format_score, print_header, print_row
-from scoring import score_sets, validation_sets
+from scoring import SampleCounts, score_sets, validation_sets
 
 from rrsis_geo.model.bundle import load_bundle, save_bundle
 from rrsis_geo.nets import build_net
@@ -51,7 +51,7 @@ def main() -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--encoders", help="bundle whose encoders every row starts from")
     start.add_argument("--start", help="bundle that every row starts from")
-    parser.add_argument("--instances", type=Path, help="COCO file; omit for painted scenes only")
+    parser.add_argument("--instances", type=Path, nargs="+", default=[], help="COCO files")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--real", type=int, default=400, help="number of real samples to score")
     parser.add_argument("--painted", type=int, default=200, help="number of painted samples")
@@ -62,7 +62,8 @@ def main() -> None:
     rows = ROWS[args.of]
     if unknown := set(args.only or ()) - rows.keys():
         parser.error(f"--only {sorted(unknown)}: choose from {', '.join(rows)}")
-    sets = validation_sets(args.instances, args.real, args.painted, args.size)
+    counts = SampleCounts(args.real, 0, args.painted)
+    sets = validation_sets(args.instances, counts, args.size)
     results = {}
     for name in args.only or rows:
         folder = args.runs / name.replace(" ", "_")

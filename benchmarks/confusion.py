@@ -80,6 +80,8 @@ def main() -> None:
         sample = to_sample(crop, written)
         ((_, answer),) = answer_samples(predictor, [sample], with_rules=with_rules)
         mask = answer.mask()
+        if sample.ignored is not None:
+            mask = mask & ~sample.ignored
         category = Candidates(crop, written.category).union()
         if written.kind != "absent":
             by_kind[written.kind].append(measure_shares(mask, written.mask, category))

@@ -2,8 +2,8 @@
 
     python benchmarks/mosaics.py --instances ../shared/data/instances_val.json
 
-For each category, `segment` looks for every object of it in one scene of twelve 512-px pieces.
-Half of the pieces do not contain the category, fewer where the labels do not guarantee that. Fixed
+Each file has a table. For each category, `segment` looks for every object of it in one scene of
+twelve 512-px pieces. Half of the pieces do not contain the category, fewer where the labels do not guarantee that. Fixed
 seeds determine the pieces, and windows do not coincide with pieces. "IoU" is over all pixels of the
 scene. "Empty" is the share of pieces without the target in which no pixel is marked. "False area"
 is the number of pixels per million that are marked in those pieces.
@@ -46,24 +46,36 @@ class Score(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--instances", type=Path, required=True, help="COCO file")
+    parser.add_argument("--instances", type=Path, nargs="+", required=True, help="COCO files")
     parser.add_argument("--model", default="btdnet-lite")
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
     args = parser.parse_args()
-    source = InstanceSource(args.instances)
-    results = {}
-    print_header("every object of a category in one scene", "IoU", "empty", "false area")
+    results = {path.resolve().parent.name: score_file(path, args.model) for path in args.instances}
+    if args.json:
+        scores = {
+            name: {category: score._asdict() for category, score in rows.items()}
+            for name, rows in results.items()
+        }
+        args.json.write_text(json.dumps(scores, indent=2) + "\n")
+
+
+def score_file(path: Path, model: str) -> dict[str, Score]:
+    """The scores of the categories of a COCO file, printed as they come."""
+    source, results = InstanceSource(path), {}
+    print()
+    name = path.resolve().parent.name
+    print_header(f"{name}: every object of a category in one scene", "IoU", "empty", "false area")
     for category in sorted(set().union(*source.counts)):
         pieces = choose_pieces(source, category)
         if pieces:
-            results[category] = score_scene(pieces, category, args.model)
+            results[category] = score_scene(pieces, category, model)
             print_score(category, results[category])
+    if not results:
+        return results
     columns = zip(*results.values(), strict=True)
     means = (np.mean([value for value in column if value is not None]) for column in columns)
     print_score("mean", Score(*means))
-    if args.json:
-        scores = {name: score._asdict() for name, score in results.items()}
-        args.json.write_text(json.dumps(scores, indent=2) + "\n")
+    return results
 
 
 def print_score(name: str, score: Score) -> None:

@@ -1,6 +1,6 @@
 """Fixed samples and their scores, shared by the scripts that score a bundle."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,11 +29,21 @@ class SetScores(NamedTuple):
         network: of the network alone.
         rules: of the answers with rules, None for bundles whose language is "network".
         answered_by: what gave the answers with rules -> number of samples.
+        by_source: source of the images -> scores of its samples, by rules if there are any.
     """
 
     network: Scores
     rules: Scores | None
     answered_by: Mapping[AnsweredBy, int]
+    by_source: Mapping[str, Scores]
+
+
+class SampleCounts(NamedTuple):
+    """Numbers of samples: crops and whole images of each file, and painted scenes."""
+
+    crops: int
+    whole: int
+    painted: int
 
 
 class _Picture(NamedTuple):
@@ -64,6 +74,7 @@ def score_answers(
 ) -> SetScores:
     """Scores of a model by the network alone, and with rules."""
     network, rules = ScoreMeter(), ScoreMeter()
+    by_source = defaultdict[str, ScoreMeter](ScoreMeter)
     answered_by = Counter[AnsweredBy]()
     for sample, answer in answer_samples(predictor, samples, with_rules=with_rules):
         kinds = {"ignored": sample.ignored, "kind": sample.kind, "category": sample.category}
@@ -71,7 +82,14 @@ def score_answers(
         if with_rules:
             rules.add(answer.mask(), sample.mask, **kinds)
             answered_by[answer.by] += 1
-    return SetScores(network.scores(), rules.scores() if with_rules else None, answered_by)
+        mask = answer.mask() if with_rules else answer.network_mask()
+        by_source[sample.source].add(mask, sample.mask, **kinds)
+    return SetScores(
+        network.scores(),
+        rules.scores() if with_rules else None,
+        answered_by,
+        {source: meter.scores() for source, meter in sorted(by_source.items())},
+    )
 
 
 def answer_samples(
@@ -87,15 +105,26 @@ def answer_samples(
 
 
 def validation_sets(
-    instances: Path | None, n_real: int, n_painted: int, size_px: int
+    instances: Sequence[Path], counts: SampleCounts, size_px: int
 ) -> dict[str, Sequence[Sample]]:
-    """The first validation samples: "real", unless `instances` is None, and "painted"."""
+    """The first validation samples: crops and whole images of each file, and painted scenes.
+
+    The sets of a file are named by its folder: "data", "data, whole images".
+    """
     sets: dict[str, Sequence[Sample]] = {}
-    if instances is not None:
-        sets["real"] = validation_samples(
-            InstanceSource(instances), n_real, INSTANCES_SEED, size_px
-        )
-    sets["painted"] = painted_samples(INSTANCES_SEED, n_painted, size_px)
+    for path in instances:
+        source = InstanceSource(path)
+        name = path.resolve().parent.name
+        for label, n, whole_share in (
+            (name, counts.crops, 0),
+            (f"{name}, whole images", counts.whole, 1),
+        ):
+            if n:
+                sets[label] = validation_samples(
+                    source, n, INSTANCES_SEED, size_px, whole_share=whole_share
+                )
+    if counts.painted:
+        sets["painted"] = painted_samples(INSTANCES_SEED, counts.painted, size_px)
     return sets
 
 

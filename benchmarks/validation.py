@@ -1,7 +1,8 @@
 """Score a bundle on held-back real images and on painted scenes, by kind and by category.
 
-    python benchmarks/validation.py --instances ../shared/data/instances_val.json
+    python benchmarks/validation.py --instances ../shared/data*/instances_val.json
 
+Each file has a table of crops at their ground pixel, and one of whole images squashed to squares.
 Fixed seeds determine the samples and their expressions. "mIoU" is the mean over samples whose
 target is present. "N-acc" is the share of absent targets with an empty mask. "False area" is the
 number of pixels per million that are wrongly marked where the target is absent. ``--reworded``
@@ -12,13 +13,13 @@ the answers with rules over the objects of each picture; the first is that of th
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from markdown_table import format_score, print_header, print_row
-from scoring import score_sets, validation_sets
+from scoring import SampleCounts, score_sets, validation_sets
 
 from rrsis_geo.data.expressions.rewording import reword_expression, write_foreign_expression
 from rrsis_geo.data.sample import Sample
@@ -30,8 +31,9 @@ from rrsis_geo.model.predictor import DTYPES
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="btdnet-lite")
-    parser.add_argument("--instances", type=Path, help="COCO file; omit for painted scenes only")
-    parser.add_argument("--real", type=int, default=1500, help="number of real samples")
+    parser.add_argument("--instances", type=Path, nargs="+", default=[], help="COCO files")
+    parser.add_argument("--real", type=int, default=1500, help="number of crops of each file")
+    parser.add_argument("--whole", type=int, default=300, help="number of whole images of each")
     parser.add_argument("--painted", type=int, default=300, help="number of painted samples")
     parser.add_argument("--size", type=int, default=512, help="side of the samples, pixels")
     parser.add_argument("--reworded", action="store_true", help="use rarer words")
@@ -40,7 +42,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
     args = parser.parse_args()
     results = {}
-    sets = validation_sets(args.instances, args.real, args.painted, args.size)
+    counts = SampleCounts(args.real, args.whole, args.painted)
+    sets = validation_sets(args.instances, counts, args.size)
     if args.reworded:
         sets = {name: reword(samples) for name, samples in sets.items()}
     for name, scores in score_sets(args.model, sets, args.dtype, args.language):
@@ -49,8 +52,10 @@ def main() -> None:
         if scores.rules is not None:
             results[f"{name}, with rules"] = scores.rules.to_dict()
             print_scores(f"{name}, with rules", scores.rules)
-            counts = scores.answered_by.items()
-            print(f"answered by: {', '.join(f'{by} {count}' for by, count in counts)}")
+            answers = scores.answered_by.items()
+            print(f"answered by: {', '.join(f'{by} {count}' for by, count in answers)}")
+        if len(scores.by_source) > 1:
+            print_sources(name, scores.by_source)
     if args.json:
         args.json.write_text(json.dumps(results, indent=2) + "\n")
 
@@ -66,6 +71,24 @@ def reword(samples: Sequence[Sample]) -> list[Sample]:
             expression = reword_expression(sample.expression, rng)
         results.append(replace(sample, expression=expression))
     return results
+
+
+def print_sources(name: str, by_source: Mapping[str, Scores]) -> None:
+    """A row for each category of each source, of the answers with rules if there are any."""
+    print()
+    print_header(f"{name}: source", "category", "n", "mIoU", "Pr@0.5", "N-acc", "false area")
+    for source, scores in by_source.items():
+        for category, part in [("all", scores), *scores.by_category.items()]:
+            n_present = part.n - part.n_absent
+            print_row(
+                source,
+                category,
+                part.n,
+                format_score(part.miou_present),
+                f"{part.precision[0.5] * part.n / n_present:.3f}" if n_present else "",
+                format_score(part.n_acc),
+                format_score(part.false_area_ppm, 0),
+            )
 
 
 def print_scores(name: str, scores: Scores) -> None:

@@ -31,7 +31,7 @@ from rrsis_geo.data.expressions.relations import (
     on_clauses,
     relation_clauses,
 )
-from rrsis_geo.data.expressions.traits import COLOURLESS, COVERED_BY, GROUND
+from rrsis_geo.data.expressions.traits import COLOURLESS, COVERED_BY, GROUND, can_be
 from rrsis_geo.data.expressions.wording import write_words
 from rrsis_geo.data.sample import LabelledImage
 from rrsis_geo.text.vocabulary import kinds_of, wider_than
@@ -159,7 +159,12 @@ def _choose_clauses(
 ) -> tuple[list[Clause], NDArray[np.bool_]] | None:
     """Clauses of a kind that clearly fit at least one object, and the objects that they fit."""
     reserve: tuple[list[Clause], NDArray[np.bool_]] | None = None
+    is_partial = _can_lack_labels(labelled_image, candidates.category)
     for clauses in _proposals(labelled_image, candidates, kind, rng, allowed):
+        if is_partial and any(
+            clause.kind == "size" or clause.rank_by is not None for clause in clauses
+        ):
+            continue  # an object without a label can be larger, or further to the left
         chosen = select(clauses, candidates)
         if chosen is None or not chosen.any() or candidates.is_sliver[chosen].all():
             continue
@@ -249,6 +254,14 @@ def fully_labelled_categories(labelled_image: LabelledImage) -> frozenset[str]:
     """Categories of which every object is labelled, directly or through all of their kinds."""
     wider = {name for name, kinds in COVERED_BY.items() if kinds <= labelled_image.complete}
     return labelled_image.complete | wider
+
+
+def _can_lack_labels(labelled_image: LabelledImage, category: str) -> bool:
+    """Whether the image can have objects of a category that are not labelled with an outline."""
+    if any(can_be(item.category, category) for item in labelled_image.rough):
+        return True
+    is_complete = category in fully_labelled_categories(labelled_image)
+    return labelled_image.partly_labelled and not is_complete
 
 
 def absent_categories(labelled_image: LabelledImage) -> list[str]:

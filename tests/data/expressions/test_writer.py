@@ -1,5 +1,6 @@
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -303,3 +304,28 @@ def test_count_distinct_subsets() -> None:
     )  # and the halves
     wood = [block("tree", row, col, 8, 8, "green") for row in (5, 80) for col in (8, 80)]
     assert count_distinct_subsets(labelled_blocks(wood, complete=COMPLETE), "tree", rng) == 0
+
+
+def test_objects_without_labels_are_not_compared() -> None:
+    """An unlabelled truck can be larger, or further to the left, than all labelled ones."""
+    blocks = [
+        block("truck", 20, 5, 8, 20),
+        block("truck", 60, 40, 8, 30),
+        block("car", 80, 80, 6, 8),
+    ]
+    whole = labelled_blocks(blocks, complete={"truck"})
+    partly = replace(labelled_blocks(blocks), partly_labelled=True)
+    rough = replace(labelled_blocks(blocks), rough=(block("truck", 40, 0, 8, 20)[0],))
+
+    def expressions(image: LabelledImage, kind: str) -> set[str]:
+        rngs = map(np.random.default_rng, range(60))
+        written = (write_expression(image, rng, kind, category="truck") for rng in rngs)
+        return {item.expression for item in written if item is not None}
+
+    compared = re.compile("est |most")
+    assert any(map(compared.search, expressions(whole, "size")))
+    for image in (partly, rough):
+        assert not expressions(image, "size")
+        positions = expressions(image, "position")
+        assert positions
+        assert not any(map(compared.search, positions))
