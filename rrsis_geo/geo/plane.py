@@ -68,7 +68,7 @@ def approximate(move: MovePoints, low: Float64, high: Float64) -> MovePoints:
     for degree in _DEGREES:
         nodes = _grid(chebyshev.chebpts1(degree + 1))
         terms = chebyshev.chebvander2d(nodes[:, 0], nodes[:, 1], [degree, degree])
-        solved = np.linalg.solve(terms, move(centre + nodes * half))
+        solved: Float64 = np.linalg.solve(terms, move(centre + nodes * half)).astype(float)
         polynomials = solved.T.reshape(2, degree + 1, degree + 1)
         if np.abs(_evaluate(polynomials, checks) - expected).max() <= TOLERANCE_M:
             break

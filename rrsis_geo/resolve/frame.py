@@ -93,15 +93,19 @@ class Things:
         return self.frame.plane(self.own)
 
     @cached_property
-    def _numbers(self) -> dict[bytes, int]:
-        """The number of each object, by its outline."""
-        outlines = shapely.to_wkb(shapely.normalize(self.own)).tolist()
-        return {outline: number for number, outline in enumerate(outlines)}
+    def _own_tree(self) -> shapely.STRtree:
+        return shapely.STRtree(self.own)
 
     def find(self, polygons: Polygons) -> Index:
         """The numbers [N] of the objects that have these outlines, -1 for none."""
-        outlines = shapely.to_wkb(shapely.normalize(polygons)).tolist()
-        return np.array([self._numbers.get(outline, -1) for outline in outlines], np.intp)
+        row, number = self._own_tree.query(polygons)
+        alike = (shapely.bounds(polygons)[row] == shapely.bounds(self.own)[number]).all(1)
+        row, number = row[alike], number[alike]
+        ours, theirs = shapely.normalize(self.own[number]), shapely.normalize(polygons[row])
+        alike = shapely.equals_exact(ours, theirs)
+        found = np.full(len(polygons), -1)
+        found[row[alike]] = number[alike]
+        return found
 
     @cached_property
     def pieces(self) -> Pieces:

@@ -18,7 +18,7 @@ Float64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
-MAX_VERTICES: Final = 64
+MAX_VERTICES: Final = 128
 """Shapes with more vertices are cut."""
 _LARGE: Final = 512  # the nearest point of a shape with more vertices is sought by its pieces
 _BLOCK: Final = 4096
@@ -40,7 +40,7 @@ class Nearest(NamedTuple):
 class Pieces:
     """N shapes as P pieces of at most MAX_VERTICES vertices, with indices to search them.
 
-    Points, lines and polygons may be mixed. What has no finite coordinates is left out.
+    Valid points, lines and polygons may be mixed. What has no finite coordinates is left out.
 
     Attributes:
         whole: the shapes, shapely [N].
@@ -190,27 +190,25 @@ def _cut(whole: Polygons) -> tuple[Polygons, Index]:
     shapes, owner = shapely.get_parts(whole, return_index=True)
     finite = np.isfinite(shapely.bounds(shapes).reshape(-1, 4)).all(1)
     shapes, owner = shapes[finite], owner[finite]
-    done: list[Polygons] = []
-    owners: list[Index] = []
+    done: list[tuple[Polygons, Index]] = []
     while len(shapes):
         is_large = shapely.get_num_coordinates(shapes) > MAX_VERTICES
         is_large &= _has_extent(shapes)
-        done.append(shapes[~is_large])
-        owners.append(owner[~is_large])
+        small = shapes[~is_large], owner[~is_large]
+        done.append(_mend(*small) if done else small)
         shapes, owner = _halve(shapes[is_large], owner[is_large])
     if not done:
         return np.empty(0, object), np.empty(0, np.intp)
-    shapes, owner = _mend(np.concatenate(done), np.concatenate(owners))
+    shapes, owner = (np.concatenate(column) for column in zip(*done, strict=True))
     order = np.argsort(owner, kind="stable")
     return shapes[order], owner[order]
 
 
 def _has_extent(shapes: Polygons) -> Flags:
     """Whether halving makes shapes smaller: not if all their vertices are at one place."""
-    bounds = shapely.bounds(shapes).reshape(-1, 2, 2)
-    return np.asarray(
-        (np.diff(bounds, axis=1) > 1e-9 * np.abs(bounds).max((1, 2))[:, None, None]).any((1, 2))
-    )
+    bounds: Float64 = shapely.bounds(shapes).reshape(-1, 4)
+    extent = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
+    return extent > 1e-9 * np.abs(bounds).max(1)
 
 
 def _halve(shapes: Polygons, owner: Index) -> tuple[Polygons, Index]:
