@@ -1,6 +1,7 @@
 # make demo           install the package and find the trucks in the sample scene
 # make test           install the package and run lint, type checks and tests
 # make test-slow      run the slow tests
+# make plugin         write the QGIS plugin: dist/rrsis_geo.zip
 # make picture        update the picture of the README
 # make eval-default   score the shipped model
 # make clean          delete everything that make created
@@ -20,7 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT := out
 
-.PHONY: demo picture test test-slow eval-default clean
+.PHONY: demo plugin picture test test-slow eval-default clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -29,6 +30,9 @@ demo: $(VENV)/installed
 		-o $(OUT)/demo.gpkg --preview $(OUT)/demo.png --overwrite
 	@$(BIN)/python benchmarks/layer_score.py $(OUT)/demo.gpkg sample_data/truth.gpkg
 	@echo "preview   $(abspath $(OUT)/demo.png)"
+
+plugin:
+	$(PYTHON) qgis_plugin/make_zip.py dist/rrsis_geo.zip
 
 # The picture of the README: the preview of the demo, smaller.
 picture: demo

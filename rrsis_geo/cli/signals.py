@@ -3,7 +3,7 @@
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -39,10 +39,16 @@ def resumable(
     except (Stopped, KeyboardInterrupt) as err:
         if not job.exists():
             raise KeyboardInterrupt from err
-        words = [word for word in context.meta[ARGUMENTS] if word not in ("--resume", "--restart")]
-        command = shlex.join(["rrsis-geo", *words, *([flag] if flag else [])])
+        command = shlex.join(["rrsis-geo", *_resuming(context.meta[ARGUMENTS], flag)])
         console.print_stopped(str(err) or f"stopped; completed work is saved in {job}", command)
         raise typer.Exit(INTERRUPTED) from err
+
+
+def _resuming(arguments: Sequence[str], flag: str | None) -> list[str]:
+    """The arguments with the option that resumes, which is before "--", the end of options."""
+    words = [word for word in arguments if word not in ("--resume", "--restart")]
+    end = words.index("--") if "--" in words else len(words)
+    return [*words[:end], *([flag] if flag else []), *words[end:]]
 
 
 @contextmanager

@@ -559,7 +559,17 @@ class TestJobs(SmallShards):
         process = subprocess.Popen(
             [
                 *(sys.executable, "-c", SMALL_SHARDS + SLOW_RUN, str(SUPPORT), "segment"),
-                *(str(scene), "spots", "--overlap", "16", "-o", str(out), "--progress", "json"),
+                *(
+                    "--overlap",
+                    "16",
+                    "-o",
+                    str(out),
+                    "--progress",
+                    "json",
+                    "--",
+                    str(scene),
+                    "spots",
+                ),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -578,7 +588,7 @@ class TestJobs(SmallShards):
         named = [event for event in events if event["event"] != "progress"]
         assert [event["event"] for event in named] == ["stopping", "stopped"]
         assert named[1]["text"].endswith(f"1 of 2 shards are saved in {out}.job")
-        assert shlex.split(named[1]["resume"])[-1] == "--resume"
+        assert shlex.split(named[1]["resume"])[-4:] == ["--resume", "--", str(scene), "spots"]
 
     def test_failed_windows_exit_with_7(
         self, make_scene: MakeScene, bright: BrightPredictor

@@ -1,0 +1,1 @@
+"""The Processing algorithms: parameters and layers. The work is in `program`."""

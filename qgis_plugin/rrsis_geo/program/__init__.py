@@ -1,0 +1,1 @@
+"""How rrsis-geo is found, started and followed. Nothing here imports QGIS."""

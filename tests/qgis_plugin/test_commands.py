@@ -1,0 +1,110 @@
+"""The command lines of the plugin, and that rrsis-geo takes them."""
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_run import Run
+
+from qgis_plugin.rrsis_geo.program.commands import (
+    Network,
+    Result,
+    SceneOptions,
+    info_arguments,
+    polygon_arguments,
+    read_expressions,
+    resume_command,
+    segment_arguments,
+    split_options,
+)
+
+pytestmark = pytest.mark.usefixtures("own_logging")
+
+
+def test_everything_that_a_user_can_set() -> None:
+    arguments = segment_arguments(
+        "s.tif",
+        ["the bus", "-5 degrees"],
+        Result("o.gpkg", 0.4, 2.0, 0.0, {"mask": "m.tif", "report": ""}, has_windows_layer=True),
+        options=SceneOptions((-10.5, 0, 1e-9, 2.0), bands="3,2,1"),
+        network=Network("hf://a/b", "cuda"),
+        further=["--resume", "--split"],
+    )
+    assert arguments == [
+        *("segment", "--json", "--progress", "json", "--model=hf://a/b", "--device=cuda"),
+        *("--bbox=-10.5,0.0,1e-09,2.0", "--bands=3,2,1"),
+        *("--out=o.gpkg", "--threshold=0.4", "--min-area=2.0", "--simplify=0.0"),
+        *("--mask=m.tif", "--windows-layer", "--overwrite", "--resume", "--split"),
+        *("--", "s.tif", "the bus", "-5 degrees"),
+    ]
+
+
+def test_numbers_that_are_not_given_are_left_to_the_program() -> None:
+    arguments = segment_arguments(
+        "s.tif", ["the bus"], Result("o.gpkg"), options=SceneOptions(), network=Network()
+    )
+    options = [word for word in arguments if word.startswith("--")]
+    assert options == [
+        *("--json", "--progress", "--model=btdnet-lite", "--device=auto"),
+        *("--out=o.gpkg", "--threshold=0.5", "--overwrite", "--"),
+    ]
+
+
+def test_polygons_as_the_area() -> None:
+    options = SceneOptions(aoi="a.gpkg", aoi_layer="town")
+    assert info_arguments("s.tif", options, "m") == [
+        *("info", "--model=m", "--aoi=a.gpkg", "--aoi-layer=town", "--", "s.tif")
+    ]
+
+
+def test_expressions_are_lines() -> None:
+    assert read_expressions("the bus \n\n# not this\n  all cars") == ["the bus", "all cars"]
+
+
+def test_further_options_are_split_as_in_a_shell() -> None:
+    assert split_options('--split --landmark "the pier=my piers.gpkg"') == [
+        *("--split", "--landmark", "the pier=my piers.gpkg")
+    ]
+    with pytest.raises(ValueError, match="quotation"):
+        split_options('--landmark "the pier')
+
+
+def test_the_command_that_resumes_is_for_a_terminal() -> None:
+    arguments = segment_arguments(
+        "my scene.tif",
+        ["the bus"],
+        Result("o.gpkg"),
+        options=SceneOptions(),
+        network=Network(),
+        further=["--restart"],
+    )
+    assert shlex.split(resume_command("/venv/bin/rrsis-geo", arguments)) == [
+        *("/venv/bin/rrsis-geo", "segment", "--resume", "--model=btdnet-lite", "--device=auto"),
+        *("--out=o.gpkg", "--threshold=0.5", "--overwrite", "--", "my scene.tif", "the bus"),
+    ]
+
+
+def test_rrsis_geo_takes_the_arguments(make_scene: Callable[..., Path], tmp_path: Path) -> None:
+    """With an area far away, so that the program reads all options and runs no model."""
+    options = SceneOptions((1.0, 2.0, 3.0, 4.0), bands="3,2,1")
+    result = Result(str(tmp_path / "o.gpkg"), 0.4, 2.0, 0.5, {"mask": str(tmp_path / "m.tif")})
+    run = Run(
+        *segment_arguments(
+            str(make_scene()),
+            ["the bus"],
+            result,
+            options=options,
+            network=Network(),
+            further=["--resume"],
+        )
+    )
+    assert run.code == 3
+    assert "outside the scene" in json.loads(run.err)["text"]
+    run = Run(*info_arguments(str(make_scene()), options, "btdnet-lite"))
+    run.failed(3, "outside the scene")
+    missing = str(tmp_path / "p.tif")
+    run = Run(*polygon_arguments(missing, "the largest bus", result))
+    assert run.code == 3
+    assert json.loads(run.err)["text"].startswith(missing)
