@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrsis_geo.resolve.relations import nearest_other_m
-from rrsis_geo.text.query.records import Grouping, Not, Only, Rank, Rule
+from rrsis_geo.resolve.size_classes import is_large
+from rrsis_geo.text.query.records import (
+    Grouping,
+    Not,
+    Only,
+    Rank,
+    Rule,
+    SizeClass,
+    is_negated,
+    plain_rule,
+)
 
 NEAR_TIE = 0.1
 """Share by which the last object that is chosen must lead, or a warning is due."""
@@ -78,6 +88,8 @@ def choose(rules: Sequence[Rule], columns: Sequence[Column], scores: Values) -> 
             if 0 < chosen.sum() != rule.count:
                 expected = "only one" if rule.count == 1 else f"{rule.count}"
                 warnings.append(f"{chosen.sum()} objects fit, where the expression says {expected}")
+        elif isinstance(plain_rule(rule), SizeClass):
+            chosen &= _holds_of_size_class(rule, column.value, scores)
         elif column.centres is not None:
             chosen &= _holds_of_grouping(rule, column.centres, column.value, scores)
         else:
@@ -94,22 +106,34 @@ def holds_of(rule: Rule, column: Column) -> Flags:
 def _holds_of_grouping(
     rule: Rule, centres: Values, lengths: Values | None, scores: Values
 ) -> Flags:
-    """Which objects are in a group, or isolated.
-
-    Only those that are sure count, as neighbours too; if none is sure, all count.
-    """
-    wants_group = True
-    while isinstance(rule, Not):
-        rule, wants_group = rule.rule, not wants_group
-    assert isinstance(rule, Grouping)
+    """Which objects are in a group, or isolated: only those that are sure, as neighbours too."""
+    grouping = plain_rule(rule)
+    assert isinstance(grouping, Grouping)
     assert lengths is not None
-    wants_group ^= rule.kind == "isolated"
-    is_sure = scores >= SURE_SCORE
-    index = np.flatnonzero(is_sure if is_sure.any() else ~is_sure)
+    index = _sure(scores)
     is_grouped = nearest_other_m(centres[index]) <= GROUP_LENGTHS * lengths[index]
+    wants_group = (grouping.kind == "grouped") != is_negated(rule)
     holds = np.zeros(len(scores), bool)
     holds[index] = is_grouped == wants_group
     return holds
+
+
+def _holds_of_size_class(rule: Rule, sizes: Values | None, scores: Values) -> Flags:
+    """Which objects are large, or small: only those that are sure."""
+    size_class = plain_rule(rule)
+    assert isinstance(size_class, SizeClass)
+    assert sizes is not None
+    index = _sure(scores)
+    wants_large = size_class.is_large != is_negated(rule)
+    holds = np.zeros(len(scores), bool)
+    holds[index] = is_large(sizes[index]) == wants_large
+    return holds
+
+
+def _sure(scores: Values) -> NDArray[np.intp]:
+    """The objects that are compared with others: those that are sure, or all if none is."""
+    is_sure = scores >= SURE_SCORE
+    return np.flatnonzero(is_sure if is_sure.any() else ~is_sure)
 
 
 def _first(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from rrsis_geo.resolve.choice import Choice, Column
 from rrsis_geo.resolve.frame import Float64, Frame
-from rrsis_geo.text.query.records import Distance, Not, Query, Rank, Region, Rule
+from rrsis_geo.text.query.records import Distance, Query, Rank, Region, Rule, plain_rule
 
 
 def fact_names(query: Query) -> tuple[str, ...]:
@@ -60,8 +60,3 @@ def _distances(rules: tuple[Rule, ...], columns: list[Column]) -> Float64:
         if _is_distance(rule) and column.value is not None:
             return column.value
     return np.empty(0)
-
-
-def plain_rule(rule: Rule) -> Rule:
-    """A rule without the negations around it."""
-    return plain_rule(rule.rule) if isinstance(rule, Not) else rule

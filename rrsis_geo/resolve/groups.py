@@ -3,9 +3,8 @@
 import numpy as np
 
 from rrsis_geo.resolve.choice import Column
-from rrsis_geo.resolve.fact_columns import plain_rule
 from rrsis_geo.resolve.frame import Float64, Things
-from rrsis_geo.text.query.records import Grouping, Query
+from rrsis_geo.text.query.records import Grouping, Query, plain_rule
 
 
 class Groups:

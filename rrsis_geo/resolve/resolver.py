@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrsis_geo.resolve.choice import Choice, Column, choose
-from rrsis_geo.resolve.fact_columns import fact_columns, plain_rule
+from rrsis_geo.resolve.fact_columns import fact_columns
 from rrsis_geo.resolve.frame import Flags, Float64, Frame, Polygons, Things
 from rrsis_geo.resolve.groups import Groups
 from rrsis_geo.resolve.relations import share_covered
@@ -31,16 +31,18 @@ from rrsis_geo.text.query.records import (
     Relative,
     Rule,
     Size,
+    SizeClass,
     alternatives_of,
     landmarks_of,
     parts_of,
+    plain_rule,
 )
 
 logger = logging.getLogger(__name__)
 
 COVERED = 0.5
 """An object is dropped if an excluded phrase, or an earlier one of "or", covers this share."""
-_COMPARING = (Grouping, Only, Rank)  # rules that need all objects
+_COMPARING = (Grouping, Only, Rank, SizeClass)  # rules that need all objects
 MAX_HELD = 1000
 """Objects of a batch that are kept while a rank is not decided."""
 

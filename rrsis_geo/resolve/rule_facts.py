@@ -38,6 +38,7 @@ from rrsis_geo.text.query.records import (
     Rule,
     SideOf,
     Size,
+    SizeClass,
     landmarks_of,
 )
 
@@ -79,6 +80,8 @@ def rule_column(
         case Size():
             value = _sizes(area_m2, things)[rule.measure]()
             return Column(holds=(value >= rule.at_least) & (value <= rule.at_most))
+        case SizeClass():  # decided when all objects are known
+            return Column(value=_sizes(area_m2, things)[rule.measure]())
         case Rank():
             return Column(value=_rank_value(rule, area_m2, things, landmarks))
         case Grouping() | Only():  # decided when all objects are known

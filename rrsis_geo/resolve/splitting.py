@@ -2,8 +2,16 @@
 
 from typing import NamedTuple
 
-from rrsis_geo.resolve.fact_columns import plain_rule
-from rrsis_geo.text.query.records import Grouping, Only, Query, Rank, Size, landmarks_of
+from rrsis_geo.text.query.records import (
+    Grouping,
+    Only,
+    Query,
+    Rank,
+    Size,
+    SizeClass,
+    landmarks_of,
+    plain_rule,
+)
 
 
 class SplitPhrases(NamedTuple):
@@ -43,9 +51,9 @@ def split_phrases(
 def counts(query: Query) -> bool:
     """Whether the answer depends on where one object ends and the next begins."""
     rules = map(plain_rule, query.rules)
-    return any(isinstance(rule, Rank | Size | Grouping | Only) for rule in rules) or any(
-        counts(source) for source in query.sources if isinstance(source, Query)
-    )
+    return any(
+        isinstance(rule, Rank | Size | SizeClass | Grouping | Only) for rule in rules
+    ) or any(counts(source) for source in query.sources if isinstance(source, Query))
 
 
 def _all_landmarks(query: Query) -> list[Query]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rrsis_geo.resolve.choice import Column, choose
-from rrsis_geo.text.query.records import Grouping, Not, Only, Rank, Rule, Size
+from rrsis_geo.text.query.records import Grouping, Not, Only, Rank, Rule, Size, SizeClass
 
 AREA = np.array([30.0, 50.0, 10.0, 50.0, np.nan])
 
@@ -77,6 +77,20 @@ def test_groups_are_of_objects_that_are_sure(rule: Rule, expected: list[bool]) -
     column = Column(value=np.full(5, 10.0), centres=centres)
     scores = np.array([0.9, 0.95, 0.85, 0.9, 0.6])
     assert choose([rule], [column], scores).chosen.tolist() == expected
+
+
+def test_large_and_small_are_of_objects_that_are_sure() -> None:
+    area = Column(value=np.array([30.0, 500, 20, 1, 400]))
+    scores = np.array([0.9, 0.9, 0.9, 0.6, 0.9])
+    large, small = SizeClass("area", is_large=True), SizeClass("area", is_large=False)
+    for rule, expected in (
+        (large, [False, True, False, False, True]),
+        (small, [True, False, True, False, False]),
+        (Not(large), [True, False, True, False, False]),
+        (Not(Not(small)), [True, False, True, False, False]),
+    ):
+        assert choose([rule], [area], scores).chosen.tolist() == expected
+    assert choose([small], [area], 0 * scores).chosen.tolist() == [True, False, True, True, False]
 
 
 def test_groups_where_no_object_is_sure() -> None:

@@ -14,6 +14,8 @@ from rrsis_geo.text.query.parser import parse_query
         ("the northernmost building", True, set()),
         ("buildings larger than 500 m2", True, set()),
         ("isolated buildings", True, set()),
+        ("large buildings", True, set()),
+        ("buildings within 50 m of a large tank", False, {"tanks"}),
         ("buildings within 50 m of the road", False, set()),
         ("buildings within 50 m of the largest tank", False, {"tanks"}),
         ("the largest building within 50 m of the road", True, set()),

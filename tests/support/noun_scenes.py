@@ -50,7 +50,12 @@ EXPECTED = {
     "the longest building": "A",
     "buildings larger than 1,000 m2": "AB",
     "buildings between 300 and 2000 square metres": "BC",
+    "buildings that are not dark": "AB",
+    "large buildings": "AB",
+    "the small building": "C",
     "buildings that are not small": "AB",
+    "the smallest of the large buildings": "B",
+    "cars within 45 m of a small building": "c",
     "the northernmost car": "d",
     "the southernmost car": "c",
     "the leftmost car": "a",
@@ -76,12 +81,12 @@ EXPECTED = {
 
 
 class NounPredictor(StubPredictor):
-    """Finds the colour that stands for the noun of a phrase; "small" is a darker one."""
+    """Finds the colour that stands for the noun of a phrase; "dark" is a darker one."""
 
     def predict(self, images: NDArray[np.uint8], words: Any) -> StubOutput:
         number = next(i for i, noun in enumerate(NOUNS) if noun in words)
         logits = red_logits(np.roll(images, -number, axis=-1))
-        if "small" in words:
+        if "dark" in words:
             logits[images[..., number] > 210] = -5
         return StubOutput(logits, None)
 

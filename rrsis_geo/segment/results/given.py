@@ -9,10 +9,19 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.geo.scene.shapes_file import read_shapes
-from rrsis_geo.resolve.fact_columns import plain_rule
 from rrsis_geo.segment.plan.landmarks import GivenLandmark, all_landmarks, find_given
 from rrsis_geo.segment.results.meant import scenes_frame
-from rrsis_geo.text.query.records import Query, Rank, Region, Relative, Rule, Size, landmarks_of
+from rrsis_geo.text.query.records import (
+    Query,
+    Rank,
+    Region,
+    Relative,
+    Rule,
+    Size,
+    SizeClass,
+    landmarks_of,
+    plain_rule,
+)
 
 
 def read_given(
@@ -103,7 +112,7 @@ def _needs_polygons(rule: Rule, phrase: str) -> bool:
             return is_landmark and inner.relation in ("in", "on", "outside")
         case Region():
             return is_landmark
-        case Size():
+        case Size() | SizeClass():
             return inner.measure == "area"
         case Rank():
             return inner.key == "area"

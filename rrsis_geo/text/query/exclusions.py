@@ -7,6 +7,7 @@ from rrsis_geo.text.query.records import Find, Query
 from rrsis_geo.text.query.tokens import Token, TokenStream, written
 from rrsis_geo.text.query.wording import canonical_phrase
 from rrsis_geo.text.query.words import (
+    DETERMINERS,
     EXCEPTIONS,
     NEGATIONS,
     PLAIN_RELATIONS,
@@ -92,7 +93,7 @@ class ExclusionReader(TokenStream, ABC):
         if self.peek() in PLAIN_RELATIONS or self.tag().startswith(("IN", "TO", "VB", "RB")):
             return query_of(self.noun_phrase(Draft(words=bare), is_landmark=True), self.expression)
         thing = self.noun_phrase(is_landmark=True)
-        if not has_noun(thing.words):
+        if all(token.text in DETERMINERS | {"one", "ones"} for token in thing.words):
             thing.words = bare  # "except the largest"
         elif not has_noun(bare):
             draft.words += noun_and_after(thing.words)  # "all but the largest house"

@@ -21,6 +21,7 @@ from rrsis_geo.text.query.records import (
     Rule,
     SideOf,
     Size,
+    SizeClass,
 )
 from rrsis_geo.text.query.tokens import TokenStream, lower
 from rrsis_geo.text.query.words import (
@@ -34,6 +35,7 @@ from rrsis_geo.text.query.words import (
     LONELY,
     NEAREST,
     PARTS,
+    SIZE_CLASSES,
     VERY,
     region_of,
 )
@@ -345,7 +347,7 @@ class ModifierReader(TokenStream, ABC):
         return None
 
     def grouping(self) -> list[Rule] | None:
-        """ "in groups", "by itself"."""
+        """ "in groups", "by itself", and "isolated" or "small" after "that are"."""
         if self.accept("in", GROUPS):
             return [Grouping("grouped")]
         if self.accept("by|on", "itself|themselves|its|their", "own?") or self.accept("alone"):
@@ -354,4 +356,7 @@ class ModifierReader(TokenStream, ABC):
         if self.peek() in LONELY and not is_noun:
             self.at += 1
             return [Grouping("isolated")]
+        if self.peek() in SIZE_CLASSES and not is_noun:  # "that are small"
+            self.at += 1
+            return [SizeClass(*SIZE_CLASSES[self.tokens[self.at - 1].text])]
         return None

@@ -1,8 +1,8 @@
 """What stands before the head of a noun phrase: counts, superlatives and places."""
 
-from rrsis_geo.text.query.drafts import Draft, set_rank
+from rrsis_geo.text.query.drafts import Draft, is_plural, set_rank
 from rrsis_geo.text.query.quantities import read_ordinal
-from rrsis_geo.text.query.records import Grouping, Only, Rank, Region
+from rrsis_geo.text.query.records import Grouping, Only, Rank, Region, SizeClass
 from rrsis_geo.text.query.tokens import TokenStream
 from rrsis_geo.text.query.words import (
     CENTRE,
@@ -15,16 +15,19 @@ from rrsis_geo.text.query.words import (
     HEIGHTS,
     LONELY,
     MOST_WORDS,
+    NAMED_BY_SIZE,
     NEAREST,
     ORDER,
     PARTS,
     SIDE_WORDS,
+    SIZE_CLASSES,
     SIZES,
     VERY,
     is_grammar_adjective,
     is_superlative,
     region_of,
 )
+from rrsis_geo.text.vocabulary import singularize
 
 
 class PremodifierReader(TokenStream):
@@ -37,6 +40,9 @@ class PremodifierReader(TokenStream):
             if self.accept("all", "of"):
                 continue
             if self.tag(1) == "CD" and self.accept("exactly|just"):
+                continue
+            if (size_class := self.size_class(draft)) is not None:
+                draft.rules.append(size_class)
                 continue
             if word in VERY.split("|") and self.place_before_noun(draft):
                 continue
@@ -68,13 +74,14 @@ class PremodifierReader(TokenStream):
                 return
 
     def count(self) -> int | None:
-        """A bare number that counts what a superlative names; others stay in the phrase."""
+        """A bare number before a word of size, place or distance; others stay in the phrase."""
         start = self.at
         self.accept("top") if self.tag(1) == "CD" else None
         quantity = self.quantity()
         word = self.peek()
         counts = quantity is not None and quantity.dimension is None
-        if counts and (word in SIZES or word in MOST_WORDS or word in NEAREST or word == "most"):
+        known = {*SIZES, *SIZE_CLASSES, *MOST_WORDS, *NEAREST, "most"}
+        if counts and word in known:
             assert quantity is not None
             return int(quantity.value)
         self.at = start
@@ -122,7 +129,25 @@ class PremodifierReader(TokenStream):
         """Whether a comparative stands for a superlative: "the larger of the two tanks"."""
         measure, _ = COMPARATIVES.get(self.peek(), (None, False))
         after_the = bool(draft.words) and draft.words[-1].text == "the"
-        return measure is not None and after_the and self.peek(1) != "than"
+        if measure is None or not after_the or self.peek(1) == "than":
+            return False
+        return self.peek(1) == "of" or not is_plural(self.tokens[self.at + 1 :])
+
+    def size_class(self, draft: Draft) -> SizeClass | None:
+        """ "large", "very small", and the "larger" of "larger ships"; None for names."""
+        start = self.at
+        self.accept("very|quite|rather|really|fairly|relatively")
+        word, following = self.peek(), self.peek(1)
+        measure, is_large = COMPARATIVES.get(word, (None, False))
+        if word in SIZE_CLASSES:
+            measure, is_large = SIZE_CLASSES[word]
+        elif following == "than" or not self.tag(1) or self.is_larger_of_two(draft):
+            measure = None
+        if measure is None or singularize(f"{word} {following}") in NAMED_BY_SIZE:
+            self.at = start
+            return None
+        self.at += 1
+        return SizeClass(measure, is_large)
 
     def place_before_noun(self, draft: Draft) -> bool:
         """ "the northern runway", "the upper left car", "the central building"."""

@@ -211,6 +211,17 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
+class SizeClass:
+    """Of the larger or the smaller of two classes by size: "large ships"."""
+
+    measure: Measure
+    is_large: bool
+
+    def __str__(self) -> str:
+        return f"{SIZE_CLASS_OF[self.measure, self.is_large]} (of two classes by {self.measure})"
+
+
+@dataclass(frozen=True, slots=True)
 class Grouping:
     """Near others of the same query, or not."""
 
@@ -288,7 +299,9 @@ class Rank:
         return f"the {rank}{count}{text}"
 
 
-Rule = Region | SideOf | Distance | Relative | Size | Grouping | Only | Not | AnyOf | Rank
+Rule = (
+    Region | SideOf | Distance | Relative | Size | SizeClass | Grouping | Only | Not | AnyOf | Rank
+)
 
 SUPERLATIVE_OF: Final[dict[tuple[str, bool], str]] = {
     ("area", True): "largest",
@@ -297,6 +310,16 @@ SUPERLATIVE_OF: Final[dict[tuple[str, bool], str]] = {
     ("length", False): "shortest",
     ("width", True): "widest",
     ("width", False): "narrowest",
+}
+
+
+SIZE_CLASS_OF: Final[dict[tuple[Measure, bool], str]] = {
+    ("area", True): "large",
+    ("area", False): "small",
+    ("length", True): "long",
+    ("length", False): "short",
+    ("width", True): "wide",
+    ("width", False): "narrow",
 }
 
 
@@ -318,6 +341,16 @@ def landmarks_of(rule: Rule) -> tuple[Query, ...]:
 def alternatives_of(rule: Rule) -> tuple[Rule, ...]:
     """The rules of which one must hold; of a rule without alternatives, itself."""
     return rule.rules if isinstance(rule, AnyOf) else (rule,)
+
+
+def plain_rule(rule: Rule) -> Rule:
+    """A rule without the negations around it."""
+    return plain_rule(rule.rule) if isinstance(rule, Not) else rule
+
+
+def is_negated(rule: Rule) -> bool:
+    """Whether a rule says the opposite of the plain one in it."""
+    return isinstance(rule, Not) and not is_negated(rule.rule)
 
 
 def parts_of(rule: Rule) -> tuple[Rule, ...]:

@@ -6,6 +6,7 @@ from typing import Final
 from rrsis_geo.text.grammar_words import NOT_SUPERLATIVE
 from rrsis_geo.text.query.quantities import read_ordinal
 from rrsis_geo.text.query.records import Measure, Region, Relation, Side
+from rrsis_geo.text.vocabulary import THINGS
 
 LONGEST_EXPRESSION: Final = 1000
 """Characters."""
@@ -25,6 +26,14 @@ SIZES: Final[dict[str, tuple[Measure, bool]]] = {
     "broadest": ("width", True),
     "narrowest": ("width", False),
     "thinnest": ("width", False),
+}
+SIZE_CLASSES: Final[dict[str, tuple[Measure, bool]]] = {  # measure, whether the larger class
+    **dict.fromkeys(("large", "big", "huge", "giant"), ("area", True)),
+    **dict.fromkeys(("small", "little", "tiny"), ("area", False)),
+    "long": ("length", True),
+    "short": ("length", False),
+    **dict.fromkeys(("wide", "broad"), ("width", True)),
+    "narrow": ("width", False),
 }
 _VERTICAL: Final[tuple[tuple[str, Side], ...]] = (
     ("top", "top"),
@@ -54,6 +63,13 @@ def _side_words() -> dict[str, tuple[Side, ...]]:
     return found
 
 
+NAMED_BY_SIZE: Final = frozenset(
+    name
+    for category, thing in THINGS.items()
+    for name in (category, *thing.synonyms, *thing.written, *thing.rare)
+    if name.split()[0] in SIZE_CLASSES and " " in name
+)
+"""Names that begin with a word of size: "small vehicle"."""
 SIDE_WORDS: Final = _side_words()
 
 
@@ -212,6 +228,7 @@ def is_grammar_adjective(word: str) -> bool:
     return (
         word in {*SIZES, *MOST_WORDS, *NEAREST, *SIDE_WORDS, *LONELY, *CENTRE.split("|")}
         or word in COMPARATIVES
+        or word in SIZE_CLASSES
         or word in ("only", "most", "least", "next", "last", "not", "adjacent", "close", "directly")
         or word.startswith("non-")
         or read_ordinal(word) is not None

@@ -326,7 +326,12 @@ def test_rules_over_a_probability_raster(tmp_path: Path) -> None:
 @given(
     st.lists(st.integers(2, 30), min_size=1, max_size=20),
     st.lists(st.integers(0, 20), max_size=3),
-    st.sampled_from(["the 3 largest buildings", "the northernmost building", "isolated buildings"]),
+    st.sampled_from(
+        [
+            *("the 3 largest buildings", "the northernmost building", "isolated buildings"),
+            *("small buildings", "the leftmost large building"),
+        ]
+    ),
 )
 def test_a_rule_over_batches_equals_the_rule_over_all(
     sizes: list[int], cuts: list[int], expression: str
