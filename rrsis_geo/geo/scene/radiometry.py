@@ -28,6 +28,8 @@ _ENOUGH_PX = 2**14
 _PIECE_PX = 2**22
 _SENTINEL_SHARE = 0.01
 """A value of fewer pixels does not move the ends of the stretch."""
+_BLACK_SHARE = 0.05
+"""Dark ground is rarely exactly 0 in all bands in so many pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ def measure_stretch(scene: Scene) -> Stretch:
     else:
         stretch = _percentile_stretch(sample, is_inverted)
         _warn_of_sentinels(scene, sample)
+    if reader.plan.validity == "all" and stretch.kind != "palette":
+        _warn_of_black(scene, sample)
     return _with_fill(stretch, sample)
 
 
@@ -151,6 +155,21 @@ def _percentile_stretch(sample: NDArray[np.generic], is_inverted: bool) -> Stret
     if is_inverted:
         lo, hi = hi, lo
     return Stretch("linear", lo=tuple(lo), hi=tuple(hi))
+
+
+def _warn_of_black(scene: Scene, sample: NDArray[np.generic]) -> None:
+    """Warn if many pixels are exactly 0 in all bands: a border that the file does not declare."""
+    if not sample.shape[1]:
+        return
+    share = float((sample == 0).all(axis=0).mean())
+    if share >= _BLACK_SHARE:
+        logger.warning(
+            "%s: %.0f %% of the pixels are exactly %s and no nodata is declared, so objects are "
+            "found there too; if they are a border without data, give --nodata 0",
+            scene.whole.path,
+            100 * share,
+            ",".join("0" * len(sample)),
+        )
 
 
 def _warn_of_sentinels(scene: Scene, sample: NDArray[np.generic]) -> None:

@@ -267,10 +267,35 @@ def test_dark_and_bright_pixels_are_not_suspected(
     make_scene: MakeScene, caplog: pytest.LogCaptureFixture
 ) -> None:
     def clouds_and_water(row: np.ndarray, col: np.ndarray, band: int) -> np.ndarray:
-        return np.select([col < 30, col > 270], [0, 255], 20 + (7 * row + 3 * col) % 160)
+        return np.select([col < 30, col > 270], [1, 255], 20 + (7 * row + 3 * col) % 160)
 
     measure(make_scene(200, 300, dtype="uint16", scale=16, content=clouds_and_water))
     measure(
-        make_scene(200, 300, dtype="uint16", content=lambda row, col, band: col // 150 + row * 0)
+        make_scene(200, 300, dtype="uint16", content=lambda row, col, band: 1 + col // 150 + row * 0)
     )
+    assert not caplog.records
+
+
+def black_border(row: np.ndarray, col: np.ndarray, band: int) -> np.ndarray:
+    return np.where(col < 69, 0, 100 + band + (row + col) % 7)
+
+
+@pytest.mark.parametrize(("bands", "zeros"), [(3, "0,0,0"), (1, "0")])
+def test_black_border_without_nodata(
+    make_scene: MakeScene, caplog: pytest.LogCaptureFixture, bands: int, zeros: str
+) -> None:
+    path = make_scene(200, 300, content=black_border, bands=bands)
+    measure(path)
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        f"{path}: 23 % of the pixels are exactly {zeros} and no nodata is declared"
+    )
+    assert record.getMessage().endswith("give --nodata 0")
+
+
+def test_black_that_is_declared_or_rare(
+    make_scene: MakeScene, caplog: pytest.LogCaptureFixture
+) -> None:
+    measure(make_scene(200, 300, content=black_border, nodata=0))
+    measure(make_scene(200, 300, content=lambda row, col, band: np.where(col < 9, 0, 90 + band)))
     assert not caplog.records
