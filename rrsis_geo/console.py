@@ -157,9 +157,9 @@ def print_interrupted(consequence: str = "unfinished output removed") -> None:
 def print_stopping() -> None:
     """Print the answer to the first Ctrl-C during resumable work."""
     if _format is ProgressFormat.JSON:
-        _print_event("stopping", text="stopping after the current shard")
+        _print_event("stopping", text="stopping after the current row of windows")
     else:
-        text = "stopping after the current shard; press Ctrl-C again to stop at once"
+        text = "stopping after the current row of windows; press Ctrl-C again to stop at once"
         _print_line("", "yellow", text)
 
 

@@ -94,7 +94,7 @@ def segment(
     presence: PresenceOption = None,
     overlap: OverlapOption = 128,
     threshold: ThresholdOption = 0.5,
-    min_area: MinAreaOption = 0.0,
+    min_area: MinAreaOption = None,
     simplify: SimplifyOption = 0.0,
     split: SplitOption = None,
     bbox: BboxOption = None,

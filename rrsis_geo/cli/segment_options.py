@@ -59,10 +59,11 @@ ThresholdOption = Annotated[
     ),
 ]
 MinAreaOption = Annotated[
-    float,
+    float | None,
     typer.Option(
         metavar="M2",
-        help="Drop objects smaller than this area, in square metres.",
+        help="Drop objects smaller than this area, in square metres; 0 keeps all. Default: that of "
+        "3 x 3 pixels that the model sees.",
         rich_help_panel="Result",
     ),
 ]

@@ -86,13 +86,24 @@ def print_part(report: "PartReport", *, as_json: bool) -> None:
     if as_json:
         console.print_json(report.to_dict())
     else:
-        shards = "shards {}-{}".format(*report.shards) if report.shards else "no shards"
         merge = shlex.join(["rrsis-geo", "merge", str(report.job)])
         missing = format_count(report.missing, "shard") if report.missing else "none"
         console.print_facts(
-            f"completed {shards} of {report.job}", [("missing", missing), ("finally run", merge)]
+            _part_title(report), [("missing in the job", missing), ("finally run", merge)]
         )
     _check_windows(report)
+
+
+def _part_title(report: "PartReport") -> str:
+    """What was computed of a part, which is empty if there are more parts than shards."""
+    if report.shards:
+        first, last = report.shards
+        return f"completed shards {first}-{last} of {report.job}"
+    number, n_parts = report.part
+    return (
+        f"this scene has {format_count(report.n_shards, 'shard')}; part {number} of {n_parts} "
+        "is empty"
+    )
 
 
 def print_scenes(report: "ScenesReport", *, as_json: bool) -> None:
@@ -129,6 +140,7 @@ def print_polygons(report: "PolygonReport", *, as_json: bool) -> None:
             f'"{report.expression}" in {report.probability}',
             [
                 ("area", format_area(report.area_m2)),
+                *_dropped(report),
                 ("time", format_duration(report.seconds)),
                 *((kind, str(path)) for kind, path in report.outputs.items()),
             ],
@@ -167,6 +179,7 @@ def _print_facts(report: "SegmentReport") -> None:
         [
             *_readings(report.results),
             *([("area", format_area(report.area_m2))] if is_single else []),
+            *_dropped(report),
             ("windows", f"{report.windows}{skipped}{failed}"),
             (
                 "time",
@@ -187,6 +200,11 @@ def _count(result: "ExpressionResult | PolygonReport | SegmentReport") -> str:
 def _of_candidates(result: "ExpressionResult | PolygonReport | SegmentReport") -> str:
     n_candidates = getattr(result, "n_candidates", None)
     return "" if n_candidates is None else f" of {format_count(n_candidates, 'candidate')}"
+
+
+def _dropped(report: "PolygonReport | SegmentReport") -> list[tuple[str, str]]:
+    """How many objects were too small."""
+    return [("dropped", report.dropped)] if report.dropped else []
 
 
 def _readings(results: "Sequence[ExpressionResult]") -> list[tuple[str, str]]:

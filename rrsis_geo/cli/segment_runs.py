@@ -13,7 +13,7 @@ from rrsis_geo import console
 from rrsis_geo.cli.app import command_line
 from rrsis_geo.cli.segment_report import print_part, print_polygons, print_report, print_scenes
 from rrsis_geo.cli.signals import resumable
-from rrsis_geo.errors import ConfigError
+from rrsis_geo.errors import ConfigError, Stopped
 from rrsis_geo.progress import Progress
 from rrsis_geo.text.grammar_words import UNCOUNTED, WORD_TAGS
 
@@ -224,10 +224,21 @@ def check_options_without_model(context: typer.Context) -> None:
 @contextmanager
 def _resumable_run(
     call: SegmentCall, job: Path, *, flag: str | None = "--resume"
-) -> Iterator[tuple[Callable[[], bool], Progress | None]]:
-    """Yield the stop function and the progress callback of a run."""
+) -> Iterator[tuple[Callable[[], bool], Progress]]:
+    """Yield the stop function and the progress callback of a run.
+
+    The callback ends the run when the user asked to stop, so that it does not go on to the end of
+    a shard. Worker processes complete their shards.
+    """
     with (
         resumable(call.context, job, flag=flag) as stop,
-        console.progress(quiet=call.quiet) as progress,
+        console.progress(quiet=call.quiet) as show,
     ):
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if show is not None:
+                show(stage, done, total)
+            if call.run.is_alone and stop():
+                raise Stopped("stopped")
+
         yield stop, progress

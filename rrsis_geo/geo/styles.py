@@ -1,4 +1,4 @@
-"""Default styles of results in QGIS: outlined and labelled objects, and transparent rasters.
+"""Styles of results in QGIS: outlined and labelled objects, windows, and transparent rasters.
 
 Styles are in the XML format of QGIS (QML), for version 3.22 and later.
 """
@@ -20,24 +20,44 @@ LAYER_RGB = (
 MASK_COLOURS: Final = {0: (0, 0, 0, 0), 1: (*OUTLINE_RGB, 255)}
 """Colour table of a mask, for programs that ignore the style."""
 
+SCORE_CLASSES: Final = (
+    (0.0, 0.5, (255, 245, 180)),
+    (0.5, 0.6, (255, 222, 90)),
+    (0.6, 0.7, (255, 180, 70)),
+    (0.7, 0.8, (255, 130, 90)),
+    (0.8, 0.9, (255, 80, 115)),
+    (0.9, 1.0, OUTLINE_RGB),
+)
+"""Classes of the style by score: above, up to, colour. From yellow to pink."""
+LABEL_MIN_MM: Final = 4
+"""Smaller objects on the screen have no label: it would hide them."""
+LABEL_MAX_SCALE: Final = 25_000
+"""Labels begin at 1 : 25,000."""
+
 _POLYGON_QML = """\
 <!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
-<qgis version="3.22.0" styleCategories="Symbology|Labeling" labelsEnabled="1">
+<qgis version="3.22.0" styleCategories="Symbology|Labeling|MapTips|LayerConfiguration"
+  labelsEnabled="1">
 {renderer}
  <labeling type="simple">
   <settings>
    <text-style fieldName="{label}" isExpression="{is_expression}" fontSize="8"
-     fontSizeUnit="Point" fontWeight="75" textColor="255,255,255,255" textOpacity="1">
+     fontSizeUnit="Point" fontWeight="75" textColor="{text_rgb},255" textOpacity="1">
     <text-buffer bufferDraw="1" bufferSize="0.7" bufferSizeUnits="MM" bufferNoFill="1"
       bufferColor="20,20,20,255" bufferOpacity="1" bufferJoinStyle="128"/>
    </text-style>
    <placement placement="1" quadOffset="4" centroidInside="1" centroidWhole="1"
      offsetType="0" priority="5"/>
-   <rendering drawLabels="1" obstacle="0" displayAll="0" mergeLines="0" labelPerPart="0"/>
+   <rendering drawLabels="1" obstacle="0" displayAll="0" mergeLines="0" labelPerPart="0"
+     scaleVisibility="1" scaleMin="0" scaleMax="{max_scale}" minFeatureSize="{min_mm}"/>
   </settings>
  </labeling>
+ <mapTip>&lt;b>[% "expression" %]&lt;/b>&lt;br>[% {name} %]&lt;br>[% {area} %]</mapTip>
+ <previewExpression>{name}</previewExpression>
 </qgis>
 """
+_NAME = """concat('#', "id", ', score ', format_number("score", 3))"""
+_AREA = """coalesce(format_number("area_m2", 2) || ' m\N{SUPERSCRIPT TWO}', '')"""
 
 _ONE_SYMBOL = """\
  <renderer-v2 type="singleSymbol" symbollevels="0" enableorderby="0" forceraster="0">
@@ -59,6 +79,29 @@ _CHOSEN_AND_OTHERS = """\
 {other}
   </symbols>
  </renderer-v2>"""
+
+_BY_SCORE = """\
+ <renderer-v2 type="graduatedSymbol" attr="score" graduatedMethod="GraduatedColor"
+   symbollevels="0" enableorderby="0" forceraster="0">
+  <ranges>
+{ranges}
+  </ranges>
+  <symbols>
+{symbols}
+  </symbols>
+  <classificationMethod id="Custom"/>
+ </renderer-v2>"""
+
+_RANGE = """\
+   <range symbol="{number}" lower="{lower}" upper="{upper}" label="{lower} - {upper}"
+     render="true"/>"""
+
+_WINDOWS_QML = """\
+<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
+<qgis version="3.22.0" styleCategories="Symbology">
+{renderer}
+</qgis>
+"""
 
 _SYMBOL = """\
    <symbol type="fill" name="{name}" alpha="1" clip_to_extent="1" force_rhr="0">
@@ -124,15 +167,56 @@ def polygon_qml(number: int = 0, *, has_candidates: bool = False) -> str:
         has_candidates: the layer has a column "chosen". Objects that are not chosen are thin dashed
             outlines without a label.
     """
-    rgb = ",".join(map(str, LAYER_RGB[number % len(LAYER_RGB)]))
+    rgb = _rgb_text(LAYER_RGB[number % len(LAYER_RGB)])
     symbol = _SYMBOL.format(name=0, rgb=rgb, opacity=50, line="solid", width=0.4, fill="solid")
     other = _SYMBOL.format(name=1, rgb=rgb, opacity=0, line="dash", width=0.2, fill="no")
     renderer = _CHOSEN_AND_OTHERS if has_candidates else _ONE_SYMBOL
+    return _layer_qml(
+        renderer.format(object=symbol, other=other), rgb, has_candidates=has_candidates
+    )
+
+
+def score_qml(number: int = 0, *, has_candidates: bool = False) -> str:
+    """Another style of a layer of objects: colours by score, see `SCORE_CLASSES`.
+
+    Args:
+        number: number of the layer in its file, from 0; it selects the colour of the labels.
+        has_candidates: see `polygon_qml`.
+    """
+    symbols, ranges = [], []
+    for i, (lower, upper, rgb) in enumerate(SCORE_CLASSES):
+        ranges.append(_RANGE.format(number=i, lower=lower, upper=upper))
+        text = _rgb_text(rgb)
+        symbols.append(
+            _SYMBOL.format(name=i, rgb=text, opacity=90, line="solid", width=0.4, fill="solid")
+        )
+    renderer = _BY_SCORE.format(ranges="\n".join(ranges), symbols="\n".join(symbols))
+    return _layer_qml(
+        renderer, _rgb_text(LAYER_RGB[number % len(LAYER_RGB)]), has_candidates=has_candidates
+    )
+
+
+def windows_qml() -> str:
+    """The style of the windows: thin outlines, which leave the scene visible."""
+    symbol = _SYMBOL.format(name=0, rgb="255,255,255", opacity=0, line="dot", width=0.2, fill="no")
+    return _WINDOWS_QML.format(renderer=_ONE_SYMBOL.format(object=symbol))
+
+
+def _layer_qml(renderer: str, text_rgb: str, *, has_candidates: bool) -> str:
     return _POLYGON_QML.format(
-        renderer=renderer.format(object=symbol, other=other),
+        renderer=renderer,
         label="CASE WHEN &quot;chosen&quot; THEN &quot;id&quot; END" if has_candidates else "id",
         is_expression=int(has_candidates),
+        text_rgb=text_rgb,
+        max_scale=LABEL_MAX_SCALE,
+        min_mm=LABEL_MIN_MM,
+        name=_NAME,
+        area=_AREA,
     )
+
+
+def _rgb_text(rgb: tuple[int, int, int]) -> str:
+    return ",".join(map(str, rgb))
 
 
 def mask_qml() -> str:

@@ -12,20 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
-from rasterio.windows import Window
-
-from rrsis_geo.errors import ConfigError, InputError
+from rrsis_geo.errors import ConfigError
 from rrsis_geo.files import absolute_path
-from rrsis_geo.geo.grid.rasters import Georeference, RasterWriter, encode_mask
-from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.layers.vector_io import layer_name
 from rrsis_geo.geo.objects.features import Border, FeatureOptions, Features, make_features
-from rrsis_geo.geo.objects.objects import Objects
-from rrsis_geo.geo.objects.strips import close_strip
-from rrsis_geo.geo.objects.vectorize import BandVectorizer
 from rrsis_geo.geo.scene.aoi import bbox_area
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
@@ -37,6 +27,13 @@ from rrsis_geo.segment.plan.landmarks import all_landmarks, read_queries
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import check_size
+from rrsis_geo.segment.probability_raster import (
+    ObjectReader,
+    check_bands,
+    model_of,
+    open_mask_writer,
+    smallest_object_px,
+)
 from rrsis_geo.segment.results.facts import ResultFacts
 from rrsis_geo.segment.results.finish import warn_of_pictures, without, write_page_and_item
 from rrsis_geo.segment.results.given import read_given
@@ -44,6 +41,7 @@ from rrsis_geo.segment.results.layers import (
     Background,
     LayerContent,
     ObjectLayer,
+    layer_abstract,
     needs_picture,
     read_background,
     write_objects,
@@ -55,15 +53,16 @@ from rrsis_geo.segment.results.meant import (
     meant_features,
     scenes_frame,
 )
-from rrsis_geo.segment.results.report import collect_warnings, paths_to_text
+from rrsis_geo.segment.results.report import (
+    collect_warnings,
+    dropped_text,
+    paths_to_text,
+    smallest_text,
+)
 from rrsis_geo.text.query.records import Find, Query
 from rrsis_geo.version import __version__
 
 logger = logging.getLogger(__name__)
-
-BAND_PX = 2**24
-"""Pixels read at once, approximately."""
-_ROUNDING = 1e-6  # 175 x 0.004 is slightly less than 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +78,7 @@ class PolygonReport:
         n_objects: number of polygons.
         n_candidates: number of polygons in the layer, those that are not chosen included; None if
             the layer has only the chosen ones.
+        dropped: in words, how many objects were too small; "" if none was.
         area_m2: total area on the ground; None if the raster has no CRS.
         seconds: duration.
         warnings: all warnings, each once.
@@ -92,6 +92,7 @@ class PolygonReport:
     outputs: dict[str, Path]
     n_objects: int
     n_candidates: int | None
+    dropped: str
     area_m2: float | None
     seconds: float
     warnings: tuple[str, ...] = field(default=())
@@ -147,7 +148,7 @@ def polygonize(
     ):
         check_size(raster.info)
         outputs.check_crs(raster.info)
-        _check_bands(raster)
+        check_bands(raster)
         expression = expression or raster.reader.dataset.tags().get("expression")
         if not expression:
             raise ConfigError(
@@ -165,7 +166,7 @@ def polygonize(
         facts = ResultFacts(
             source=raster.info,
             results=[layer.result()],
-            model=_model_of(raster),
+            model=model_of(raster),
             threshold=options.threshold,
             outputs=without(outputs.files(), unwritten),
             seconds=time.perf_counter() - started,
@@ -177,22 +178,9 @@ def polygonize(
             ),
         )
         unwritten |= write_page_and_item(facts, [layer], outputs, raster.reader.dataset)
-    return _make_report(replace(facts, warnings=tuple(warnings)), unwritten)
-
-
-def _check_bands(raster: Scene) -> None:
-    """Check that the raster has one band besides alpha: the first of several is only a guess.
-
-    Raises:
-        InputError: it has more.
-    """
-    path, colours = raster.info.path, raster.reader.dataset.colorinterp
-    n_bands = sum(colour != ColorInterp.alpha for colour in colours)
-    if n_bands > 1:
-        raise InputError(
-            f"{path}: has {n_bands} bands, but a probability raster has one; give a raster that "
-            'was written with --probability, or extract a band first: "rio stack IN --bidx 2 OUT"'
-        )
+        smallest = smallest_text(options.min_area_m2, smallest_object_px(raster), raster.info.gsd_m)
+    dropped = dropped_text(layer.n_dropped, smallest)
+    return _make_report(replace(facts, warnings=tuple(warnings)), dropped, unwritten)
 
 
 class _Inputs(NamedTuple):
@@ -240,7 +228,7 @@ def _resolve(
     )
 
 
-def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonReport:
+def _make_report(facts: ResultFacts, dropped: str, unwritten: Mapping[str, str]) -> PolygonReport:
     (result,) = facts.results
     return PolygonReport(
         probability=facts.source.path,
@@ -250,6 +238,7 @@ def _make_report(facts: ResultFacts, unwritten: Mapping[str, str]) -> PolygonRep
         outputs=without(facts.outputs, unwritten),
         n_objects=result.n_objects,
         n_candidates=result.n_candidates,
+        dropped=dropped,
         area_m2=result.area_m2,
         seconds=facts.seconds,
         warnings=tuple(facts.warnings),
@@ -270,8 +259,8 @@ def _write_layer(
     info, background = raster.info, None
     if needs_picture(layer.outputs):
         background = _read_background(raster, inputs.background)
-    with nullcontext() if mask is None else _mask_writer(raster, mask) as mask_writer:
-        reader = _ObjectReader(raster, mask_writer, options.threshold)
+    with nullcontext() if mask is None else open_mask_writer(raster, mask) as mask_writer:
+        reader = ObjectReader(raster, mask_writer, options.threshold)
         features = make_features(
             reader.read(progress),
             FeatureOptions(
@@ -279,26 +268,24 @@ def _write_layer(
                 crs=info.crs,
                 gsd_m=info.gsd_m,
                 expression=layer.expression,
-                model=_model_of(raster),
+                model=model_of(raster),
                 border=Border(info.shape),
                 split=split_phrases(query, split=options.split).targets,
-                min_area_m2=options.min_area_m2,
+                min_area_m2=options.min_area_m2 or 0.0,
+                min_pixels=smallest_object_px(raster) if options.min_area_m2 is None else 1,
+                count_dropped=layer.count_dropped,
                 simplify_m=options.simplify_m,
             ),
         )
         keep_candidates = layer.outputs.keep_candidates
         features = _resolve(query, features, inputs, keep_candidates=keep_candidates)
         facts = layer_facts(query, keep_candidates=keep_candidates)
-        content = LayerContent(layer, features, _provenance(raster, options), facts)
+        abstract = layer_abstract(info.path, model_of(raster), options.threshold, query)
+        content = LayerContent(layer, features, abstract, _provenance(raster, options), facts)
         write_objects(
             [content], info.crs, background=None if background is None else lambda: background
         )
     return reader.highest
-
-
-def _model_of(raster: Scene) -> str:
-    model: str = raster.reader.dataset.tags().get("model", "")
-    return model
 
 
 def _provenance(raster: Scene, options: SegmentOptions) -> Mapping[str, Any]:
@@ -318,69 +305,6 @@ def _provenance(raster: Scene, options: SegmentOptions) -> Mapping[str, Any]:
             "landmarks": [landmark.to_manifest() for landmark in options.landmarks],
         },
     }
-
-
-class _ObjectReader:
-    """Reads the closed objects of a raster band by band, and writes the mask if it is an output.
-
-    Attributes:
-        highest: highest probability of the pixels that were read.
-    """
-
-    def __init__(self, raster: Scene, mask_writer: RasterWriter | None, threshold: float) -> None:
-        self._raster = raster
-        self._mask_writer = mask_writer
-        self._threshold = threshold
-        self.highest = 0.0
-
-    def read(self, progress: Progress) -> Iterator[Objects]:
-        """Yield the objects, from top to bottom."""
-        info, mask_writer = self._raster.info, self._mask_writer
-        vectorizer = BandVectorizer(info.width)
-        n_rows = max(BAND_PX // info.width, 1)
-        if n_rows > BLOCK_PX:
-            n_rows -= n_rows % BLOCK_PX  # read each block only once
-        for row in range(0, info.height, n_rows):
-            progress("rows", row, info.height)
-            window = Window(0, row, info.width, min(n_rows, info.height - row))
-            probability, valid = _read_probability(self._raster, window)
-            self.highest = max(self.highest, float(probability.max()))
-            mask = valid & (probability > self._threshold + _ROUNDING)
-            if mask_writer is not None:
-                mask_writer.write_band(row, encode_mask(mask, valid))
-            yield vectorizer.add_band(row, mask, probability).in_reading_order()
-        progress("rows", info.height, info.height)
-        if mask_writer is not None:
-            mask_writer.finish()
-        yield close_strip(vectorizer.finish())
-
-
-def _mask_writer(raster: Scene, path: Path) -> RasterWriter:
-    info, tags = raster.info, raster.reader.dataset.tags()
-    copied = {name: text for name, text in tags.items() if name in ("expression", "model")}
-    return RasterWriter(
-        path,
-        "mask",
-        Georeference(info.shape, info.crs, info.transform),
-        tags={"software": f"rrsis-geo {__version__}", **copied},
-    )
-
-
-def _read_probability(
-    raster: Scene, window: Window
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Probabilities, float32 [h, w], and where they are valid, bool [h, w]."""
-    dataset = raster.reader.dataset
-    values, valid = raster.read(window)
-    probability = values[0] * np.float32(dataset.scales[0]) + np.float32(dataset.offsets[0])
-    probability[~valid] = 0
-    lowest, highest = float(probability.min()), float(probability.max())
-    if lowest < 0 or highest > 1 + _ROUNDING:
-        raise InputError(
-            f"{raster.info.path}: contains values from {lowest:g} to {highest:g}, but "
-            "probabilities are 0 to 1; give a raster that was written with --probability"
-        )
-    return probability, valid
 
 
 def _read_background(raster: Scene, scene: str | Path | None) -> Background:

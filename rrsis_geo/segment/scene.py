@@ -180,6 +180,8 @@ def segment_part(
     stats = [each for shard in shards for each in job.stats(shard) or ()]
     return PartReport(
         job=folder,
+        part=part,
+        n_shards=len(plan.shards),
         shards=(indexes.start + 1, indexes.stop) if shards else (),
         missing=len(job.missing_shards()),
         failed=merge_failed(window for each in stats for window in each.failed),

@@ -505,6 +505,14 @@ cli.main()
 """
 
 
+def wait_for(path: Path, seconds: float = 120) -> None:
+    """Wait until a file or folder exists."""
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} does not appear"
+        time.sleep(0.01)
+
+
 class SmallShards:
     """Shards of 512 rows in a scene of any size."""
 
@@ -535,9 +543,8 @@ class TestJobs(SmallShards):
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-        assert process.stdout is not None
         try:
-            assert process.stdout.readline() == "predicting\n"
+            wait_for(Path("o.gpkg.job/shard-00000"))
             process.send_signal(number)
             _, err = process.communicate(timeout=120)
         finally:
@@ -576,9 +583,8 @@ class TestJobs(SmallShards):
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-        assert process.stdout is not None
         try:
-            assert process.stdout.readline() == "predicting\n"
+            wait_for(tmp_path / "o.gpkg.job/shard-00000")
             process.send_signal(signal.SIGTERM)
             _, err = process.communicate(timeout=120)
         finally:
@@ -589,6 +595,40 @@ class TestJobs(SmallShards):
         assert [event["event"] for event in named] == ["stopping", "stopped"]
         assert named[1]["text"].endswith(f"1 of 2 shards are saved in {out}.job")
         assert shlex.split(named[1]["resume"])[-4:] == ["--resume", "--", str(scene), "spots"]
+
+    @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+    def test_a_signal_ends_a_shard_after_the_row_of_windows(
+        self, make_scene: MakeScene, tmp_path: Path
+    ) -> None:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", SLOW_RUN, str(SUPPORT), "segment"),
+                *(str(make_scene(1000, 100)), "spots", "--overlap", "16"),
+                *("-o", str(tmp_path / "o.gpkg"), "--batch-size", "1"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "predicting\n"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
+        assert process.returncode == 130, err
+        assert out.count("predicting") <= 4  # of 42 windows, two in a row
+        assert "interrupted; unfinished output removed" in err  # its only shard was not complete
+        assert not list(tmp_path.glob("o.gpkg*"))
+
+    def test_a_part_without_shards(self, make_scene: MakeScene, bright: BrightPredictor) -> None:
+        arguments = ("segment", make_scene(100, 100), "spots", "--overlap", 16, "-o", "o.gpkg")
+        run = Run(*arguments, "--shard", "1/2")
+        assert run.code == 0, run.err
+        assert run.out.startswith("this scene has 1 shard; part 1 of 2 is empty\n")
+        assert Run(*arguments, "--shard", "2/2").out.startswith("completed shards 1-1 of ")
 
     def test_failed_windows_exit_with_7(
         self, make_scene: MakeScene, bright: BrightPredictor
@@ -627,7 +667,7 @@ class TestJobs(SmallShards):
         first = Run(*arguments, "--shard", "1/2")
         assert first.code == 0, first.err
         assert "completed shards 1-1 of o.gpkg.job" in first.out
-        assert re.search(r"missing +1 shard\n", first.out)
+        assert re.search(r"missing in the job +1 shard\n", first.out)
         Run("merge", "o.gpkg.job").failed(3, "shards 2 of 2 are missing")
         second = json.loads(Run(*arguments, "--shard", "2/2", "--json").out)
         assert (second["shards"], second["missing"]) == ([2, 2], 0)

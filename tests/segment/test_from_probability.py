@@ -18,7 +18,7 @@ from rasterio.enums import ColorInterp
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError
 from rrsis_geo.geo.grid.rasters import Georeference, RasterWriter, encode_probability
-from rrsis_geo.segment import from_probability as module
+from rrsis_geo.segment import probability_raster as module
 from rrsis_geo.segment.from_probability import polygonize
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
@@ -215,10 +215,11 @@ def test_nothing_is_left_if_the_polygons_cannot_be_written(
     folder.mkdir()
     outputs = Outputs(folder / "o.gpkg", mask=folder / "m.tif")
     with file_size_limit(500_000), pytest.raises(OutputError, match=r"o\.gpkg: ") as caught:
-        polygonize(tmp_path / "p.tif", outputs)
+        polygonize(tmp_path / "p.tif", outputs, SegmentOptions(min_area_m2=0))
     assert not list(folder.iterdir())
     assert caught.tb  # which keeps all that the run has not closed
-    assert polygonize(tmp_path / "p.tif", outputs).n_objects == 150 * 150
+    report = polygonize(tmp_path / "p.tif", outputs, SegmentOptions(min_area_m2=0))
+    assert report.n_objects == 150 * 150
     assert sorted(path.name for path in folder.iterdir()) == ["m.qml", "m.tif", "o.gpkg"]
 
 

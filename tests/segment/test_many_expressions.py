@@ -298,13 +298,15 @@ def test_a_geopackage_holds_a_styled_layer_per_expression(scene: Path, tmp_path:
     assert listed == [*LAYERS, *windows]
     assert report.outputs == {"vector": tmp_path / "o.gpkg"}
     with sqlite3.connect(outputs.vector) as base:
-        styled = base.execute("SELECT f_table_name, styleQML FROM layer_styles").fetchall()
+        styled = base.execute(
+            "SELECT f_table_name, styleQML FROM layer_styles WHERE useAsDefault"
+        ).fetchall()
         metadata = base.execute(
             "SELECT table_name, metadata FROM gpkg_metadata_reference JOIN gpkg_metadata AS m"
             " ON md_file_id = m.id ORDER BY m.id"
         ).fetchall()
-    assert [name for name, _ in styled] == LAYERS
-    assert len({style for _, style in styled}) == 3, "each layer has its own colour"
+    assert [name for name, _ in styled] == [*LAYERS, *windows]
+    assert len({style for _, style in styled}) == 4, "each layer has its own colour"
     assert [name for name, _ in metadata] == LAYERS
     for expression, (_, text) in zip(EXPRESSIONS, metadata, strict=True):
         assert f'"expression": "{expression}"' in text

@@ -29,6 +29,7 @@ from rrsis_geo.geo.layers.vector_io import layer_name
 from rrsis_geo.model.bundle import save_bundle
 from rrsis_geo.model.manifest import write_presence
 from rrsis_geo.model.predictor import Predictor
+from rrsis_geo.segment.from_probability import polygonize
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.scene import SegmentReport, segment_scene
@@ -110,7 +111,9 @@ def test_all_outputs_of_a_scene(make_blobs: MakeScene, tmp_path: Path, red: RedP
     assert set(layer.expression) == {"red discs"}
     assert set(layer.model) == {"RedPredictor"}
     # half-metre pixels; the scale of UTM at the central meridian is 0.9996
-    assert layer.area_m2.to_numpy() == pytest.approx(layer.n_pixels * 0.25 / 0.9996**2, rel=1e-4)
+    assert layer.area_m2.to_numpy() == pytest.approx(
+        layer.n_pixels * 0.25 / 0.9996**2, rel=1e-4, abs=0.005
+    )
     assert result.report.area_m2 == pytest.approx(layer.area_m2.sum())
     assert result.profile["nodata"] == 255
     assert result.scale == pytest.approx(0.004)
@@ -283,6 +286,48 @@ def test_small_objects_are_removed_after_merging(make_blobs: MakeScene, tmp_path
     assert 0 < len(large.layer) < len(areas)
     assert large.layer.id.tolist() == list(range(1, len(large.layer) + 1))
     assert np.array_equal(large.mask, everything.mask)
+
+
+def specks(row: Any, col: Any, band: int) -> Any:
+    """Red squares of 1, 2, 3 and 4 pixels on gray."""
+    inside = np.zeros(np.broadcast_shapes(row.shape, col.shape), bool)
+    for number, side in enumerate((1, 2, 3, 4)):
+        inside |= (abs(2 * (row - 50) + 1 - side) < side) & (
+            abs(2 * (col - 20 - 20 * number) + 1 - side) < side
+        )
+    return np.where(inside, (220, 40, 40)[band - 1], 100)
+
+
+@pytest.mark.parametrize(
+    ("min_area_m2", "sizes", "dropped"),
+    [
+        (None, [9, 16], "2 objects under 2.3 m\N{SUPERSCRIPT TWO} (--min-area 0 keeps them)"),
+        (0.0, [1, 4, 9, 16], ""),
+        (3.0, [16], "3 objects under 3.0 m\N{SUPERSCRIPT TWO}"),
+    ],
+)
+def test_specks_are_dropped_by_default(
+    make_scene: MakeScene,
+    tmp_path: Path,
+    min_area_m2: float | None,
+    sizes: list[int],
+    dropped: str,
+) -> None:
+    result = Result(make_scene(content=specks), tmp_path / "out", min_area_m2=min_area_m2)
+    assert sorted(result.layer.n_pixels) == sizes
+    assert result.report.dropped == dropped
+    assert (result.mask == 1).sum() == 30
+    options = make_options(min_area_m2=min_area_m2)
+    again = polygonize(tmp_path / "out/p.tif", Outputs(tmp_path / "p.gpkg"), options)
+    assert (again.n_objects, again.dropped) == (len(sizes), dropped)
+
+
+def test_smallest_object_of_a_resampled_scene(make_scene: MakeScene, tmp_path: Path) -> None:
+    """Pixels of half a metre that the model sees at 1 m: 9 of its pixels are 36 of the scene."""
+    predictor = RedPredictor(gsd_range_m=(1.0, 2.0), gsd_m=1.0)
+    Result(make_scene(content=specks), tmp_path / "out", predictor)
+    with rasterio.open(tmp_path / "out/p.tif") as dataset:
+        assert dataset.tags()["smallest_object_px"] == "36"
 
 
 def test_simplified_outlines(make_blobs: MakeScene, tmp_path: Path) -> None:

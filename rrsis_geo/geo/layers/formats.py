@@ -35,6 +35,10 @@ class FileFormat:
     fixed_crs: str | None = None
 
 
+STYLE: Final = ".qml"
+"""Style for QGIS beside a file of one layer. A GeoPackage contains its styles."""
+_STYLE = {STYLE: Companion("application/xml", "style")}
+
 VECTOR_FORMATS: Final[Mapping[str, FileFormat]] = {
     ".gpkg": FileFormat(media_type="application/geopackage+sqlite3"),
     ".shp": FileFormat(
@@ -44,9 +48,12 @@ VECTOR_FORMATS: Final[Mapping[str, FileFormat]] = {
             ".dbf": Companion("application/vnd.dbf", "data"),
             ".prj": Companion("text/plain", "metadata"),
             ".cpg": Companion("text/plain", "metadata"),
+            **_STYLE,
         },
     ),
-    ".geojson": FileFormat(media_type="application/geo+json", fixed_crs="EPSG:4326"),
-    ".fgb": FileFormat(media_type="application/vnd.flatgeobuf"),
-    ".parquet": FileFormat(media_type="application/vnd.apache.parquet"),
+    ".geojson": FileFormat(
+        media_type="application/geo+json", companions=_STYLE, fixed_crs="EPSG:4326"
+    ),
+    ".fgb": FileFormat(media_type="application/vnd.flatgeobuf", companions=_STYLE),
+    ".parquet": FileFormat(media_type="application/vnd.apache.parquet", companions=_STYLE),
 }

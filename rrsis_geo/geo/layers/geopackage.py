@@ -1,14 +1,13 @@
-"""Add the provenance and the default style of a layer to a GeoPackage."""
+"""Add the provenance and the styles of a layer to a GeoPackage."""
 
 import json
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PROVENANCE_URI = "urn:rrsis-geo:provenance:1"
-STYLE_NAME = "rrsis-geo"
 
 # Tables of the GeoPackage metadata extension, from the specification (F.8).
 _METADATA_TABLES = """
@@ -68,27 +67,32 @@ INSERT INTO gpkg_contents (table_name, data_type, identifier, description)
 """
 
 
-def add_extras(
-    path: Path, layer: str, geometry: str, qml: str, provenance: Mapping[str, Any]
-) -> None:
-    """Add the default style and the provenance of a layer to a closed GeoPackage.
+class LayerStyle(NamedTuple):
+    """A style of a layer in QGIS; the first one of a layer is its default.
+
+    Attributes:
+        name: as QGIS lists it.
+        qml: the style.
+    """
+
+    name: str
+    qml: str
+
+
+def add_provenance(path: Path, layer: str, provenance: Mapping[str, Any]) -> None:
+    """Add the provenance of a layer to a closed GeoPackage.
 
     Args:
         path: path of the GeoPackage.
         layer: name of the layer.
-        geometry: name of the geometry column.
-        qml: the style.
         provenance: JSON values.
 
     Raises:
         sqlite3.Error: the file cannot be written.
     """
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA synchronous = OFF")  # the file is synced at the end
-        if not connection.execute(
-            "SELECT 1 FROM sqlite_schema WHERE name = 'layer_styles'"
-        ).fetchone():  # no layer was added before
-            connection.executescript(_METADATA_TABLES + _STYLE_TABLE)
+    with _edit(path) as connection:
+        if not _has_table(connection, "gpkg_metadata"):
+            connection.executescript(_METADATA_TABLES)
         row = connection.execute(
             "INSERT INTO gpkg_metadata (md_scope, md_standard_uri, mime_type, metadata)"
             " VALUES ('dataset', ?, 'application/json', ?)",
@@ -99,10 +103,40 @@ def add_extras(
             " VALUES ('table', ?, ?)",
             (layer, row),
         )
-        connection.execute(
-            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name,"
-            " f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, owner)"
-            " VALUES ('', '', ?, ?, ?, ?, '', 1, '', '')",
-            (layer, geometry, STYLE_NAME, qml),
-        )
+
+
+def add_styles(path: Path, layer: str, geometry: str, styles: Sequence[LayerStyle]) -> None:
+    """Add styles of a layer to a closed GeoPackage.
+
+    Args:
+        path: path of the GeoPackage.
+        layer: name of the layer.
+        geometry: name of the geometry column.
+        styles: the default style, then others.
+
+    Raises:
+        sqlite3.Error: the file cannot be written.
+    """
+    with _edit(path) as connection:
+        if not _has_table(connection, "layer_styles"):
+            connection.executescript(_STYLE_TABLE)
+        for number, style in enumerate(styles):
+            connection.execute(
+                "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name,"
+                " f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description,"
+                " owner) VALUES ('', '', ?, ?, ?, ?, '', ?, '', '')",
+                (layer, geometry, style.name, style.qml, int(number == 0)),
+            )
+
+
+@contextmanager
+def _edit(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")  # the file is synced at the end
+        yield connection
         connection.commit()
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    query = "SELECT 1 FROM sqlite_schema WHERE name = ?"
+    return connection.execute(query, (name,)).fetchone() is not None

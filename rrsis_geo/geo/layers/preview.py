@@ -30,6 +30,8 @@ SUPERSAMPLING = 2  # masks are drawn larger by this factor, for smooth edges
 MIN_SIDE_PX = 900  # smaller scenes are enlarged to about this size, to fit the labels
 MAX_LABELS = 80
 DIMMED_BRIGHTNESS = 0.55
+LEAST_DIMMED_GRAY = 50
+"""The surroundings of the objects are dimmed to this mean gray value at most, of 255."""
 
 Float64 = NDArray[np.float64]
 Box = tuple[float, float, float, float]
@@ -42,6 +44,21 @@ class _Label(NamedTuple):
     id: int
     point: tuple[float, float]  # a point inside the object, (x, y) in the picture
     box: Box  # left, top, right, bottom
+
+
+class _Frame(NamedTuple):
+    """The frame around a picture, in pixels."""
+
+    text: int  # size of the text
+    width: int  # of the framed picture
+    bar: int  # height of the bars above and below
+    left: int  # of the picture in the frame
+
+    @staticmethod
+    def around(width: int, height: int) -> "_Frame":
+        text = max(14, round(max(width, height) / 70))
+        framed_width = max(width, 32 * text)  # wide enough for the text
+        return _Frame(text, framed_width, round(2.8 * text), (framed_width - width) // 2)
 
 
 class PreviewPainter:
@@ -87,6 +104,12 @@ class PreviewPainter:
         """The picture of all objects so far, framed, with the expression as its title."""
         return self._frame(self._paint(), expression)
 
+    def world_to_picture(self) -> Affine:
+        """World coordinates to pixels of the framed picture."""
+        height, width = self._image.shape[:2]
+        frame = _Frame.around(width, height)
+        return Affine.translation(frame.left, frame.bar) @ self._to_picture
+
     def save(self, path: str | Path, expression: str, *, overwrite: bool = False) -> None:
         """Write the picture as PNG.
 
@@ -124,7 +147,8 @@ class PreviewPainter:
             return scene
         inside = (np.cumsum(self._toggles[:, :-1], axis=1, dtype=np.uint8) & 1).astype(bool)
         gray = scene.convert("L").convert("RGB")
-        dimmed = Image.blend(scene, gray, 0.5).point(lambda value: value * DIMMED_BRIGHTNESS)
+        factor = dimming(float(self._image.mean()))
+        dimmed = Image.blend(scene, gray, 0.5).point(lambda value: value * factor)
         picture = Image.composite(scene, dimmed, downsample(inside, SUPERSAMPLING))
         line = downsample(thicken(self._lines), SUPERSAMPLING)
         shade = line.filter(ImageFilter.GaussianBlur(2)).point(lambda value: min(255, 2 * value))
@@ -150,11 +174,10 @@ class PreviewPainter:
     def _frame(self, picture: Image.Image, expression: str) -> Image.Image:
         """Add the title above, and the scale bar and the totals below."""
         height = picture.height
-        size = max(14, round(max(picture.size) / 70))
-        width = max(picture.width, 32 * size)  # wide enough for the text
-        margin, bar = size, round(2.8 * size)
+        size, width, bar, picture_left = _Frame.around(*picture.size)
+        margin = size
         framed = Image.new("RGB", (width, height + 2 * bar), BACKGROUND)
-        framed.paste(picture, ((width - picture.width) // 2, bar))
+        framed.paste(picture, (picture_left, bar))
         large, normal = Lettering(framed, round(1.35 * size)), Lettering(framed, size)
         title = large.shorten(expression, width - 2 * margin)
         large.write((margin, bar / 2), title)
@@ -171,6 +194,15 @@ class PreviewPainter:
             return "no objects"
         objects = "1 object" if self._n_objects == 1 else f"{self._n_objects:,} objects"
         return objects if math.isnan(self._area_m2) else f"{objects}, {format_area(self._area_m2)}"
+
+
+def dimming(mean: float) -> float:
+    """The factor by which surroundings are dimmed: 1 in a dark scene, where all would disappear.
+
+    Args:
+        mean: of all colours of the scene, from 0 to 255.
+    """
+    return min(1.0, max(DIMMED_BRIGHTNESS, LEAST_DIMMED_GRAY / max(mean, 1.0)))
 
 
 def round_length(maximum: float) -> float:

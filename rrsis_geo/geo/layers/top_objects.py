@@ -21,6 +21,7 @@ class TopObject(NamedTuple):
         id: id in the layer.
         lonlat: longitude and latitude of the centroid in degrees (WGS 84); None if unknown.
         xy: centroid in the coordinates of the layer.
+        bounds: (left, bottom, right, top) in the coordinates of the layer.
         area_m2: area on the ground; NaN if unknown.
         n_pixels: number of pixels of the scene.
         score: mean probability.
@@ -30,6 +31,7 @@ class TopObject(NamedTuple):
     id: int
     lonlat: tuple[float, float] | None
     xy: tuple[float, float]
+    bounds: tuple[float, float, float, float]
     area_m2: float
     n_pixels: int
     score: float
@@ -56,14 +58,16 @@ class TopObjects:
         order = np.lexsort((features.id, -features.n_pixels, -features.area_m2, is_unknown))
         largest = order[: self._count]
         xy = shapely.get_coordinates(shapely.centroid(features.polygons[largest]))
-        for i, centroid, lonlat in zip(
-            largest.tolist(), xy.tolist(), self._lonlat(xy), strict=True
+        bounds = shapely.bounds(features.polygons[largest])
+        for i, centroid, lonlat, box in zip(
+            largest.tolist(), xy.tolist(), self._lonlat(xy), bounds.tolist(), strict=True
         ):
             self._rows.append(
                 TopObject(
                     id=int(features.id[i]),
                     lonlat=lonlat,
                     xy=(centroid[0], centroid[1]),
+                    bounds=tuple(box),
                     area_m2=float(features.area_m2[i]),
                     n_pixels=int(features.n_pixels[i]),
                     score=float(features.score[i]),

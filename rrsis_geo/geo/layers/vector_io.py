@@ -28,11 +28,11 @@ from rrsis_geo.errors import OutputError
 from rrsis_geo.files import atomic_file, check_writable, follow_link, write_error
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.layers import geopackage, shapefile
-from rrsis_geo.geo.layers.formats import VECTOR_FORMATS
+from rrsis_geo.geo.layers.formats import STYLE, VECTOR_FORMATS
 from rrsis_geo.geo.layers.gdal_layer import GEOMETRY, GdalOptions, write_with_gdal
 from rrsis_geo.geo.layers.geoparquet import write_geoparquet
 from rrsis_geo.geo.objects.features import Features
-from rrsis_geo.geo.styles import polygon_qml
+from rrsis_geo.geo.styles import polygon_qml, score_qml
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def check_layer_path(path: str | Path, *, overwrite: bool = False) -> Path:
             + f" or {SUFFIXES[-1]}"
         )
     target = follow_link(path)
-    endings = list(VECTOR_FORMATS[path.suffix.lower()].companions)
+    endings = [end for end in VECTOR_FORMATS[path.suffix.lower()].companions if end != STYLE]
     if path.suffix.lower() == ".shp":
         endings += shapefile.DERIVED
     companions = [target.with_suffix(ending) for ending in endings]
@@ -127,8 +127,10 @@ class Layer:
 
     Attributes:
         features: batches of features, consumed one at a time. Errors they raise are passed on.
-        expression: expression that the objects match; the description of the layer.
+        expression: expression that the objects match.
         name: name of the layer; if empty, it is made of the expression, see `layer_name`.
+        title: of the layer in QGIS, unique in its file; "" for none.
+        abstract: what the layer is, in a sentence or two; the expression if empty.
         provenance: JSON values, stored in GeoPackage and GeoParquet.
         facts: names of the further columns, see `FACT_TYPES`.
     """
@@ -136,6 +138,8 @@ class Layer:
     features: Iterable[Features]
     expression: str
     name: str = ""
+    title: str = ""
+    abstract: str = ""
     facts: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -180,12 +184,15 @@ def write_layers(
                 path=path,
                 number=number,
                 name=layer.name or layer_name(layer.expression),
-                description=layer.expression,
+                title=layer.title,
+                description=layer.abstract or layer.expression,
                 crs=None if crs is None else as_proj(crs),
                 provenance=layer.provenance,
             )
             with _convert_errors(path, rows):
                 _WRITERS[suffix](part, rows, target)
+                if STYLE in VECTOR_FORMATS[suffix].companions:
+                    _write_style(part, rows, target)
             count += rows.count
         if extend is not None:
             with _convert_errors(path):
@@ -213,6 +220,7 @@ class _Target:
     path: Path
     number: int
     name: str
+    title: str
     description: str
     crs: ProjCRS | None
     provenance: Mapping[str, Any]
@@ -281,6 +289,23 @@ def _as_columns(features: Features, schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
+def _styles(rows: _Rows, target: _Target) -> list[geopackage.LayerStyle]:
+    """The styles of a layer of objects: plain and by score."""
+    has_candidates = "chosen" in rows.schema.names
+    return [
+        geopackage.LayerStyle(
+            "rrsis-geo", polygon_qml(target.number, has_candidates=has_candidates)
+        ),
+        geopackage.LayerStyle("by score", score_qml(target.number, has_candidates=has_candidates)),
+    ]
+
+
+def _write_style(part: Path, rows: _Rows, target: _Target) -> None:
+    """Write the style beside the file. A style that is there may be the user's and is kept."""
+    if not follow_link(target.path).with_suffix(STYLE).exists():
+        part.with_suffix(STYLE).write_text(_styles(rows, target)[0].qml, encoding="utf-8")
+
+
 def _write_geopackage(part: Path, rows: _Rows, target: _Target) -> None:
     options = GdalOptions(
         driver="GPKG",
@@ -291,12 +316,15 @@ def _write_geopackage(part: Path, rows: _Rows, target: _Target) -> None:
         layer_options={
             "GEOMETRY_NAME": GEOMETRY,
             "SPATIAL_INDEX": "YES",
+            # QGIS shows them as the title and the abstract of the layer. Identifiers are unique and
+            # by default names of tables, so a title that could be one is left out.
+            **({"IDENTIFIER": target.title} if re.search("[^a-z0-9_]", target.title) else {}),
             "DESCRIPTION": target.description,
         },
     )
     write_with_gdal(part, rows.stream(), target.crs, options)
-    style = polygon_qml(target.number, has_candidates="chosen" in rows.schema.names)
-    geopackage.add_extras(part, target.name, GEOMETRY, style, target.provenance)
+    geopackage.add_provenance(part, target.name, target.provenance)
+    geopackage.add_styles(part, target.name, GEOMETRY, _styles(rows, target))
 
 
 def _write_shapefile(part: Path, rows: _Rows, target: _Target) -> None:

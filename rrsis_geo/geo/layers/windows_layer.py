@@ -13,6 +13,10 @@ from affine import Affine
 from pyproj import CRS as ProjCRS
 from rasterio.windows import Window
 
+from rrsis_geo.geo.layers.gdal_layer import GEOMETRY
+from rrsis_geo.geo.layers.geopackage import LayerStyle, add_styles
+from rrsis_geo.geo.styles import windows_qml
+
 LAYER = "windows"
 
 
@@ -58,7 +62,7 @@ def append_windows(
         description: description of the layer.
 
     Raises:
-        pyogrio.errors.DataSourceError: the file cannot be written.
+        pyogrio.errors.DataSourceError, sqlite3.Error: the file cannot be written.
     """
     spans = [
         (w.col_off, w.row_off, w.col_off + w.width, w.row_off + w.height)
@@ -76,10 +80,11 @@ def append_windows(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
         pyogrio.write_dataframe(
-            frame.rename_geometry("geom"),
+            frame.rename_geometry(GEOMETRY),
             path,
             layer=layer,
             driver="GPKG",
             append=True,
-            layer_options={"GEOMETRY_NAME": "geom", "DESCRIPTION": description},
+            layer_options={"GEOMETRY_NAME": GEOMETRY, "DESCRIPTION": description},
         )
+    add_styles(path, layer, GEOMETRY, [LayerStyle("rrsis-geo", windows_qml())])

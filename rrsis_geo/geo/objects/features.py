@@ -1,7 +1,7 @@
 """Features: the polygons and attributes of a layer, made from pixel objects."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 BATCH_SIZE = 20_000
 """Maximum number of features in a batch."""
 
-SCORE_DECIMALS = 6
+SCORE_DECIMALS = 3
+MEASURE_DECIMALS = 2
+"""Of areas and perimeters: square centimetres mean nothing at pixels of centimetres."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,8 @@ class FeatureOptions:
         border: of what was segmented; None if it is unknown: no object touches it then.
         split: whether objects that touch are split first, see `geo.objects.split`.
         min_area_m2: objects smaller than this, before simplification, are left out.
+        min_pixels: objects of fewer pixels are left out.
+        count_dropped: called with the number of objects that were left out, batch by batch.
         simplify_m: tolerance on the ground, see `simplify_outlines`; 0 keeps pixel outlines.
         gsd_m: metres on the ground per pixel, for `simplify_m`.
     """
@@ -131,6 +135,8 @@ class FeatureOptions:
     border: Border | None = None
     split: bool = False
     min_area_m2: float = 0.0
+    min_pixels: int = 1
+    count_dropped: Callable[[int], None] = lambda n_dropped: None
     simplify_m: float = 0.0
     gsd_m: float | None = None
 
@@ -188,8 +194,8 @@ def _to_features(
         id=np.arange(first_id, first_id + len(objects)),
         score=objects.mean_probability().round(SCORE_DECIMALS),
         score_max=objects.probability_max.astype(np.float64).round(SCORE_DECIMALS),
-        area_m2=sizes.area_m2,
-        perimeter_m=sizes.perimeter_m,
+        area_m2=sizes.area_m2.round(MEASURE_DECIMALS),
+        perimeter_m=sizes.perimeter_m.round(MEASURE_DECIMALS),
         n_pixels=objects.n_pixels,
         touches_border=at_border,
         split_from=objects.split_from,
@@ -199,11 +205,15 @@ def _to_features(
 
 
 def _drop_small(objects: Objects, options: FeatureOptions) -> Objects:
-    if options.min_area_m2 <= 0 or not len(objects):
+    is_kept = objects.n_pixels >= options.min_pixels
+    if options.min_area_m2 > 0 and len(objects):
+        area_m2 = measure_rings(objects.outlines.rings(options.transform), options.crs).area_m2
+        # Keep objects of unknown area (NaN), outside the domain of the projection.
+        is_kept &= ~(area_m2.round(MEASURE_DECIMALS) < options.min_area_m2)
+    if is_kept.all():
         return objects
-    area_m2 = measure_rings(objects.outlines.rings(options.transform), options.crs).area_m2
-    # Keep objects of unknown area (NaN), outside the domain of the projection.
-    return objects.take(np.flatnonzero(~(area_m2 < options.min_area_m2)))
+    options.count_dropped(int(np.sum(~is_kept)))
+    return objects.take(np.flatnonzero(is_kept))
 
 
 def _tolerance_px(options: FeatureOptions) -> float:

@@ -98,6 +98,7 @@ class _JoinedScenes:
             features=self._count(number, self._features(number)),
             expression=expression,
             name=self._names[number],
+            title=expression,
             provenance=_provenance(
                 self._scenes, {"expression": expression, **reading_fact(query)}, self._settings
             ),

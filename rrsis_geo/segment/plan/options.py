@@ -18,6 +18,9 @@ OPTIONAL = ("presence", "split")
 """More of these. They are recorded only where they are given, as in the records of earlier
 releases."""
 
+SMALLEST_MODEL_PX = 9
+"""Smaller objects are dropped by default: 3 x 3 pixels that the model sees, 0.36 m2 at 20 cm."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentOptions:
@@ -34,7 +37,8 @@ class SegmentOptions:
         threshold: probability above which a pixel belongs to the target.
         presence: windows in which the probability of the target is below this give nothing. None is
             the threshold of the bundle, if it has one.
-        min_area_m2: objects below this area on the ground are dropped, in square metres.
+        min_area_m2: objects below this area on the ground are dropped, in square metres. None drops
+            objects of less than `SMALLEST_MODEL_PX` pixels of the model, 0 drops none.
         simplify_m: tolerance for the simplification of outlines, in metres on the ground.
         split: whether objects that touch are split. None splits those that an expression ranks,
             counts or measures.
@@ -52,7 +56,7 @@ class SegmentOptions:
     overlap_px: int = 128
     threshold: float = 0.5
     presence: float | None = None
-    min_area_m2: float = 0.0
+    min_area_m2: float | None = None
     simplify_m: float = 0.0
     split: bool | None = None
     landmarks: tuple[GivenLandmark, ...] = ()
@@ -65,7 +69,7 @@ class SegmentOptions:
         check_threshold(self.presence)
         for name in ("min_area_m2", "simplify_m"):
             value = getattr(self, name)
-            if not 0 <= value < math.inf:
+            if value is not None and not 0 <= value < math.inf:
                 raise ConfigError(f"{name} must be 0 or more, got {value:g}")
         for name in ("batch_size", "threads", "rows_per_shard"):
             value = getattr(self, name)

@@ -23,7 +23,7 @@ from rrsis_geo.geo.scene.scene import Scene, SceneInfo
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.plan.landmarks import asked_phrases, read_queries
 from rrsis_geo.segment.plan.memory import usable_memory
-from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.segment.plan.options import SMALLEST_MODEL_PX, SegmentOptions
 from rrsis_geo.text.query.records import Query
 from rrsis_geo.units import format_bytes
 from rrsis_geo.version import __version__
@@ -37,6 +37,9 @@ BYTES_PER_ROW_PX_MORE = 21
 SHARD_PX = 2**25
 """Approximate number of pixels in a shard. A small network needs half a minute for them on a CPU,
 so an interruption costs no more. Many shards cost nothing: consecutive ones share window rows."""
+
+SMALLEST_OBJECT_TAG = "smallest_object_px"
+"""Tag of a raster: `Plan.smallest_object_px`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,11 @@ class Plan:
         """What the network is asked for: the expressions themselves if no rule is in them."""
         return asked_phrases(self.queries, self.options.landmarks)
 
+    @property
+    def smallest_object_px(self) -> int:
+        """Pixels of the scene that are `SMALLEST_MODEL_PX` pixels of the model."""
+        return math.ceil(SMALLEST_MODEL_PX / (self.model_px.scale_row * self.model_px.scale_col))
+
     def own_window_rows(self, shard: Shard) -> range:
         """Window rows that are counted for a shard: those that the shards above do not need."""
         above = self.shards[shard.index - 1].window_row_stop if shard.index else 0
@@ -121,6 +129,7 @@ class Plan:
             "plan_hash": self.hash,
             "expression": expression,
             "model": self.model.name,
+            SMALLEST_OBJECT_TAG: str(self.smallest_object_px),
         }
 
     def _result_facts(self) -> dict[str, Any]:

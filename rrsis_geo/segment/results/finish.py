@@ -17,6 +17,7 @@ from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.log_odds import to_probability
 from rrsis_geo.progress import Progress
 from rrsis_geo.segment.plan.advice import HighestScores, advise_after_run
+from rrsis_geo.segment.plan.options import SMALLEST_MODEL_PX
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.results.facts import ResultFacts
@@ -28,7 +29,7 @@ from rrsis_geo.segment.results.pictures import (
     problem_text,
     raise_unexpected,
 )
-from rrsis_geo.segment.results.report import SegmentReport
+from rrsis_geo.segment.results.report import SegmentReport, smallest_text
 from rrsis_geo.segment.results.stac_item import ItemTimes, write_item
 from rrsis_geo.segment.shards.failures import format_window_count, merge_failed
 from rrsis_geo.segment.shards.shard_files import ShardStats
@@ -215,6 +216,7 @@ def _make_report(
         load_seconds=context.load_seconds,
         network_seconds=sum(each.network_seconds for each in stats),
         plan_hash=plan.hash,
+        smallest=smallest_text(plan.options.min_area_m2, plan.smallest_object_px, plan.scene.gsd_m),
         warnings=tuple(context.warnings),
     )
 
@@ -234,11 +236,18 @@ def _settings(report: SegmentReport, plan: Plan) -> Iterator[tuple[str, str]]:
     yield "threshold", f"{options.threshold:g}"
     for landmark in options.landmarks:
         yield f'landmark "{landmark.name}"', str(landmark.path)
-    if options.min_area_m2:
-        yield "minimum area", f"{options.min_area_m2:g} m\N{SUPERSCRIPT TWO}"
+    yield "minimum area", _min_area_text(options.min_area_m2)
+    if report.dropped:
+        yield "dropped", report.dropped
     if options.simplify_m:
         yield "simplified by", f"up to {options.simplify_m:g} m"
     if report.presence_max is not None and len(report.results) == 1:
         yield "highest presence", f"{report.presence_max:.0%} that the target is in a window"
     yield "network time", format_duration(report.network_seconds)
     yield "plan", report.plan_hash
+
+
+def _min_area_text(min_area_m2: float | None) -> str:
+    if min_area_m2 is None:
+        return f"{SMALLEST_MODEL_PX} pixels of the model"
+    return f"{min_area_m2:g} m\N{SUPERSCRIPT TWO}"

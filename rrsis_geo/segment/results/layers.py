@@ -23,10 +23,11 @@ from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import reading_fact
-from rrsis_geo.segment.results.pictures import LayerPictures
+from rrsis_geo.segment.results.pictures import LayerPictures, PagePicture
 from rrsis_geo.segment.results.report import ExpressionResult
 from rrsis_geo.segment.shards.failures import FailedWindow
 from rrsis_geo.text.query.records import Query
+from rrsis_geo.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +66,10 @@ class ObjectLayer:
         name: name of the layer.
         n_objects: number of objects written so far that the expression means.
         n_candidates: number of all objects written so far.
-        area_m2: total area of the former; NaN if unknown.
-        picture: JPEG of the scene with the objects, for the page; None until all are written, or
-            if it could not be drawn.
+        n_dropped: number of objects that were too small to be written.
+        area_m2: total area of those that the expression means; NaN if unknown.
+        picture: the scene with the objects, for the page; None until all are written, or if it
+            could not be drawn.
         picture_errors: by kind of output ("preview", "report"), why its picture is missing.
     """
 
@@ -80,10 +82,15 @@ class ObjectLayer:
         self.name = name
         self.n_objects = 0
         self.n_candidates = 0
+        self.n_dropped = 0
         self.area_m2 = 0.0
-        self.picture: bytes | None = None
+        self.picture: PagePicture | None = None
         self.picture_errors: dict[str, Exception] = {}
         self._top_objects = TopObjects(TABLE_ROWS, crs)
+
+    def count_dropped(self, n_dropped: int) -> None:
+        """Count objects that were too small."""
+        self.n_dropped += n_dropped
 
     def top_objects(self) -> list[TopObject]:
         """The largest objects, the largest first."""
@@ -103,6 +110,7 @@ class ObjectLayer:
             },
             n_objects=self.n_objects,
             n_candidates=self.n_candidates if self.outputs.keep_candidates else None,
+            n_dropped=self.n_dropped,
             area_m2=self.area_m2 if math.isfinite(self.area_m2) else None,
             failed=failed,
             presence_max=presence_max,
@@ -133,7 +141,7 @@ class ObjectLayer:
             yield batch
         if pictures is not None:
             pictures.finish()
-            self.picture, self.picture_errors = pictures.jpeg, pictures.errors
+            self.picture, self.picture_errors = pictures.page, pictures.errors
 
 
 class LayerContent(NamedTuple):
@@ -141,6 +149,7 @@ class LayerContent(NamedTuple):
 
     layer: ObjectLayer
     features: Iterable[Features]
+    abstract: str
     provenance: Mapping[str, Any]  # ready for JSON
     facts: Sequence[str]  # names of further columns
 
@@ -176,6 +185,8 @@ def write_objects(
                 features=content.layer.pass_through(content.features, background),
                 expression=content.layer.expression,
                 name=content.layer.name,
+                title=content.layer.expression,
+                abstract=content.abstract,
                 provenance=content.provenance,
                 facts=content.facts,
             )
@@ -183,6 +194,23 @@ def write_objects(
         ]
         overwrite = contents[0].layer.outputs.overwrite
         write_layers(path, [*layers, *others], crs=crs, overwrite=overwrite, extend=extend)
+
+
+def layer_abstract(source: str, model: str, threshold: float, query: Query) -> str:
+    """What a layer is, for its metadata.
+
+    Args:
+        source: path of the scene or the raster.
+        model: name of the model, "" if unknown.
+        threshold: of the run.
+        query: of the expression.
+    """
+    by = f" by {model}" if model else ""
+    understood = "" if query.is_plain else f" Understood as: {query}."
+    return (
+        f"Objects found{by} in {source} with rrsis-geo {__version__}, threshold {threshold:g}."
+        f"{understood}"
+    )
 
 
 def needs_picture(outputs: Outputs) -> bool:

@@ -34,6 +34,7 @@ from rrsis_geo.segment.results.given import read_given
 from rrsis_geo.segment.results.layers import (
     LayerContent,
     ObjectLayer,
+    layer_abstract,
     needs_picture,
     read_background,
     write_objects,
@@ -129,9 +130,10 @@ class Merger:
 
     def _read_features(self, expression_i: int) -> Iterator[Features]:
         """The objects that an expression means."""
-        query, expression = self.layers[expression_i].query, self.plan.expressions[expression_i]
+        layer, expression = self.layers[expression_i], self.plan.expressions[expression_i]
+        query = layer.query
         splits = split_phrases(query, split=self.plan.options.split)
-        read = partial(self._read_phrase, expression, splits)
+        read = partial(self._read_phrase, expression, splits, count_dropped=layer.count_dropped)
         features = [read(phrase, is_target=True) for phrase in query.targets()]
         outputs = self.outputs
         if query.is_plain:
@@ -145,7 +147,12 @@ class Merger:
         )
 
     def _read_phrase(
-        self, expression: str, splits: SplitPhrases, phrase: str, is_target: bool
+        self,
+        expression: str,
+        splits: SplitPhrases,
+        phrase: str,
+        is_target: bool,
+        count_dropped: Callable[[int], None] = lambda n_dropped: None,
     ) -> Iterator[Features]:
         """The objects of a phrase; only those of a target are filtered and simplified."""
         if not is_target and phrase in self._given:
@@ -163,7 +170,11 @@ class Merger:
                 model=plan.model.name,
                 border=Border(plan.scene.shape, plan.scene.aoi),
                 split=splits.includes(phrase, is_target=is_target),
-                min_area_m2=options.min_area_m2 if is_target else 0.0,
+                min_area_m2=(options.min_area_m2 or 0.0) if is_target else 0.0,
+                min_pixels=(
+                    plan.smallest_object_px if is_target and options.min_area_m2 is None else 1
+                ),
+                count_dropped=count_dropped,
                 simplify_m=options.simplify_m if is_target else 0.0,
             ),
         )
@@ -175,6 +186,9 @@ class Merger:
             LayerContent(
                 layer,
                 features,
+                layer_abstract(
+                    plan.scene.path, plan.model.name, plan.options.threshold, layer.query
+                ),
                 {**plan.provenance(layer.expression), **_failures(each.failed)},
                 self._facts_of(layer.query),
             )

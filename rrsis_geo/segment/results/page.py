@@ -1,6 +1,7 @@
 """The report page: one HTML file with the pictures, the largest objects and the facts of the run.
 
-The page is self-contained: pictures are embedded and there are no scripts.
+The page is self-contained: pictures, style and script are embedded. Without its script it shows the
+same, but rows do not point to objects and cannot be sorted.
 """
 
 import base64
@@ -9,9 +10,9 @@ import platform
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
 
 import rasterio
+from affine import Affine
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import atomic_file
@@ -19,9 +20,14 @@ from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.layers.top_objects import TopObject
 from rrsis_geo.segment.results.facts import ResultFacts
 from rrsis_geo.segment.results.layers import ObjectLayer
+from rrsis_geo.segment.results.page_style import CSS, SCRIPT
+from rrsis_geo.segment.results.pictures import PagePicture
 from rrsis_geo.segment.results.report import ExpressionResult
 from rrsis_geo.units import format_area, format_count, format_duration, format_length
 from rrsis_geo.version import __version__
+
+MARGIN_PX = 6
+"""Between an object and its frame in the picture."""
 
 
 def write_page(
@@ -52,20 +58,24 @@ def _page(facts: ResultFacts, layers: Sequence[ObjectLayer]) -> Iterator[str]:
     yield from _head(html.escape(title), facts)
     if has_many:
         yield from _contents(facts.results)
+    yield "<div class=expressions>"
     for result, layer in zip(facts.results, layers, strict=True):
+        yield f"<section id={layer.name}>"
         yield from _expression_section(result, layer, is_only=not has_many)
+        yield "</section>"
+    yield "</div>"
     yield "<h2>Run</h2>"
     yield from _fact_table(_run_facts(facts))
     if facts.command:
         yield f"<h2>Command</h2>\n<pre>{html.escape(facts.command)}</pre>"
-    yield "</body>\n</html>\n"
+    yield f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
 
 
 def _head(title: str, facts: ResultFacts) -> Iterator[str]:
     """Everything above the first picture."""
     yield f"<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<title>{title}</title>"
     yield '<meta name=viewport content="width=device-width, initial-scale=1">'
-    yield f"<style>{_CSS}</style>\n</head>\n<body>\n<h1>{title}</h1>"
+    yield f"<style>{CSS}</style>\n</head>\n<body>\n<h1>{title}</h1>"
     totals = f"{_totals(facts.results)} in {facts.source.path}"
     yield f"<p class=sum>{html.escape(totals)}</p>"
     if facts.warnings:
@@ -111,16 +121,38 @@ def _expression_section(
     """The picture and the largest objects of an expression."""
     expression = html.escape(result.expression)
     if not is_only:
-        yield f"<h2 id={layer.name}>{expression}</h2>"
+        yield f"<h2>{expression}</h2>"
         yield f"<p class=sum>{html.escape(_totals([result]))}</p>"
     if result.reading:
         yield f"<p class=note>Understood: {html.escape(result.reading)}</p>"
     if layer.picture is None:  # a warning says why
         yield "<p class=note>The picture could not be drawn.</p>"
     else:
-        jpeg = base64.b64encode(layer.picture).decode()
-        yield f'<img src="data:image/jpeg;base64,{jpeg}" alt="{expression}">'
+        yield from _figure(layer.picture, layer.top_objects(), expression)
     yield from _object_table(result, layer.top_objects(), "h2" if is_only else "h3")
+
+
+def _figure(picture: PagePicture, objects: Sequence[TopObject], expression: str) -> Iterator[str]:
+    """The picture, with an invisible frame around each listed object, which its row shows."""
+    jpeg = base64.b64encode(picture.jpeg).decode()
+    width, height = picture.size
+    yield f'<figure><img src="data:image/jpeg;base64,{jpeg}" alt="{expression}">'
+    yield f'<svg viewBox="0 0 {width} {height}">'
+    for each in objects:
+        left, top, right, bottom = _frame_px(picture.from_world, each)
+        yield (
+            f'<rect data-id={each.id} x="{left:.0f}" y="{top:.0f}" '
+            f'width="{right - left:.0f}" height="{bottom - top:.0f}"/>'
+        )
+    yield "</svg></figure>"
+
+
+def _frame_px(from_world: Affine, each: TopObject) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the frame of an object in the picture."""
+    left, bottom, right, top = each.bounds
+    corners = [from_world @ (x, y) for x in (left, right) for y in (bottom, top)]
+    xs, ys = zip(*corners, strict=True)
+    return min(xs) - MARGIN_PX, min(ys) - MARGIN_PX, max(xs) + MARGIN_PX, max(ys) + MARGIN_PX
 
 
 def _object_table(
@@ -132,24 +164,30 @@ def _object_table(
     title = "Objects" if is_complete else f"The {len(objects)} largest objects"
     yield f"<{heading}>{title}</{heading}>"
     has_lonlat = any(row.lonlat is not None for row in objects)
-    coordinates = ("longitude", "latitude") if has_lonlat else ("x", "y")
-    yield "<div class=wide><table class=objects>"
-    yield _row(("id", *coordinates, "area", "pixels", "score", "highest score"), "th")
+    position = "longitude, latitude" if has_lonlat else "x, y"
+    yield "<div class=wide><table class='objects sortable'>"
+    yield _row(("id", position, "area", "pixels", "score", "highest"), "th")
     for row in objects:
-        lonlat = tuple(f"{value:.6f}" for value in row.lonlat or ()) or ("", "")
-        yield _row(
-            (
-                str(row.id),
-                *(lonlat if has_lonlat else tuple(f"{value:.2f}" for value in row.xy)),
-                format_area(row.area_m2),
-                f"{row.n_pixels:,}",
-                f"{row.score:.3f}",
-                f"{row.score_max:.3f}",
-            )
+        xy = tuple(f"{value:.6f}" for value in row.lonlat or ())
+        if not has_lonlat:
+            xy = tuple(f"{value:.2f}" for value in row.xy)
+        cells = (
+            str(row.id),
+            ", ".join(xy),
+            format_area(row.area_m2),
+            f"{row.n_pixels:,}",
+            f"{row.score:.3f}",
+            f"{row.score_max:.3f}",
         )
+        keys = (row.id, -row.id, row.n_pixels, row.n_pixels, row.score, row.score_max)
+        texts = zip(cells, keys, strict=True)
+        tds = "".join(f"<td data-key={key}>{html.escape(cell)}</td>" for cell, key in texts)
+        yield f"<tr data-id={row.id} tabindex=0>{tds}</tr>"
     yield "</table></div>"
+    hint = "A row shows its object in the picture; a heading sorts."
     if has_lonlat:
-        yield "<p class=note>Longitude and latitude of the centroid, degrees in WGS 84.</p>"
+        hint += " Longitude and latitude of the centroid, degrees in WGS 84."
+    yield f"<p class=note>{hint}</p>"
 
 
 def _run_facts(facts: ResultFacts) -> Iterator[tuple[str, str]]:
@@ -185,22 +223,3 @@ def _fact_table(facts: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _row(cells: Sequence[str], tag: str = "td") -> str:
     return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-
-_CSS: Final = """
-:root { color-scheme: light dark; --line: #8884; --soft: #888; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem }
-h1 { margin: 0; font-size: 1.7rem } h2 { margin: 2rem 0 .5rem; font-size: 1.15rem }
-.sum { margin: .2rem 0 1rem } .note, .facts th { color: var(--soft) } .note { font-size: .85rem }
-img { width: 100%; height: auto; border-radius: 6px; display: block }
-.wide { overflow-x: auto } table { border-collapse: collapse }
-th, td { padding: .22rem .9rem .22rem 0; text-align: left; vertical-align: top }
-td { overflow-wrap: anywhere } tr { border-bottom: 1px solid var(--line) }
-.objects { width: 100%; font-variant-numeric: tabular-nums }
-.objects th, .objects td { text-align: right; white-space: nowrap }
-.contents :is(th, td):first-child { text-align: left } a { color: inherit }
-.facts th { font-weight: normal; white-space: nowrap }
-.warnings { border-left: 4px solid #e0a000; padding: .1rem 1rem; margin: 1rem 0 }
-.warnings h2 { margin: .4rem 0 0 } .warnings ul { margin: .3rem 0; padding-left: 1.2rem }
-pre { white-space: pre-wrap; padding: .8rem; border: 1px solid var(--line); border-radius: 6px }
-"""

@@ -103,6 +103,7 @@ def landmark_layers(
             ),
             expression=text,
             name=name,
+            title=f"landmark: {text}",
             provenance=provenance(text),
             facts=fact_names(landmark),
         )

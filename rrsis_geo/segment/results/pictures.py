@@ -7,9 +7,10 @@ drawing is kept until the vector file is in place.
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 import shapely
+from affine import Affine
 
 from rrsis_geo.geo.layers.preview import PreviewPainter
 from rrsis_geo.geo.objects.features import Features
@@ -20,11 +21,25 @@ DRAWING_ERRORS: Final = (MemoryError, OSError, ValueError, shapely.errors.GEOSEx
 _JPEG_QUALITY: Final = 88
 
 
+class PagePicture(NamedTuple):
+    """The picture of a layer on the page.
+
+    Attributes:
+        jpeg: the file.
+        size: (width, height) in pixels.
+        from_world: world coordinates to pixels of the picture.
+    """
+
+    jpeg: bytes
+    size: tuple[int, int]
+    from_world: Affine
+
+
 class LayerPictures:
     """Draws the objects of one layer, batch by batch.
 
     Attributes:
-        jpeg: the picture for the page; None if it is not an output, or could not be drawn.
+        page: the picture for the page; None if it is not an output, or could not be drawn.
         errors: by kind of output ("preview", "report"), why a picture is missing.
     """
 
@@ -38,7 +53,7 @@ class LayerPictures:
             expression: title of the pictures.
             new_painter: gives a painter without objects.
         """
-        self.jpeg: bytes | None = None
+        self.page: PagePicture | None = None
         self.errors: dict[str, Exception] = {}
         self._outputs = outputs
         self._expression = expression
@@ -63,10 +78,9 @@ class LayerPictures:
             with self._keep_error("report"):
                 buffer = io.BytesIO()
                 # without optimize=True, which fails if a picture compresses badly
-                painter.picture(self._expression).save(
-                    buffer, format="JPEG", quality=_JPEG_QUALITY, subsampling=0
-                )
-                self.jpeg = buffer.getvalue()
+                picture = painter.picture(self._expression)
+                picture.save(buffer, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
+                self.page = PagePicture(buffer.getvalue(), picture.size, painter.world_to_picture())
         self._painter = None
 
     @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rrsis_geo.segment.shards.failures import FailedWindow, merge_failed
+from rrsis_geo.units import format_area, format_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class ExpressionResult:
         reading: how the expression was understood; "" where the network alone answers it.
         n_candidates: number of polygons in the layer, those that are not chosen included; None if
             the layer has only the chosen ones.
+        n_dropped: number of objects that were too small.
     """
 
     expression: str
@@ -38,6 +40,7 @@ class ExpressionResult:
     presence_max: float | None = None
     reading: str = ""
     n_candidates: int | None = None
+    n_dropped: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""
@@ -68,6 +71,7 @@ class SegmentReport:
         load_seconds: part of it spent loading the model.
         network_seconds: time in the network, summed over expressions, processes and resumed runs.
         plan_hash: hash of everything that determines the result.
+        smallest: in words, what was too small.
         warnings: all warnings of the run, each once.
         unwritten: by kind, as in `outputs`, why a picture or the page could not be made. All other
             outputs are written.
@@ -83,6 +87,7 @@ class SegmentReport:
     load_seconds: float
     network_seconds: float
     plan_hash: str
+    smallest: str = ""
     warnings: tuple[str, ...] = field(default=())
     unwritten: dict[str, str] = field(default_factory=dict)
 
@@ -95,6 +100,11 @@ class SegmentReport:
     def n_objects(self) -> int:
         """Number of polygons of all expressions."""
         return sum(result.n_objects for result in self.results)
+
+    @property
+    def dropped(self) -> str:
+        """In words, how many objects were too small; "" if none was."""
+        return dropped_text(sum(result.n_dropped for result in self.results), self.smallest)
 
     @property
     def area_m2(self) -> float | None:
@@ -132,6 +142,7 @@ class SegmentReport:
             "load_seconds": self.load_seconds,
             "network_seconds": self.network_seconds,
             "plan_hash": self.plan_hash,
+            "smallest": self.smallest,
             "warnings": list(self.warnings),
             "unwritten": self.unwritten,
             "results": [result.to_dict() for result in self.results],
@@ -140,7 +151,7 @@ class SegmentReport:
     @staticmethod
     def from_dict(record: Mapping[str, Any]) -> "SegmentReport":
         """The inverse of `to_dict`."""
-        fields = {name: record[name] for name in SegmentReport.__slots__}
+        fields = {name: record[name] for name in SegmentReport.__slots__ if name in record}
         return SegmentReport(
             **{
                 **fields,
@@ -157,6 +168,8 @@ class PartReport:
 
     Attributes:
         job: folder of the job, which the other parts and `merge_job` use.
+        part: (k, n): the k-th of n parts.
+        n_shards: number of shards of the whole job.
         shards: first and last shard of this part, numbered from 1; () if there are fewer shards
             than parts.
         missing: number of shards of the whole job that are not completed yet.
@@ -165,6 +178,8 @@ class PartReport:
     """
 
     job: Path
+    part: tuple[int, int]
+    n_shards: int
     shards: tuple[int, ...]
     missing: int
     failed: tuple[FailedWindow, ...]
@@ -175,11 +190,32 @@ class PartReport:
         failed = [window.to_dict() for window in self.failed]
         return {
             "job": str(self.job),
+            "part": list(self.part),
+            "n_shards": self.n_shards,
             "shards": list(self.shards),
             "missing": self.missing,
             "failed": failed,
             "warnings": list(self.warnings),
         }
+
+
+def dropped_text(n_dropped: int, smallest: str) -> str:
+    """How many objects were dropped because they were too small; "" if none was."""
+    return f"{format_count(n_dropped, 'object')} {smallest}" if n_dropped else ""
+
+
+def smallest_text(min_area_m2: float | None, min_pixels: int, gsd_m: float | None) -> str:
+    """What is dropped for its size.
+
+    Args:
+        min_area_m2: as the user chose; None for the default.
+        min_pixels: the default, in pixels of the scene.
+        gsd_m: ground pixel of the scene; None if unknown.
+    """
+    if min_area_m2 is not None:
+        return f"under {format_area(min_area_m2)}"
+    size = f"{min_pixels} pixels" if gsd_m is None else format_area(min_pixels * gsd_m**2)
+    return f"under {size} (--min-area 0 keeps them)"
 
 
 def paths_to_text(paths: Mapping[str, Path]) -> dict[str, str]:

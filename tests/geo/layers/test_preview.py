@@ -21,7 +21,7 @@ from rrsis_geo.geo.layers.drawing import (
     thicken,
     toggle_inside,
 )
-from rrsis_geo.geo.layers.preview import PreviewPainter, round_length
+from rrsis_geo.geo.layers.preview import PreviewPainter, dimming, round_length
 from rrsis_geo.geo.objects.features import FeatureOptions, make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.geo.styles import OUTLINE_RGB
@@ -201,3 +201,8 @@ def test_text_with_characters_that_the_font_lacks() -> None:
     short = lettering.shorten("a rather long expression", 80)
     assert short.endswith("...")
     assert lettering.size(short)[0] <= 80
+
+
+@pytest.mark.parametrize(("mean", "factor"), [(0, 1.0), (40, 1.0), (60, 5 / 6), (120, 0.55)])
+def test_dark_scenes_are_dimmed_less(mean: float, factor: float) -> None:
+    assert dimming(mean) == pytest.approx(factor)

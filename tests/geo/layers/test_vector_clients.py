@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
-from layer_files import write_layer
 from PIL import Image
 from rasterio.crs import CRS
 
-from rrsis_geo.geo.layers.vector_io import SUFFIXES
+from rrsis_geo.geo.layers.vector_io import SUFFIXES, Layer, write_layers
 from rrsis_geo.geo.objects.features import FeatureOptions, make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.geo.styles import OUTLINE_RGB
@@ -56,6 +55,11 @@ def facts(path):
         "outline": layer.renderer().symbol().symbolLayer(0).strokeColor().getRgb()[:3],
         "labels": layer.labelsEnabled() and layer.labeling().settings().fieldName,
         "index": layer.hasSpatialIndex(),
+        "title": layer.metadata().title(),
+        "abstract": layer.metadata().abstract(),
+        "name": layer.displayExpression(),
+        "tip": layer.mapTipTemplate(),
+        "styles": layer.listStylesInDatabase()[2] if path.endswith(".gpkg") else [],
         "layers": [sublayer.name() for sublayer in sublayers],
     }
 
@@ -110,7 +114,10 @@ def write(path: Path, *, n_objects: int = 2) -> Path:
             model="lite",
         ),
     )
-    write_layer(path, features, crs=crs, expression=EXPRESSION, provenance={"model": "lite"})
+    layer = Layer(
+        features=features, expression=EXPRESSION, title="Trucks", provenance={"model": "lite"}
+    )
+    write_layers(path, [layer], crs=crs)
     return path
 
 
@@ -126,9 +133,12 @@ def test_qgis_opens_every_format(qgis: QgisFacts, suffix: str) -> None:
     perimeter = "perim_m" if suffix == ".shp" else "perimeter_m"
     border = "at_border" if suffix == ".shp" else "touches_border"
     expected = ["id", "expression", "score", "score_max", "area_m2", perimeter, "n_pixels", border]
-    expected.append("model")
+    expected += ["split_from", "model"]
     assert [name for name in facts["fields"] if name != "fid"] == expected
     assert sorted(facts["areas"]) == pytest.approx([280 * 0.09, 284 * 0.09], rel=1e-3)
+    assert tuple(facts["outline"]) == OUTLINE_RGB, "the style beside the file is applied"
+    assert facts["name"].startswith("concat('#', \"id\", ', score '")
+    assert "area_m2" in facts["tip"]
 
 
 @pytest.mark.slow
@@ -138,6 +148,8 @@ def test_qgis_applies_the_style_of_a_geopackage(qgis: QgisFacts) -> None:
     assert facts["labels"] == "id"
     assert facts["index"] == 2  # QgsFeatureSource.SpatialIndexPresent
     assert facts["layers"] == [LAYER], "no other table is listed as a layer"
+    assert facts["styles"] == ["rrsis-geo", "by score"]
+    assert (facts["title"], facts["abstract"]) == ("Trucks", EXPRESSION)
     picture = Image.open(qgis["folder"]["path"] / "found.gpkg.png").convert("RGB")
     pixels = np.asarray(picture).astype(int)
     is_outline = (np.abs(pixels - OUTLINE_RGB) < 30).all(axis=2)

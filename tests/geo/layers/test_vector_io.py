@@ -21,9 +21,16 @@ from rasterio.crs import CRS
 
 from rrsis_geo.errors import InputError, OutputError
 from rrsis_geo.geo.layers import shapefile
-from rrsis_geo.geo.layers.vector_io import SUFFIXES, check_layer_path, layer_name
+from rrsis_geo.geo.layers.vector_io import (
+    SUFFIXES,
+    Layer,
+    check_layer_path,
+    layer_name,
+    write_layers,
+)
 from rrsis_geo.geo.objects.features import FeatureOptions, Features, make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
+from rrsis_geo.geo.styles import polygon_qml
 
 UTM = CRS.from_epsg(32645)
 NORTH_UP = Affine(0.3, 0, 334_000, 0, -0.3, 3_065_000)
@@ -196,11 +203,30 @@ class TestGeoPackage:
         }
 
     def test_style_is_the_layers_default(self, path: Path) -> None:
-        ((table, column, qml, default),) = self.rows(
-            path, "SELECT f_table_name, f_geometry_column, styleQML, useAsDefault FROM layer_styles"
+        (plain, by_score) = self.rows(
+            path,
+            "SELECT styleName, f_table_name, f_geometry_column, useAsDefault, styleQML"
+            " FROM layer_styles ORDER BY id",
         )
-        assert (table, column, default) == ("the_red_truck_on_the_road", "geom", 1)
-        assert 'fieldName="id"' in qml
+        assert plain[:4] == ("rrsis-geo", "the_red_truck_on_the_road", "geom", 1)
+        assert 'fieldName="id"' in plain[4]
+        assert by_score[:4] == ("by score", "the_red_truck_on_the_road", "geom", 0)
+        assert 'attr="score"' in by_score[4]
+
+    def test_title_and_abstract(self, tmp_path: Path) -> None:
+        path = tmp_path / "o.gpkg"
+        layer = Layer(features=[], expression="trucks", title="Trucks!", abstract="Found by lite.")
+        write_layers(path, [layer], crs=UTM)
+        query = "SELECT identifier, description FROM gpkg_contents WHERE table_name = 'trucks'"
+        assert self.rows(path, query) == [("Trucks!", "Found by lite.")]
+
+    def test_a_title_that_could_be_the_name_of_another_table(self, tmp_path: Path) -> None:
+        path = tmp_path / "o.gpkg"
+        words = ("layer_styles", "windows")
+        layers = [Layer(features=[], expression=word, title=word) for word in words]
+        write_layers(path, layers, crs=UTM)
+        names = {name for (name,) in self.rows(path, "SELECT identifier FROM gpkg_contents")}
+        assert names == {"layer_styles", "objects_layer_styles", "objects_windows"}
 
     def test_integrity(self, path: Path) -> None:
         assert self.rows(path, "PRAGMA integrity_check") == [("ok",)]
@@ -223,7 +249,7 @@ class TestShapefile:
         assert "perimeter_m is renamed perim_m" in record.getMessage()
         assert str(tmp_path / "trucks.shp") in record.getMessage()
         assert sorted(file.name for file in tmp_path.iterdir()) == [
-            f"trucks.{part}" for part in ("cpg", "dbf", "prj", "shp", "shx")
+            f"trucks.{part}" for part in ("cpg", "dbf", "prj", "qml", "shp", "shx")
         ]
         assert (tmp_path / "trucks.cpg").read_text() == "UTF-8"
 
@@ -349,7 +375,7 @@ class TestAtomicity:
         def full(*args: Any, **kwargs: Any) -> None:
             raise sqlite3.OperationalError("database or disk is full")
 
-        monkeypatch.setattr("rrsis_geo.geo.layers.geopackage.add_extras", full)
+        monkeypatch.setattr("rrsis_geo.geo.layers.geopackage.add_styles", full)
         with pytest.raises(
             OutputError, match=r"trucks\.gpkg: cannot be written \(the disk is full"
         ):
@@ -465,3 +491,21 @@ def test_upper_case_suffix(tmp_path: Path) -> None:
     path = tmp_path / "TRUCKS.GPKG"
     assert write(path, some_features()) == 3
     assert len(gpd.read_file(path, layer=layer_name(EXPRESSION))) == 3
+
+
+@pytest.mark.parametrize("suffix", [".shp", ".geojson", ".fgb", ".parquet"])
+def test_a_style_beside_the_file(tmp_path: Path, suffix: str) -> None:
+    path, style = tmp_path / f"trucks{suffix}", tmp_path / "trucks.qml"
+    write(path, some_features())
+    assert style.read_text(encoding="utf-8") == polygon_qml()
+    style.write_text("of the user")
+    write(path, some_features(), overwrite=True)
+    assert style.read_text() == "of the user"
+    path.unlink()
+    if suffix != ".shp":
+        write(path, some_features())  # a style without its file is in nobody's way
+
+
+def test_a_geopackage_has_no_style_beside_it(tmp_path: Path) -> None:
+    write(tmp_path / "trucks.gpkg", some_features())
+    assert [path.name for path in tmp_path.iterdir()] == ["trucks.gpkg"]

@@ -46,7 +46,7 @@ def test_attributes() -> None:
     np.testing.assert_allclose(
         batch.score,
         [(15 * 0.5 + 0.99) / 16, (15 * 0.55 + 0.99) / 16, (99 * 0.6 + 0.99) / 100],
-        atol=1e-6,
+        atol=5.01e-4,
     )
     assert batch.score_max.tolist() == [0.99] * 3
     # The UTM scale is 0.99994, 166 km from the central meridian.
@@ -112,3 +112,11 @@ def test_metres_need_a_crs() -> None:
 def test_no_objects() -> None:
     assert list(make_features([], DEFAULTS)) == []
     assert features_of(squares(3).take(np.array([], np.int64)), simplify_m=2.0, gsd_m=0.5) == []
+
+
+def test_objects_of_few_pixels_are_dropped_and_counted() -> None:
+    dropped: list[int] = []
+    (batch,) = features_of(squares(1, 3, 2, 4), min_pixels=9, count_dropped=dropped.append)
+    assert batch.n_pixels.tolist() == [9, 16]
+    assert batch.id.tolist() == [1, 2]
+    assert dropped == [2]

@@ -271,7 +271,9 @@ def test_dark_and_bright_pixels_are_not_suspected(
 
     measure(make_scene(200, 300, dtype="uint16", scale=16, content=clouds_and_water))
     measure(
-        make_scene(200, 300, dtype="uint16", content=lambda row, col, band: 1 + col // 150 + row * 0)
+        make_scene(
+            200, 300, dtype="uint16", content=lambda row, col, band: 1 + col // 150 + row * 0
+        )
     )
     assert not caplog.records
 

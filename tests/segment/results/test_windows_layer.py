@@ -60,7 +60,7 @@ def test_windows_cover_the_scene_and_have_scores(tmp_path: Path, make_scene: Mak
     objects = gpd.read_file(tmp_path / "o.gpkg", layer="red_discs")
     for row in objects.itertuples():
         near = layer[layer.intersects(row.geometry)]
-        assert near.probability_max.max() >= row.score_max - 1e-5
+        assert near.probability_max.max() >= row.score_max - 1e-3
 
 
 def test_shards_and_a_later_merge_do_not_change_the_layer(
