@@ -19,6 +19,7 @@ from qgis_plugin.rrsis_geo.program.commands import (
     segment_arguments,
     split_options,
 )
+from rrsis_geo.model.names import DEFAULT_BUNDLE
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -50,6 +51,10 @@ def test_numbers_that_are_not_given_are_left_to_the_program() -> None:
         *("--json", "--progress", "--model=btdnet-lite", "--device=auto"),
         *("--out=o.gpkg", "--threshold=0.5", "--overwrite", "--"),
     ]
+
+
+def test_the_default_model_is_that_of_the_program() -> None:
+    assert Network().model == DEFAULT_BUNDLE
 
 
 def test_polygons_as_the_area() -> None:

@@ -51,11 +51,11 @@ def test_windows_are_most_of_the_bar(dialog: Dialog) -> None:
     )
     assert dialog.calls == [
         ("setProgress", 0.0),
-        ("setProgressText", "windows: 4"),
+        ("setProgressText", "running the model on 4 windows"),
         ("setProgress", 47.5),
         ("setProgress", 95.0),
         ("setProgress", 97.5),
-        ("setProgressText", "outputs: 2"),
+        ("setProgressText", "writing the results"),
         ("setProgress", 100.0),
     ]
 

@@ -14,6 +14,7 @@ import pytest
 import rasterio
 import shapely
 from repository import ROOT, SUPPORT
+from stand_in_wheel import write_stand_in
 
 QGIS_PROCESS = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
 """Debian calls the program itself .bin; its wrapper passes options that qgis_process refuses."""
@@ -240,6 +241,11 @@ def test_cancel_saves_the_work_and_the_same_run_resumes(
     assert (canceled["results"], canceled["layers"]) == ({}, [])
     assert not out.exists()
     assert (tmp_path / "o.gpkg.job").is_dir()
+    changed = {**request, "parameters": {**request["parameters"], "THRESHOLD": 0.4}}
+    refused = run_in_qgis("rrsis_geo:segment", make_program(), **changed)
+    assert not refused["ok"]
+    assert "threshold" in refused["log"]
+    assert "--restart" in refused["log"]  # the tick box has this name too
     done = run_in_qgis("rrsis_geo:segment", make_program(), **request)
     assert done["ok"], done["log"]
     assert [layer["name"] for layer in done["layers"]] == ["spots"]
@@ -273,3 +279,24 @@ def test_errors_of_the_program_and_of_its_setting(
     done = run_in_qgis("rrsis_geo:segment", folder, parameters=parameters)
     assert not done["ok"]
     assert f"{folder}: is neither the program rrsis-geo nor an environment" in done["log"]
+
+
+def test_install(run_in_qgis: Any, environ: dict[str, str], tmp_path: Path) -> None:
+    """With a small wheel in place of rrsis-geo, and no network."""
+    environ["PIP_NO_INDEX"] = "1"
+    parameters = {
+        "PACKAGE": str(write_stand_in(tmp_path)),
+        "CPU_ONLY": False,
+        "PYTHON": sys.executable,
+    }
+    done = run_in_qgis("rrsis_geo:install", "", parameters=parameters)
+    assert done["ok"], done["log"]
+    program = Path(done["results"]["PROGRAM"])
+    assert tmp_path / "profile" in program.parents
+    assert done["program"] == str(program)
+    called = subprocess.run([program], check=True, capture_output=True, text=True)
+    assert called.stdout == "stand-in\n"
+    parameters["PYTHON"] = str(tmp_path / "gone")
+    done = run_in_qgis("rrsis_geo:install", "", parameters=parameters)
+    assert not done["ok"]
+    assert "no Python 3.11, 3.12 or 3.13" in done["log"]

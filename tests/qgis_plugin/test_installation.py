@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
+from stand_in_wheel import write_stand_in
 
 from qgis_plugin.rrsis_geo.program.installation import (
     NoPython,
@@ -14,15 +14,6 @@ from qgis_plugin.rrsis_geo.program.installation import (
     installation_steps,
 )
 from qgis_plugin.rrsis_geo.program.location import Machine, find_program, find_pythons
-
-INFO = "rrsis_geo-0.1.0.dist-info"
-WHEEL = {
-    "stand_in.py": "def main():\n    print('stand-in')\n",
-    f"{INFO}/METADATA": "Metadata-Version: 2.1\nName: rrsis-geo\nVersion: 0.1.0\n",
-    f"{INFO}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    f"{INFO}/entry_points.txt": "[console_scripts]\nrrsis-geo = stand_in:main\n",
-    f"{INFO}/RECORD": "",
-}
 
 
 def test_the_first_python_that_fits_is_taken(tmp_path: Path) -> None:
@@ -56,10 +47,7 @@ def test_the_cpu_build_of_torch_comes_first(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_real_environment_has_the_program(tmp_path: Path) -> None:
     """With a small wheel in place of rrsis-geo, and no network."""
-    wheel = tmp_path / "rrsis_geo-0.1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in WHEEL.items():
-            archive.writestr(name, text)
+    wheel = write_stand_in(tmp_path)
     machine = Machine({"PATH": ""}, tmp_path, tmp_path / "profile" / "own")
     python = choose_python([(sys.executable,)], os.environ)
     folder = machine.own_environment

@@ -3,13 +3,13 @@
 Usage: python qgis_session.py REQUEST, a JSON object:
 
 - plugins: folder of the plugin.
-- program: value of the setting that names rrsis-geo.
+- program: value of the setting that names rrsis-geo; "" searches.
 - algorithm, parameters: as for `processing.run`.
 - to_load: names of outputs that QGIS loads, as with the tick box of the dialog.
 - selected: a filter that selects features of the layer of AOI, or null.
 - cancel_at: progress in percent at which the user presses "Cancel", or null.
 
-Prints a JSON object with "ok", "results", "log" and "layers".
+Prints a JSON object with "ok", "results", "log", "layers" and "program", the setting after the run.
 """
 
 import json
@@ -46,6 +46,7 @@ def start(request: dict) -> QgsApplication:
 
 def run(request: dict) -> dict:
     """Run the algorithm, and load its layers."""
+    from processing.core.ProcessingConfig import ProcessingConfig
     from processing.gui.Postprocessing import handleAlgorithmResults
 
     project, feedback = QgsProject.instance(), QgsProcessingFeedback()
@@ -74,6 +75,7 @@ def run(request: dict) -> dict:
         "ok": ok,
         "results": results,
         "log": feedback.textLog(),
+        "program": ProcessingConfig.getSetting("RRSIS_GEO_PROGRAM"),
         "layers": sorted(map(describe, layers), key=lambda layer: layer["name"]),
     }
 

@@ -66,7 +66,7 @@ class Install(ProgramAlgorithm):
         machine = this_machine()
         folder = machine.own_environment
         given = self.parameterAsString(parameters, "PYTHON", context).strip()
-        environ = program_environment(Path(given), os.environ)
+        environ = program_environment(Path(given or folder / "bin" / "python"), os.environ)
         try:
             python = choose_python([(given,)] if given else find_pythons(machine), environ)
         except NoPython as err:

@@ -10,6 +10,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
@@ -19,18 +20,11 @@ from qgis.core import (
     QgsRasterLayer,
 )
 
-from ..program.commands import Result, SceneOptions, read_expressions
+from ..program.commands import Network, Result, SceneOptions, read_expressions
 
-INPUT, EXPRESSIONS, EXTENT, AOI, MODEL, BANDS = (
-    "INPUT",
-    "EXPRESSIONS",
-    "EXTENT",
-    "AOI",
-    "MODEL",
-    "BANDS",
-)
+INPUT, EXPRESSIONS, EXTENT, AOI = "INPUT", "EXPRESSIONS", "EXTENT", "AOI"
+MODEL, BANDS, RESTART = "MODEL", "BANDS", "RESTART"
 THRESHOLD, MIN_AREA, SIMPLIFY = "THRESHOLD", "MIN_AREA", "SIMPLIFY"
-DEFAULT_MODEL = "btdnet-lite"
 FORMATS_OF_AREAS = ["gpkg", "geojson", "shp", "fgb"]
 
 
@@ -65,13 +59,19 @@ def expressions_parameter(*, is_optional: bool = False) -> QgsProcessingParamete
 def model_parameter() -> QgsProcessingParameterDefinition:
     """The model bundle."""
     name = "Model (name, folder or hf://owner/name)"
-    return QgsProcessingParameterString(MODEL, name, defaultValue=DEFAULT_MODEL)
+    return QgsProcessingParameterString(MODEL, name, defaultValue=Network().model)
 
 
 def bands_parameter() -> QgsProcessingParameterDefinition:
     """Bands that are red, green and blue."""
     name = "Bands for red, green and blue, such as 3,2,1 (empty: from the file)"
     return advanced(QgsProcessingParameterString(BANDS, name, optional=True))
+
+
+def restart_parameter() -> QgsProcessingParameterDefinition:
+    """Whether saved work of a stopped run is deleted."""
+    name = "Start over, do not resume (--restart)"
+    return advanced(QgsProcessingParameterBoolean(RESTART, name, False))
 
 
 def object_parameters() -> list[QgsProcessingParameterDefinition]:
@@ -133,6 +133,11 @@ class Values:
         if self._parameters.get(name) in (None, ""):
             return None
         return float(self._algorithm.parameterAsDouble(self._parameters, name, self._context))
+
+    def resume_option(self) -> str:
+        """The option for an unfinished run."""
+        is_new = self._algorithm.parameterAsBoolean(self._parameters, RESTART, self._context)
+        return "--restart" if is_new else "--resume"
 
     def result(self, polygons: str, files: dict[str, str]) -> Result:
         """What to write, and which objects.

@@ -9,9 +9,9 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingOutputFile,
     QgsProcessingOutputMultipleLayers,
     QgsProcessingOutputNumber,
-    QgsProcessingParameterBoolean,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterString,
@@ -24,7 +24,7 @@ from . import parameters as shared
 from .base import ProgramAlgorithm, raster_source
 
 RASTERS = ("mask", "probability")
-FILES = ("report", "preview")
+FILES = {"report": "HTML files (*.html)", "preview": "PNG files (*.png)"}
 NAMES = {"vector": "OUTPUT", **{kind: kind.upper() for kind in (*RASTERS, *FILES)}}
 """Kind of output -> name of its parameter."""
 
@@ -65,9 +65,7 @@ class SegmentByExpression(ProgramAlgorithm):
             shared.advanced(
                 QgsProcessingParameterString("DEVICE", "Device (auto, cpu, cuda)", "auto")
             ),
-            shared.advanced(
-                QgsProcessingParameterBoolean("RESTART", "Start over, do not resume", False)
-            ),
+            shared.restart_parameter(),
             shared.advanced(
                 QgsProcessingParameterString("FURTHER", "Further options", "", optional=True)
             ),
@@ -82,15 +80,17 @@ class SegmentByExpression(ProgramAlgorithm):
                 )
                 for kind in RASTERS
             ),
-            QgsProcessingParameterFileDestination(
-                "REPORT", "Report", "HTML files (*.html)", optional=True, createByDefault=False
-            ),
-            QgsProcessingParameterFileDestination(
-                "PREVIEW", "Preview", "PNG files (*.png)", optional=True, createByDefault=False
-            ),
         ]
         for parameter in (*options, *outputs):
             self.addParameter(parameter)
+        for kind, filters in FILES.items():
+            title = kind.capitalize()
+            parameter = QgsProcessingParameterFileDestination(
+                NAMES[kind], title, filters, optional=True, createByDefault=False
+            )
+            # Not the HTML output that QGIS would add: it is announced even if it is not written.
+            self.addParameter(parameter, False)
+            self.addOutput(QgsProcessingOutputFile(NAMES[kind], title))
         self.addOutput(QgsProcessingOutputNumber("N_OBJECTS", "Number of objects"))
         self.addOutput(QgsProcessingOutputMultipleLayers("LAYERS", "All layers"))
 
@@ -115,7 +115,7 @@ class SegmentByExpression(ProgramAlgorithm):
             values.result(polygons, others),
             options=values.scene_options(layer, feedback),
             network=Network(values.text(shared.MODEL), values.text("DEVICE")),
-            further=self._further_options(values, parameters, context),
+            further=[values.resume_option(), *self._further_options(values)],
         )
         report = self.write_layers(arguments, files, context, feedback)
         if report is None:
@@ -139,12 +139,8 @@ class SegmentByExpression(ProgramAlgorithm):
         }
         return {kind: path for kind, path in {**layers, **files}.items() if path}
 
-    def _further_options(
-        self, values: shared.Values, parameters: dict[str, Any], context: QgsProcessingContext
-    ) -> list[str]:
-        restart = self.parameterAsBoolean(parameters, "RESTART", context)
+    def _further_options(self, values: shared.Values) -> list[str]:
         try:
-            further = split_options(values.text("FURTHER"))
+            return split_options(values.text("FURTHER"))
         except ValueError as err:
             raise QgsProcessingException(f"Further options: {err}") from err
-        return ["--restart" if restart else "--resume", *further]

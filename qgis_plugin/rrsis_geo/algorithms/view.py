@@ -14,7 +14,7 @@ from qgis.core import (
 )
 
 from ..program.commands import Network, Result, info_arguments, segment_arguments
-from ..program.report import main_file
+from ..program.report import main_file, result_layers
 from . import parameters as shared
 from .base import ProgramAlgorithm, load_results, raster_source
 
@@ -46,6 +46,7 @@ class WhatTheToolSees(ProgramAlgorithm):
             shared.expressions_parameter(is_optional=True),
             shared.model_parameter(),
             shared.bands_parameter(),
+            shared.restart_parameter(),
             QgsProcessingParameterVectorDestination(
                 "WINDOWS", "Windows", QgsProcessing.TypeVectorPolygon, optional=True
             ),
@@ -68,7 +69,7 @@ class WhatTheToolSees(ProgramAlgorithm):
         windows = self.parameterAsOutputLayer(parameters, "WINDOWS", context)
         model, expressions = values.text(shared.MODEL), values.expressions()
         described = self.run_rrsis_geo(info_arguments(scene, options, model), feedback)
-        feedback.pushInfo(described.out)
+        feedback.pushConsoleInfo(described.out)
         if not expressions or described.is_canceled:
             load_results(context, {"windows": windows}, [])
             return {}
@@ -81,12 +82,11 @@ class WhatTheToolSees(ProgramAlgorithm):
             Result(windows, files={"preview": preview}, has_windows_layer=True),
             options=options,
             network=Network(model),
-            further=["--resume"],
+            further=[values.resume_option()],
         )
         report = self.write_layers(arguments, {"windows": windows}, context, feedback)
         if report is None:
             return {}
-        return {
-            "WINDOWS": windows,
-            **({"PREVIEW": main_file(report, "preview")} if preview else {}),
-        }
+        layers = result_layers(report, has_windows=True)
+        results = {"WINDOWS": next(layer.source for layer in layers if layer.kind == "windows")}
+        return {**results, "PREVIEW": main_file(report, "preview")} if preview else results

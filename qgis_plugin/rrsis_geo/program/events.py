@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, Protocol
 
-STAGES = {"windows": (0.0, 95.0), "outputs": (95.0, 100.0), "rows": (0.0, 95.0)}
-"""Stage -> its beginning and end on the bar, in percent."""
+STAGES = {
+    "windows": (0.0, 95.0, "running the model on {} windows"),
+    "outputs": (95.0, 100.0, "writing the results"),
+    "rows": (0.0, 95.0, "reading {} rows"),
+}
+"""Stage -> its beginning and end on the bar, in percent, and its text; {} is the total."""
 
 
 class Feedback(Protocol):
@@ -76,8 +80,8 @@ class EventLog:
     def _show_progress(self, stage: str, done: int, total: int) -> None:
         if stage not in STAGES or total <= 0:
             return
-        start, end = STAGES[stage]
+        start, end, text = STAGES[stage]
         self._feedback.setProgress(start + (end - start) * min(done, total) / total)
         if stage != self._stage:
             self._stage = stage
-            self._feedback.setProgressText(f"{stage}: {total}")
+            self._feedback.setProgressText(text.format(total))
