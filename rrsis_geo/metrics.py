@@ -74,6 +74,20 @@ class Scores:
         values = [scores.miou for scores in self.by_category.values()]
         return float(np.mean(values)) if values else None
 
+    def values(self) -> dict[str, float]:
+        """The scores that are known, by name; those at thresholds are "pr50" to "pr90"."""
+        found = {
+            "oiou": self.oiou,
+            "miou": self.miou,
+            **{precision_name(at): share for at, share in self.precision.items()},
+            "miou_present": self.miou_present,
+            "giou": self.giou,
+            "n_acc": self.n_acc,
+            "t_acc": self.t_acc,
+            "false_area_ppm": self.false_area_ppm,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
     def to_dict(self) -> dict[str, Any]:
         """The fields, JSON-able. Thresholds become strings such as "0.5"."""
         values = asdict(self)

@@ -1,7 +1,10 @@
 """``rrsis-geo train``: train a model from a configuration file."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -17,7 +20,20 @@ from rrsis_geo.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rrsis_geo.train.config import TrainConfig
     from rrsis_geo.train.training import Scores, TrainProgress
+
+_SCORE_NAMES: Final = {
+    "miou": "mIoU",
+    "oiou": "oIoU",
+    "pr50": "Pr@0.5",
+    "pr70": "Pr@0.7",
+    "pr90": "Pr@0.9",
+    "giou": "gIoU",
+    "n_acc": "N-acc",
+    "t_acc": "T-acc",
+}
+"""Names of the main scores in papers."""
 
 
 @app.command(
@@ -32,6 +48,15 @@ def train(
         typer.Option("--set", metavar="A.B=C", help="Override one value of the file. Repeatable."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="N",
+            help="Train N times with consecutive seeds, in OUT/seed-*, and report mean and "
+            "standard deviation of the scores, also in OUT/seeds.json.",
+        ),
+    ] = None,
     push_to_hub: Annotated[
         str | None,
         typer.Option(
@@ -45,18 +70,22 @@ def train(
 ) -> None:
     """Train a network from a configuration file and save it as a model bundle."""
     console.setup_logging(quiet=quiet, verbose=verbose)
+    from rrsis_geo.errors import ConfigError
     from rrsis_geo.train.config import load_train_config
     from rrsis_geo.train.publish import push_bundle, reserve_repository
     from rrsis_geo.train.training import train_model
 
     run = load_train_config(config, settings or [])
+    if run.deterministic:  # cuBLAS reads it when it starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if seeds is not None:
+        if push_to_hub is not None:
+            raise ConfigError("--push-to-hub pushes one model, so it does not go with --seeds")
+        _train_seeds(run, out, seeds, resume=resume, as_json=as_json, quiet=quiet)
+        return
     page = reserve_repository(push_to_hub) if push_to_hub is not None else None
-    try:
-        with console.board(quiet=quiet) as show:
-            scores = train_model(run, out, resume=resume, progress=show and _board_progress(show))
-    except KeyboardInterrupt as err:
-        console.print_interrupted(f"--resume continues from the newest checkpoint in {out}")
-        raise typer.Exit(INTERRUPTED) from err
+    with _told_how_to_resume(out), console.board(quiet=quiet) as show:
+        scores = train_model(run, out, resume=resume, progress=show and _board_progress(show))
     if scores is None:  # only the first of several processes prints
         return
     if push_to_hub is not None:
@@ -69,6 +98,40 @@ def train(
         console.print_facts(
             f"best scores of {model}", facts if page is None else [*facts, ("pushed to", page)]
         )
+
+
+def _train_seeds(
+    run: "TrainConfig", out: Path, n: int, *, resume: bool, as_json: bool, quiet: bool
+) -> None:
+    """Train with several seeds, and print their scores."""
+    from rrsis_geo.train.seeds import train_seeds
+
+    with _told_how_to_resume(out), console.board(quiet=quiet) as show:
+        progress = show and _board_progress(show)
+        report = train_seeds(run, out, n, resume=resume, progress=progress)
+    if report is None:  # only the first of several processes prints
+        return
+    if as_json:
+        console.print_json(report.to_dict())
+        return
+    names = [name for name in _SCORE_NAMES if name in report.mean]
+    rows = {f"seed {seed}": scores.values() for seed, scores in report.runs.items()}
+    rows |= {"mean": dict(report.mean), "standard deviation": dict(report.std)}
+    console.print_facts(f"best validation scores of {n} runs in {out}", [])
+    console.print_table(
+        ("", *(_SCORE_NAMES[name] for name in names)),
+        [(row, *(f"{values[name]:.4f}" for name in names)) for row, values in rows.items()],
+    )
+
+
+@contextmanager
+def _told_how_to_resume(out: Path) -> Iterator[None]:
+    """Print how to resume if the user interrupts the block."""
+    try:
+        yield
+    except KeyboardInterrupt as err:
+        console.print_interrupted(f"--resume continues from the newest checkpoint in {out}")
+        raise typer.Exit(INTERRUPTED) from err
 
 
 def _board_progress(show: console.BoardCallback) -> "Callable[[TrainProgress], None]":
@@ -128,14 +191,9 @@ def _make_board(now: "TrainProgress", *, has_new_scores: bool) -> console.Board:
 
 
 def _format_scores(scores: "Scores") -> dict[str, str]:
-    """The main scores, as text."""
-    shares = {
-        "mIoU": scores.miou,
-        "oIoU": scores.oiou,
-        "Pr@0.5": scores.precision[0.5],
-        "Pr@0.7": scores.precision[0.7],
-        "Pr@0.9": scores.precision[0.9],
-        "gIoU": scores.giou,
-        "N-acc": scores.n_acc,
-    }
-    return {name: f"{share:.4f}" for name, share in shares.items() if share is not None}
+    """The main scores, as text. T-acc is of interest beside N-acc only."""
+    values = scores.values()
+    shown = [
+        name for name in _SCORE_NAMES if name in values and (name != "t_acc" or scores.n_absent)
+    ]
+    return {_SCORE_NAMES[name]: f"{values[name]:.4f}" for name in shown}

@@ -80,6 +80,10 @@ _SMALLEST_CROP: Final = 0.6
 _SAME_COLOUR: Final = 0.8
 """Least IoU of the pixels of a colour before and after relighting."""
 
+_SQUARE_PX: Final = 32
+_SQUARES: Final = (20, 60)
+"""Least and greatest number of black squares."""
+
 
 def augment_sample(sample: Sample, rng: np.random.Generator) -> Sample:
     """Crop, mirror, rotate and relight a sample at random, as far as its expression allows.
@@ -90,6 +94,20 @@ def augment_sample(sample: Sample, rng: np.random.Generator) -> Sample:
     mirror, turns = bool(rng.random() < 0.5), int(rng.integers(4))
     sample = flip_rotate_sample(sample, mirror, turns if can_rotate(sample.expression) else 0)
     return relight_sample(sample, rng)
+
+
+def blacken_squares(sample: Sample, rng: np.random.Generator) -> Sample:
+    """Draw 20 to 60 black squares of 32 px at random places of the image; the mask stays.
+
+    Source: the training code of RMSIN (arXiv 2312.12470), which FIANet uses too.
+    """
+    image = sample.image.copy()
+    height, width = (max(1, side - _SQUARE_PX + 1) for side in image.shape[:2])
+    count = int(rng.integers(*_SQUARES, endpoint=True))
+    corners = zip(rng.integers(height, size=count), rng.integers(width, size=count), strict=True)
+    for row, col in corners:
+        image[row : row + _SQUARE_PX, col : col + _SQUARE_PX] = 0
+    return replace(sample, image=image)
 
 
 def crop_sample(sample: Sample, rng: np.random.Generator) -> Sample:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from rrsis_geo.config import to_dict
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.metrics import Scores
-from rrsis_geo.nets.base import ReferringNet
+from rrsis_geo.model.bundle import Bundle
 from rrsis_geo.train.config import TrainConfig
 from rrsis_geo.train.samples import RunData
 from rrsis_geo.version import __version__
@@ -53,9 +53,9 @@ write the licence here."""
 
 METRICS = """Scores are from 0 to 1; papers print them times 100. mIoU, oIoU and Pr@t count every
 sample, absent targets as 0, as published tables do. gIoU counts an absent target as 1 if the
-predicted mask is empty; N-acc is the share of absent targets with an empty mask. The step was
-chosen on these samples, so scores on others, such as a test split (`rrsis-geo evaluate`), may be
-lower."""
+predicted mask is empty; N-acc is the share of absent targets with an empty mask."""
+CHOSEN = """The step was chosen on these samples, so scores on others, such as a test split
+(`rrsis-geo evaluate`), may be lower."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +74,7 @@ class CardFacts:
         categories: categories of the training targets, () if unknown.
         step: step after which the weights were saved.
         steps: steps of the whole run.
+        best_by: score by which the step was chosen; None for the last validated step.
         seed: random seed of the run.
         scores: validation scores after ``step``.
         config: all settings of the run, JSON-able.
@@ -89,6 +90,7 @@ class CardFacts:
     categories: tuple[str, ...] = ()
     step: int
     steps: int
+    best_by: str | None
     seed: int
     scores: Scores
     config: Mapping[str, Any]
@@ -98,34 +100,35 @@ class TrainedModel(NamedTuple):
     """Weights of a run after a step.
 
     Attributes:
-        net: the network.
-        image: image settings of the network.
         step: the step.
         steps: steps of the whole run.
         scores: validation scores.
+        best_by: score by which the step was chosen; None for the last validated step.
     """
 
-    net: ReferringNet
-    image: ImageSpec
     step: int
     steps: int
     scores: Scores
+    best_by: str | None
 
 
-def collect_facts(config: TrainConfig, data: RunData, model: TrainedModel) -> CardFacts:
-    """Facts about a model, its run and its data."""
+def collect_facts(
+    config: TrainConfig, data: RunData, bundle: Bundle, model: TrainedModel
+) -> CardFacts:
+    """Facts about a bundle, its run and its data."""
     init = {name: str(value) for name, value in to_dict(config.init).items() if value is not None}
     return CardFacts(
         title=config.name,
         summary=config.summary,
-        net=model.net.name,
-        parameters=sum(value.numel() for value in model.net.parameters()),
-        image=_describe_image(model.image),
+        net=bundle.net.name,
+        parameters=sum(value.numel() for value in bundle.net.parameters()),
+        image=_describe_image(bundle.image),
         data=_describe_data(config, data, model.scores),
         start=init,
         categories=tuple(sorted(data.categories)),
         step=model.step,
         steps=model.steps,
+        best_by=model.best_by,
         seed=config.seed,
         scores=model.scores,
         config=to_dict(config),
@@ -185,12 +188,15 @@ def find_library_versions() -> dict[str, str]:
 def render_card(facts: CardFacts) -> str:
     """The README.md of a trained bundle, as Markdown."""
     start = facts.start or {"weights": "random numbers"}
+    chosen = "the last that was validated"
+    if facts.best_by is not None:
+        chosen = f"the best on the validation samples by {facts.best_by}"
     network = {
         "network": f"{facts.net}, {facts.parameters / 1e6:.1f} M parameters",
         "image": facts.image,
     }
     run = {
-        "step": f"{facts.step} of {facts.steps}, the best on the validation samples",
+        "step": f"{facts.step} of {facts.steps}, {chosen}",
         "seed": str(facts.seed),
         "versions": ", ".join(f"{name} {value}" for name, value in find_library_versions().items()),
     }
@@ -205,7 +211,7 @@ def render_card(facts: CardFacts) -> str:
         "## Initial weights",
         _render_pairs(start),
         "## Scores on the validation samples",
-        METRICS,
+        METRICS if facts.best_by is None else f"{METRICS} {CHOSEN}",
         _render_scores("kind", facts.scores, facts.scores.by_kind),
         _render_scores("category", None, facts.scores.by_category),
         "## Run",

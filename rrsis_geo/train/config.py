@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -15,7 +15,10 @@ from rrsis_geo.train.optim import OptimConfig
 from rrsis_geo.train.samples import BenchmarkConfig
 
 CHANGEABLE_SETTINGS: Final = frozenset(
-    {"workers", "device", "checkpointing", "checkpoint_minutes", "tensorboard", "precision"}
+    {
+        *("workers", "device", "checkpointing", "checkpoint_minutes", "tensorboard", "precision"),
+        *("deterministic", "save_last"),
+    }
 )
 """Settings that a resumed run may change. Results stay the same, except for rounding."""
 REMOVED_SETTINGS: Final[Mapping[str, tuple[object, ...]]] = {
@@ -25,6 +28,13 @@ REMOVED_SETTINGS: Final[Mapping[str, tuple[object, ...]]] = {
     "net.order_prior": (False,),
 }
 """Settings of earlier versions, with the values that a run can still be resumed with."""
+ADDED_SETTINGS: Final[Mapping[str, tuple[object, ...]]] = {
+    "best_by": ("gIoU",),
+    "batch_per_gpu": (False,),
+    "sync_batch_norm": (False,),
+    "benchmark.black_squares": (0.0,),
+}
+"""Settings that earlier versions did not have, with the values that their runs resume with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +79,12 @@ class TrainConfig:
     """Optimizer steps, instead of ``epochs``."""
     batch_size: int = 8
     """Samples in memory at once, over all GPUs together."""
+    batch_per_gpu: bool = False
+    """``batch_size`` counts the samples of each GPU, and not of all together."""
     accumulate: int = 1
     """Batches per optimizer step; their gradients are summed."""
+    sync_batch_norm: bool = False
+    """Batch norms that are not frozen use the samples of all GPUs."""
     workers: int = 1
     """Processes per GPU that read samples ahead."""
     device: str = "auto"
@@ -80,6 +94,12 @@ class TrainConfig:
     weights themselves."""
     val_every: int | None = None
     """Steps between validations; None validates after each epoch and after the last step."""
+    best_by: Literal["gIoU", "mIoU", "oIoU"] = "gIoU"
+    """Validation score that chooses the weights to save. Without absent targets gIoU is mIoU."""
+    save_last: bool = False
+    """Also save the weights of the last validation, in the folder ``last``."""
+    deterministic: bool = False
+    """Use only operations that give the same bits in every run on the same machine."""
     checkpoint_minutes: float = 5.0
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
@@ -113,6 +133,12 @@ class TrainConfig:
     def step_samples(self) -> int:
         """Samples per optimizer step."""
         return self.batch_size * self.accumulate
+
+    def over_processes(self, n: int) -> "TrainConfig":
+        """The settings of a run of ``n`` processes, whose batch size counts all their samples."""
+        if not self.batch_per_gpu:
+            return self
+        return replace(self, batch_size=self.batch_size * n, batch_per_gpu=False)
 
 
 def load_train_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -191,6 +217,7 @@ def check_resumable(before: Mapping[str, Any], now: Mapping[str, Any], folder: P
         if old.get(name) != new.get(name)
         and name not in CHANGEABLE_SETTINGS
         and old.get(name) not in REMOVED_SETTINGS.get(name, ())
+        and (name in old or new.get(name) not in ADDED_SETTINGS.get(name, ()))
     ]
     if changes:
         raise ConfigError(

@@ -48,6 +48,15 @@ def init_processes(device_type: str) -> Iterator[World]:
         dist.destroy_process_group()
 
 
+def synchronize_batch_norms(net: nn.Module, world: World, device: torch.device) -> None:
+    """Let batch norms use the samples of all processes, in place. Frozen ones stay as they are.
+
+    Nothing changes in a single process, or on a CPU, where torch has no such layer.
+    """
+    if world.size > 1 and device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(net)
+
+
 def average_gradients(model: nn.Module, device: torch.device) -> nn.Module:
     """Wrap a model so that its gradients are averaged over the processes, if there are several.
 

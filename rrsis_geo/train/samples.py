@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from rrsis_geo.data.augment import augment_sample
+from rrsis_geo.data.augment import augment_sample, blacken_squares
 from rrsis_geo.data.benchmarks.layouts import load_split
 from rrsis_geo.data.benchmarks.records import Records, resize_sample
 from rrsis_geo.data.instances.coco import InstanceSource
@@ -44,8 +44,14 @@ class BenchmarkConfig:
     """Side of the squares that images and masks are resized to, as in the published protocol."""
     augment: bool = False
     """Mirror, rotate, crop and relight training samples, so that their expressions stay true."""
+    black_squares: float = 0.0
+    """Share of the training samples, always the same, with black squares in their images."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.black_squares <= 1:
+            raise ConfigError(
+                f"benchmark.black_squares is a share from 0 to 1, got {self.black_squares}"
+            )
         if self.size_px < 64 or self.size_px % 32:
             raise ConfigError(
                 f"benchmark.size_px must be a multiple of 32 and at least 64, got {self.size_px}"
@@ -139,7 +145,7 @@ def load_benchmark_data(config: BenchmarkConfig, *, seed: int, workers: int) -> 
     if not labels:
         labels = frozenset(find_category(record.expression) for record in train.records) - {""}
     return RunData(
-        train=EpochSamples(train, config.size_px, seed=seed, augment=config.augment),
+        train=EpochSamples(train, config, seed=seed),
         epoch_samples=len(train),
         val=DataLoader(
             resized_val,
@@ -177,14 +183,18 @@ class ResizedRecords(Dataset[Sample]):
 class EpochSamples(Dataset[Sample]):
     """Endless epochs over a split, each in a different order, resized by the published protocol."""
 
-    def __init__(self, records: Records, size_px: int, *, seed: int, augment: bool) -> None:
-        self._records, self._size_px = records, size_px
-        self._seed, self._augment = seed, augment
+    def __init__(self, records: Records, config: BenchmarkConfig, *, seed: int) -> None:
+        self._records, self._size_px = records, config.size_px
+        self._seed, self._augment = seed, config.augment
+        order = np.random.default_rng([seed, 2]).permutation(len(records))
+        self._blackened = frozenset(order[: round(config.black_squares * len(records))].tolist())
 
     def __getitem__(self, index: int) -> Sample:
         epoch, position = divmod(index, len(self._records))
-        order = _shuffle_epoch(len(self._records), self._seed, epoch)
-        sample = self._records[int(order[position])]
+        number = int(_shuffle_epoch(len(self._records), self._seed, epoch)[position])
+        sample = self._records[number]
+        if number in self._blackened:
+            sample = blacken_squares(sample, np.random.default_rng([self._seed, index, 2]))
         if self._augment:
             if sample.mask.shape != sample.image.shape[:2]:
                 sample = resize_sample(sample, self._size_px)

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +40,24 @@ def _in_float32(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tenso
             return forward(pixels.float())
 
     return run
+
+
+@contextlib.contextmanager
+def deterministic_operations(enabled: bool) -> Iterator[None]:
+    """Use only operations that give the same bits in every run, for the length of the block.
+
+    An operation that has no such version raises RuntimeError. Settings of the process are put back.
+    """
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    try:
+        torch.use_deterministic_algorithms(enabled or before[0])
+        cudnn.deterministic = enabled or before[1]
+        cudnn.benchmark = not enabled  # all images have one size
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        cudnn.deterministic, cudnn.benchmark = before[1:]
 
 
 class NetWithLoss(nn.Module):

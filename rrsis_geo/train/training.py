@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, cast
@@ -18,11 +18,9 @@ from rrsis_geo.config import to_dict
 from rrsis_geo.data.sample import Batch
 from rrsis_geo.errors import DeviceError, InputError, OutputError
 from rrsis_geo.metrics import Scores, scores_from_dict
-from rrsis_geo.model.bundle import Bundle, save_bundle
-from rrsis_geo.model.predictor import Predictor, choose_device, is_out_of_memory
+from rrsis_geo.model.predictor import choose_device, choose_dtype, is_out_of_memory
 from rrsis_geo.nets.base import ReferringNet
-from rrsis_geo.scoring import predict_batches, score_samples
-from rrsis_geo.train.card import TrainedModel, collect_facts, render_card
+from rrsis_geo.train.card import TrainedModel
 from rrsis_geo.train.checkpoint import (
     list_checkpoints,
     load_checkpoint,
@@ -34,7 +32,12 @@ from rrsis_geo.train.config import (
     out_of_memory_message,
     plan_training,
 )
-from rrsis_geo.train.distributed import World, average_gradients, init_processes
+from rrsis_geo.train.distributed import (
+    World,
+    average_gradients,
+    init_processes,
+    synchronize_batch_norms,
+)
 from rrsis_geo.train.initial_net import load_initial_net
 from rrsis_geo.train.journal import Journal, tensorboard_installed
 from rrsis_geo.train.optim import make_optimizer, set_rates
@@ -50,10 +53,11 @@ from rrsis_geo.train.step import (
     LossError,
     NetWithLoss,
     StepSettings,
+    deterministic_operations,
     float32_depthwise,
     train_step,
 )
-from rrsis_geo.version import __version__
+from rrsis_geo.train.validation import Validator
 
 __all__ = ["Scores", "TrainConfig", "TrainProgress", "train_model"]
 
@@ -61,6 +65,7 @@ logger = logging.getLogger(__name__)
 
 CONFIG_FILE: Final = "config.json"
 MODEL_FOLDER: Final = "model"
+LAST_FOLDER: Final = "last"
 CHECKPOINT_FOLDER: Final = "checkpoints"
 LOG_EVERY: Final = 20
 """Steps between reports of the loss."""
@@ -111,7 +116,7 @@ def train_model(
     Args:
         config: settings of the run.
         run_dir: folder for ``config.json``, ``metrics.jsonl``, ``tensorboard/``, ``pictures/``,
-            ``checkpoints/`` and the bundle, ``model/``.
+            ``checkpoints/`` and the bundle, ``model/``; also ``last/`` with ``save_last``.
         resume: continue from the newest checkpoint in ``run_dir``.
         progress: called every few steps and after each validation.
 
@@ -126,8 +131,11 @@ def train_model(
         OutputError: ``run_dir`` contains another run, or cannot be written.
         DeviceError: the device does not exist or has too little memory.
     """
-    with init_processes(choose_device(config.device).type) as world:
-        run = _Run(config, run_dir, world)
+    with (
+        deterministic_operations(config.deterministic),
+        init_processes(choose_device(config.device).type) as world,
+    ):
+        run = _Run(config.over_processes(world.size), run_dir, world)
         try:
             if resume:
                 run.restore()
@@ -142,9 +150,14 @@ def train_model(
             last = f"the last checkpoint is {checkpoints[-1]}" if checkpoints else "no checkpoint"
             raise InputError(f"step {run.step + 1}: {err}; {last}") from err
         except RuntimeError as err:
+            if config.deterministic and "deterministic" in str(err):
+                raise DeviceError(
+                    f"{run.device}: {str(err).splitlines()[0]} Set deterministic = false, or train "
+                    'with device = "cpu"'
+                ) from err
             if not is_out_of_memory(err):
                 raise
-            message = out_of_memory_message(config, str(run.device), run.step + 1)
+            message = out_of_memory_message(run.config, str(run.device), run.step + 1)
             raise DeviceError(message) from err
 
 
@@ -161,26 +174,21 @@ class _Run:
         self.data = _load_data(config)
         self.plan = plan_training(config, self.data.epoch_samples)
         start = load_initial_net(config)
+        self.start = start
+        self.validator = None
+        if world.rank == 0:  # copies the network before its forward methods are replaced
+            self.validator = Validator(config, self.data, start, self.device)
         self.net = start.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = None
-        if config.ema_decay:  # copied before the forward methods of the network are replaced
+        if config.ema_decay:
             self.average = AveragedModel(
                 self.net, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
             )
-        bundle_dir = run_dir / MODEL_FOLDER
-        bundle = Bundle(
-            name=config.name,
-            path=bundle_dir,
-            net=self.inference_net,
-            tokenizer=start.tokenizer,
-            image=start.image,
-            about={},
-            sha256="",
-            language=start.language,
-        )
-        self.predictor = Predictor(bundle, str(self.device), config.dtype)
+        if config.sync_batch_norm:
+            synchronize_batch_norms(self.net, world, self.device)
+        self.dtype = choose_dtype(config.dtype, self.device)
         self.optimizer = make_optimizer(self.net, config.optim)
-        self.scaler = GradScaler(self.device.type, enabled=self.predictor.dtype == torch.float16)
+        self.scaler = GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.step = 0
         self.best: Scores | None = None
 
@@ -275,17 +283,15 @@ class _Run:
         config, net = self.config, self.net
         if self.device.type == "cpu":
             float32_depthwise(net)
-        else:
-            torch.backends.cudnn.benchmark = True  # all images have one size
         if config.checkpointing:
             recompute_activations(net)
         model = average_gradients(NetWithLoss(net), self.device)
         settings = StepSettings(
             optimizer=self.optimizer,
             scaler=self.scaler,
-            image=self.predictor.image,
+            image=self.start.image,
             clip_norm=config.optim.clip_norm,
-            dtype=self.predictor.dtype,
+            dtype=self.dtype,
         )
         batches = self._load_batches()
         net.train()
@@ -310,42 +316,28 @@ class _Run:
         return load_batches(
             self.data.train,
             indices,
-            self.predictor.bundle.tokenizer,
+            self.start.tokenizer,
             workers=config.workers,
             pinned=self.device.type == "cuda",
         )
 
     def _validate(self, journal: Journal) -> Scores:
-        """Score the network, draw predictions, and save the bundle if it is the best so far."""
-        self.inference_net.eval()
-        scores = score_samples(self.predictor, self.data.val, batch_size=self.config.batch_size)
-        batches = predict_batches(self.predictor, self.data.preview, batch_size=1)
-        masks = [prediction.mask for batch in batches for _, prediction in batch]
-        self.net.train()
+        """Score the network, draw predictions, and save the bundles that it belongs in."""
+        net, config = self.inference_net, self.config
+        assert self.validator is not None
+        scores, masks = self.validator.score(net)
         journal.write_scores(self.step, scores)
         journal.write_pictures(self.step, self.data.preview, masks)
         logger.info("step %d: gIoU %.4f, mIoU %.4f", self.step, scores.giou, scores.miou)
-        if self.best is None or scores.giou > self.best.giou:
+        model = TrainedModel(self.step, self.plan.steps, scores, config.best_by)
+        by = config.best_by.lower()
+        if self.best is None or getattr(scores, by) > getattr(self.best, by):
             self.best = scores
-            self._save_bundle(scores)
+            self.validator.save(net, self.run_dir / MODEL_FOLDER, model)
+        if config.save_last:
+            last = model._replace(best_by=None)
+            self.validator.save(net, self.run_dir / LAST_FOLDER, last)
         return scores
-
-    def _save_bundle(self, scores: Scores) -> None:
-        config, bundle = self.config, self.predictor.bundle
-        about = {
-            "summary": config.summary,
-            "categories": sorted(self.data.categories),
-            "trained_with": to_dict(config),
-            "steps": self.step,
-            "val_scores": scores.to_dict(),
-            "versions": {"rrsis-geo": __version__, "torch": torch.__version__},
-        }
-        model = TrainedModel(bundle.net, bundle.image, self.step, self.plan.steps, scores)
-        save_bundle(
-            replace(bundle, about=about),
-            precision=config.precision,
-            card=render_card(collect_facts(config, self.data, model)),
-        )
 
 
 class _StepTimer:

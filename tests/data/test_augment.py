@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from rrsis_geo.data.augment import (
     augment_sample,
+    blacken_squares,
     can_crop,
     can_rotate,
     crop_sample,
@@ -205,3 +206,18 @@ def test_relighting_that_adds_the_named_colour_is_dropped():
         assert (names == COLOURS.index("white")).tolist() == [True, False]
         refused += int(would[1]) == COLOURS.index("white")
     assert refused > 0
+
+
+@pytest.mark.parametrize("shape", [(800, 787), (32, 500), (20, 20)])
+def test_black_squares(shape: tuple[int, int]) -> None:
+    """20 to 60 squares of 32 px: no more pixels than 60 of them, and no fewer than one."""
+    white = Sample(np.full((*shape, 3), 255, np.uint8), "the car", np.ones(shape, bool))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        sample = blacken_squares(white, rng)
+        is_black = (sample.image == 0).all(2)
+        assert (is_black | (sample.image == 255).all(2)).all()
+        assert sample.mask is white.mask
+        area = min(32, shape[0]) * min(32, shape[1])
+        assert area <= is_black.sum() <= 60 * area
+    assert (white.image == 255).all()

@@ -31,6 +31,7 @@ def facts() -> CardFacts:
         categories=("storage tank", "truck"),
         step=3000,
         steps=4000,
+        best_by="oIoU",
         seed=7,
         scores=meter.scores(),
         config={"name": "btdnet_rrsisd", "optim": {"lr": 3e-5}},
@@ -50,7 +51,7 @@ def test_a_card_has_data_initial_weights_scores_versions_and_seed(facts: CardFac
         ["network", "btdnet, 31.9 M parameters"],
         ["training", "rrsisd train, 12181 samples"],
         ["trunk", r"timm swin_base \| in22k"],
-        ["step", "3000 of 4000, the best on the validation samples"],
+        ["step", "3000 of 4000, the best on the validation samples by oIoU"],
         ["seed", "7"],
         # mIoU (0.5 + 1 + 0) / 3, oIoU 150 / 200, gIoU (0.5 + 1 + 1) / 3
         ["all", "3", "0.500", "0.750", "0.667", "0.333", "0.333", "0.833", "1.000"],
@@ -101,3 +102,10 @@ def test_the_front_matter_is_valid_for_the_hub(facts: CardFacts) -> None:
     assert data.pipeline_tag == "image-segmentation"
     assert "remote-sensing" in data.tags
     assert data.license is None  # the user must choose it
+
+
+def test_the_card_of_the_last_weights_does_not_say_that_they_were_chosen(facts: CardFacts) -> None:
+    assert "The step was chosen on these samples" in render_card(facts)
+    card = render_card(replace(facts, best_by=None))
+    assert "3000 of 4000, the last that was validated" in card
+    assert "chosen" not in card

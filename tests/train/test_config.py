@@ -51,6 +51,14 @@ def test_invalid_settings_are_refused(settings, message):
         config_of(**settings)
 
 
+def test_the_batch_size_counts_all_gpus_or_each():
+    total = config_of(batch_size=8, accumulate=2)
+    assert total.over_processes(4) is total
+    each = config_of(batch_size=8, accumulate=2, batch_per_gpu=True).over_processes(4)
+    assert (each.batch_size, each.step_samples) == (32, 64)
+    assert each == config_of(batch_size=32, accumulate=2)
+
+
 @pytest.mark.parametrize("length", ["epochs = 3", "steps = 90"])
 @pytest.mark.parametrize(("name", "other"), [("steps", "epochs"), ("epochs", "steps")])
 def test_an_override_of_one_length_removes_the_other(tmp_path, length, name, other):

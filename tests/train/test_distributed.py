@@ -17,6 +17,7 @@ from rrsis_geo.train.distributed import (
     average_gradients,
     average_over_processes,
     init_processes,
+    synchronize_batch_norms,
 )
 
 SCRIPT = """
@@ -70,6 +71,19 @@ def test_a_single_process_needs_no_communication():
         assert average_gradients(model, torch.device("cpu")) is model
         values = torch.tensor([1.0, 2.0])
         assert average_over_processes(values) is values
+
+
+def test_batch_norms_are_synchronized_between_gpus_only():
+    def norms_of(world, device):
+        net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+        names = list(net.state_dict())
+        synchronize_batch_norms(net, world, torch.device(device))
+        assert list(net.state_dict()) == names
+        return type(net[1])
+
+    two = World(0, 2, 0)
+    assert norms_of(two, "cuda") is torch.nn.SyncBatchNorm
+    assert norms_of(two, "cpu") is norms_of(World(), "cuda") is torch.nn.BatchNorm2d
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The samples of a run and their order."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,31 @@ def root(tmp_path: Path) -> Path:
 
 
 def samples_of(root: Path, *, augment: bool = False, seed: int = 0) -> EpochSamples:
-    return EpochSamples(load_split("triplets", root, "train"), 64, seed=seed, augment=augment)
+    config = BenchmarkConfig(layout="triplets", root=root, size_px=64, augment=augment)
+    return EpochSamples(load_split("triplets", root, "train"), config, seed=seed)
+
+
+def test_black_squares_are_drawn_in_a_fixed_share_of_the_samples(make_benchmark):
+    root = make_benchmark("rrsisd", splits={"train": 10}, side_px=400)
+    records = load_split("rrsisd", root, "train")
+    config = BenchmarkConfig(layout="rrsisd", root=root, size_px=64, black_squares=0.2)
+    plain = EpochSamples(records, replace(config, black_squares=0.0), seed=3)
+    samples = EpochSamples(records, config, seed=3)
+    changed = []
+    for epoch in range(3):
+        pairs = [(plain[i], samples[i]) for i in range(10 * epoch, 10 * epoch + 10)]
+        for before, after in pairs:
+            np.testing.assert_array_equal(before.mask, after.mask)
+        changed.append({one.id for one, other in pairs if (one.image != other.image).any()})
+    assert len(changed[0]) == 2
+    assert changed[0] == changed[1] == changed[2]
+    first, second = (
+        next(samples[i] for i in range(start, start + 10) if samples[i].id in changed[0])
+        for start in (0, 10)
+    )
+    assert first.id != second.id or (first.image != second.image).any()
+    with pytest.raises(ConfigError, match=r"benchmark\.black_squares is a share from 0 to 1"):
+        replace(config, black_squares=20.0)
 
 
 def test_each_epoch_has_every_sample_once_in_a_new_order(root):

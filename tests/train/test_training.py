@@ -14,11 +14,16 @@ from rrsis_geo.config import build
 from rrsis_geo.data.benchmarks.triplets import TripletWriter
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, DeviceError, InputError, OutputError
+from rrsis_geo.evaluate.evaluation import evaluate_bundle
+from rrsis_geo.evaluate.options import EvaluateOptions
+from rrsis_geo.metrics import ScoreMeter
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.train import training as train
 from rrsis_geo.train.checkpoint import list_checkpoints, load_checkpoint
+from rrsis_geo.train.journal import Journal
 from rrsis_geo.train.samples import BenchmarkConfig
 from rrsis_geo.train.training import TrainConfig, TrainProgress, train_model
+from rrsis_geo.train.validation import Validator
 
 WORDS = ("the", "all", "road", "truck", "car", "building", "tree", "on", "white", "red")
 NET = {
@@ -134,6 +139,99 @@ def test_a_run_writes_a_bundle_its_config_and_a_log(config, tmp_path):
     )
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("int8", "fp32"), ("fp32", "bf16")])
+def test_what_is_scored_is_what_is_stored(config, triplets, tmp_path, precision, dtype):
+    """The validation scores in the bundle are those of its rounded weights, read in fp32."""
+    benchmark = BenchmarkConfig(layout="triplets", root=triplets, size_px=64)
+    settings = {"precision": precision, "dtype": dtype, "ema_decay": 0.0, "val_every": 20}
+    rates = replace(config.optim, lr=3e-3, encoder_lr=3e-3)
+    config = replace(config, data=None, benchmark=benchmark, optim=rates, steps=20, **settings)
+    scores = train_model(config, tmp_path / "run")
+    options = EvaluateOptions(model=str(tmp_path / "run" / "model"), size_px=64, device="cpu")
+    report = evaluate_bundle(triplets, "triplets", "val", options)
+    assert scores is not None
+    assert report.scores.miou == scores.miou
+    assert scores.miou > 0
+
+
+def prescribe_scores(monkeypatch, *shares):
+    """Validations find these (mIoU, oIoU), in turn."""
+    left = list(shares)
+
+    def score(self, net):
+        miou, oiou = left.pop(0)
+        meter = ScoreMeter()
+        meter.add(np.ones((1, 1), bool), np.ones((1, 1), bool))
+        return replace(meter.scores(), miou=miou, giou=miou, oiou=oiou), []
+
+    monkeypatch.setattr(Validator, "score", score)
+    monkeypatch.setattr(Journal, "write_pictures", lambda *args: None)
+
+
+@pytest.mark.parametrize(("best_by", "step"), [("gIoU", 1), ("mIoU", 1), ("oIoU", 2)])
+def test_the_weights_are_chosen_by_a_score(config, tmp_path, monkeypatch, best_by, step):
+    prescribe_scores(monkeypatch, (0.5, 0.3), (0.4, 0.6), (0.2, 0.1))
+    run = tmp_path / "run"
+    settings = {"best_by": best_by, "save_last": True, "val_every": 1, "steps": 3}
+    train_model(replace(config, **settings), run)
+    best, last = (load_bundle(str(run / name)) for name in ("model", "last"))
+    assert (best.about["steps"], last.about["steps"]) == (step, 3)
+    assert f"by {best_by} |" in (run / "model" / "README.md").read_text()
+    assert "the last that was validated" in (run / "last" / "README.md").read_text()
+    stored = last.net.state_dict()
+    final = load_checkpoint(run / "checkpoints")["average"]
+    name = "decoder.prototype.0.bias"
+    assert torch.equal(stored[name], final[f"module.{name}"])
+    assert not torch.equal(stored[name], best.net.state_dict()[name])
+
+
+def test_the_last_weights_are_saved_on_request_only(config, tmp_path):
+    train_model(replace(config, steps=1), tmp_path / "run")
+    assert not (tmp_path / "run" / "last").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_deterministic_runs_give_the_same_bundle(config, triplets, tmp_path, workers):
+    benchmark = BenchmarkConfig(
+        layout="triplets", root=triplets, size_px=64, augment=True, black_squares=0.5
+    )
+    settings = {"deterministic": True, "workers": workers, "batch_size": 4, "dtype": "bf16"}
+    config = replace(config, data=None, benchmark=benchmark, **settings)
+    sums = set()
+    for name in ("one", "two"):
+        torch.rand(3)  # the state of the global generator must not matter
+        train_model(config, tmp_path / name)
+        sums.add(load_bundle(str(tmp_path / name / "model")).sha256)
+    assert len(sums) == 1
+    train_model(replace(config, seed=1), tmp_path / "three")
+    assert load_bundle(str(tmp_path / "three" / "model")).sha256 not in sums
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_settings_of_the_process_are_put_back(config, tmp_path, monkeypatch, deterministic):
+    step, modes = train.train_step, []
+
+    def record_mode(*args):
+        modes.append(torch.are_deterministic_algorithms_enabled())
+        return step(*args)
+
+    monkeypatch.setattr(train, "train_step", record_mode)
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    train_model(replace(config, steps=1, deterministic=deterministic), tmp_path / "run")
+    assert modes == [deterministic]
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic) == before
+
+
+def test_an_operation_without_a_deterministic_version_is_reported(config, tmp_path, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("x_backward_cuda does not have a deterministic implementation, but ...")
+
+    monkeypatch.setattr(train, "train_step", fail)
+    with pytest.raises(DeviceError, match=r"x_backward_cuda .* Set deterministic = false, or"):
+        train_model(replace(config, deterministic=True), tmp_path / "run")
+
+
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_the_network_is_in_training_mode_after_a_validation(
     config, triplets, tmp_path, monkeypatch, ema_decay
@@ -241,6 +339,21 @@ def test_a_run_is_resumed_only_with_its_own_settings(config, tmp_path):
     train_model(
         replace(config, steps=1, checkpointing=True, workers=1), tmp_path / "run", resume=True
     )
+
+
+def test_a_run_of_an_earlier_version_can_be_resumed(config, tmp_path):
+    """It had no setting of those that were added since."""
+    config = replace(config, steps=1)
+    train_model(config, tmp_path / "run")
+    (path,) = list_checkpoints(tmp_path / "run" / "checkpoints")
+    state = torch.load(path, weights_only=True)
+    for name in ("best_by", "batch_per_gpu", "sync_batch_norm", "deterministic", "save_last"):
+        del state["config"][name]
+    del state["best"]["t_acc"], state["best"]["intervals"]
+    torch.save(state, path)
+    train_model(config, tmp_path / "run", resume=True)
+    with pytest.raises(ConfigError, match=r"best_by was 'unset' and is 'oIoU'"):
+        train_model(replace(config, best_by="oIoU"), tmp_path / "run", resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path, monkeypatch):
