@@ -87,6 +87,13 @@ class Things:
     def __len__(self) -> int:
         return len(self.own)
 
+    def take(self, index: Index) -> "Things":
+        """Some of the objects, in the order of the index."""
+        taken = Things(self.own[index], self.frame)
+        if "plane" in vars(self):
+            taken.plane = self.plane[index]
+        return taken
+
     @cached_property
     def plane(self) -> Polygons:
         """Shapely [N], in the plane of metres."""

@@ -208,7 +208,7 @@ def _has_extent(shapes: Polygons) -> Flags:
     """Whether halving makes shapes smaller: not if all their vertices are at one place."""
     bounds: Float64 = shapely.bounds(shapes).reshape(-1, 4)
     extent = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
-    return extent > 1e-9 * np.abs(bounds).max(1)
+    return np.asarray(extent > 1e-9 * np.abs(bounds).max(1))
 
 
 def _halve(shapes: Polygons, owner: Index) -> tuple[Polygons, Index]:

@@ -170,7 +170,9 @@ def is_side_of(things: Things, landmarks: Things, sides: Sequence[str]) -> Flags
     starts[inside] = landmarks.centres(compass=compass)[nearest[thing[inside]]] * flip
     least = things.frame.rounding(compass=compass)
     found[thing] = _points_to((ends - starts) * flip, sides, least)
-    return found & (share_on(things, landmarks, 0) < INSIDE_SHARE)
+    index = np.flatnonzero(found)
+    found[index] = share_on(things.take(index), landmarks, 0) < INSIDE_SHARE
+    return found
 
 
 def _points_to(steps: Float64, sides: Sequence[str], least: float) -> Flags:

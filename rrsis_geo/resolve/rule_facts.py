@@ -129,8 +129,10 @@ def _is_related(rule: Relative, things: Things, landmarks: list[Things]) -> Flag
         case "along":
             return distances_m(things, first) <= ALONG_M
         case "around":
-            is_outside = share_inside(things, first) < INSIDE_SHARE
-            return is_outside & (distances_m(things, first) <= AROUND_M)
+            found = distances_m(things, first) <= AROUND_M
+            index = np.flatnonzero(found)
+            found[index] = share_inside(things.take(index), first) < INSIDE_SHARE
+            return found
 
 
 def _distances(landmark: Landmark | None, things: Things, landmarks: list[Things]) -> Float64:
