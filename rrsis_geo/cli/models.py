@@ -83,8 +83,11 @@ def convert(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundle.")],
     family: Annotated[
-        Literal["lavt", "rmsin", "fianet"] | None,
-        typer.Option(help="Network of the checkpoint. Default: found by the names in it."),
+        Literal["lavt", "rmsin", "fianet", "btdnet", "crobim"] | None,
+        typer.Option(
+            help="Network of the checkpoint. Default: found by the names in it. Of btdnet and "
+            "crobim, no checkpoint was published, and none can be converted."
+        ),
     ] = None,
     size: Annotated[
         int | None,

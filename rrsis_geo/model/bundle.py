@@ -211,5 +211,6 @@ def _read_settings(folder: Path, manifest: Manifest) -> tuple[Tokenizer, ImageSp
         max_tokens=text.max_tokens,
         lower_case=text.lower_case,
         keep_separator=text.keep_separator,
+        text_rules=text.text_rules,
     )
     return tokenizer, ImageSpec.from_dict(manifest.image, source=image_source(folder))

@@ -16,7 +16,8 @@ from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.bundle import Bundle, load_settings, save_bundle
 from rrsis_geo.model.names import DEFAULT_BUNDLE, Precision
 from rrsis_geo.nets import build_net
-from rrsis_geo.nets.convert import infer_settings, load_renamed, rename_state
+from rrsis_geo.nets.convert import FoundSettings, infer_settings, load_renamed, rename_state
+from rrsis_geo.text.reference_phrases import TextRules
 from rrsis_geo.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ PAPERS = {
     "fianet": "FIANet, arXiv 2409.13637",
 }
 MAX_TOKENS = {"lavt": 20, "rmsin": 20, "fianet": 22}
+UNPUBLISHED = ("btdnet", "crobim")
+"""Networks whose authors published no checkpoint, so that the names in one are not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,7 @@ def convert_checkpoint(path: Path, out: Path, options: ConvertOptions) -> Conver
         ConfigError: the options do not fit the network.
         OutputError: the bundle cannot be written.
     """
+    _check_family(options.family)
     checkpoint = read_checkpoint(path)
     try:
         renamed = rename_state(checkpoint.state)
@@ -108,7 +112,7 @@ def convert_checkpoint(path: Path, out: Path, options: ConvertOptions) -> Conver
         load_renamed(net, renamed.tensors)
     except ModelError as err:
         raise ModelError(f"{path}: {err}") from err
-    tokenizer = _load_tokenizer(found.family, options)
+    tokenizer = _load_tokenizer(found, options)
     image = ImageSpec(size_px=options.size_px or size_px, gsd_m=options.gsd_m)
     net.check_inputs(
         size_px=image.size_px,
@@ -197,14 +201,33 @@ def _fusion_heads(arguments: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _load_tokenizer(family: str, options: ConvertOptions) -> Tokenizer:
-    max_tokens = options.max_tokens or MAX_TOKENS[family]
+def _check_family(family: str | None) -> None:
+    if family in UNPUBLISHED:
+        raise ConfigError(
+            f"the authors of {family} published no checkpoint, so the names of the tensors in one "
+            f"are not known and none can be converted; train it with configs/{family}_*.toml"
+        )
+    if family is not None and family not in PAPERS:
+        raise ConfigError(f'no family "{family}"; choose one of: {", ".join(PAPERS)}')
+
+
+def _load_tokenizer(found: FoundSettings, options: ConvertOptions) -> Tokenizer:
+    """The tokenizer of the authors' code. FIANet has one block of TMEM for RefSegRS only."""
+    max_tokens = options.max_tokens or MAX_TOKENS[found.family]
     if max_tokens < 3:
         raise ConfigError(f"max_tokens must be at least 3, got {max_tokens}")
+    rules: TextRules = "aligned"
+    if found.family == "fianet":
+        is_refsegrs = found.settings["tmem_blocks"] == 1
+        rules = "reference-refsegrs" if is_refsegrs else "reference-rrsisd"
     if options.vocabulary is not None:
-        return Tokenizer.load(options.vocabulary, max_tokens=max_tokens, keep_separator=False)
+        return Tokenizer.load(
+            options.vocabulary, max_tokens=max_tokens, keep_separator=False, text_rules=rules
+        )
     shipped, _ = load_settings(DEFAULT_BUNDLE)
-    return Tokenizer(shipped.vocabulary, max_tokens=max_tokens, keep_separator=False)
+    return Tokenizer(
+        shipped.vocabulary, max_tokens=max_tokens, keep_separator=False, text_rules=rules
+    )
 
 
 def _count_kinds(names: tuple[str, ...]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from rrsis_geo.errors import ConfigError, ModelError
 from rrsis_geo.files import write_json
 from rrsis_geo.model.names import MODEL_FILE, Language, Precision
 from rrsis_geo.model.presence import check_threshold
+from rrsis_geo.text.reference_phrases import TextRules
 from rrsis_geo.version import __version__
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class TextPart:
     lower_case: bool
     sha256: str
     keep_separator: bool = True
+    text_rules: TextRules = "aligned"
 
     def __post_init__(self) -> None:
         if not 3 <= self.max_tokens <= MAX_TOKENS:

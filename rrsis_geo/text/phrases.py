@@ -5,6 +5,7 @@ and the chunker are NLTK classes that need no downloads and are deterministic.
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -97,8 +98,12 @@ def tag_words(expression: str) -> list[Word]:
     text = _lower(expression)
     spans = [Span(*span) for span in _WORD_TOKENIZER.span_tokenize(text)]
     texts = [text[start:stop] for start, stop in spans]
-    pairs = zip(_tagger().tag(texts), spans, strict=True)
-    return [Word(text, span, tag) for (text, tag), span in pairs]
+    return [Word(*each) for each in zip(texts, spans, tag_texts(texts), strict=True)]
+
+
+def tag_texts(words: Sequence[str]) -> list[str]:
+    """Penn Treebank tag of each word; upper and lower case are the same."""
+    return [tag for _, tag in _tagger().tag([word.lower() for word in words])]
 
 
 def _lower(expression: str) -> str:

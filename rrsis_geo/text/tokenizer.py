@@ -17,6 +17,7 @@ from rrsis_geo.errors import InputError, ModelError
 from rrsis_geo.text import VOCABULARY_FILE
 from rrsis_geo.text.batch import TextBatch
 from rrsis_geo.text.phrases import Span, find_phrases
+from rrsis_geo.text.reference_phrases import TextRules, find_reference_places
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
@@ -37,6 +38,7 @@ class Tokenizer:
         lower_case: convert expressions to lower case, for an uncased vocabulary.
         keep_separator: the last token of a truncated expression is ``[SEP]``. Published networks
             were trained without it, and with one more word piece.
+        text_rules: rules for objects and positions, see `rrsis_geo.text.reference_phrases`.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Tokenizer:
         max_tokens: int,
         lower_case: bool = True,
         keep_separator: bool = True,
+        text_rules: TextRules = "aligned",
     ) -> None:
         """Build a tokenizer from word pieces.
 
@@ -67,6 +70,7 @@ class Tokenizer:
         self.max_tokens = max_tokens
         self.lower_case = lower_case
         self.keep_separator = keep_separator
+        self.text_rules = text_rules
         self._max_pieces = max_tokens - 2 if keep_separator else max_tokens - 1
         self._pad, self._unknown, self._cls, self._sep = (ids[token] for token in SPECIAL_TOKENS)
         self._word_pieces = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
@@ -81,6 +85,7 @@ class Tokenizer:
         max_tokens: int,
         lower_case: bool = True,
         keep_separator: bool = True,
+        text_rules: TextRules = "aligned",
     ) -> "Tokenizer":
         """Load a tokenizer from ``folder/vocab.txt``.
 
@@ -100,6 +105,7 @@ class Tokenizer:
                 max_tokens=max_tokens,
                 lower_case=lower_case,
                 keep_separator=keep_separator,
+                text_rules=text_rules,
             )
         except ModelError as err:
             raise ModelError(f"{path}: {err}") from err
@@ -116,13 +122,15 @@ class Tokenizer:
             "max_tokens": self.max_tokens,
             "lower_case": self.lower_case,
             "keep_separator": self.keep_separator,
+            "text_rules": self.text_rules,
         }
 
     def encode(self, expressions: Sequence[str]) -> TextBatch:
         """Encode B expressions.
 
         An expression that is too long is truncated; its last token is still ``[SEP]``, unless
-        ``keep_separator`` is False. A word piece belongs to a phrase if the two share a character.
+        ``keep_separator`` is False. A word piece belongs to a phrase if the two share a character,
+        unless ``text_rules`` say otherwise.
 
         Raises:
             InputError: the list is empty, or an expression is blank or has no word of the
@@ -140,13 +148,16 @@ class Tokenizer:
             ids[row, : len(tokens)] = torch.tensor(tokens)
             attention[row, : len(tokens)] = True
             phrases = find_phrases(expression)
-            subject_spans = () if phrases.subject is None else (phrases.subject,)
-            for field, spans in (
-                (subject, subject_spans),
-                (objects, phrases.objects),
-                (positions, phrases.positions),
-            ):
-                field[row, 1 : count + 1] = _overlaps(pieces.spans[:count], spans)
+            spans = pieces.spans[:count]
+            if phrases.subject is not None:
+                subject[row, 1 : count + 1] = _overlaps(spans, (phrases.subject,))
+            if self.text_rules == "aligned":
+                objects[row, 1 : count + 1] = _overlaps(spans, phrases.objects)
+                positions[row, 1 : count + 1] = _overlaps(spans, phrases.positions)
+            else:
+                places = find_reference_places(expression, self.text_rules)
+                for field, set_ in ((objects, places.objects), (positions, places.positions)):
+                    field[row, [place for place in set_ if place <= count]] = True
             if not positions[row].any():
                 positions[row] = attention[row]
         return TextBatch(ids, attention, subject, objects, positions)

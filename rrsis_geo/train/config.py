@@ -11,6 +11,7 @@ from rrsis_geo.data.instances.stream import StreamConfig
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.names import Language
+from rrsis_geo.text.reference_phrases import TextRules
 from rrsis_geo.train.optim import OptimConfig
 from rrsis_geo.train.samples import BenchmarkConfig
 
@@ -64,6 +65,8 @@ class TrainConfig:
     image: ImageSpec | None = None
     """None uses the image settings of ``init.bundle``, or the defaults."""
     max_tokens: int = 20
+    text_rules: TextRules = "aligned"
+    """Rules for the fragments that FIANet reads: ours, or those of its code for a dataset."""
     language: Language | None = None
     """Who resolves words of position, size and order about a single image: the "network", or rules
     ("resolved"). None is that of ``init.bundle``, or "network"."""

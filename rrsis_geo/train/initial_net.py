@@ -31,7 +31,9 @@ def load_initial_net(config: TrainConfig) -> InitialNet:
     if config.init.bundle is not None:
         return _load_bundled_net(config, config.init.bundle)
     assert config.init.vocabulary is not None
-    tokenizer = Tokenizer.load(config.init.vocabulary, max_tokens=config.max_tokens)
+    tokenizer = Tokenizer.load(
+        config.init.vocabulary, max_tokens=config.max_tokens, text_rules=config.text_rules
+    )
     net = _build_net(config)
     net.load_pretrained(trunk=config.init.trunk, text=config.init.text)
     return InitialNet(net, tokenizer, config.image or ImageSpec(), config.language or "network")

@@ -58,6 +58,7 @@ def test_a_checkpoint_becomes_a_bundle_with_the_same_outputs(name, tmp_path):
     with torch.inference_mode():
         torch.testing.assert_close(bundle.net(image, tokens).logits, net(image, tokens).logits)
     assert bundle.tokenizer.keep_separator is False
+    assert bundle.tokenizer.text_rules == ("reference-rrsisd" if name == "fianet" else "aligned")
     assert bundle.about["licence"] == "not stated"
     card = (tmp_path / "bundle" / "README.md").read_text()
     assert "arXiv" in card
@@ -114,6 +115,14 @@ def test_the_family_and_the_options_must_fit(tmp_path):
     with pytest.raises(ConfigError, match="max_tokens is 99"):
         convert_checkpoint(path, tmp_path / "out", ConvertOptions(max_tokens=99))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("family", ["btdnet", "crobim"])
+def test_networks_without_a_published_checkpoint_are_refused(family, tmp_path):
+    with pytest.raises(ConfigError, match=f"the authors of {family} published no checkpoint"):
+        convert_checkpoint(tmp_path / "w.pth", tmp_path / "out", ConvertOptions(family=family))
+    with pytest.raises(ConfigError, match='no family "nonsense"; choose one of: lavt'):
+        convert_checkpoint(tmp_path / "w.pth", tmp_path / "out", ConvertOptions(family="nonsense"))
 
 
 def test_lavt_with_its_bert_outside_of_the_network(tmp_path):
