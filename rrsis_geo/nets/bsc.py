@@ -28,17 +28,21 @@ class SpatialCorrelation(nn.Module):
 
     def __init__(self, channels: int, config: BTDNetConfig) -> None:
         super().__init__()
-        width = config.text.width
-        self.to_vision = VisionAffinity(
-            channels, width, config.vision_windows, share_keys=config.bsc_share_keys
-        )
-        # no bias: the rows of a softmax sum to one, and the instance norm removes a constant
-        self.values = nn.Linear(width, channels, bias=False)
-        self.aligned = nn.Linear(channels, channels, bias=False)
-        self.visual = nn.Conv2d(channels, channels, 1)
-        self.fused = nn.Conv2d(channels, channels, 1)
-        self.gate = nn.Conv2d(channels, channels, 1, bias=False)
-        nn.init.normal_(self.gate.weight, std=0.02)
+        width, self.gate_type = config.text.width, config.gate_type
+        self.to_vision: nn.Module | None = None
+        if config.bsc_to_vision:
+            self.to_vision = VisionAffinity(
+                channels, width, config.vision_windows, share_keys=config.bsc_share_keys
+            )
+            # no bias: the rows of a softmax sum to one, and the instance norm removes a constant
+            self.values = nn.Linear(width, channels, bias=False)
+            self.aligned = nn.Linear(channels, channels, bias=False)
+            if self.gate_type == "fused":
+                self.visual = nn.Conv2d(channels, channels, 1)
+                self.fused = nn.Conv2d(channels, channels, 1)
+            n_read = 2 if self.gate_type == "joint" else 1
+            self.gate = nn.Conv2d(n_read * channels, channels, 1, bias=False)
+            nn.init.normal_(self.gate.weight, std=0.02)
         self.to_text = TextUpdate(channels, config) if config.bsc_to_text else None
 
     def forward(self, pixels: Tensor, words: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,15 +50,29 @@ class SpatialCorrelation(nn.Module):
 
         [B, C, H, W], [b, L, D], bool [b, L] -> [B, C, H, W], [B or b, L, D].
         """
-        affinity_BLN = self.to_vision(pixels, words, attention).flatten(2)
-        values_bCL = self.aligned(self.values(words)).transpose(1, 2)  # on L tokens, not N pixels
-        aligned_BCHW = (values_bCL @ affinity_BLN).view_as(pixels)
-        fused_BCHW = self.fused(F.gelu(self.visual(pixels)) * F.instance_norm(aligned_BCHW))
-        # G of eq. (4) is read as LAVT's gate: tanh(instance norm(1x1 convolution)), times its input
-        out = pixels + F.instance_norm(self.gate(fused_BCHW)).tanh() * fused_BCHW
+        out = pixels
+        if self.to_vision is not None:
+            affinity_BLN = self.to_vision(pixels, words, attention).flatten(2)
+            values_bCL = self.aligned(self.values(words)).transpose(1, 2)  # L tokens, not N pixels
+            aligned_BCHW = F.instance_norm((values_bCL @ affinity_BLN).view_as(pixels))
+            out = pixels + self._gate(pixels, aligned_BCHW)
         if self.to_text is not None:
             words = self.to_text(pixels, words, attention)
         return out, words
+
+    def _gate(self, pixels: Tensor, aligned: Tensor) -> Tensor:
+        """What is added to the pixels, [B, C, H, W] twice -> [B, C, H, W].
+
+        G of eq. (4) is tanh(instance norm(1x1 convolution)). The default is LAVT's language gate.
+        """
+        read = weighed = pixels
+        if self.gate_type == "fused":
+            read = weighed = self.fused(F.gelu(self.visual(pixels)) * aligned)
+        elif self.gate_type == "input":
+            read = aligned
+        else:
+            read = torch.cat([pixels, aligned], 1)
+        return F.instance_norm(self.gate(read)).tanh() * weighed
 
 
 class VisionAffinity(nn.Module):
@@ -127,7 +145,7 @@ class TextUpdate(nn.Module):
 
     def __init__(self, channels: int, config: BTDNetConfig) -> None:
         super().__init__()
-        width, windows = config.text.width, config.text_windows
+        width, windows, self.gate_type = config.text.width, config.text_windows, config.gate_type
         inner = config.bsc_text_width or width
         self.windows, self.inner = windows, inner
         self.reduce = nn.ModuleList(nn.Linear(width, width // r) for r in windows)
@@ -137,7 +155,7 @@ class TextUpdate(nn.Module):
         self.mix = nn.Parameter(torch.zeros(len(windows))) if len(windows) > 1 else None
         self.values = nn.Linear(channels, inner)
         self.fused = nn.Linear(inner, width)
-        self.gate = nn.Linear(width, width)
+        self.gate = nn.Linear((2 if self.gate_type == "joint" else 1) * width, width)
         nn.init.normal_(self.gate.weight, std=0.02)
         self.gate_norm = nn.LayerNorm(width)
 
@@ -150,14 +168,20 @@ class TextUpdate(nn.Module):
         parts = zip(self.windows, self.reduce, self.window, strict=True)
         for i, (r, reduce, window) in enumerate(parts):
             key = self.keys[i % len(self.keys)]
-            tokens = F.pad(reduce(unpadded).transpose(1, 2), (r // 2, r // 2), mode="replicate")
+            # a window of even size has one token more before its own than after it, as in DMMI
+            sides = (r // 2, (r - 1) // 2)
+            tokens = F.pad(reduce(unpadded).transpose(1, 2), sides, mode="replicate")
             query_bLC = window(tokens).transpose(1, 2) @ key.weight / self.inner**0.5
             part = mix_weights[i] * (query_bLC @ pixels_BCN).softmax(-1)
             affinity = part if affinity is None else affinity + part
         assert affinity is not None
         fused_BLD = self.fused(self.values(affinity @ pixels_BCN.transpose(1, 2)))
-        gate_BLD = self.gate_norm(self.gate(fused_BLD)).tanh()
-        out: Tensor = words + gate_BLD * fused_BLD * attention[:, :, None]
+        weighed_BLD = fused_BLD if self.gate_type == "fused" else words
+        read = fused_BLD
+        if self.gate_type == "joint":
+            read = torch.cat([words.expand_as(fused_BLD), fused_BLD], 2)
+        gate_BLD = self.gate_norm(self.gate(read)).tanh()
+        out: Tensor = words + gate_BLD * weighed_BLD * attention[:, :, None]
         return out
 
 

@@ -33,7 +33,7 @@ from rrsis_geo.nets.layers import (
     sine_positions,
 )
 from rrsis_geo.nets.lite import FineFeature, PresenceHead, ScaleMixing
-from rrsis_geo.nets.losses import binary_cross_entropy, dice
+from rrsis_geo.nets.losses import binary_cross_entropy, dice, weighted_cross_entropy
 from rrsis_geo.text.batch import TextBatch
 
 BACKGROUND_POOLS = {3: (1, 2), 5: (2, 3), 7: (3, 4)}
@@ -138,7 +138,9 @@ class BTDNet(TwoEncoderNet):
                 f"image sides must be multiples of 32, at least {MIN_SIDE_PX}, got {H} x {W}"
             )
         stages, pixels = [], image
-        for index in range(min(self.config.bsc_stages, default=4)):
+        config = self.config
+        n_stages = min(config.bsc_stages, default=4) if config.bsc_to_vision else 4
+        for index in range(n_stages):
             pixels = self.trunk.stage(index, pixels)
             stages.append(pixels)
         return BTDNetPixels(image, tuple(stages))
@@ -152,7 +154,7 @@ class BTDNet(TwoEncoderNet):
         encoded = image if isinstance(image, BTDNetPixels) else self.encode_image(image)
         maps, text = self._encode_together(encoded, words)
         streams, foreground, background = self.decoder(encoded.image, maps, text, words)
-        logits = _log_odds(streams)
+        logits = _log_odds(streams, self.config.loss)
         presence = None
         if self.config.presence:
             presence = self.presence(logits.detach(), foreground, background)
@@ -199,17 +201,23 @@ class BTDNet(TwoEncoderNet):
 
         The paper names two weights, 0.6 and 0.1, for three terms. The first term is read as having
         weight 1. Each stream has its own binary cross-entropy, because table VII trains the
-        foreground stream alone, which a softmax over both streams could not. Dice (on the log-odds
-        of both streams) and presence are not in the paper.
+        foreground stream alone, which a softmax over both streams (the loss "softmax") could not.
+        Dice (on the log-odds of both streams) and presence are not in the paper.
         """
         config, streams = self.config, resize(output.aux["streams"], target.shape[-2:])
-        parts = {"foreground": binary_cross_entropy(streams[:, 0], target, ignored)}
-        if config.has_background:
-            parts["background"] = config.background_weight * binary_cross_entropy(
-                streams[:, 1], ~target, ignored
-            )
+        log_odds = _log_odds(streams, config.loss)
+        if config.loss == "softmax":
+            parts = {
+                "streams": weighted_cross_entropy(log_odds, target, config.class_weights, ignored)
+            }
+        else:
+            parts = {"foreground": binary_cross_entropy(streams[:, 0], target, ignored)}
+            if config.has_background:
+                parts["background"] = config.background_weight * binary_cross_entropy(
+                    streams[:, 1], ~target, ignored
+                )
         if config.dice_weight > 0:
-            parts["dice"] = config.dice_weight * dice(_log_odds(streams), target, ignored)
+            parts["dice"] = config.dice_weight * dice(log_odds, target, ignored)
         if config.has_reconstruction:
             parts["reconstruction"] = config.reconstruction_weight * output.aux["reconstruction"]
         if output.presence is not None:
@@ -219,12 +227,16 @@ class BTDNet(TwoEncoderNet):
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 
 
-def _log_odds(streams: Tensor) -> Tensor:
+def _log_odds(streams: Tensor, loss: str) -> Tensor:
     """Log-odds of the mask, [B, 2 or 1, h, w] -> [B, h, w].
 
-    Each stream alone estimates them, the background with the opposite sign; this is their mean.
+    With the loss "binary", each stream alone estimates them, the background with the opposite sign;
+    this is their mean. With "softmax" they are the difference.
     """
-    return streams[:, 0] if streams.shape[1] == 1 else (streams[:, 0] - streams[:, 1]) / 2
+    if streams.shape[1] == 1:
+        return streams[:, 0]
+    difference = streams[:, 0] - streams[:, 1]
+    return difference if loss == "softmax" else difference / 2
 
 
 # --- T-BTD, section III-D
@@ -305,8 +317,10 @@ class TwinStreamDecoder(nn.Module):
         if config.fine_width:
             self.fine = FineFeature(E, config.fine_width)
         out = config.fine_width or E
+        has_bias = config.loss != "softmax"  # the difference of the streams would remove it
         self.prototype = nn.Sequential(
-            nn.Linear(E, E), nn.ReLU(), nn.Linear(E, E), nn.ReLU(), nn.Linear(E, out)
+            *(nn.Linear(E, E), nn.ReLU(), nn.Linear(E, E), nn.ReLU()),
+            nn.Linear(E, out, bias=has_bias),
         )
 
     def forward(

@@ -6,6 +6,7 @@ from typing import Literal
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.bert import TextConfig
 
+GateType = Literal["fused", "input", "joint"]
 LIMITS = {
     "image_px": (64, 4096),
     "drop_path": (0, 0.99),
@@ -35,9 +36,10 @@ REMOVED_SETTINGS = {"place_prior": _NO_PRIORS, "order_prior": _NO_PRIORS}
 class BTDNetConfig:
     """Settings of BTDNet. The defaults are the paper's network.
 
-    The ablations of the paper are settings: table V is ``bsc_stages`` and ``bsc_to_text``, table VI
-    is ``background_tokens`` and ``background_prior``, table VII is ``background_weight = 0`` and
-    ``reconstruction_weight = 0``. A part whose loss has weight 0 is not built.
+    The ablations of the paper are settings: table V is ``bsc_stages``, and ``bsc_to_text`` or
+    ``bsc_to_vision``, table VI is ``background_tokens`` and ``background_prior``, table VII is
+    ``background_weight = 0`` and ``reconstruction_weight = 0``. A part whose loss has weight 0 is
+    not built.
     """
 
     trunk: str = "swin_base_patch4_window12_384.ms_in22k"
@@ -51,12 +53,18 @@ class BTDNetConfig:
     """Stages (1 to 4) after which image and text are correlated."""
     bsc_to_text: bool = True
     """The image also changes the text. If False, an expression is encoded once per scene."""
+    bsc_to_vision: bool = True
+    """The text also changes the image. If False, an image is encoded once for all expressions."""
+    gate_type: GateType = "fused"
+    """What the gates of eq. (4) read and weigh: "fused" reads what was fused and weighs it (LAVT),
+    "input" reads what was aligned and weighs the input, "joint" reads both and weighs the input."""
     bsc_text_width: int | None = None
     """Width of queries and keys on the text side of the correlation. None is the width of BERT."""
     bsc_share_keys: bool = False
     """All window sizes share one projection of keys."""
     vision_windows: tuple[int, ...] = (1, 3, 5)
     text_windows: tuple[int, ...] = (1, 3, 5)
+    """Even windows are possible here, such as those of DMMI, (1, 2, 3)."""
 
     width: int = 256
     """E, width of the decoder."""
@@ -75,6 +83,11 @@ class BTDNetConfig:
     presence: bool = False
     """Estimate whether the target is in the image, and gate the logits by it."""
 
+    loss: Literal["binary", "softmax"] = "binary"
+    """A binary cross-entropy for each stream, or one of both streams as two classes (CARIS), where
+    ``background_weight`` has no effect unless it is 0."""
+    class_weights: tuple[float, float] = (0.9, 1.1)
+    """Weights of background and target in the loss "softmax"."""
     background_weight: float = 0.6
     reconstruction_weight: float = 0.1
     dice_weight: float = 0.0
@@ -87,10 +100,20 @@ class BTDNetConfig:
                 raise ConfigError(f"{name} must be from {least} to {largest}, got {value}")
         if not set(self.bsc_stages) <= {1, 2, 3, 4}:
             raise ConfigError(f"bsc_stages must be from 1 to 4, got {self.bsc_stages}")
-        for name in ("vision_windows", "text_windows"):
+        if self.bsc_stages and not (self.bsc_to_text or self.bsc_to_vision):
+            raise ConfigError("bsc_to_text or bsc_to_vision must be true, or bsc_stages empty")
+        for name, kind in (("vision_windows", "odd "), ("text_windows", "")):
             windows = getattr(self, name)
-            if not 1 <= len(windows) <= 8 or any(r % 2 == 0 or not 1 <= r <= 31 for r in windows):
-                raise ConfigError(f"{name} must be 1 to 8 odd sizes up to 31, got {windows}")
+            if not 1 <= len(windows) <= 8 or not all(
+                1 <= r <= 31 and (r % 2 or not kind) for r in windows
+            ):
+                raise ConfigError(f"{name} must be 1 to 8 {kind}sizes up to 31, got {windows}")
+        if self.loss == "softmax" and not self.has_background:
+            raise ConfigError('the loss "softmax" needs a background stream: background_weight > 0')
+        if len(self.class_weights) != 2 or not all(0 < w <= 1000 for w in self.class_weights):
+            raise ConfigError(
+                f"class_weights must be two positive numbers, got {self.class_weights}"
+            )
         if self.width % (4 * self.heads):
             raise ConfigError(f"width {self.width} is not a multiple of 4 x {self.heads} heads")
         if self.image_px % 32:

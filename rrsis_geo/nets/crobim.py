@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.base import SegOutput
 from rrsis_geo.nets.crobim_config import PRESETS, STRIDE, CroBIMConfig
 from rrsis_geo.nets.deform import DeformableAttention
@@ -73,11 +74,20 @@ class CroBIM(TwoEncoderNet):
         channels = self.trunk.channels
         self.stage_norms = nn.ModuleList(ChannelNorm(c) for c in channels)
         self.prompts = ImagePrompts(channels, config)
-        self.alignments = nn.ModuleList(WordAlignment(c, config.text.width) for c in channels)
+        self.alignments = nn.ModuleList(_make_alignment(c, config) for c in channels)
         self.compensation = (
             DeficitCompensation(channels, config) if config.compensation_stages else None
         )
         self.decoder = MutualDecoder(channels, config)
+
+    def check_inputs(self, *, size_px: int, vocab_size: int, max_tokens: int) -> None:
+        """Check sizes of images and expressions. See `ReferringNet.check_inputs`."""
+        super().check_inputs(size_px=size_px, vocab_size=vocab_size, max_tokens=max_tokens)
+        longest = self.config.printed_tokens
+        if self.config.alignment == "printed" and max_tokens > longest:
+            raise ConfigError(
+                f'max_tokens is {max_tokens}, but the alignment "printed" reads {longest} tokens'
+            )
 
     def encode_text(self, tokens: TextBatch) -> CroBIMWords:
         """Embed the tokens. BERT itself needs the image."""
@@ -107,6 +117,7 @@ class CroBIM(TwoEncoderNet):
         Raises:
             ValueError: see `encode_image`.
         """
+        config = self.config
         encoded = image if isinstance(image, CroBIMPixels) else self.encode_image(image)
         text, valid = self._encode_together(encoded.prompts, words)
         length = words.attention.shape[1]
@@ -117,6 +128,8 @@ class CroBIM(TwoEncoderNet):
             aligned.append(pixels)
             scores.append(score)
         if self.compensation is not None:
+            if config.alignment == "printed":  # scores are of channels, and all of them count
+                mask = mask.new_ones(1, config.text.width)
             aligned = self.compensation(aligned, scores, mask)
         logits = self.decoder(aligned, text, valid)
         return SegOutput(resize(logits.float(), encoded.size)[:, 0], None, {})
@@ -212,6 +225,43 @@ class WordAlignment(nn.Module):
         read = self.value(words).transpose(1, 2) @ score_BLN.to(pixels.dtype)
         aligned = self.out(F.gelu(self.mix(read.unflatten(2, size)))) * pixels
         return aligned, score_BLN.unflatten(2, size)
+
+
+class PrintedAlignment(nn.Module):
+    """Pixels of one stage attend to the channels of the text, eq. (3) to (7) as printed.
+
+    The queries have one channel per token, so the weights depend on the length of expressions.
+    """
+
+    def __init__(self, channels: int, text_width: int, *, tokens: int) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.query = nn.Conv2d(channels, tokens, 1)
+        self.key, self.value = (nn.Linear(text_width, text_width) for _ in range(2))
+        self.mix = nn.Conv2d(tokens, channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, pixels: Tensor, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Align pixels with words.
+
+        [B, C, H, W], [B, L, D], bool [b, L] -> [B, C, H, W], and the attention [B, D, H, W].
+        """
+        size, missing = pixels.shape[-2:], self.tokens - words.shape[1]
+        key_BLD, value_BLD = (
+            F.pad(layer(words) * mask[:, :, None], (0, 0, 0, missing))
+            for layer in (self.key, self.value)
+        )
+        score_BDN = key_BLD.transpose(1, 2) @ self.query(pixels).flatten(2) / self.tokens**0.5
+        score_BDN = score_BDN.float().softmax(1)
+        read = value_BLD @ score_BDN.to(pixels.dtype)
+        aligned = self.out(F.gelu(self.mix(read.unflatten(2, size)))) * pixels
+        return aligned, score_BDN.unflatten(2, size)
+
+
+def _make_alignment(channels: int, config: CroBIMConfig) -> nn.Module:
+    if config.alignment == "printed":
+        return PrintedAlignment(channels, config.text.width, tokens=config.printed_tokens)
+    return WordAlignment(channels, config.text.width)
 
 
 class DeficitCompensation(nn.Module):
@@ -311,18 +361,21 @@ class MutualDecoder(nn.Module):
 class MutualLayer(nn.Module):
     """Words read pixels, eq. (15), then pixels read words and mix, eq. (16); post-norm.
 
-    The learned scales of the two readings start at 1, as in CARIS.
+    The learned scales of the two readings start at 1, as in CARIS. In the ablations, pixels read
+    the words as they were before, or words read no pixels.
     """
 
     def __init__(self, config: CroBIMConfig) -> None:
         super().__init__()
         E, heads, inner = config.width, config.heads, config.attention_width
-        self.read_vision, self.self_attention, self.read_text = (
-            WideAttention(E, heads, inner) for _ in range(3)
-        )
+        self.interaction = config.interaction
+        if self.interaction != "one-way":
+            self.read_vision = WideAttention(E, heads, inner)
+            self.vision_scale = nn.Parameter(torch.ones(E))
+        self.self_attention, self.read_text = (WideAttention(E, heads, inner) for _ in range(2))
         self.text_ffn, self.vision_ffn = (FeedForward(E, config.ffn_ratio) for _ in range(2))
         self.mixing = DeformableAttention(E, heads=heads, levels=4)
-        self.vision_scale, self.text_scale = (nn.Parameter(torch.ones(E)) for _ in range(2))
+        self.text_scale = nn.Parameter(torch.ones(E))
         self.norms = nn.ModuleList(nn.LayerNorm(E) for _ in range(6))
 
     def forward(
@@ -337,12 +390,15 @@ class MutualLayer(nn.Module):
 
         [B, M, E], [B, N, E], [1, N, E], bool [B, M], (H, W) of the levels -> [B, M, E], [B, N, E].
         """
-        norm = self.norms
-        read = self.vision_scale * self.read_vision(tokens, pixels + position, pixels)
-        tokens = norm[0](tokens + read)
+        norm, before = self.norms, tokens
+        if self.interaction != "one-way":
+            read = self.vision_scale * self.read_vision(tokens, pixels + position, pixels)
+            tokens = tokens + read
+        tokens = norm[0](tokens)
         tokens = norm[1](tokens + self.self_attention(tokens, tokens, tokens, valid))
         tokens = norm[2](tokens + self.text_ffn(tokens))
-        read = self.text_scale * self.read_text(pixels + position, tokens, tokens, valid)
+        source = before if self.interaction == "parallel" else tokens
+        read = self.text_scale * self.read_text(pixels + position, source, source, valid)
         pixels = norm[3](pixels + read)
         pixels = norm[4](pixels + self.mixing(pixels + position, pixels, sizes))
         pixels = norm[5](pixels + self.vision_ffn(pixels))

@@ -12,6 +12,7 @@ LIMITS = {
     "image_px": (64, 4096),
     "drop_path": (0, 0.99),
     "prompts": (1, 64),
+    "printed_tokens": (3, 512),
     "compensation_share": (0.01, 1),
     "compensation_width": (8, 1024),
     "width": (4, 1024),
@@ -30,7 +31,7 @@ class CroBIMConfig:
     """Settings of CroBIM. The defaults are the paper's network with a Swin-B.
 
     The ablations of the paper are settings: ``prompt_stages`` and ``prompt_pool`` (prompts),
-    ``compensation_stages`` (compensation of deficits).
+    ``compensation_stages`` (compensation of deficits), ``interaction`` (decoder).
     """
 
     trunk: str = "swin_base_patch4_window12_384.ms_in22k"
@@ -46,6 +47,10 @@ class CroBIMConfig:
     prompt_pool: Literal["average", "max"] = "average"
     prompt_residual: bool = False
     """Add the learned tokens to what they read, and normalise, as CARIS does."""
+    alignment: Literal["tokens", "printed"] = "tokens"
+    """The softmax of eq. (4) runs over the tokens, or over the channels of the text as printed."""
+    printed_tokens: int = 20
+    """Length of expressions for the alignment "printed", whose weights depend on it."""
     compensation_stages: tuple[int, ...] = (1, 2, 3, 4)
     """Stages whose features are compensated where the attention differs most between stages; empty
     compensates nothing."""
@@ -60,6 +65,9 @@ class CroBIMConfig:
     """Width of queries, keys and values between pixels and words."""
     ffn_ratio: int = 4
     mid_layers: int = 3
+    interaction: Literal["cascaded", "parallel", "one-way"] = "cascaded"
+    """Pixels read the words that have just read the pixels; or both read each other as they were
+    before; or pixels read words only."""
     projection: Literal["linear", "mlp"] = "linear"
     """How mask feature and [CLS] are projected before they are multiplied: as in the paper, or by
     three layers each, as in CARIS."""

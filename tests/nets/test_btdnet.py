@@ -138,6 +138,11 @@ def test_token_pool_is_adaptive_pooling_of_the_valid_tokens():
         {"bsc_stages": [3, 4]},
         {"bsc_stages": [2, 3, 4]},
         {"bsc_to_text": False},
+        {"bsc_to_vision": False},
+        {"gate_type": "input"},
+        {"gate_type": "joint"},
+        {"text_windows": [1, 2, 3]},
+        {"loss": "softmax"},
         {"background_tokens": 3},
         {"background_tokens": 7},
         {"background_prior": False},
@@ -158,7 +163,11 @@ def test_each_ablation_builds_and_trains_all_parameters(changes, image, make_tok
     parts["total"].backward()
     without_gradient = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert without_gradient == []
-    assert ("background" in parts) == (changes.get("background_weight", 1) > 0)
+    is_softmax = changes.get("loss") == "softmax"
+    assert ("streams" in parts) == is_softmax
+    assert ("foreground" in parts) != is_softmax
+    has_background = changes.get("background_weight", 1) > 0
+    assert ("background" in parts) == (has_background and not is_softmax)
     assert ("reconstruction" in parts) == (changes.get("reconstruction_weight", 1) > 0)
 
 
@@ -167,6 +176,25 @@ def test_text_stages_before_the_first_correlation_are_encoded_once(make_tokens):
     assert len(make_net("btdnet", LITE).encode_text(tokens).stages) == 1
     assert len(make_net("btdnet", LITE, bsc_stages=[3, 4]).encode_text(tokens).stages) == 3
     assert len(make_net("btdnet", LITE, bsc_to_text=False).encode_text(tokens).stages) == 4
+
+
+def test_trunk_stages_before_the_first_correlation_are_encoded_once(image):
+    assert len(make_net("btdnet", LITE).encode_image(image).stages) == 1
+    assert len(make_net("btdnet", LITE, bsc_stages=[3, 4]).encode_image(image).stages) == 3
+    assert len(make_net("btdnet", LITE, bsc_to_vision=False).encode_image(image).stages) == 4
+
+
+def test_a_window_of_two_tokens_has_the_token_before(make_tokens):
+    net = make_net("btdnet", LITE, text_windows=[2])
+    update = net.bsc["1"].to_text
+    pixels, words = torch.randn(1, net.trunk.channels[0], 6, 6), torch.randn(1, 5, 48)
+    attention = torch.ones(1, 5, dtype=torch.bool)
+    before = update(pixels, words, attention) - words
+    changed = words.clone()
+    changed[:, 2] += 1
+    after = update(pixels, changed, attention) - changed
+    differs = ((after - before).abs() > 1e-6).any(2)[0].tolist()
+    assert differs == [False, False, True, True, False]
 
 
 def test_masked_expression_hides_only_the_subject(make_tokens):
@@ -182,6 +210,11 @@ def test_masked_expression_hides_only_the_subject(make_tokens):
     [
         ({"bsc_stages": [0]}, "bsc_stages"),
         ({"vision_windows": [2]}, "odd"),
+        ({"text_windows": [0]}, "1 to 8 sizes"),
+        ({"bsc_to_text": False, "bsc_to_vision": False}, "bsc_to_text or bsc_to_vision"),
+        ({"loss": "softmax", "background_weight": 0.0}, "needs a background stream"),
+        ({"class_weights": [0, 1]}, "class_weights"),
+        ({"gate_type": "none"}, "gate_type"),
         ({"width": 100}, "multiple"),
         ({"background_tokens": 4}, "background_tokens"),
         ({"trunk": "no_such_network"}, "no network"),
@@ -210,6 +243,17 @@ def test_losses_by_hand():
     assert float(parts["foreground"]) == pytest.approx(foreground, rel=1e-5)
     assert float(parts["background"]) == pytest.approx(0.6 * background, rel=1e-5)
     assert float(parts["total"]) == pytest.approx(foreground + 0.6 * background, rel=1e-5)
+
+
+def test_softmax_loss_by_hand():
+    streams = torch.tensor([2.0, -1.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
+    target = torch.zeros(1, 4, 4, dtype=torch.bool)
+    target[0, 0] = True  # a quarter of the pixels; log-odds of 3 everywhere
+    parts = loss_of(streams, target, loss="softmax", reconstruction_weight=0.0)
+    inside, outside = math.log(1 + math.exp(-3)), math.log(1 + math.exp(3))
+    expected = (1.1 * 0.25 * inside + 0.9 * 0.75 * outside) / (1.1 * 0.25 + 0.9 * 0.75)
+    assert float(parts["total"]) == pytest.approx(expected, rel=1e-5)
+    assert set(parts) == {"streams", "total"}
 
 
 def test_reconstruction_stops_the_gradient_of_its_target(image, make_tokens):

@@ -20,6 +20,9 @@ ABLATIONS = [
     {"compensation_stages": [4]},
     {"compensation_stages": [3, 4]},
     {"projection": "mlp"},
+    {"alignment": "printed"},
+    {"interaction": "parallel"},
+    {"interaction": "one-way"},
 ]
 
 
@@ -57,6 +60,45 @@ def test_ablations_run_and_train(changes, image, make_tokens):
     target[:, 20:50, 30:60] = True
     net.loss(net(image, make_tokens([8, 5])), target)["total"].backward()
     assert [n for n, p in net.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize(
+    ("interaction", "expected"), [("cascaded", False), ("parallel", True), ("one-way", True)]
+)
+def test_pixels_read_words_that_have_read_pixels_only_if_cascaded(interaction, expected):
+    """Of two images, equal at one level, a layer changes the words that this level reads."""
+    net = make_net("crobim", CROBIM, interaction=interaction)
+    layer, sizes = net.decoder.layers[0], [(8, 8), (4, 4), (2, 2), (1, 1)]
+    layer.mixing.forward = lambda query, pixels, sizes: torch.zeros_like(pixels)
+    tokens, pixels = torch.randn(1, 5, 32), torch.randn(1, 85, 32)
+    other = pixels.clone()
+    other[:, 64:] += 1
+    position, valid = torch.zeros(1, 85, 32), torch.ones(1, 5, dtype=torch.bool)
+    after = [layer(tokens, each, position, valid, sizes)[1][:, :64] for each in (pixels, other)]
+    assert torch.equal(*after) == expected
+
+
+def test_the_printed_alignment_attends_to_channels():
+    net = make_net("crobim", CROBIM, alignment="printed", printed_tokens=6)
+    channels, align = net.trunk.channels[0], net.alignments[0]
+    pixels, words = torch.randn(2, channels, 3, 3), torch.randn(2, 5, 48)
+    mask = torch.tensor([[True] * 4 + [False]])
+    aligned, score = align(pixels, words, mask)
+    assert (aligned.shape, score.shape) == ((2, channels, 3, 3), (2, 48, 3, 3))
+    torch.testing.assert_close(score.sum(1), torch.ones(2, 3, 3))
+    query = align.query(pixels)[:, :4]  # by hand, with the four valid tokens
+    key, value = align.key(words[:, :4]), align.value(words[:, :4])
+    weight = (torch.einsum("btd,bthw->bdhw", key, query) / 6**0.5).softmax(1)
+    torch.testing.assert_close(score, weight)
+    read = torch.nn.functional.pad(torch.einsum("bdhw,btd->bthw", weight, value), [0] * 5 + [2])
+    expected = align.out(torch.nn.functional.gelu(align.mix(read))) * pixels
+    torch.testing.assert_close(aligned, expected)
+
+
+def test_the_printed_alignment_refuses_longer_expressions():
+    net = make_net("crobim", CROBIM, alignment="printed", printed_tokens=6)
+    with pytest.raises(ConfigError, match='the alignment "printed" reads 6 tokens'):
+        net.check_inputs(size_px=96, vocab_size=100, max_tokens=7)
 
 
 def test_an_image_is_encoded_once_for_all_expressions(image, make_tokens):
@@ -124,6 +166,8 @@ def test_the_loss_weighs_cross_entropy_and_dice():
         ({"compensation_width": 18}, "compensation_width"),
         ({"mid_layers": 0}, "mid_layers"),
         ({"heads": 0}, "heads"),
+        ({"printed_tokens": 2}, "printed_tokens"),
+        ({"interaction": "none"}, "interaction"),
     ],
 )
 def test_invalid_settings_raise(settings, message):

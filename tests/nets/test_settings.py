@@ -39,7 +39,7 @@ def test_sizes_of_zero_raise(name: str) -> None:
     [
         ("bsc_stages", [[5], [0], [10**9]]),
         ("vision_windows", [[], [2], [-1], [10**9 + 1], [3] * 9]),
-        ("text_windows", [[], [4], [0]]),
+        ("text_windows", [[], [32], [0]]),
     ],
 )
 def test_lists_out_of_range_raise(name: str, values: list[list[int]]) -> None:
