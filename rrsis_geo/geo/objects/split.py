@@ -11,7 +11,7 @@ shards. Probabilities of single pixels are not known then: the parts have the sc
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import shapely
@@ -20,8 +20,8 @@ from scipy.ndimage import distance_transform_edt, label
 from skimage.morphology import local_maxima
 from skimage.segmentation import watershed
 
-from rrsis_geo.geo.objects.objects import Objects
-from rrsis_geo.geo.objects.outlines import Int32, Int64, Outlines, concat_ranges, trace_outlines
+from rrsis_geo.geo.objects.objects import NO_OBJECTS, Objects
+from rrsis_geo.geo.objects.outlines import Int32, Int64, Outlines, trace_outlines
 from rrsis_geo.geo.objects.runs import make_edges, union_sets
 
 MAX_NECK: Final = 0.6
@@ -33,6 +33,7 @@ MIN_SOLIDITY: Final = 0.75
 MAX_BOX_PIXELS: Final = 2**22
 """Objects with larger bounding boxes are left whole, which bounds the memory."""
 _FINE_BOX_PIXELS: Final = 2**12  # smaller ones are measured in half pixels
+_GROUP_PIXELS: Final = 2**18  # of objects that are split together
 _STEP: Final = np.log(1.05)  # widths of necks are compared to 5 %
 _DIAGONALS_TOO: Final = np.ones((3, 3), int)
 _MIN_NOTCHES_PX: Final = 4 * MIN_RADIUS_PX * (1 - MAX_NECK)  # both sides of both notches
@@ -42,10 +43,11 @@ _MIN_PIXELS: Final = 2 * 12  # two discs of the least radius
 Mask = NDArray[np.bool_]
 Float64 = NDArray[np.float64]
 Labels = NDArray[np.int32]
+Index = NDArray[np.intp]
 
 
 def split_objects(batches: Iterable[Objects]) -> Iterator[Objects]:
-    """Split the objects of each batch, one object at a time.
+    """Split the objects of each batch.
 
     Args:
         batches: all objects of a mask, in any number of batches.
@@ -61,44 +63,116 @@ def split_objects(batches: Iterable[Objects]) -> Iterator[Objects]:
 
 
 def _split_batch(objects: Objects, first: int) -> Objects:
-    found: list[Objects] = []
-    start = 0
-    for index in np.flatnonzero(_has_necks(objects)).tolist():
-        whole = objects.take(np.array([index]))
-        parts = split_object(whole)
-        if len(parts) == 1:
-            continue
-        numbers = np.full(len(parts), first + index)
-        found += [
-            objects.take(np.arange(start, index)),
-            replace(parts, split_from=numbers),
-        ]
-        start = index + 1
-    if not found:
+    index = np.flatnonzero(_has_necks(objects))
+    found, owners = [NO_OBJECTS], [np.empty(0, np.intp)]
+    for group, scale in _groups(objects.outlines.bounds()[index]):
+        parts, owner = _split_group(objects.take(index[group]), scale)
+        found.append(parts)
+        owners.append(index[group][owner])
+    owner = np.concatenate(owners)
+    if not len(owner):
         return objects
-    return Objects.concat([*found, objects.take(np.arange(start, len(objects)))])
+    parts = replace(Objects.concat(found), split_from=first + owner)
+    joined = Objects.concat([objects, parts])
+    order = np.lexsort((*joined.last_pixel.T[::-1], np.append(np.arange(len(objects)), owner)))
+    is_whole = np.ones(len(joined), bool)
+    is_whole[owner] = False
+    return joined.take(order[is_whole[order]])
 
 
-def split_object(whole: Objects) -> Objects:
-    """The parts of one object in reading order, or the object itself."""
-    mask, (left, top) = _rasterize(whole.outlines)
-    labels = _label_parts(mask)
-    if labels.max() > 1:
-        labels = _join_bulky(labels)
-    n = int(labels.max())
-    if n == 1:
-        return whole
-    outlines, last_pixel = trace_outlines(*_label_edges(labels, left, top), n)
-    n_pixels = np.bincount(labels.ravel())[1:]
-    mean = int(whole.probability_sum[0]) / int(whole.n_pixels[0])
-    return Objects(
-        outlines=outlines,
+def _groups(bounds: Int32) -> Iterator[tuple[Index, int]]:
+    """Groups of objects that are split together, and how many times finer than pixels.
+
+    Args:
+        bounds: of the objects, [N, 4].
+    """
+    widths, heights = (bounds[:, 2:] - bounds[:, :2]).T.astype(np.int64)
+    is_fine = widths * heights <= _FINE_BOX_PIXELS
+    for scale, members in ((2, np.flatnonzero(is_fine)), (1, np.flatnonzero(~is_fine))):
+        members = members[np.argsort(widths[members], kind="stable")]
+        start, n_rows = 0, 0
+        for stop, member in enumerate(members.tolist()):
+            n_rows += int(heights[member])
+            if stop > start and n_rows * widths[member] > _GROUP_PIXELS:
+                yield members[start:stop], scale
+                start, n_rows = stop, int(heights[member])
+        if len(members):
+            yield members[start:], scale
+
+
+class _Sheet(NamedTuple):
+    """Objects one below the other, with a pixel of background around each.
+
+    Attributes:
+        mask: bool [H, W], their pixels.
+        rows: int64 [N + 1], the row of background above each object, and the last row.
+        shift: int64 [N, 2], (column, row) from the sheet to the scene.
+    """
+
+    mask: Mask
+    rows: Int64
+    shift: Int64
+
+    @staticmethod
+    def of(outlines: Outlines) -> "_Sheet":
+        left, top, right, bottom = outlines.bounds().T.astype(np.int64)
+        rows = np.append(0, np.cumsum(bottom - top + 1))
+        shift = np.column_stack([left - 1, top - rows[:-1] - 1])
+        n_vertices = np.diff(outlines.ring_offsets[outlines.object_offsets])
+        vertices = outlines.vertices - np.repeat(shift, n_vertices, axis=0)
+        placed = replace(outlines, vertices=vertices.astype(np.int32))
+        return _Sheet(placed.fill(int(rows[-1]) + 1, int((right - left).max()) + 2), rows, shift)
+
+    def owner(self, row: NDArray[np.integer[Any]]) -> Index:
+        """The index of the object that a row of pixels belongs to."""
+        return np.searchsorted(self.rows, row) - 1
+
+
+def _split_group(wholes: Objects, scale: int) -> tuple[Objects, Index]:
+    """The parts of those objects that have several, and the index of the object of each part.
+
+    Args:
+        wholes: some objects.
+        scale: how many times finer than pixels the objects are measured.
+    """
+    sheet = _Sheet.of(wholes.outlines)
+    labels = _label_parts(sheet, scale)
+    if not labels.any():
+        return NO_OBJECTS, np.empty(0, np.intp)
+    labels = _join_bulky(labels)
+    owner = _owners(sheet, labels)
+    has_parts = np.bincount(owner, minlength=len(wholes)) > 1
+    labels = _renumber(labels, has_parts[owner])
+    owner = owner[has_parts[owner]]
+    outlines, last_pixel = trace_outlines(*_label_edges(labels), len(owner))
+    n_vertices = np.diff(outlines.ring_offsets[outlines.object_offsets])
+    vertices = outlines.vertices + np.repeat(sheet.shift[owner], n_vertices, axis=0)
+    n_pixels = np.bincount(labels.ravel(), minlength=len(owner) + 1)[1:]
+    mean = wholes.probability_sum[owner] / wholes.n_pixels[owner]
+    parts = Objects(
+        outlines=replace(outlines, vertices=vertices.astype(np.int32)),
         n_pixels=n_pixels,
         probability_sum=np.rint(n_pixels * mean).astype(np.int64),
-        probability_max=np.repeat(whole.probability_max, n),
-        last_pixel=last_pixel,
-        split_from=np.zeros(n, np.int64),
-    ).in_reading_order()
+        probability_max=wholes.probability_max[owner],
+        last_pixel=(last_pixel + sheet.shift[owner, ::-1]).astype(np.int32),
+        split_from=np.zeros(len(owner), np.int64),
+    )
+    return parts, owner
+
+
+def _owners(sheet: _Sheet, labels: Labels) -> Index:
+    """The index of the object of each label from 1, [L]."""
+    rows, columns = np.nonzero(labels)
+    found = np.empty(int(labels.max()), np.intp)
+    found[labels[rows, columns] - 1] = sheet.owner(rows)
+    return found
+
+
+def _renumber(labels: Labels, selection: Mask) -> Labels:
+    """The selected labels, numbered from 1 without gaps; 0 elsewhere. `selection` is bool [L]."""
+    numbers = np.where(selection, np.cumsum(selection), 0)
+    renumbered: Labels = np.append(0, numbers).astype(np.int32)[labels]
+    return renumbered
 
 
 def _has_necks(objects: Objects) -> Mask:
@@ -147,44 +221,42 @@ def _octagon_areas(outlines: Outlines) -> Float64:
     return areas
 
 
-def _rasterize(outline: Outlines) -> tuple[Mask, tuple[int, int]]:
-    """The pixels of one object in its bounding box, and the (column, row) of the box."""
-    ((left, top, right, bottom),) = outline.bounds().tolist()
-    starts, stops = outline.vertices[:-1], outline.vertices[1:]
-    is_edge = np.ones(len(starts), bool)
-    is_edge[outline.ring_offsets[1:-1] - 1] = False  # from one ring to the next
-    is_edge &= starts[:, 0] == stops[:, 0]
-    column = starts[is_edge, 0] - left
-    first = np.minimum(starts, stops)[is_edge, 1].astype(np.int64) - top
-    length = np.abs(stops - starts)[is_edge, 1].astype(np.int64)
-    edges = np.zeros((bottom - top, right - left + 1), bool)
-    edges[concat_ranges(first, length), np.repeat(column, length)] = True
-    return np.logical_xor.accumulate(edges, axis=1)[:, :-1], (left, top)
+def _label_parts(sheet: _Sheet, scale: int) -> Labels:
+    """Number the wide places of objects from 1, and assign every pixel to one of its object.
 
-
-def _label_parts(mask: Mask) -> Labels:
-    """Number the wide places of an object from 1 and assign every pixel to one of them."""
-    scale = 2 if mask.size <= _FINE_BOX_PIXELS else 1
-    fine = np.pad(mask.repeat(scale, 0).repeat(scale, 1), 1)
+    Objects with fewer than two wide places are left out.
+    """
+    fine = sheet.mask.repeat(scale, 0).repeat(scale, 1)
     radius_px = distance_transform_edt(fine) / scale
-    middles = _find_middles(radius_px)
-    if len(middles) < 2:
-        return mask.astype(np.int32)
-    rows, columns = (middles.T - 1) // scale
+    tops = np.argwhere(local_maxima(radius_px) & (radius_px >= MIN_RADIUS_PX))
+    first = np.searchsorted(tops[:, 0], sheet.rows * scale)
+    found = [np.empty((0, 2), np.intp)]
+    mask = np.zeros_like(sheet.mask)
+    for top, bottom, start, stop in zip(
+        sheet.rows[:-1].tolist(), sheet.rows[1:].tolist(), first[:-1], first[1:], strict=True
+    ):
+        here = radius_px[top * scale : bottom * scale]
+        middles = _find_middles(here, tops[start:stop] - (top * scale, 0))
+        if len(middles) > 1:
+            found.append(middles // scale + (top, 0))
+            mask[top:bottom] = sheet.mask[top:bottom]
+    rows, columns = np.concatenate(found).T
     markers = np.zeros(mask.shape, np.int32)
-    markers[rows, columns] = np.arange(1, len(middles) + 1)
-    depth = -radius_px[1:-1:scale, 1:-1:scale]
-    labels: Labels = watershed(depth, markers, mask=mask)
+    markers[rows, columns] = np.arange(1, len(rows) + 1)
+    labels: Labels = watershed(-radius_px[::scale, ::scale], markers, mask=mask)
     return labels
 
 
-def _find_middles(radius_px: Float64) -> NDArray[np.intp]:
-    """(row, column) of the middle of each wide place, [M, 2], from distances to the outline.
+def _find_middles(radius_px: Float64, tops: Index) -> Index:
+    """(row, column) of the middle of each wide place of an object, [M, 2].
 
     Where the object is cut at the width of the widest neck that separates a place, what remains
     about the place has no other middle. So places are looked at from the widest to the narrowest.
+
+    Args:
+        radius_px: distances to the outline.
+        tops: (row, column) of their local maxima, [T, 2].
     """
-    tops = np.argwhere(local_maxima(radius_px) & (radius_px >= MIN_RADIUS_PX))
     heights = radius_px[tuple(tops.T)]
     order = np.argsort(-heights, kind="stable")
     tops, heights = tops[order], heights[order]
@@ -203,7 +275,7 @@ def _find_middles(radius_px: Float64) -> NDArray[np.intp]:
 def _join_bulky(labels: Labels) -> Labels:
     """Labels from 1 with parts that are not compact joined to the parts that they touch."""
     n = int(labels.max())
-    outlines, _ = trace_outlines(*_label_edges(labels, 0, 0), n)
+    outlines, _ = trace_outlines(*_label_edges(labels), n)
     polygons = outlines.polygons()
     is_bulky = shapely.area(polygons) < MIN_SOLIDITY * shapely.area(shapely.convex_hull(polygons))
     beside = np.concatenate(
@@ -221,7 +293,7 @@ def _join_bulky(labels: Labels) -> Labels:
     return joined
 
 
-def _label_edges(labels: Labels, left: int, top: int) -> tuple[Int32, Int64]:
+def _label_edges(labels: Labels) -> tuple[Int32, Int64]:
     """Horizontal boundary edges [E, 4] of labels from 1, and the index of the object of each."""
     padded = np.pad(labels, ((1, 1), (0, 1)))
     above, below = padded[:-1], padded[1:]
@@ -235,8 +307,6 @@ def _label_edges(labels: Labels, left: int, top: int) -> tuple[Int32, Int64]:
         run = np.flatnonzero(owner)
         row, start = np.divmod(starts[run], stride)
         length = stops[run] - starts[run]
-        edges.append(
-            make_edges(row + top, start + left, start + length + left, below=side is below)
-        )
+        edges.append(make_edges(row, start, start + length, below=side is below))
         owners.append(owner[run].astype(np.int64) - 1)
     return np.concatenate(edges), np.concatenate(owners)

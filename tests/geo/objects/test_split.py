@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rrsis_geo.geo.objects.objects import NO_OBJECTS, Objects
-from rrsis_geo.geo.objects.split import MAX_BOX_PIXELS, split_object, split_objects
+from rrsis_geo.geo.objects.split import MAX_BOX_PIXELS, split_objects
 from rrsis_geo.geo.objects.vectorize import BandVectorizer, merge_shards, vectorize
 
 Mask = NDArray[np.bool_]
@@ -194,6 +194,6 @@ def test_an_object_and_its_holes_are_rasterized_exactly() -> None:
     """A part is cut out of the pixels of the object: with its holes, where they are."""
     mask = TOUCHING["two discs"][0]
     mask[28:33, 18:23] = False
-    parts = split_object(vectorized(mask))
+    parts = parts_of(mask)
     assert len(parts) == 1  # the hole makes the left disc a ring
     assert parts.n_pixels.sum() == mask.sum()
