@@ -217,7 +217,7 @@ def test_json_lines_say_how_a_run_stopped(json_stderr: io.StringIO) -> None:
     console.print_stopped("1 of 2 shards are saved in o.gpkg.job", "rrsis-geo segment --resume")
     console.print_interrupted()
     assert read_events(json_stderr) == [
-        {"event": "stopping", "text": "stopping after the current shard"},
+        {"event": "stopping", "text": "stopping after the current row of windows"},
         {
             "event": "stopped",
             "text": "1 of 2 shards are saved in o.gpkg.job",

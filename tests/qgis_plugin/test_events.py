@@ -87,8 +87,8 @@ def test_messages_by_their_level(dialog: Dialog) -> None:
 def test_a_stop_is_kept_for_the_end(dialog: Dialog) -> None:
     log = read_all(
         dialog,
-        {"event": "stopping", "text": "stopping after the current shard"},
+        {"event": "stopping", "text": "stopping after the current row of windows"},
         {"event": "stopped", "text": "1 of 2 shards are saved", "resume": "rrsis-geo"},
     )
-    assert dialog.calls == [("setProgressText", "stopping after the current shard")]
+    assert dialog.calls == [("setProgressText", "stopping after the current row of windows")]
     assert log.stopped == "1 of 2 shards are saved"

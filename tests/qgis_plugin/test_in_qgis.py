@@ -228,14 +228,14 @@ def test_cancel_saves_the_work_and_the_same_run_resumes(
     out = tmp_path / "o.gpkg"
     request = {
         "parameters": {
-            "INPUT": str(make_scene(1000, 100)),
+            "INPUT": str(make_scene(1000, 100)),  # two shards; the second is canceled
             "EXPRESSIONS": "spots",
             "FURTHER": "--overlap 16",
             "OUTPUT": str(out),
         },
         "to_load": ["OUTPUT"],
     }
-    canceled = run_in_qgis("rrsis_geo:segment", make_program(seconds=0.2), cancel_at=1, **request)
+    canceled = run_in_qgis("rrsis_geo:segment", make_program(seconds=0.2), cancel_at=60, **request)
     assert "1 of 2 shards are saved" in canceled["log"]
     assert "To resume, run the algorithm again with the same settings" in canceled["log"]
     assert (canceled["results"], canceled["layers"]) == ({}, [])

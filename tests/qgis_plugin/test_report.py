@@ -55,9 +55,15 @@ def test_other_formats_have_one_layer() -> None:
 
 
 def test_polygons_of_a_probability_raster() -> None:
-    report = {"expression": "a", "outputs": {"vector": "o.gpkg"}, "n_objects": 2, "area_m2": None}
+    report = {
+        "expression": "a",
+        "outputs": {"vector": "o.gpkg"},
+        "n_objects": 2,
+        "area_m2": None,
+        "dropped": "1 object under 0.36 m²",
+    }
     assert result_layers(report) == [ResultLayer("vector", "a", "o.gpkg")]
-    assert summary_lines(report) == ['"a": 2 objects']
+    assert summary_lines(report) == ['"a": 2 objects', "dropped: 1 object under 0.36 m²"]
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,9 @@ def run_program(
 ) -> Finished:
     """Run a program to its end.
 
-    Once ``is_canceled`` returns True, the program gets SIGTERM, on which rrsis-geo completes the
-    current shard, saves it and ends. Windows has no such signal: the program ends at once there.
+    Once ``is_canceled`` returns True, the program gets SIGTERM, on which rrsis-geo ends after the
+    current row of windows. Windows has no such signal: the program ends at once there. Completed
+    shards are on disk in both cases.
 
     Args:
         command: the program and its arguments.

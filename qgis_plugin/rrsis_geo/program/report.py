@@ -58,7 +58,7 @@ def main_file(report: Mapping[str, Any], kind: str) -> str | None:
 
 
 def summary_lines(report: Mapping[str, Any]) -> list[str]:
-    """The number of objects of each expression, as sentences."""
+    """The number of objects of each expression, and how many were too small, as sentences."""
     lines = []
     for result in report.get("results", [report]):
         area = result.get("area_m2")
@@ -67,6 +67,8 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
         understood = f' (understood as "{reading}")' if reading else ""
         count = f"{result['n_objects']} object" + ("" if result["n_objects"] == 1 else "s")
         lines.append(f'"{result["expression"]}"{understood}: {count}{size}')
+    if report.get("dropped"):
+        lines.append(f"dropped: {report['dropped']}")
     return lines
 
 

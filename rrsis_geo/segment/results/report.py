@@ -143,6 +143,7 @@ class SegmentReport:
             "network_seconds": self.network_seconds,
             "plan_hash": self.plan_hash,
             "smallest": self.smallest,
+            "dropped": self.dropped,
             "warnings": list(self.warnings),
             "unwritten": self.unwritten,
             "results": [result.to_dict() for result in self.results],
