@@ -179,7 +179,7 @@ def _object_table(
             f"{row.score:.3f}",
             f"{row.score_max:.3f}",
         )
-        keys = (row.id, -row.id, row.n_pixels, row.n_pixels, row.score, row.score_max)
+        keys = (row.id, -row.xy[1], row.n_pixels, row.n_pixels, row.score, row.score_max)
         texts = zip(cells, keys, strict=True)
         tds = "".join(f"<td data-key={key}>{html.escape(cell)}</td>" for cell, key in texts)
         yield f"<tr data-id={row.id} tabindex=0>{tds}</tr>"
