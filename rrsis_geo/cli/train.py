@@ -41,7 +41,14 @@ _SCORE_NAMES: Final = {
     "--set optim.lr=3e-5 -o runs/a"
 )
 def train(
-    config: Annotated[Path, typer.Option("--config", "-c", help="TOML file, see configs/.")],
+    config: Annotated[
+        Path,
+        typer.Option(
+            "--config",
+            "-c",
+            help="TOML file, or the name of one that comes with the program, such as finetune.",
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
     settings: Annotated[
         list[str] | None,

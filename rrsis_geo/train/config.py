@@ -144,11 +144,34 @@ class TrainConfig:
         return replace(self, batch_size=self.batch_size * n, batch_per_gpu=False)
 
 
+def config_folders() -> list[Path]:
+    """Folders of the configuration files that come with the package. They may not exist."""
+    package = Path(__file__).resolve().parents[1]
+    return [package.parent / "configs", package / "configs"]  # of a checkout, and of a wheel
+
+
+def find_config(path: Path) -> Path:
+    """A configuration file by its path or by the name of one that comes with the package.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if path.is_file():
+        return path
+    files = {file.stem: file for folder in config_folders() for file in folder.glob("*.toml")}
+    name = path.name.removesuffix(".toml")
+    if path.parent in (Path(), Path("configs")) and name in files:
+        return files[name]
+    raise ConfigError(
+        f"{path}: no such configuration file; give a path, or one of " + ", ".join(sorted(files))
+    )
+
+
 def load_train_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read the settings of a run from a TOML file.
 
     Args:
-        path: the file.
+        path: the file, or the name of one that comes with the package, see `find_config`.
         overrides: ``"table.key=value"`` each, applied over the file. An override of ``steps`` also
             removes ``epochs`` of the file, and the other way round.
 
@@ -158,7 +181,7 @@ def load_train_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     overridden = {item.partition("=")[0].strip() for item in overrides}
     lengths = {"steps", "epochs"}
     removed = [f"{name}=none" for name in lengths - overridden] if lengths & overridden else []
-    return load(path, TrainConfig, [*removed, *overrides])
+    return load(find_config(path), TrainConfig, [*removed, *overrides])
 
 
 class TrainingPlan(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from rrsis_geo.data.augment import augment_sample, blacken_squares
 from rrsis_geo.data.benchmarks.layouts import load_split
@@ -40,6 +40,9 @@ class BenchmarkConfig:
     root: Path
     train_split: str = "train"
     val_split: str = "val"
+    val_samples: int | None = None
+    """Samples of ``val_split`` to validate on, at even distances; None takes all. Few make a short
+    run shorter and its choice of the best weights less certain."""
     size_px: int = 512
     """Side of the squares that images and masks are resized to, as in the published protocol."""
     augment: bool = False
@@ -52,6 +55,8 @@ class BenchmarkConfig:
             raise ConfigError(
                 f"benchmark.black_squares is a share from 0 to 1, got {self.black_squares}"
             )
+        if self.val_samples is not None and self.val_samples < 1:
+            raise ConfigError(f"benchmark.val_samples must be at least 1, got {self.val_samples}")
         if self.size_px < 64 or self.size_px % 32:
             raise ConfigError(
                 f"benchmark.size_px must be a multiple of 32 and at least 64, got {self.size_px}"
@@ -121,7 +126,7 @@ def _make_stream_validation(config: StreamConfig) -> list[Sample]:
 
 
 def load_benchmark_data(config: BenchmarkConfig, *, seed: int, workers: int) -> RunData:
-    """Epochs over the training split of a dataset, and its whole validation split.
+    """Epochs over the training split of a dataset, and its validation split.
 
     Args:
         config: settings of the dataset.
@@ -148,7 +153,7 @@ def load_benchmark_data(config: BenchmarkConfig, *, seed: int, workers: int) -> 
         train=EpochSamples(train, config, seed=seed),
         epoch_samples=len(train),
         val=DataLoader(
-            resized_val,
+            Subset(resized_val, _even_positions(len(val), config.val_samples)),
             batch_size=None,
             num_workers=workers,
             collate_fn=_identity,
@@ -284,5 +289,10 @@ def _identity(sample: Any) -> Any:
 
 def _pick_evenly(samples: Sequence[Sample] | ResizedRecords) -> list[Sample]:
     """A few samples at even distances."""
-    positions = np.linspace(0, len(samples) - 1, min(PREVIEW_SAMPLES, len(samples)))
-    return [samples[int(position)] for position in positions]
+    return [samples[position] for position in _even_positions(len(samples), PREVIEW_SAMPLES)]
+
+
+def _even_positions(n: int, n_wanted: int | None) -> list[int]:
+    """Positions of some of n items, at even distances; None gives all."""
+    n_positions = n if n_wanted is None else min(n_wanted, n)
+    return [int(position) for position in np.linspace(0, n - 1, n_positions)]

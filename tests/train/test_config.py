@@ -1,11 +1,13 @@
 """Settings of a run: validation, length, and changes of a resumed run."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from repository import ROOT
 
 from rrsis_geo.config import build, to_dict
 from rrsis_geo.errors import ConfigError
@@ -13,6 +15,8 @@ from rrsis_geo.train.config import (
     CHANGEABLE_SETTINGS,
     TrainConfig,
     check_resumable,
+    config_folders,
+    find_config,
     load_train_config,
     out_of_memory_message,
     plan_training,
@@ -143,3 +147,30 @@ def test_the_out_of_memory_message_names_only_settings_that_help():
     assert "batch_size" not in message
     assert "checkpointing" not in message
     assert "benchmark.size_px" in message
+
+
+def test_a_configuration_by_its_name():
+    expected = ROOT / "configs" / "finetune.toml"
+    for text in ("finetune", "finetune.toml", "configs/finetune.toml", str(expected)):
+        assert find_config(Path(text)).samefile(expected)
+    assert load_train_config(Path("finetune"), ["seed=3"]).seed == 3
+
+
+def test_a_file_of_the_user_is_not_replaced_by_one_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = Path("finetune.toml")
+    own.write_text("name = 'mine'")
+    assert find_config(own) == own
+
+
+@pytest.mark.parametrize("text", ["no_such", "other/finetune.toml"])
+def test_an_unknown_configuration_lists_those_that_exist(text):
+    with pytest.raises(ConfigError, match=r"give a path, or one of .*btdnet_refsegrs, .*finetune"):
+        find_config(Path(text))
+
+
+def test_a_wheel_contains_the_configurations():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    included = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert included["configs"] == "rrsis_geo/configs"
+    assert config_folders()[1] == ROOT / "rrsis_geo" / "configs"

@@ -106,6 +106,23 @@ def test_a_dataset_has_a_size_and_categories(root):
     assert all(sample.image.shape == (512, 512, 3) for sample in data.preview)
 
 
+@pytest.mark.parametrize(("val_samples", "n"), [(None, N), (2, 2), (10**6, N)])
+def test_validation_can_be_limited(root, val_samples, n):
+    whole = BenchmarkConfig(layout="triplets", root=root, val_split="train")
+    config = replace(whole, val_samples=val_samples)
+    found = [sample.id for sample in load_benchmark_data(config, seed=0, workers=0).val]
+    everything = [sample.id for sample in load_benchmark_data(whole, seed=0, workers=0).val]
+    assert len(found) == n
+    assert found[0] == everything[0]
+    assert found[-1] == everything[-1]
+    assert found == [each for each in everything if each in found]
+
+
+def test_validation_needs_a_sample(root):
+    with pytest.raises(ConfigError, match="val_samples must be at least 1"):
+        BenchmarkConfig(layout="triplets", root=root, val_samples=0)
+
+
 def test_categories_come_from_the_expressions_if_there_are_no_labels(root):
     config = BenchmarkConfig(layout="triplets", root=root, train_split="val")
     assert load_benchmark_data(config, seed=0, workers=0).categories == {"car"}
