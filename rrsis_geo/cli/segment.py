@@ -143,7 +143,7 @@ def segment(
     given_landmarks = tuple(map(GivenLandmark.parse, landmark or ()))
     if explain:
         given = [*(expressions or ()), *read_expressions(expressions_file)]
-        print_readings(given, given_landmarks, as_json=as_json)
+        print_readings(given, given_landmarks, model, as_json=as_json)
         return
     from rrsis_geo.segment.batch.scenes import list_scenes
     from rrsis_geo.segment.jobs.engines import RunOptions

@@ -35,26 +35,35 @@ def print_report(report: "SegmentReport", *, as_json: bool) -> None:
 
 
 def print_readings(
-    expressions: "Sequence[str]", landmarks: "Sequence[GivenLandmark]", *, as_json: bool
+    expressions: "Sequence[str]",
+    landmarks: "Sequence[GivenLandmark]",
+    model: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Print how expressions are understood.
 
     Args:
         expressions: as given.
         landmarks: layers of the user, for which the network is not asked.
+        model: name of the bundle, whose language decides how the network is asked.
         as_json: print JSON.
 
     Raises:
         ConfigError: there is no expression, or no landmark of that name.
         InputError: an expression is not understood.
+        ModelError: the bundle is missing or damaged.
     """
+    from rrsis_geo.resolve.resolver import LANDMARK_SCORE
+    from rrsis_geo.segment.info import read_model_facts
     from rrsis_geo.segment.plan.expressions import clean_expressions
-    from rrsis_geo.segment.plan.landmarks import asked_phrases, read_queries
+    from rrsis_geo.segment.plan.landmarks import all_landmarks, asked_phrases, read_queries
 
     if not expressions:
         raise ConfigError('give an EXPRESSION too, as in: segment scene.tif "the largest building"')
     cleaned = clean_expressions(expressions)
-    queries = dict(zip(cleaned, read_queries(cleaned, landmarks), strict=True))
+    language = read_model_facts(model).language
+    queries = dict(zip(cleaned, read_queries(cleaned, landmarks, language), strict=True))
     asked = asked_phrases(tuple(queries.values()), landmarks)
     phrases = {text: [p for p in query.phrases() if p in asked] for text, query in queries.items()}
     if as_json:
@@ -71,10 +80,12 @@ def print_readings(
         )
         return
     for expression, query in queries.items():
-        console.print_facts(
-            f'"{expression}"',
-            [("understood", str(query)), ("the network finds", "; ".join(phrases[expression]))],
-        )
+        facts = [("understood", str(query)), ("the network finds", "; ".join(phrases[expression]))]
+        if any(phrase in asked for each in all_landmarks([query]) for phrase in each.targets()):
+            facts.append(
+                ("landmarks", f"where some have a score of {LANDMARK_SCORE:g}, only these count")
+            )
+        console.print_facts(f'"{expression}"', facts)
 
 
 def print_part(report: "PartReport", *, as_json: bool) -> None:

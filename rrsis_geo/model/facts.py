@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rrsis_geo.model.names import Language
+
 if TYPE_CHECKING:
     from rrsis_geo.images import ImageSpec
 
@@ -18,6 +20,8 @@ class ModelFacts:
         sha256: checksum of the weights, "" without a bundle.
         device: name of the device it runs on, such as "cpu" or "cuda:0".
         dtype: data type of its matrix products, such as "float32"; "" if unknown.
+        language: "network" if it was trained on whole sentences, so that expressions without rules
+            are asked exactly as typed; otherwise all are asked in one wording.
         about: the free-form part of ``model.json``, such as the categories it was trained on.
         estimates_presence: whether the network estimates if the target is in a window.
         presence: windows in which the probability of the target is below this give nothing; None
@@ -29,6 +33,7 @@ class ModelFacts:
     sha256: str = ""
     device: str = "cpu"
     dtype: str = ""
+    language: Language = "resolved"
     about: Mapping[str, Any] = field(default_factory=dict)
     estimates_presence: bool = True
     presence: float | None = None

@@ -98,6 +98,7 @@ class Predictor:
             sha256=self.bundle.sha256,
             device=str(self.device),
             dtype=dtype_name(self.dtype),
+            language=self.bundle.language,
             about=self.bundle.about,
             estimates_presence=self.bundle.net.estimates_presence,
             presence=self.presence,

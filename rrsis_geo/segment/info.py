@@ -91,7 +91,7 @@ def describe_scene(path: str, options: SegmentOptions) -> SceneFacts:
         ConfigError: an option does not fit the scene.
         ModelError: the bundle is missing or damaged.
     """
-    model = _read_model_facts(options.model)
+    model = read_model_facts(options.model)
     with open_part(path, options.scene) as (whole, part):
         plan = make_plan(part.info, ("objects",), model, options, measure_stretch(whole))
     info, grid = plan.scene, plan.grid
@@ -170,7 +170,7 @@ def list_bundle_folders() -> list[str]:
     return [str(folder) for folder in bundle_folders()]
 
 
-def _read_model_facts(name: str) -> ModelFacts:
+def read_model_facts(name: str) -> ModelFacts:
     """Facts of a bundle, without loading its weights.
 
     Raises:
@@ -182,6 +182,7 @@ def _read_model_facts(name: str) -> ModelFacts:
     return ModelFacts(
         name=bundle_name(folder),
         image=image,
+        language=manifest.language,
         about=manifest.about,
         estimates_presence=manifest.estimates_presence,
         presence=manifest.presence,

@@ -181,6 +181,7 @@ def test_explain_needs_no_scene() -> None:
     run = Run("segment", "none.tif", "cars within 20 m of the largest building", "--explain")
     assert "within 20 m of (buildings ; the largest)" in run.out
     assert "cars; buildings" in run.out
+    assert "landmarks" in run.out
     record = json.loads(Run("segment", "none.tif", "the car", "--explain", "--json").out)
     assert record[0]["phrases"] == ["cars"]
     Run("segment", "none.tif", "the largset car", "--explain").failed(3, "largest")

@@ -81,7 +81,9 @@ class _JoinedScenes:
         self._settings = settings
         self._names = layer_names(settings.expressions)
         self._keep_candidates = outputs.keep_candidates
-        self._queries = read_queries(settings.expressions, settings.options.landmarks)
+        self._queries = read_queries(
+            settings.expressions, settings.options.landmarks, settings.model.language
+        )
         self._counts: defaultdict[tuple[str, int], _Count] = defaultdict(_Count)
         infos = [task.info for task, _ in scenes if not task.is_outside]
         self._frame = scenes_frame(infos)

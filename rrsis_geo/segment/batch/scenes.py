@@ -271,7 +271,8 @@ def _run_job(
         by_name = _load_results(job, tasks, batch.expressions)
         missing = [task for task in tasks if task.scene.name not in by_name]
         given = batch.options.landmarks
-        phrases = asked_phrases(read_queries(batch.expressions, given), given)
+        queries = read_queries(batch.expressions, given, settings.model.language)
+        phrases = asked_phrases(queries, given)
         check_space(missing, len(phrases))
         progress = BatchProgress(batch.progress, n_windows, by_name)
         with closing(_segment(batch, job, missing, settings, predictor, progress)) as steps:

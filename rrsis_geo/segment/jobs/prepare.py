@@ -103,6 +103,7 @@ def reopen_run(job: Job) -> Iterator[PreparedRun]:
             image=ImageSpec.from_dict(record["model"]["image"]),
             sha256=record["model"]["sha256"],
             dtype=record["model"]["dtype"],
+            language=record["model"].get("language", "resolved"),
             presence=record["model"].get("presence"),
         )
         stretch = Stretch.from_dict(record["stretch"])

@@ -7,6 +7,7 @@ from typing import Any
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.files import absolute_path
+from rrsis_geo.model.names import Language
 from rrsis_geo.text.query.parser import parse_query
 from rrsis_geo.text.query.records import Find, Query, landmarks_of
 from rrsis_geo.text.query.wording import canonical_phrase
@@ -60,14 +61,27 @@ class GivenLandmark:
         return GivenLandmark(str(name), Path(path), layer)
 
 
-def read_queries(expressions: Sequence[str], given: Sequence[GivenLandmark]) -> tuple[Query, ...]:
-    """What each expression asks for, if the user gives some landmarks.
+def read_queries(
+    expressions: Sequence[str], given: Sequence[GivenLandmark], language: Language = "resolved"
+) -> tuple[Query, ...]:
+    """What each expression asks for.
+
+    Args:
+        expressions: of a run.
+        given: landmarks of the user.
+        language: of the model, see `ModelFacts`.
 
     Raises:
         InputError: an expression is not understood.
     """
     names = frozenset(canonical_phrase(landmark.name) for landmark in given)
-    return tuple(parse_query(expression, names) for expression in expressions)
+    queries = [parse_query(expression, names) for expression in expressions]
+    if language == "resolved":
+        return tuple(queries)
+    return tuple(
+        Query((Find(expression),)) if query.is_plain else query
+        for expression, query in zip(expressions, queries, strict=True)
+    )
 
 
 def all_landmarks(queries: Sequence[Query]) -> tuple[Query, ...]:

@@ -79,7 +79,7 @@ class Plan:
     @property
     def queries(self) -> tuple[Query, ...]:
         """What each expression asks for."""
-        return read_queries(self.expressions, self.options.landmarks)
+        return read_queries(self.expressions, self.options.landmarks, self.model.language)
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -149,6 +149,7 @@ class Plan:
                 "name": self.model.name,
                 "sha256": self.model.sha256,
                 "dtype": self.model.dtype,
+                "language": self.model.language,
                 "image": self.model.image.to_dict(),
                 # what is not set is left out, as in the records of earlier releases
                 **({} if self.model.presence is None else {"presence": self.model.presence}),

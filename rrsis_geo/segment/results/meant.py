@@ -32,13 +32,16 @@ def meant_features(
         read: gives the objects of a phrase.
         frame: of the scene, see `scenes_frame`.
         prefix: of warnings, to tell several expressions apart; None logs no warnings.
-        is_target: False for a landmark.
+        is_target: False for a landmark, of which only what counts is given.
         keep_candidates: give all objects of the target phrases, with the fact "chosen".
     """
     first_id = 1
     resolver = Resolver(read, frame, prefix)
-    meant = resolver.meant(query, is_target=is_target)
-    for objects, facts in resolver.candidates(query) if keep_candidates else meant:
+    if not is_target:
+        found = resolver.landmarks(query)
+    else:
+        found = resolver.candidates(query) if keep_candidates else resolver.meant(query)
+    for objects, facts in found:
         yield replace(objects, id=np.arange(first_id, first_id + len(objects)), facts=facts)
         first_id += len(objects)
 

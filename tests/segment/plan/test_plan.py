@@ -52,6 +52,12 @@ def test_options_are_checked(options: dict[str, Any], message: str) -> None:
         make_options(**options)
 
 
+def test_the_language_of_the_model_decides_what_it_is_asked(info: SceneInfo) -> None:
+    sentences = plan_of(info, replace(MODEL, language="network"))
+    assert (plan_of(info).phrases, sentences.phrases) == (("buses",), ("the bus",))
+    assert plan_of(info).hash != sentences.hash
+
+
 def test_a_threshold_of_presence_is_part_of_the_plan(info: SceneInfo) -> None:
     record = json.loads(json.dumps(make_options(presence=0.9).to_manifest()))
     assert SegmentOptions.from_manifest(record).presence == 0.9

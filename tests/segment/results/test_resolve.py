@@ -1,6 +1,7 @@
 """Expressions over painted scenes: the rules choose the objects that are meant."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from scene_files import write_scene
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.scene.options import SceneOptions
+from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.resolve.frame import Frame
 from rrsis_geo.resolve.resolver import Resolver
 from rrsis_geo.segment.from_probability import polygonize
@@ -167,7 +169,11 @@ def test_what_reaches_the_border_is_marked(tmp_path: Path) -> None:
 MISSING = {
     "cars within 50 m of the road": (0, "no object is within 50 m of"),
     "cars more than 1 km from the road": (4, "every object is at least 1 km from"),
-    "cars that are not within 50 m of the road": (4, "every object is not within 50 m of"),
+    "cars that are not within 50 m of the road": (4, "no object is within 50 m of"),
+    "cars within 50 m of the road or north of the road": (
+        0,
+        'no object is within 50 m of "roads" and no object is north of',
+    ),
     "cars north of the road": (0, "no object is north of"),
     "the car closest to the road": (0, "no object is the closest to"),
 }
@@ -277,6 +283,54 @@ def test_shards_and_parts_give_the_same_layers(tmp_path: Path) -> None:
     everything = gpd.read_file(tmp_path / "parts.gpkg", layer="buildings")
     expected = sorted(everything.area_m2, reverse=True)[:5]
     assert sorted(largest.area_m2, reverse=True) == expected
+
+
+class SentencePredictor(NounPredictor):
+    """A model that was trained on whole sentences."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    @property
+    def facts(self) -> ModelFacts:
+        return replace(super().facts, language="network")
+
+    def encode(self, expression: str) -> str:
+        self.asked.append(expression)
+        return expression
+
+
+def test_models_trained_on_sentences_get_plain_ones_as_typed(tmp_path: Path) -> None:
+    scene = write(tmp_path / "scene.tif", NORTH_UP, "EPSG:32632")
+    expressions = ["The building is next to the car", "all the cars", "the largest building"]
+    outputs, predictor = Outputs(tmp_path / "o.gpkg"), SentencePredictor()
+    options = SegmentOptions(overlap_px=16)
+    segment_part(scene, expressions, outputs, (1, 1), options, predictor=predictor)
+    assert predictor.asked == [*expressions[:2], "buildings"]
+    report = merge_job(tmp_path / "o.gpkg.job")
+    assert [result.n_objects for result in report.results] == [3, 4, 1]
+    assert names_in(outputs.vector, expressions[2], expressions, NORTH_UP) == "A"
+
+
+def test_crumbs_are_no_landmarks() -> None:
+    """Objects that the model is not sure of count only where it is sure of no other."""
+    boxes = shapely.box(np.arange(0, 100, 20), 0, np.arange(0, 100, 20) + 2, 2)
+    cars = features_of(boxes)
+    roads = features_of(shapely.transform(boxes[[0, 2]], lambda points: points + 3))
+    corners = np.array([[0, 0], [99, 0], [99, 9], [0, 9]], float)
+    frame = Frame(corners, lambda points: points, y_is_down=False)
+
+    def near(scores: list[float]) -> list[float]:
+        features = replace(roads, score=np.array(scores))
+        read = {"cars": cars, "roads": features}
+        found = Resolver(lambda phrase, _: iter([read[phrase]]), frame).meant(
+            parse_query("cars within 5 m of the road")
+        )
+        return [x for batch, _ in found for x in shapely.bounds(batch.polygons)[:, 0].tolist()]
+
+    assert near([0.95, 0.9]) == [0, 40]
+    assert near([0.95, 0.6]) == [0]
+    assert near([0.6, 0.55]) == [0, 40]
 
 
 def test_rasters_are_those_of_the_targets(tmp_path: Path) -> None:
