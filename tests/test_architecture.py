@@ -103,6 +103,7 @@ TABLE = {
             "text",
             "geo.scene",
             "progress",
+            "resolve",
             "segment",
             "segment.plan",
             "segment.results",
