@@ -18,7 +18,7 @@ from rrsis_geo.cli.options import (
 from rrsis_geo.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rrsis_geo.train.config import TrainConfig
     from rrsis_geo.train.training import Scores, TrainProgress
@@ -121,7 +121,7 @@ def _train_seeds(
     if as_json:
         console.print_json(report.to_dict())
         return
-    names = [name for name in _SCORE_NAMES if name in report.mean]
+    names = _known_scores(report.mean)
     rows = {f"seed {seed}": scores.values() for seed, scores in report.runs.items()}
     rows |= {"mean": dict(report.mean), "standard deviation": dict(report.std)}
     console.print_facts(f"best validation scores of {n} runs in {out}", [])
@@ -198,9 +198,12 @@ def _make_board(now: "TrainProgress", *, has_new_scores: bool) -> console.Board:
 
 
 def _format_scores(scores: "Scores") -> dict[str, str]:
-    """The main scores, as text. T-acc is of interest beside N-acc only."""
+    """The main scores, as text."""
     values = scores.values()
-    shown = [
-        name for name in _SCORE_NAMES if name in values and (name != "t_acc" or scores.n_absent)
-    ]
-    return {_SCORE_NAMES[name]: f"{values[name]:.4f}" for name in shown}
+    return {_SCORE_NAMES[name]: f"{values[name]:.4f}" for name in _known_scores(values)}
+
+
+def _known_scores(values: "Mapping[str, float]") -> list[str]:
+    """Names of the main scores. T-acc is of interest beside N-acc only."""
+    hidden = () if "n_acc" in values else ("t_acc",)
+    return [name for name in _SCORE_NAMES if name in values and name not in hidden]

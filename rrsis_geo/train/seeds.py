@@ -85,6 +85,7 @@ def train_seeds(
     report = summarize_seeds(runs)
     path = out / SEEDS_FILE
     try:
+        out.mkdir(parents=True, exist_ok=True)
         with open_atomic(path) as file:
             file.write((json.dumps(report.to_dict(), indent=2) + "\n").encode())
     except OSError as err:

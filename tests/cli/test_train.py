@@ -158,6 +158,31 @@ def test_ctrl_c_prints_how_to_resume(training: Training, config: Path, tmp_path:
     assert "removed" not in run.err
 
 
+def test_seeds_print_each_run_and_their_mean(
+    training: Training, config: Path, tmp_path: Path
+) -> None:
+    run = Run("train", "-c", config, "-o", tmp_path / "runs", "--seeds", "2")
+    assert run.code == 0, (run.err, run.result.exception)
+    assert [(settings.seed, out.name) for settings, out, _ in training.calls] == [
+        (0, "seed-0"),
+        (1, "seed-1"),
+    ]
+    lines = run.out.splitlines()
+    assert lines[0] == f"best validation scores of 2 runs in {tmp_path / 'runs'}"
+    assert lines[1].split() == ["mIoU", "oIoU", "Pr@0.5", "Pr@0.7", "Pr@0.9", "gIoU"]
+    assert [line.split()[-6] for line in lines[2:]] == ["0.7500", "0.7500", "0.7500", "0.0000"]
+    as_json = Run("train", "-c", config, "-o", tmp_path / "more", "--seeds", "2", "--json")
+    written = json.loads((tmp_path / "more" / "seeds.json").read_text())
+    assert json.loads(as_json.out) == written
+
+
+def test_seeds_push_no_model(training: Training, config: Path, tmp_path: Path) -> None:
+    options = ("--seeds", "2", "--push-to-hub", "me/trucks")
+    run = Run("train", "-c", config, "-o", tmp_path / "runs", *options)
+    run.failed(2, "--push-to-hub pushes one model, so it does not go with --seeds")
+    assert training.calls == []
+
+
 # --- the Hub
 
 
