@@ -123,7 +123,7 @@ def test_a_configuration_made_small_trains_evaluates_and_compares(
 ):
     path = ROOT / "configs" / f"{name}.toml"
     layout = load(path, TrainConfig).benchmark.layout
-    root = make_benchmark(layout)
+    root = make_benchmark(layout, splits={"train": 4, "val": 1, "test": 1})
     net = {"trunk": "swin_tiny_patch4_window7_224", "image_px": 96, "drop_path": 0, **settings}
     text = {"width": 64, "heads": 2, "ffn_width": 128, "stages": "[1,1,0,0]"}
     init = {"trunk": "none", "text": "none", "vocabulary": "models/btdnet-lite"}

@@ -32,6 +32,8 @@ class World(NamedTuple):
 def init_processes(device_type: str) -> Iterator[World]:
     """Connect the processes that torchrun started; without torchrun there is one process.
 
+    A block inside another uses its connections: torch cannot connect the same processes twice.
+
     Args:
         device_type: "cuda" uses NCCL, all others use Gloo.
     """
@@ -39,6 +41,9 @@ def init_processes(device_type: str) -> Iterator[World]:
         yield World()
         return
     local_rank = dist.get_node_local_rank()
+    if dist.is_initialized():
+        yield World(dist.get_rank(), dist.get_world_size(), local_rank)
+        return
     if device_type == "cuda":
         torch.cuda.set_device(local_rank)
     dist.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=TIMEOUT)

@@ -10,9 +10,11 @@ from typing import Any, Final
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import open_atomic
 from rrsis_geo.metrics import Scores
+from rrsis_geo.model.predictor import choose_device
 from rrsis_geo.train import training
 from rrsis_geo.train.checkpoint import list_checkpoints
 from rrsis_geo.train.config import TrainConfig
+from rrsis_geo.train.distributed import init_processes
 from rrsis_geo.train.training import CHECKPOINT_FOLDER, TrainProgress
 
 SEEDS_FILE: Final = "seeds.json"
@@ -74,12 +76,13 @@ def train_seeds(
             "another folder"
         )
     runs: dict[int, Scores] = {}
-    for seed, folder in folders.items():
-        scores = training.train_model(
-            replace(config, seed=seed), folder, resume=seed in started, progress=progress
-        )
-        if scores is not None:
-            runs[seed] = scores
+    with init_processes(choose_device(config.device).type):
+        for seed, folder in folders.items():
+            scores = training.train_model(
+                replace(config, seed=seed), folder, resume=seed in started, progress=progress
+            )
+            if scores is not None:
+                runs[seed] = scores
     if not runs:
         return None
     report = summarize_seeds(runs)

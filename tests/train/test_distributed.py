@@ -41,7 +41,19 @@ net = getattr(model, "module", model).net
 name = "first" if scores is not None else "second"
 torch.save({"kind": type(model).__name__, "net": net.state_dict()}, out / f"{name}.pt")
 """
+SEEDS_SCRIPT = """
+import json, sys
+from pathlib import Path
+from rrsis_geo.config import build
+from rrsis_geo.train.config import TrainConfig
+from rrsis_geo.train.seeds import train_seeds
+
+settings, out = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
+settings |= {"steps": 1, "batch_size": 2, "batch_per_gpu": True}
+train_seeds(build(TrainConfig, settings), out, 2)
+"""
 WORDS = ["the", "red", "blue", "car", "on", "left", "right"]
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 SETTINGS = {
     "name": "tiny",
     "net": {
@@ -120,9 +132,18 @@ def run(files: Path, out: str, *launcher: str) -> Path:
 
 
 @pytest.mark.slow
+def test_two_processes_train_several_seeds(files):
+    (files / "script.py").write_text(SEEDS_SCRIPT)
+    out = run(files, "seeds", *TORCHRUN)
+    report = json.loads((out / "seeds.json").read_text())
+    assert [one["seed"] for one in report["runs"]] == [0, 1]
+    config = json.loads((out / "seed-1" / "config.json").read_text())
+    assert (config["seed"], config["batch_size"]) == (1, 4)  # two of each process
+
+
+@pytest.mark.slow
 def test_two_processes_end_with_the_weights_of_one(files):
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    one, two = run(files, "one"), run(files, "two", *torchrun)
+    one, two = run(files, "one"), run(files, "two", *TORCHRUN)
     alone, first, second = (
         torch.load(path) for path in (one / "first.pt", two / "first.pt", two / "second.pt")
     )
