@@ -15,9 +15,9 @@ from qgis_plugin.rrsis_geo.program.commands import (
     info_arguments,
     polygon_arguments,
     read_expressions,
-    resume_command,
     segment_arguments,
     split_options,
+    stop_message,
 )
 from rrsis_geo.model.names import DEFAULT_BUNDLE
 
@@ -76,19 +76,35 @@ def test_further_options_are_split_as_in_a_shell() -> None:
         split_options('--landmark "the pier')
 
 
-def test_the_command_that_resumes_is_for_a_terminal() -> None:
-    arguments = segment_arguments(
-        "my scene.tif",
-        ["the bus"],
-        Result("o.gpkg"),
-        options=SceneOptions(),
-        network=Network(),
-        further=["--restart"],
-    )
-    assert shlex.split(resume_command("/venv/bin/rrsis-geo", arguments)) == [
-        *("/venv/bin/rrsis-geo", "segment", "--resume", "--model=btdnet-lite", "--device=auto"),
-        *("--out=o.gpkg", "--threshold=0.5", "--overwrite", "--", "my scene.tif", "the bus"),
+def test_a_canceled_run_says_how_it_continues_in_a_terminal(tmp_path: Path) -> None:
+    out = str(tmp_path / "o.gpkg")
+    command = [
+        "/venv/bin/rrsis-geo",
+        *segment_arguments(
+            "my scene.tif",
+            ["the bus"],
+            Result(out),
+            options=SceneOptions(),
+            network=Network(),
+            further=["--restart"],
+        ),
     ]
+    assert stop_message("", command, out) == "stopped; nothing was saved"
+    (tmp_path / "o.gpkg.job").mkdir()
+    first, hint, line = stop_message("1 of 2 shards are saved", command, out).splitlines()
+    assert first == "1 of 2 shards are saved"
+    assert f"the same settings and {out} as its file" in hint
+    assert shlex.split(line) == [
+        *("/venv/bin/rrsis-geo", "segment", "--resume", "--model=btdnet-lite", "--device=auto"),
+        *(f"--out={out}", "--threshold=0.5", "--overwrite", "--", "my scene.tif", "the bus"),
+    ]
+    killed = stop_message("", command, out).splitlines()[0]
+    assert killed == f"stopped; completed work is saved in {out}.job"
+
+
+def test_a_canceled_description_of_a_scene_saved_nothing() -> None:
+    command = ["rrsis-geo", *info_arguments("s.tif", SceneOptions(), "m")]
+    assert stop_message("", command, "") == "stopped; nothing was saved"
 
 
 def test_rrsis_geo_takes_the_arguments(make_scene: Callable[..., Path], tmp_path: Path) -> None:

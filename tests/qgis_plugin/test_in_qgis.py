@@ -204,18 +204,22 @@ def test_the_area_is_an_extent_or_selected_polygons(
     gpd.GeoDataFrame({"side": ["left", "right"]}, geometry=halves, crs=crs).to_file(aoi)
     parameters = {"INPUT": str(scene), "EXPRESSIONS": "spots", "FURTHER": "--overlap 16"}
 
-    def segment(name: str, **more: Any) -> gpd.GeoDataFrame:
+    def segment(name: str, **more: Any) -> tuple[gpd.GeoDataFrame, str]:
         out = tmp_path / f"{name}.gpkg"
         request = {"parameters": {**parameters, "OUTPUT": str(out), **more.pop("values")}, **more}
         done = run_in_qgis("rrsis_geo:segment", program, **request)
         assert done["ok"], done["log"]
-        return gpd.read_file(out)
+        return gpd.read_file(out), done["log"]
 
     extent = f"{left},{middle},{bottom},{top} [{crs.to_string()}]"
-    in_extent = segment("extent", values={"EXTENT": extent})
-    selected = segment("selected", values={"AOI": str(aoi)}, selected="side = 'left'")
+    in_extent, _ = segment("extent", values={"EXTENT": extent})
+    selected, log = segment("selected", values={"AOI": str(aoi)}, selected="side = 'left'")
     assert in_extent.total_bounds[2] <= middle
     assert list(selected.area_m2) == list(in_extent.area_m2)
+    assert "cannot be resumed" in log
+    whole_file, log = segment("file", values={"AOI": str(aoi)})
+    assert "cannot be resumed" not in log
+    assert whole_file.area_m2.sum() > in_extent.area_m2.sum()
     both = {**parameters, "EXTENT": extent, "AOI": str(aoi), "OUTPUT": str(tmp_path / "b.gpkg")}
     done = run_in_qgis("rrsis_geo:segment", program, parameters=both)
     assert not done["ok"]

@@ -67,6 +67,8 @@ def test_the_setting_comes_first_and_takes_a_program_or_an_environment(
     assert find_program(str(program), machine) == program
     assert find_program(f" {tmp_path / 'mine'} ", machine) == program
     assert find_program(str(tmp_path / "mine" / "bin"), machine) == program
+    (tmp_path / "mine" / "bin" / "python3").touch()
+    assert find_program(str(tmp_path / "mine" / "bin" / "python3"), machine) == program
 
 
 def test_path_comes_before_environments(machine: Machine, add_program: AddProgram) -> None:

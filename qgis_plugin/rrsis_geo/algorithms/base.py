@@ -23,7 +23,7 @@ from qgis.core import (
 from qgis.PyQt import sip
 from qgis.PyQt.QtGui import QIcon
 
-from ..program.commands import resume_command
+from ..program.commands import stop_message
 from ..program.events import EventLog
 from ..program.location import Machine, ProgramNotFound, find_program
 from ..program.process import Finished, program_environment, run_program
@@ -130,7 +130,8 @@ class ProgramAlgorithm(QgsProcessingAlgorithm):
         except OSError as err:
             raise QgsProcessingException(f"{program}: cannot be started ({err})") from err
         if finished.is_canceled:
-            _say_how_to_resume(log, job, resume_command(str(program), arguments), feedback)
+            command = [str(program), *arguments]
+            feedback.pushInfo(stop_message(log.stopped, command, job))
         elif finished.exit_code == INCOMPLETE:
             for error in log.errors:
                 feedback.pushWarning(error)
@@ -203,17 +204,3 @@ def load_results(
             details.setPostProcessor(_make_style())
             to_load[layer.source] = details
     context.setLayersToLoadOnCompletion(to_load)
-
-
-def _say_how_to_resume(
-    log: EventLog, job: str, command: str, feedback: QgsProcessingFeedback
-) -> None:
-    """Say what became of a run that the user canceled, and how it continues."""
-    if job and Path(f"{job}.job").is_dir():
-        feedback.pushInfo(log.stopped or f"stopped; completed work is saved in {job}.job")
-        feedback.pushInfo(
-            f"To resume, run the algorithm again with the same settings and {job} as the file of "
-            f"the polygons, or run in a terminal:\n  {command}"
-        )
-    else:
-        feedback.pushInfo("stopped; nothing was saved")

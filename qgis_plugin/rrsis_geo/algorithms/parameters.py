@@ -171,4 +171,10 @@ class Values:
             aoi, aoi_layer = algorithm.parameterAsCompatibleSourceLayerPathAndLayerName(
                 parameters, AOI, context, FORMATS_OF_AREAS, "gpkg", feedback
             )
+            layer_of_areas = algorithm.parameterAsVectorLayer(parameters, AOI, context)
+            if layer_of_areas is None or layer_of_areas.source().split("|")[0] != aoi:
+                feedback.pushInfo(
+                    "The polygons of the area are copied to a temporary file, so this run cannot "
+                    "be resumed; save them as a file of their own for a long run"
+                )
         return SceneOptions(bbox, aoi, aoi_layer, self.text(BANDS))

@@ -74,7 +74,9 @@ class WhatTheToolSees(ProgramAlgorithm):
             load_results(context, {"windows": windows}, [])
             return {}
         if not windows.endswith(".gpkg"):
-            raise QgsProcessingException(f"{windows}: the windows need a GeoPackage (.gpkg)")
+            raise QgsProcessingException(
+                f"Windows: choose a GeoPackage (.gpkg) for them, got {windows or 'no file'}"
+            )
         preview = self.parameterAsFileOutput(parameters, "PREVIEW", context)
         arguments = segment_arguments(
             scene,

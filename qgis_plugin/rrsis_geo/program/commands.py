@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 JSON_LINES = ("--json", "--progress", "json")
 
@@ -144,9 +145,26 @@ def split_options(text: str) -> list[str]:
     return shlex.split(text)
 
 
-def resume_command(program: str, arguments: Sequence[str]) -> str:
-    """The command that continues a stopped run in a terminal, quoted for a shell of POSIX."""
-    words = list(arguments)
+def stop_message(stopped: str, command: Sequence[str], job: str) -> str:
+    """What became of a run that the user canceled, and how it continues.
+
+    Args:
+        stopped: what the program said at its end; "" if it was killed.
+        command: the program and its arguments.
+        job: vector file of a run that can be resumed, "" for other runs.
+    """
+    if not job or not Path(f"{job}.job").is_dir():
+        return "stopped; nothing was saved"
+    return (
+        f"{stopped or f'stopped; completed work is saved in {job}.job'}\n"
+        f"To resume, run the algorithm again with the same settings and {job} as its file, or run "
+        f"in a terminal:\n  {_resume_command(command)}"
+    )
+
+
+def _resume_command(command: Sequence[str]) -> str:
+    """The command that continues a stopped run, quoted for a shell of POSIX."""
+    words = [word for word in command if word not in ("--resume", "--restart")]
     start = words.index(JSON_LINES[0])
     words[start : start + len(JSON_LINES)] = ["--resume"]
-    return shlex.join([program, *(word for word in words if word != "--restart")])
+    return shlex.join(words)

@@ -43,7 +43,8 @@ def find_program(setting: str, machine: Machine) -> Path:
     """Find rrsis-geo.
 
     Args:
-        setting: path of the program or of an environment that contains it; "" searches.
+        setting: path of the program, or of an environment that contains it or of its Python; ""
+            searches.
         machine: where to search.
 
     Raises:
@@ -51,7 +52,11 @@ def find_program(setting: str, machine: Machine) -> Path:
     """
     if setting.strip():
         path = Path(setting.strip()).expanduser()
-        found = path if path.is_file() else program_in(path, machine)
+        if path.is_file():
+            is_python = path.name.lower().startswith("python")
+            found = program_in(path.parent, machine) if is_python else path
+        else:
+            found = program_in(path, machine)
         if found is None:
             raise ProgramNotFound(
                 f"{path}: is neither the program {PROGRAM} nor an environment that contains it; "
