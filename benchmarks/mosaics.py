@@ -3,10 +3,10 @@
     python benchmarks/mosaics.py --instances ../shared/data/instances_val.json
 
 Each file has a table. For each category, `segment` looks for every object of it in one scene of
-twelve 512-px pieces. Half of the pieces do not contain the category, fewer where the labels do not guarantee that. Fixed
-seeds determine the pieces, and windows do not coincide with pieces. "IoU" is over all pixels of the
-scene. "Empty" is the share of pieces without the target in which no pixel is marked. "False area"
-is the number of pixels per million that are marked in those pieces.
+twelve 512-px pieces. Half of the pieces do not contain the category, fewer where the labels do not
+guarantee that. Fixed seeds determine the pieces, and windows do not coincide with pieces. "IoU" is
+over all pixels of the scene. "Empty" is the share of pieces without the target in which no pixel is
+marked. "False area" is the number of pixels per million that are marked in those pieces.
 """
 
 import argparse

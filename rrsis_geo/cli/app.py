@@ -122,11 +122,14 @@ def main() -> None:
     """Run the command line as the main program of this process.
 
     A termination request cleans up like Ctrl-C. GDAL uses all cores unless `GDAL_NUM_THREADS` is
-    set. `app` itself does neither, because a program that embeds it may fork, and forking a
-    process with GDAL threads can deadlock.
+    set. Threads of OpenMP sleep while they wait for each other unless `OMP_WAIT_POLICY` is set: by
+    default they spin, and where other programs run, they keep the thread that they wait for from
+    its core. `app` itself does none of this, because a program that embeds it may fork, and forking
+    a process with GDAL threads can deadlock.
     """
     signal.signal(signal.SIGTERM, _exit_on_signal)
     os.environ.setdefault("GDAL_NUM_THREADS", "ALL_CPUS")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()
 
 

@@ -839,3 +839,26 @@ def test_real_bundle_from_end_to_end(
         "o.gpkg", layer="the_truck_on_the_road_beside_all_the_old_buildings_there"
     )
     assert len(layer) == record["n_objects"]
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
+) -> None:
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    else:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    seen = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os, sys; from rrsis_geo.cli import main; sys.argv = ['x', '--version']\n"
+            "try: main()\n"
+            "except SystemExit: print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)",
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert seen[-2:] == [expected, "False"]
