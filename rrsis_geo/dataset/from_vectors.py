@@ -48,8 +48,8 @@ class LabelReport:
         gsd_m: ground sample distance of the chips.
         chip_px: side of the chips, pixels.
         labels: number of features that were read, and of those that are outside of the scene,
-            empty, without a category ("unnamed"), with one that is no English name ("nameless"),
-            repeated, repaired, or too small.
+            empty, marked as wrong, without a category ("unnamed"), with one that is no English name
+            ("nameless"), repeated, repaired, or too small.
         categories: category -> number of labels in the scene.
         warnings: warnings for the user.
     """
@@ -156,6 +156,7 @@ def _count_labels(label_set: Labels, left_out: LeftOut, n_small: int) -> dict[st
         "outside": label_set.n_outside,
         "empty": label_set.n_empty,
         "unnamed": label_set.n_uncategorized,
+        "wrong": label_set.n_wrong,
         "nameless": left_out.nameless.total(),
         "repeated": left_out.repeated,
         "repaired": label_set.n_repaired,
@@ -247,6 +248,8 @@ def _label_warnings(
         yield f"{path}: {labels.n_empty} {of_all} have no area (points and lines need a --size)"
     if labels.n_uncategorized:
         yield f"{path}: {labels.n_uncategorized} {of_all} have no category"
+    if labels.n_wrong:
+        yield f"{path}: {labels.n_wrong} {of_all} have the status wrong and were left out"
     if left_out.nameless:
         yield (
             f"{path}: {left_out.nameless.total()} {of_all} were left out, because their category "

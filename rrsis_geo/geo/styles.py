@@ -34,9 +34,14 @@ LABEL_MIN_MM: Final = 4
 LABEL_MAX_SCALE: Final = 25_000
 """Labels begin at 1 : 25,000."""
 
+STATUSES: Final = ("ok", "wrong")
+"""What the user may say about an object in the column "status". `dataset from-vectors` leaves out
+objects that are wrong."""
+_NULL = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"  # how QGIS writes "no value" in a list of values
+
 _POLYGON_QML = """\
 <!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
-<qgis version="3.22.0" styleCategories="Symbology|Labeling|MapTips|LayerConfiguration"
+<qgis version="3.22.0" styleCategories="Symbology|Labeling|MapTips|LayerConfiguration|Forms"
   labelsEnabled="1">
 {renderer}
  <labeling type="simple">
@@ -54,8 +59,23 @@ _POLYGON_QML = """\
  </labeling>
  <mapTip>&lt;b>[% "expression" %]&lt;/b>&lt;br>[% {name} %]&lt;br>[% {area} %]</mapTip>
  <previewExpression>{name}</previewExpression>
+ <fieldConfiguration>
+  <field name="status">
+   <editWidget type="ValueMap">
+    <config>
+     <Option type="Map">
+      <Option name="map" type="List">
+{statuses}
+      </Option>
+     </Option>
+    </config>
+   </editWidget>
+  </field>
+ </fieldConfiguration>
 </qgis>
 """
+_STATUS = """\
+       <Option type="Map"><Option name="{text}" type="QString" value="{value}"/></Option>"""
 _NAME = """concat('#', "id", ', score ', format_number("score", 3))"""
 _AREA = """coalesce(format_number("area_m2", 2) || ' m\N{SUPERSCRIPT TWO}', '')"""
 
@@ -212,6 +232,10 @@ def _layer_qml(renderer: str, text_rgb: str, *, has_candidates: bool) -> str:
         min_mm=LABEL_MIN_MM,
         name=_NAME,
         area=_AREA,
+        statuses="\n".join(
+            _STATUS.format(text=text, value=value)
+            for text, value in (("not checked", _NULL), *((each, each) for each in STATUSES))
+        ),
     )
 
 

@@ -21,6 +21,8 @@ from rrsis_geo.geo.scene.vector_files import all_finite, choose_layer, read_vect
 
 logger = logging.getLogger(__name__)
 
+STATUS, WRONG = "status", "wrong"
+"""Column of a result of ``segment`` for the judgement of the user, and its value for mistakes."""
 _TINY_PX = 4
 """Area in pixels up to which a shape may cover no pixel centre."""
 
@@ -77,6 +79,8 @@ class Labels:
         n_outside: features outside the scene.
         n_empty: features without a geometry, or with a geometry that has no area.
         n_uncategorized: features without a category.
+        n_wrong: features that the user marked as wrong in a column "status", as in a checked result
+            of ``segment``.
         n_repaired: features with a self-intersecting outline, which was made valid.
     """
 
@@ -88,6 +92,7 @@ class Labels:
     n_outside: int
     n_empty: int
     n_uncategorized: int
+    n_wrong: int
     n_repaired: int
 
     def __len__(self) -> int:
@@ -114,7 +119,8 @@ def read_labels(
             chosen, or all labels are points or lines and no size was given.
     """
     table = _read_table(path, columns)
-    rows = table[_has_category(table, columns)]
+    is_wrong = _is_wrong(table)
+    rows = table[_has_category(table, columns) & ~is_wrong]
     shapes, n_repaired = _repair(_to_scene_crs(rows, info, path))
     areas, from_points = _to_areas(_to_pixels(shapes, info), _sizes_m(rows, columns), info)
     usable = ~shapely.is_missing(areas) & (shapely.area(areas) > 0)
@@ -137,7 +143,8 @@ def read_labels(
         n_read=len(table),
         n_outside=int((usable & ~inside).sum()),
         n_empty=int((~usable).sum()),
-        n_uncategorized=len(table) - len(rows),
+        n_uncategorized=len(table) - len(rows) - int(is_wrong.sum()),
+        n_wrong=int(is_wrong.sum()),
         n_repaired=n_repaired,
     )
 
@@ -189,6 +196,14 @@ def _has_category(table: gpd.GeoDataFrame, columns: LabelColumns) -> NDArray[np.
     is_text = values.astype(str).str.strip() != ""
     has_category: NDArray[np.bool_] = (values.notna() & is_text).to_numpy()
     return has_category
+
+
+def _is_wrong(table: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+    """Bool [n]: whether the user marked each feature as wrong."""
+    if STATUS not in table.columns:
+        return np.zeros(len(table), np.bool_)
+    is_wrong: NDArray[np.bool_] = (table[STATUS].astype(str) == WRONG).to_numpy()
+    return is_wrong
 
 
 def _categories(rows: gpd.GeoDataFrame, columns: LabelColumns) -> list[str]:

@@ -24,8 +24,8 @@ MAX_BYTES = 2**31 - 1
 DERIVED = (".qix", ".sbn", ".sbx", ".qpj", ".shp.xml")
 """Files that other programs derive from a Shapefile. They are outdated when it is replaced."""
 
-# Widths in GDAL's layout: four floats, three integers and a flag.
-_NUMBER_BYTES = 4 * 24 + 3 * 18 + 1
+# Widths in GDAL's layout: four floats, three integers, a flag and the empty status.
+_NUMBER_BYTES = 4 * 24 + 3 * 18 + 1 + 80
 _FACT_BYTES = {"region": TEXT_BYTES}
 _OTHER_FACT_BYTES = 24
 

@@ -49,9 +49,11 @@ SCHEMA = pa.schema(
         ("touches_border", pa.bool_()),
         ("split_from", pa.int64()),
         ("model", pa.string()),
+        ("status", pa.string()),
     ]
 )
-"""Columns of a layer; see `Features`. Unknown values are null."""
+"""Columns of a layer; see `Features`. Unknown values are null. The status is null for the user to
+set, see `geo.styles.STATUSES`."""
 
 SCENES_SCHEMA = SCHEMA.insert(1, pa.field("scene", pa.string()))
 """Columns of a layer of several scenes."""
@@ -281,6 +283,7 @@ def _as_columns(features: Features, schema: pa.Schema) -> pa.RecordBatch:
         "touches_border": pa.array(features.touches_border),
         "split_from": pa.array(features.split_from, mask=features.split_from == 0),
         "model": pa.repeat(features.model, n),
+        "status": pa.nulls(n, pa.string()),
         **{
             name: pa.array(values, FACT_TYPES[name], from_pandas=True)
             for name, values in features.facts.items()

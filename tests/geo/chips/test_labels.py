@@ -87,6 +87,17 @@ def test_unusable_labels_are_counted(make_scene: Callable[..., Path], tmp_path: 
     assert labelled.shapes[1].area == pytest.approx(81 / 2 / 0.25, rel=1e-3)
 
 
+def test_objects_that_the_user_marked_as_wrong_are_left_out(
+    make_scene: Callable[..., Path], tmp_path: Path
+) -> None:
+    shapes = [ground_box(10 * row, 1, 9, 9) for row in range(1, 5)]
+    status = ["wrong", "ok", None, "wrong"]
+    labels = write(tmp_path / "o.gpkg", shapes, what=["a", "b", "c", None], status=status)
+    labelled = read(make_scene(), labels)
+    assert labelled.categories == ["b", "c"]
+    assert (labelled.n_read, labelled.n_wrong, labelled.n_uncategorized) == (4, 2, 0)
+
+
 def test_points_and_lines_become_polygons_of_the_given_size(
     make_scene: Callable[..., Path], tmp_path: Path
 ) -> None:

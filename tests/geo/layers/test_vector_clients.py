@@ -23,6 +23,8 @@ LAYER = "the_truck_on_the_road"
 SYSTEM_PYTHON = "/usr/bin/python3"  # the Python of Debian's python3-qgis
 QGIS_SUFFIXES = (".gpkg", ".shp", ".geojson", ".fgb")  # GDAL of QGIS 3.22 cannot read Parquet
 
+QGIS_NULL = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"  # of a list of values
+
 QGIS_SCRIPT = """
 import json, sys
 from qgis.core import (QgsApplication, QgsMapRendererParallelJob, QgsMapSettings, QgsProject,
@@ -60,6 +62,8 @@ def facts(path):
         "name": layer.displayExpression(),
         "tip": layer.mapTipTemplate(),
         "styles": layer.listStylesInDatabase()[2] if path.endswith(".gpkg") else [],
+        "choices": dict(kv for choice in layer.editorWidgetSetup(
+            layer.fields().indexOf("status")).config()["map"] for kv in choice.items()),
         "layers": [sublayer.name() for sublayer in sublayers],
     }
 
@@ -133,7 +137,8 @@ def test_qgis_opens_every_format(qgis: QgisFacts, suffix: str) -> None:
     perimeter = "perim_m" if suffix == ".shp" else "perimeter_m"
     border = "at_border" if suffix == ".shp" else "touches_border"
     expected = ["id", "expression", "score", "score_max", "area_m2", perimeter, "n_pixels", border]
-    expected += ["split_from", "model"]
+    expected += ["split_from", "model", "status"]
+    assert facts["choices"] == {"not checked": QGIS_NULL, "ok": "ok", "wrong": "wrong"}
     assert [name for name in facts["fields"] if name != "fid"] == expected
     assert sorted(facts["areas"]) == pytest.approx([280 * 0.09, 284 * 0.09], rel=1e-3)
     assert tuple(facts["outline"]) == OUTLINE_RGB, "the style beside the file is applied"

@@ -37,7 +37,7 @@ NORTH_UP = Affine(0.3, 0, 334_000, 0, -0.3, 3_065_000)
 EXPRESSION = "the red truck on the road"
 FIELDS = [
     *("id", "expression", "score", "score_max", "area_m2", "perimeter_m", "n_pixels"),
-    *("touches_border", "split_from", "model"),
+    *("touches_border", "split_from", "model", "status"),
 ]
 
 
