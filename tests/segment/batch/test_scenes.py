@@ -226,7 +226,8 @@ def test_one_layer_per_expression(batch: Batch) -> None:
 def test_each_expression_gets_a_file_if_the_format_holds_one_layer(batch: Batch) -> None:
     report = batch.run("all.fgb", expression=["red discs", "the blue car"])
     assert sorted(report.outputs) == ["vector:red_discs", "vector:the_blue_car"]
-    assert batch.other_files() == ["all_red_discs.fgb", "all_the_blue_car.fgb"]
+    names = ("all_red_discs", "all_the_blue_car")
+    assert batch.other_files() == [f"{name}.{end}" for name in names for end in ("fgb", "qml")]
 
 
 def test_no_objects_give_an_empty_layer(batch: Batch) -> None:

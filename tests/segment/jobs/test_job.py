@@ -310,7 +310,7 @@ def test_changed_scene(scene: Path, tmp_path: Path) -> None:
     [
         ({"threshold": 0.4}, r"options\.threshold was 0\.5, is 0\.4"),
         ({"overlap_px": 32}, r"options\.overlap_px was 16, is 32"),
-        ({"min_area_m2": 3.0}, r"options\.min_area_m2 was 0\.0, is 3\.0"),
+        ({"min_area_m2": 3.0}, r"options\.min_area_m2 was null, is 3\.0"),
         ({"nodata": 7.0}, r"options\.nodata was null, is 7\.0"),
         ({"rows_per_shard": 1024}, "the shards have other rows"),
     ],
