@@ -172,6 +172,21 @@ class Things:
         areas: Float64 = shapely.area(self.plane)
         return areas
 
+    def side_bounds_m(self) -> tuple[tuple[Float64, Float64], tuple[Float64, Float64]]:
+        """The least and the greatest length [N], and width, that `sides_m` can find.
+
+        The length is at most the diameter, and the diagonal of the rectangle is at least that. Its
+        area is at most that of the bounding box, and at least that of the object.
+        """
+        boxes = self.boxes(compass=True)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        longer, shorter, diagonal = sides.max(1), sides.min(1), np.hypot(*sides.T)
+        with np.errstate(invalid="ignore"):  # a point has no diagonal
+            least_width = self.areas() / diagonal
+        up, down = 1 + _ROUNDING, 1 - _ROUNDING
+        length = longer / np.sqrt(2) * down, diagonal * up
+        return length, (np.nan_to_num(least_width) * down, shorter * np.sqrt(2) * up)
+
     def sides_m(self) -> tuple[Float64, Float64]:
         """Length and width [N]: of the smallest rectangle about each, in metres."""
         boxes = shapely.minimum_rotated_rectangle(self.plane)
@@ -183,7 +198,10 @@ class Things:
         step = np.minimum(np.arange(3), n_points[known, None] - 1)  # lines have two points
         corners[known] = points[first[known, None] + step]
         steps = np.hypot(*np.moveaxis(np.diff(corners, axis=1), 2, 0))
-        return steps.max(1), steps.min(1)
+        length, width = steps.max(1), steps.min(1)
+        (_, diagonal), _ = self.side_bounds_m()
+        is_straight = width <= _ROUNDING * diagonal  # GEOS can give too short a rectangle then
+        return np.where(is_straight, diagonal, length), width
 
 
 def widen(polygons: Polygons, buffer_m: float, *, filled: bool) -> Polygons:

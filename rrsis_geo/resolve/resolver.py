@@ -1,9 +1,9 @@
 """Which objects an expression means: its rules, applied to the objects that were found.
 
 Targets are streamed. Where no rule compares them with each other, each batch is judged as it comes.
-Otherwise the facts that the rules need are collected first, a few numbers an object, with the few
-objects of each batch that a rank can still choose. Where it can choose many, the objects are read
-again. Only landmarks and excluded objects are held in memory.
+Otherwise the facts that the rules need are collected first, a few numbers an object, with the
+objects that can still be chosen. Where those are too many, the objects are read again. Only
+landmarks and excluded objects are all held in memory.
 """
 
 import logging
@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from rrsis_geo.resolve.choice import Choice, Column, choose
@@ -47,8 +48,7 @@ road mask in a yard would put all cars in the yard near the road. On the validat
 the case for 79 % of the objects that are none, and for 3 % of the area of those that are. Large
 areas have lower scores than things, so SURE_SCORE would drop too many."""
 _COMPARING = (Grouping, Only, Rank, SizeClass)  # rules that need all objects
-MAX_HELD = 1000
-"""Objects of a batch that are kept while a rank is not decided."""
+MAX_HELD = 2**21  # vertices, of 16 bytes each
 
 
 class ObjectBatch(Protocol):
@@ -133,16 +133,26 @@ class _Facts(Generic[Batch]):
 class Resolver(Generic[Batch]):
     """Resolves queries over the objects of one scene or image."""
 
-    def __init__(self, read: ReadObjects[Batch], frame: Frame, prefix: str | None = "") -> None:
+    def __init__(
+        self,
+        read: ReadObjects[Batch],
+        frame: Frame,
+        prefix: str | None = "",
+        *,
+        max_held: int = MAX_HELD,
+    ) -> None:
         """Nothing is read yet.
 
         Args:
             read: gives the objects of a phrase.
             frame: of the scene.
             prefix: of warnings, to tell several expressions apart; None logs no warnings.
+            max_held: vertices of objects that are held until it is known which are chosen. Where
+                there are more, the objects are read again.
         """
         self._read = read
         self._frame = frame
+        self._max_held = max_held
         self._prefix = prefix
         self._facts: dict[tuple[Query, bool], _Facts[Batch]] = {}
         self._landmarks: dict[tuple[Query, bool], Things] = {}
@@ -242,8 +252,9 @@ class Resolver(Generic[Batch]):
         places: list[tuple[str, NDArray[np.intp]]] = []
         scores: list[Float64] = [np.empty(0)]
         groups = Groups(query)
-        until_rank, held = _until_rank(query.rules), []
-        first = 0
+        until_rank = _until_rank(query.rules)
+        held: list[_Rows[Batch]] | None = []
+        first = n_held = 0
         for part, keep in self._kept_parts(query, is_target):
             alive.append(keep)
             part = part.take(np.flatnonzero(keep))
@@ -252,10 +263,12 @@ class Resolver(Generic[Batch]):
             things = Things(part.objects.polygons, self._frame)
             columns.append(self._rule_columns(query, is_target, part, things))
             groups.add(things)
-            if until_rank:
+            if held is not None:
                 known = columns[-1][: len(until_rank)]
                 index = np.flatnonzero(choose(until_rank, known, scores[-1]).chosen)
                 held.append(_Rows(part.take(index), first + index))
+                n_held += int(shapely.get_num_coordinates(held[-1].part.objects.polygons).sum())
+                held = held if n_held <= self._max_held else None
             first += len(part.numbers)
         joined = groups.fill([_join([row[i] for row in columns]) for i in range(len(query.rules))])
         score = np.concatenate(scores)
@@ -263,7 +276,7 @@ class Resolver(Generic[Batch]):
         self._warn(self._missing_landmarks(query, is_target) if len(score) else ())
         self._warn(choice.warnings)
         why = fact_columns(query, choice, joined, self._frame)
-        facts = _Facts(choice, alive, places, why, held if until_rank else None)
+        facts = _Facts(choice, alive, places, why, held)
         self._facts[query, is_target] = facts
         return facts
 
@@ -386,14 +399,12 @@ def _empty(rules: tuple[Rule, ...]) -> list[Column]:
 def _until_rank(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     """Rules that choose from any part of the objects all those that the whole rules can choose.
 
-    They end with the first rank, which chooses all ranks up to its last. () if there is no rank,
-    if it counts many, or if a rule before it needs all objects.
+    They are the filters before the first rule that needs all objects. If that is a rank, it is the
+    last of them, and chooses all ranks up to its last.
     """
     for number, rule in enumerate(rules):
         if isinstance(rule, Rank):
-            last = rule.first - 1 + rule.count
-            widened = (*rules[:number], replace(rule, first=1, count=last))
-            return widened if last <= MAX_HELD else ()
+            return (*rules[:number], replace(rule, first=1, count=rule.first - 1 + rule.count))
         if isinstance(plain_rule(rule), _COMPARING):
-            break
-    return ()
+            return rules[:number]
+    return rules

@@ -78,8 +78,7 @@ def rule_column(
         case Relative():
             return Column(holds=_is_related(rule, things, landmarks))
         case Size():
-            value = _sizes(area_m2, things)[rule.measure]()
-            return Column(holds=(value >= rule.at_least) & (value <= rule.at_most))
+            return Column(holds=_has_size(rule, area_m2, things))
         case SizeClass():  # decided when all objects are known
             return Column(value=_sizes(area_m2, things)[rule.measure]())
         case Rank():
@@ -140,6 +139,20 @@ def _distances(landmark: Landmark | None, things: Things, landmarks: list[Things
     if isinstance(landmark, Place):
         return distances_to_place(things, landmark.kind, landmark.sides)
     return distances_m(things, landmarks[0])
+
+
+def _has_size(rule: Size, area_m2: Float64, things: Things) -> Flags:
+    """Which objects have a size: sides are measured only where bounding boxes do not decide."""
+    if rule.measure == "area":
+        area = _sizes(area_m2, things)["area"]()
+        return (area >= rule.at_least) & (area <= rule.at_most)
+    side = ("length", "width").index(rule.measure)
+    low, high = things.side_bounds_m()[side]
+    holds: Flags = np.asarray((low >= rule.at_least) & (high <= rule.at_most))
+    index = np.flatnonzero(~holds & (high >= rule.at_least) & (low <= rule.at_most))
+    value = things.take(index).sides_m()[side]
+    holds[index] = (value >= rule.at_least) & (value <= rule.at_most)
+    return holds
 
 
 def _sizes(area_m2: Float64, things: Things) -> Mapping[str, Callable[[], Float64]]:

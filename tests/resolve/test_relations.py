@@ -168,6 +168,18 @@ def test_distances_between_outlines() -> None:
     assert nearest_other_m(np.array([[0, 0], [3, 4], [3, 5]], float)).tolist() == [5, 1, 1]
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 180))
+def test_sides_lie_within_their_bounds(seed: int, degrees: float) -> None:
+    straight = shapely.LineString([(0, 0), (30, 40), (3, 4)])
+    shapes = np.append(random_shapes(seed, 20), straight)
+    objects = things(np.array([shapely.affinity.rotate(shape, degrees) for shape in shapes]))
+    for sides, (low, high) in zip(objects.sides_m(), objects.side_bounds_m(), strict=True):
+        assert (low <= sides).all()
+        assert (sides <= high).all()
+    assert objects.sides_m()[0][-1] == pytest.approx(50)
+
+
 def test_length_and_width_of_turned_boxes() -> None:
     turned = shapely.affinity.rotate(shapely.box(0, 0, 30, 10), 27)
     length, width = things(np.array([turned, shapely.box(0, 0, 4, 8)])).sides_m()

@@ -396,14 +396,17 @@ def test_a_rule_over_batches_equals_the_rule_over_all(
     pieces = [whole.take(np.arange(start, stop)) for start, stop in pairwise(edges)]
     frame = Frame(np.array([[0, 0], [900, 0], [900, 90], [0, 90]], float), None, y_is_down=False)
 
-    def resolve(batches: list[Features]) -> list[bytes]:
+    def resolve(batches: list[Features], **options: int) -> list[bytes]:
         def read(phrase: str, is_target: bool) -> Iterator[Features]:
             return iter(batches)
 
-        found = Resolver(read, frame).meant(parse_query(expression))
+        found = Resolver(read, frame, **options).meant(parse_query(expression))
         return [polygon for batch, _ in found for polygon in shapely.to_wkb(batch.polygons)]
 
-    assert resolve(pieces) == resolve([whole])
+    expected = resolve([whole])
+    assert resolve(pieces) == expected
+    for max_held in (0, 20):  # the objects are read again, all or some of them
+        assert resolve(pieces, max_held=max_held) == expected
 
 
 def features_of(polygons: NDArray[Any]) -> Features:
