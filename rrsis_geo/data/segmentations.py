@@ -5,7 +5,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from rrsis_geo.errors import InputError
 
@@ -36,6 +35,8 @@ class _Polygon(NamedTuple):
     corners: list[float]
 
     def mask(self) -> NDArray[np.bool_]:
+        from pycocotools import mask as coco_mask  # RLEs need it only to be written
+
         drawn = coco_mask.decode(coco_mask.frPyObjects([self.corners], *self.shape))
         return np.asarray(drawn[..., 0], np.bool_)
 
@@ -89,6 +90,8 @@ def find_fault(segmentation: Any, shape: tuple[int, int]) -> str:
 
 def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
     """Encode a mask, bool [H, W], as a COCO RLE for JSON."""
+    from pycocotools import mask as coco_mask
+
     runs = coco_mask.encode(np.asfortranarray(mask, np.uint8))
     return {"size": [int(side) for side in mask.shape], "counts": runs["counts"].decode("ascii")}
 

@@ -80,6 +80,9 @@ class TrainConfig:
     """Passes over the training split."""
     steps: int | None = None
     """Optimizer steps, instead of ``epochs``."""
+    minutes: float | None = None
+    """Time for the steps. The learning rates fall to zero by its end, and the run ends even if
+    steps remain; the last validation follows. None does not limit it."""
     batch_size: int = 8
     """Samples in memory at once, over all GPUs together."""
     batch_per_gpu: bool = False
@@ -125,6 +128,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise ConfigError(f"{name} must be at least {lowest}, got {value}")
+        if self.minutes is not None and self.minutes <= 0:
+            raise ConfigError(f"minutes must be positive, got {self.minutes}")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
         if self.init.bundle is None and self.init.vocabulary is None:

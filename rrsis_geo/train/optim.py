@@ -1,5 +1,7 @@
-"""The optimizer, its parameter groups, and the learning-rate schedule."""
+"""The optimizer, its parameter groups, and the schedule of the learning rates and of the run."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -81,15 +83,62 @@ def make_optimizer(net: nn.Module, config: OptimConfig) -> AdamW:
     )
 
 
+class Schedule:
+    """Progress of a run from 0 to 1. The learning rates follow it, and the run ends at 1.
+
+    Args:
+        steps: number of optimizer steps.
+        minutes: time for the steps; None does not limit it.
+        now: a clock, in seconds.
+    """
+
+    def __init__(
+        self, steps: int, minutes: float | None, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._steps, self._limit_s, self._now = steps, minutes and 60 * minutes, now
+        self._start_s: float | None = None
+        self._earlier_s = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Time since the first step, with that before the run was resumed."""
+        return self._earlier_s + (0.0 if self._start_s is None else self._now() - self._start_s)
+
+    @property
+    def seconds_left(self) -> float:
+        """Time until the limit, infinite without one."""
+        return float("inf") if self._limit_s is None else max(self._limit_s - self.seconds, 0.0)
+
+    def resume(self, seconds: float) -> None:
+        """Continue after this many seconds of steps."""
+        self._earlier_s = seconds
+
+    def progress(self, done: int) -> float:
+        """The share of the run that is over after this many steps. The first call starts the clock.
+
+        It is the greater of the shares of the steps and of the time.
+        """
+        if self._start_s is None:
+            self._start_s = self._now()
+        by_time = 0.0 if self._limit_s is None else self.seconds / self._limit_s
+        return min(max(done / self._steps, by_time), 1.0)
+
+
 def set_rates(
-    optimizer: torch.optim.Optimizer, config: OptimConfig, step: int, steps: int
+    optimizer: torch.optim.Optimizer, config: OptimConfig, step: int, progress: float
 ) -> dict[str, float]:
-    """Set the learning rates of a step (1 to ``steps``), and return them by group.
+    """Set the learning rates of a step, and return them by group.
 
     Linear warm-up times (1 - t)^power, which is zero after the last step.
+
+    Args:
+        optimizer: from :func:`make_optimizer`.
+        config: settings of the rates.
+        step: the step, from 1.
+        progress: t, the share of the run before this step, 0 to 1.
     """
     warmup = min(1.0, step / (config.warmup_steps + 1))
-    factor = warmup * (1 - (step - 1) / steps) ** config.power
+    factor = warmup * (1 - progress) ** config.power
     rates = {"encoder": config.encoder_lr * factor, "rest": config.lr * factor}
     for group in optimizer.param_groups:
         group["lr"] = rates[group["name"]]

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rrsis_geo.config import to_dict
 from rrsis_geo.data.sample import Batch
-from rrsis_geo.errors import DeviceError, InputError, OutputError
+from rrsis_geo.errors import ConfigError, DeviceError, InputError, OutputError
 from rrsis_geo.metrics import Scores, scores_from_dict
 from rrsis_geo.model.predictor import choose_device, choose_dtype, is_out_of_memory
 from rrsis_geo.nets.base import ReferringNet
@@ -40,7 +40,7 @@ from rrsis_geo.train.distributed import (
 )
 from rrsis_geo.train.initial_net import load_initial_net
 from rrsis_geo.train.journal import Journal, tensorboard_installed
-from rrsis_geo.train.optim import make_optimizer, set_rates
+from rrsis_geo.train.optim import Schedule, make_optimizer, set_rates
 from rrsis_geo.train.recomputation import recompute_activations
 from rrsis_geo.train.samples import (
     RankBatches,
@@ -189,7 +189,10 @@ class _Run:
         self.dtype = choose_dtype(config.dtype, self.device)
         self.optimizer = make_optimizer(self.net, config.optim)
         self.scaler = GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-        self.step = 0
+        if config.minutes is not None and world.size > 1:
+            raise ConfigError("minutes limits runs of one process only; set steps or epochs")
+        self.schedule = Schedule(self.plan.steps, config.minutes)
+        self.step, self.is_over = 0, False
         self.best: Scores | None = None
 
     @property
@@ -204,13 +207,15 @@ class _Run:
         for name, part in self._stateful_parts().items():
             part.load_state_dict(state[name])
         self.step = state["step"]
+        self.schedule.resume(state.get("seconds", 0.0))
         self.best = None if state["best"] is None else scores_from_dict(state["best"])
 
     def save(self) -> None:
         """Write a checkpoint."""
         state = {name: part.state_dict() for name, part in self._stateful_parts().items()}
         best = None if self.best is None else self.best.to_dict()
-        state |= {"step": self.step, "best": best, "config": to_dict(self.config)}
+        state |= {"step": self.step, "seconds": self.schedule.seconds, "best": best}
+        state["config"] = to_dict(self.config)
         save_checkpoint(self.checkpoint_dir, self.step, state)
 
     def _stateful_parts(self) -> dict[str, Any]:
@@ -250,12 +255,11 @@ class _Run:
         timer, last_save = _StepTimer(), time.monotonic()
         for losses, rates in self._run_steps():
             timer.stop()
-            is_last = self.step == plan.steps
             is_log_step = self.step % LOG_EVERY == 0
             images_per_second = timer.steps_per_second * plan.step_samples
-            if is_log_step or is_last:
+            if is_log_step or self.is_over:
                 journal.write_losses(self.step, losses, rates, images_per_second)
-            is_validated = self.step in plan.validate_at
+            is_validated = self.step in plan.validate_at or self.is_over
             if is_validated:
                 scores = self._validate(journal)
             if is_validated or is_log_step or self.step == 1:
@@ -268,12 +272,15 @@ class _Run:
                         losses=losses,
                         rates=rates,
                         images_per_second=images_per_second,
-                        seconds_left=(plan.steps - self.step) / timer.steps_per_second,
+                        seconds_left=min(
+                            (plan.steps - self.step) / timer.steps_per_second,
+                            self.schedule.seconds_left,
+                        ),
                         scores=scores,
                         best=self.best,
                     )
                 )
-            if is_last or time.monotonic() - last_save > 60 * self.config.checkpoint_minutes:
+            if self.is_over or time.monotonic() - last_save > 60 * self.config.checkpoint_minutes:
                 self.save()
                 last_save = time.monotonic()
             timer.start()
@@ -295,15 +302,19 @@ class _Run:
         )
         batches = self._load_batches()
         net.train()
+        if self.schedule.progress(self.step) == 1:  # a finished run was resumed
+            return
         for step in range(self.step + 1, self.plan.steps + 1):
-            rates = set_rates(self.optimizer, config.optim, step, self.plan.steps)
+            rates = set_rates(self.optimizer, config.optim, step, self.schedule.progress(step - 1))
             # a seed per step and process, so that no random state must be saved for resuming
             torch.manual_seed(_make_step_seed(config.seed, step, self.world.rank))
             losses = train_step(model, list(islice(batches, config.accumulate)), settings)
             if self.average is not None:
                 self.average.update_parameters(net)
-            self.step = step
+            self.step, self.is_over = step, self.schedule.progress(step) == 1
             yield losses, rates
+            if self.is_over:
+                return
 
     def _load_batches(self) -> Iterator[Batch]:
         config = self.config

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.train.optim import OptimConfig, make_optimizer, set_rates
+from rrsis_geo.train.optim import OptimConfig, Schedule, make_optimizer, set_rates
 
 
 class Net(nn.Module):
@@ -41,13 +41,13 @@ def test_groups_have_the_configured_rates_and_decay():
 def test_rates_warm_up_and_fall_to_zero():
     config = OptimConfig(lr=1.0, encoder_lr=0.1, warmup_steps=4, power=0.9)
     optimizer = make_optimizer(Net(), config)
-    rates = [set_rates(optimizer, config, step, steps=10) for step in range(1, 11)]
+    rates = [set_rates(optimizer, config, step + 1, step / 10) for step in range(10)]
     warmup = [min(1, (t + 1) / 5) for t in range(10)]
     expected = [w * (1 - t / 10) ** 0.9 for t, w in enumerate(warmup)]
     assert [group["rest"] for group in rates] == pytest.approx(expected)
     assert [group["encoder"] for group in rates] == pytest.approx([0.1 * x for x in expected])
     assert {group["lr"] for group in optimizer.param_groups} == set(rates[-1].values())
-    assert set_rates(optimizer, config, 11, steps=10)["rest"] == 0
+    assert set_rates(optimizer, config, 11, 1.0)["rest"] == 0
 
 
 @pytest.mark.parametrize("wrong", [{"lr": 0}, {"clip_norm": -1}, {"warmup_steps": -1}])
@@ -78,3 +78,27 @@ def test_frozen_parameters_are_in_no_group_and_need_no_gradient():
 def test_an_unknown_frozen_prefix_is_refused():
     with pytest.raises(ConfigError, match=r"trunk\.stage9"):
         make_optimizer(Net(), OptimConfig(frozen=("trunk.stage9",)))
+
+
+def test_without_a_time_limit_progress_is_that_of_the_steps():
+    schedule = Schedule(10, None)
+    assert [schedule.progress(done) for done in (0, 5, 10)] == [0, 0.5, 1]
+    assert schedule.seconds_left == float("inf")
+
+
+def test_time_counts_from_the_first_step_and_ends_the_run():
+    seconds = iter([100.0, 100.0, 130.0, 145.0, 145.0, 170.0])
+    schedule = Schedule(100, 1.0, lambda: next(seconds))
+    assert schedule.progress(0) == 0
+    assert schedule.progress(10) == 0.5
+    assert schedule.progress(90) == 0.9  # the steps are further than the time
+    assert schedule.seconds_left == 15
+    assert schedule.progress(91) == 1
+
+
+def test_a_resumed_run_has_the_rest_of_its_time():
+    seconds = iter([0.0, 0.0, 6.0])
+    schedule = Schedule(100, 1.0, lambda: next(seconds))
+    schedule.resume(30)
+    assert schedule.progress(1) == 0.5
+    assert schedule.progress(2) == 0.6

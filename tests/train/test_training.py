@@ -424,3 +424,16 @@ def test_training_loads_no_raster_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_ends_when_its_minutes_are_over(config, tmp_path):
+    limited = replace(config, steps=100_000, minutes=0.02, val_every=None)
+    scores = train_model(limited, tmp_path / "run")
+    assert scores is not None
+    entries = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
+    last = max(entry["step"] for entry in entries)
+    assert 0 < last < 100_000
+    assert any("val" in entry for entry in entries if entry["step"] == last)
+    rates = [entry["rates"]["rest"] for entry in entries if "rates" in entry]
+    assert rates[-1] < 0.5 * config.optim.lr
+    assert train_model(limited, tmp_path / "run", resume=True) == scores

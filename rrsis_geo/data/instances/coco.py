@@ -36,6 +36,8 @@ class InstanceSource:
 
     Attributes:
         counts: for each image, category -> number of instances.
+        landmarks: for each image, its categories that are fully labelled, so that relations to them
+            are certain.
         names: for each image, the name of its source.
         groups: for each image, a name that images of the same place share: the field "sequence", or
             the file name if there is none.
@@ -76,6 +78,10 @@ class InstanceSource:
             Counter(annotation.category for annotation in record.annotations)
             for record in self._records
         ]
+        self.landmarks = [
+            record.complete & counts.keys()
+            for record, counts in zip(self._records, self.counts, strict=True)
+        ]
         self.names = [record.source for record in self._records]
         self.groups = [record.group for record in self._records]
         self._free_bytes = cache_mib * _MIB
@@ -90,6 +96,7 @@ class InstanceSource:
         part = copy(self)
         part._records = [self._records[index] for index in indices]
         part.counts = [self.counts[index] for index in indices]
+        part.landmarks = [self.landmarks[index] for index in indices]
         part.names = [self.names[index] for index in indices]
         part.groups = [self.groups[index] for index in indices]
         part._images, part._instances = {}, {}

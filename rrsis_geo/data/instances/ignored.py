@@ -5,7 +5,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
 
 from rrsis_geo.data.expressions.candidates import union_mask
 from rrsis_geo.data.expressions.traits import can_be
@@ -53,13 +52,21 @@ def ignored_pixels(
 
 def _objects_with_rings(items: Iterable[Instance], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """The pixels of objects and of a ring around each, bool [H, W]."""
+    height, width = shape
     covered = np.zeros(shape, bool)
     for item in items:
-        row, col, height, width = item.bbox
         ring = max(MIN_RING_PX, round(RING_SHARE * np.count_nonzero(item.mask) ** 0.5))
-        grown = binary_dilation(np.pad(item.mask, ring), iterations=ring)
-        top, left = max(row - ring, 0), max(col - ring, 0)
-        part = covered[top : row + height + ring, left : col + width + ring]
-        skip_rows, skip_cols = top - (row - ring), left - (col - ring)
-        part |= grown[skip_rows : skip_rows + part.shape[0], skip_cols : skip_cols + part.shape[1]]
+        grown = _grow(_grow(item.mask, ring).T, ring).T
+        top, left = item.bbox[0] - ring, item.bbox[1] - ring
+        bottom, right = min(top + grown.shape[0], height), min(left + grown.shape[1], width)
+        part = grown[max(-top, 0) : bottom - top, max(-left, 0) : right - left]
+        covered[max(top, 0) : bottom, max(left, 0) : right] |= part
     return covered
+
+
+def _grow(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    """Grow a mask up and down, bool [h, w] -> [h + 2 pixels, w]."""
+    window = 2 * pixels + 1
+    counts = np.pad(mask, ((window, window - 1), (0, 0))).cumsum(0, np.int32)
+    grown: NDArray[np.bool_] = counts[window:] > counts[:-window]
+    return grown

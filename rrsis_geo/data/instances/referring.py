@@ -6,7 +6,12 @@ from typing import Final
 
 import numpy as np
 
-from rrsis_geo.data.expressions.kinds import ALL_KINDS, ExpressionKinds
+from rrsis_geo.data.expressions.kinds import (
+    ALL_KINDS,
+    COMBINATIONS,
+    ExpressionKinds,
+    can_write,
+)
 from rrsis_geo.data.expressions.traits import COLOURLESS, GROUND, WHOLE_ONLY
 from rrsis_geo.data.expressions.writer import (
     WrittenExpression,
@@ -52,6 +57,7 @@ class ReferringInstances:
         gsd_range_m: tuple[float, float] | None = None,
         whole_share: float = 0.0,
         category_weights: Mapping[str, float] | None = None,
+        only_with_landmarks: bool = False,
         augment: bool = True,
     ) -> None:
         """Index the images by category.
@@ -64,6 +70,8 @@ class ReferringInstances:
             gsd_range_m: see :func:`rrsis_geo.data.instances.crops.plan_crop`.
             whole_share: share of the samples that are whole images, squashed to squares.
             category_weights: category -> how much more often it is drawn; 1 if it is missing.
+            only_with_landmarks: draw images for relations only if they have a landmark. Without it,
+                most draws fail and are repeated. The published validation samples are drawn so.
             augment: mirror and rotate crops, and change their brightness a little.
 
         Raises:
@@ -73,7 +81,13 @@ class ReferringInstances:
         self.size_px = size_px
         factors = category_weights or {}
         self._indexes = {
-            kind: _ImageIndex(source, kind, factors) for kind in (*kinds.shares, "category")
+            kind: _ImageIndex(
+                source,
+                kind,
+                factors,
+                needs_landmark=only_with_landmarks and _needs_landmark(kind, kinds.clauses),
+            )
+            for kind in (*kinds.shares, "category")
         }
         self._multi_object_index = _ImageIndex(source, "size", factors)
         if not len(self._indexes["category"]):
@@ -219,12 +233,21 @@ class _ImageIndex:
     Images without objects serve absent targets, under the category "".
     """
 
-    def __init__(self, source: InstanceSource, kind: str, factors: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        source: InstanceSource,
+        kind: str,
+        factors: Mapping[str, float],
+        *,
+        needs_landmark: bool = False,
+    ) -> None:
         images_by_category: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for index, counts in enumerate(source.counts):
             if kind == "absent" and not counts:
                 images_by_category[""][source.names[index]].append(index)
             for category, count in counts.items():
+                if needs_landmark and not source.landmarks[index] - kinds_of(category):
+                    continue
                 if _can_serve(kind, category, count, counts):
                     images_by_category[category][source.names[index]].append(index)
         self._categories = sorted(images_by_category)
@@ -248,6 +271,14 @@ class _ImageIndex:
         weights = np.array([len(group) for group in images]) ** 0.5
         group = images[int(rng.choice(len(images), p=weights / weights.sum()))]
         return group[int(rng.integers(len(group)))]
+
+
+def _needs_landmark(kind: str, clauses: frozenset[str]) -> bool:
+    """Whether every expression of a kind has a relation."""
+    if kind != "combination":
+        return kind == "relation"
+    pairs = (pair for pair in COMBINATIONS if all(can_write(one, clauses) for one in pair))
+    return all("relation" in pair for pair in pairs)
 
 
 def _can_serve(kind: str, category: str, count: int, counts: Mapping[str, int]) -> bool:

@@ -159,6 +159,7 @@ class SampleStream(Dataset[Sample]):
                 gsd_range_m=config.gsd_range_m,
                 whole_share=config.whole_share,
                 category_weights=config.category_weights,
+                only_with_landmarks=True,
             )
 
     @property
