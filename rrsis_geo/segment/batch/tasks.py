@@ -64,8 +64,8 @@ class BatchOutputs:
         """Check which paths are folders.
 
         Raises:
-            OutputError: a path is a file but must be a folder, or an output needs one vector file
-                per scene.
+            OutputError: a path is a file but must be a folder, an output needs one vector file per
+                scene, or the format cannot hold the layers that are asked for.
         """
         self.paths = paths
         self.joins_layers = not _is_folder(paths.vector)
@@ -78,6 +78,7 @@ class BatchOutputs:
                 )
         if self.joins_layers:
             self._refuse_kinds_of_one_scene()
+            paths.check_format()
 
     def _refuse_kinds_of_one_scene(self) -> None:
         vector = self.paths.vector

@@ -112,12 +112,7 @@ class Outputs:
             OutputError: a suffix is unknown, a name is too long, a folder is missing or not
                 writable, a file exists or is an input, or two outputs have the same path.
         """
-        for name, is_asked in (
-            ("the windows layer needs", self.windows_layer),
-            ("landmarks are layers of their own and need", self.landmarks),
-        ):
-            if is_asked and not holds_layers(self.vector):
-                raise OutputError(f"{self.vector}: {name} a GeoPackage (.gpkg)")
+        self.check_format()
         input_paths = {source.resolve() for source in sources if source.exists()}
         kind_by_path: dict[Path, str] = {}
         for key, path in self.all_files(expressions).items():
@@ -131,6 +126,19 @@ class Outputs:
                     f"{path}: is the path of both the {kind_by_path[absolute_path]} and the {name}"
                 )
             kind_by_path[absolute_path] = name
+
+    def check_format(self) -> None:
+        """Check that the format of the polygons can hold all layers that are asked for.
+
+        Raises:
+            OutputError: it holds one layer, and windows or landmarks are asked for.
+        """
+        for name, is_asked in (
+            ("the windows layer needs", self.windows_layer),
+            ("landmarks are layers of their own and need", self.landmarks),
+        ):
+            if is_asked and not holds_layers(self.vector):
+                raise OutputError(f"{self.vector}: {name} a GeoPackage (.gpkg)")
 
     def check_crs(self, scene: SceneInfo) -> None:
         """Check that the format of the polygons can hold the positions of a scene.

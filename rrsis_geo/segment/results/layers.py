@@ -117,6 +117,12 @@ class ObjectLayer:
             **reading_fact(self.query),
         )
 
+    def _title(self) -> str:
+        """Title of the pictures: where rules are not applied yet, what the candidates are."""
+        if self.outputs.phrase_layers and not self.query.is_plain:
+            return f'candidates for "{self.expression}": {", ".join(self.query.targets())}'
+        return self.expression
+
     def pass_through(
         self, features: Iterable[Features], background: Callable[[], Background] | None
     ) -> Iterator[Features]:
@@ -127,7 +133,7 @@ class ObjectLayer:
         pictures = None
         if background is not None:
             pictures = LayerPictures(
-                self.outputs, self.expression, lambda: background().new_painter()
+                self.outputs, self._title(), lambda: background().new_painter()
             )
         for batch in features:
             chosen = batch.chosen()

@@ -12,7 +12,8 @@ from job_stubs import stop_after
 from noun_scenes import BOXES, EXPECTED, NORTH_UP, SHAPE, NounPredictor, content_of, names_of, read
 from scene_files import write_scene
 
-from rrsis_geo.errors import Stopped
+from rrsis_geo.errors import OutputError, Stopped
+from rrsis_geo.geo.layers.preview import PreviewPainter
 from rrsis_geo.segment.batch.report import ScenesReport
 from rrsis_geo.segment.batch.scenes import segment_scenes
 from rrsis_geo.segment.jobs.engines import RunOptions
@@ -42,7 +43,9 @@ def tiles(tmp_path: Path) -> Path:
 
 def run(tiles: Path, expressions: Any, out: str = "all.gpkg", **options: Any) -> ScenesReport:
     outputs = {
-        name: options.pop(name) for name in ("keep_candidates", "landmarks") if name in options
+        name: options.pop(name)
+        for name in ("keep_candidates", "landmarks", "preview")
+        if name in options
     }
     landmarks = options.pop("given", ())
     existing, workers = options.pop("existing", "refuse"), options.pop("workers", 1)
@@ -106,6 +109,29 @@ def test_landmarks_of_all_scenes(tiles: Path) -> None:
         "east.tif": 20.0,
         "west.tif": 86.0,
     }
+
+
+def test_pictures_of_single_scenes_say_what_they_show(
+    tiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles = []
+    save = PreviewPainter.save
+
+    def record(painter: PreviewPainter, path: Path, title: str, **options: Any) -> None:
+        titles.append(title)
+        save(painter, path, title, **options)
+
+    monkeypatch.setattr(PreviewPainter, "save", record)
+    run(tiles, ["the largest building", "all cars"], preview=tiles.parent / "pictures")
+    largest = 'candidates for "the largest building": buildings'
+    assert titles == [largest, "all cars"] * 2
+
+
+@pytest.mark.parametrize("suffix", [".shp", ".geojson", ".fgb", ".parquet"])
+def test_landmarks_need_a_format_with_layers(tiles: Path, suffix: str) -> None:
+    with pytest.raises(OutputError, match=r"landmarks are layers .* need a GeoPackage"):
+        run(tiles, "the car closest to the road", f"all{suffix}", landmarks=True)
+    assert {each.name for each in tiles.parent.iterdir()} == {"tiles"}
 
 
 def test_warnings_are_about_all_scenes(tiles: Path) -> None:
