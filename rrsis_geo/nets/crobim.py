@@ -25,7 +25,14 @@ from rrsis_geo.nets.base import SegOutput
 from rrsis_geo.nets.crobim_config import PRESETS, STRIDE, CroBIMConfig
 from rrsis_geo.nets.deform import DeformableAttention
 from rrsis_geo.nets.encoders import MIN_SIDE_PX, TwoEncoderNet, count_tokens
-from rrsis_geo.nets.layers import ChannelNorm, FeedForward, group_count, resize, sine_positions
+from rrsis_geo.nets.layers import (
+    ChannelNorm,
+    FeedForward,
+    average_to,
+    group_count,
+    resize,
+    sine_positions,
+)
 from rrsis_geo.nets.losses import binary_cross_entropy, dice
 from rrsis_geo.text.batch import TextBatch
 
@@ -288,7 +295,7 @@ class DeficitCompensation(nn.Module):
         grid = scores[-1].shape[-2:]
         cells_BK = self._choose_cells([resize(s.detach(), grid) for s in scores], mask)
         patches = [
-            into(F.adaptive_avg_pool2d(maps[i], (grid[0], grid[1])).flatten(2).transpose(1, 2))
+            into(average_to(maps[i], (grid[0], grid[1])).flatten(2).transpose(1, 2))
             for into, i in zip(self.into, self.stages, strict=True)
         ]
         tokens_BKJ = torch.cat(patches, 2)

@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from rrsis_geo.nets.layers import sample_at
 
 
 class DeformableAttention(nn.Module):
@@ -78,7 +79,7 @@ class DeformableAttention(nn.Module):
             step = torch.tensor([w, h], dtype=query.dtype, device=query.device)
             point = place_N2[None, :, None, None] + offset_BNMLP2[:, :, :, level] / step
             grid = (2 * point - 1).permute(0, 2, 1, 3, 4).reshape(B * M, N, P, 2)
-            sample = F.grid_sample(map_, grid, align_corners=False)  # [B M, d, N, P]
+            sample = sample_at(map_, grid)  # [B M, d, N, P]
             weight = weight_BNMLP[:, :, :, level].permute(0, 2, 1, 3).reshape(B * M, 1, N, P)
             mixed = mixed + (sample * weight).sum(-1)
         out: Tensor = self.out(mixed.view(B, D, N).transpose(1, 2))

@@ -99,6 +99,63 @@ def resize(maps: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
     return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False)
 
 
+def average_to(maps: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Average [B, C, h, w] over the cells of a grid, (H, W): adaptive average pooling.
+
+    On a GPU the gradient of torch's own pooling depends on the order of threads. In deterministic
+    mode this is a product with two matrices of weights, in float32.
+    """
+    if not torch.are_deterministic_algorithms_enabled():
+        return F.adaptive_avg_pool2d(maps, (size[0], size[1]))
+    with torch.autocast(maps.device.type, enabled=False):
+        row_Hh, col_Ww = (
+            _cell_weights(old, new, maps) for old, new in zip(maps.shape[-2:], size, strict=True)
+        )
+        return (row_Hh @ maps.to(row_Hh.dtype) @ col_Ww.T).to(maps.dtype)
+
+
+def _cell_weights(old: int, new: int, maps: Tensor) -> Tensor:
+    """Weights of ``old`` pixels in the averages of ``new`` cells, [new, old]."""
+    cells = torch.arange(new, device=maps.device)[:, None]
+    first, stop = cells * old // new, -(-(cells + 1) * old // new)
+    pixels = torch.arange(old, device=maps.device)
+    weights = ((pixels >= first) & (pixels < stop)) / (stop - first)
+    return weights.to(torch.promote_types(maps.dtype, torch.float32))
+
+
+def sample_at(maps: Tensor, points: Tensor) -> Tensor:
+    """Bilinear samples of maps, zero outside of them.
+
+    On a GPU the gradient of torch's ``grid_sample`` depends on the order of threads. In
+    deterministic mode this gathers the four neighbours of each point.
+
+    Args:
+        maps: [B, C, H, W].
+        points: (x, y) from -1 to 1 over the map, [B, N, P, 2].
+
+    Returns:
+        [B, C, N, P].
+    """
+    if not torch.are_deterministic_algorithms_enabled():
+        return F.grid_sample(maps, points, align_corners=False)
+    B, C, H, W = maps.shape
+    place_BNP2 = (points + 1) * points.new_tensor([W, H]) / 2 - 0.5
+    corner_BNP2 = place_BNP2.floor()
+    share_BNP2 = place_BNP2 - corner_BNP2
+    out = maps.new_zeros(B, C, *points.shape[1:3])
+    for right in (0, 1):
+        for down in (0, 1):
+            x, y = corner_BNP2[..., 0] + right, corner_BNP2[..., 1] + down
+            inside = (x >= 0) & (x < W) & (y >= 0) & (y < H)
+            index_BNP = y.clamp(0, H - 1).long() * W + x.clamp(0, W - 1).long()
+            index_BCK = index_BNP.flatten(1)[:, None].expand(-1, C, -1)
+            value = maps.flatten(2).gather(2, index_BCK).view_as(out)
+            across = share_BNP2[..., 0] if right else 1 - share_BNP2[..., 0]
+            along = share_BNP2[..., 1] if down else 1 - share_BNP2[..., 1]
+            out = out + value * (across * along * inside)[:, None]
+    return out
+
+
 def group_count(channels: int) -> int:
     """Number of groups for group normalisation: the greatest common divisor with 32."""
     return math.gcd(channels, 32)

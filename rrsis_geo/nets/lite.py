@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rrsis_geo.nets.layers import Smoothing, resize
+from rrsis_geo.nets.layers import Smoothing, average_to, resize
 
 
 class ScaleMixing(nn.Module):
@@ -44,7 +44,7 @@ class ScaleMixing(nn.Module):
         for i in reversed(range(len(maps) - 1)):
             maps[i] = maps[i] + resize(maps[i + 1], sizes[i])
         for i in range(1, len(maps)):
-            maps[i] = maps[i] + F.adaptive_avg_pool2d(maps[i - 1], sizes[i])
+            maps[i] = maps[i] + average_to(maps[i - 1], sizes[i])
         near = torch.cat([map_.flatten(2) for map_ in maps], 2).transpose(1, 2)
         out: Tensor = self.out(near) + self.place(query)
         return out

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rrsis_geo.nets.layers import resize
+from rrsis_geo.nets.layers import average_to, resize
 
 REDUCTION = 4
 """The joint map has a quarter of the channels of all stages together (480 for a Swin-B)."""
@@ -35,7 +35,7 @@ class CrossScale(nn.Module):
     def gather(self, maps: Sequence[Tensor]) -> Tensor:
         """Pool the maps [B, C, h, w] to the size of the last, and join them: [B, width, h, w]."""
         size = (maps[-1].shape[-2], maps[-1].shape[-1])
-        joint: Tensor = self.into(torch.cat([F.adaptive_avg_pool2d(m, size) for m in maps], 1))
+        joint: Tensor = self.into(torch.cat([average_to(m, size) for m in maps], 1))
         return joint
 
     def distribute(self, maps: Sequence[Tensor], joint: Tensor) -> list[Tensor]:
