@@ -179,6 +179,11 @@ def print_json(value: object) -> None:
     _out.file.write(_printable(text, _out) + "\n")  # an escape such as \udcff is valid JSON
 
 
+def print_text(text: str) -> None:
+    """Print a text on stdout as it is."""
+    _out.file.write(_printable(text, _out))
+
+
 def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
     """Print names and values below a title on stdout."""
     _out.print(Text(_printable(title, _out), style="bold"), soft_wrap=True)

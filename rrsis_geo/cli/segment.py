@@ -61,6 +61,7 @@ from rrsis_geo.cli.segment_options import (
 )
 from rrsis_geo.cli.segment_report import print_readings
 from rrsis_geo.cli.segment_runs import (
+    STDOUT,
     SegmentCall,
     check_expressions,
     check_options_for_many_scenes,
@@ -69,6 +70,7 @@ from rrsis_geo.cli.segment_runs import (
     run_part,
     run_scene,
     run_scenes,
+    run_to_stdout,
 )
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.model.names import DEFAULT_BUNDLE
@@ -224,16 +226,26 @@ def segment(
         as_json=as_json,
     )
     part = parse_shard(shard)
-    if from_probability is not None:
+    if out == STDOUT:
+        refused = {
+            "--resume": resume,
+            "--restart": restart,
+            "--keep-job": keep_job,
+            "--shard": shard,
+        }
+        needless = [name for name, value in refused.items() if value]
+        if scenes is not None or needless:
+            what = f"{len(scenes)} scenes" if scenes is not None else " and ".join(needless)
+            raise ConfigError(f"-o -: prints the polygons of one run on one scene, got {what}")
+        run_to_stdout(call, scene, from_probability)
+    elif from_probability is not None:
         run_from_probability(call, from_probability, scene)
-        return
-    assert scene is not None  # checked above
-    if scenes is not None:
+    elif scenes is not None:
         run_scenes(call, scenes)
     elif part is not None:
-        run_part(call, scene, part)
+        run_part(call, str(scene), part)
     else:
-        run_scene(call, scene)
+        run_scene(call, str(scene))
 
 
 def _default_out(

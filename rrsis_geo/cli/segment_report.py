@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rrsis_geo.segment.from_probability import PolygonReport
     from rrsis_geo.segment.plan.landmarks import GivenLandmark
     from rrsis_geo.segment.results.report import ExpressionResult, PartReport, SegmentReport
+    from rrsis_geo.segment.shards.failures import FailedWindow
 
 MAX_NAMED_SCENES = 5
 """Failed scenes that the error message names."""
@@ -30,7 +31,17 @@ def print_report(report: "SegmentReport", *, as_json: bool) -> None:
         console.print_json(report.to_dict())
     else:
         _print_facts(report)
-    _check_windows(report)
+    _check_windows(report.failed)
+    _check_outputs(report.unwritten)
+
+
+def check_complete(report: "SegmentReport | PolygonReport") -> None:
+    """Check that nothing is missing in a result.
+
+    Raises:
+        IncompleteError: windows failed, or a picture or the page could not be made.
+    """
+    _check_windows(getattr(report, "failed", ()))
     _check_outputs(report.unwritten)
 
 
@@ -102,7 +113,7 @@ def print_part(report: "PartReport", *, as_json: bool) -> None:
         console.print_facts(
             _part_title(report), [("missing in the job", missing), ("finally run", merge)]
         )
-    _check_windows(report)
+    _check_windows(report.failed)
 
 
 def _part_title(report: "PartReport") -> str:
@@ -159,11 +170,11 @@ def print_polygons(report: "PolygonReport", *, as_json: bool) -> None:
     _check_outputs(report.unwritten)
 
 
-def _check_windows(report: "SegmentReport | PartReport") -> None:
-    if report.failed:
-        first = report.failed[0]
+def _check_windows(failed: "Sequence[FailedWindow]") -> None:
+    if failed:
+        first = failed[0]
         raise IncompleteError(
-            f"{format_count(len(report.failed), 'window')} failed and left no data in the result, "
+            f"{format_count(len(failed), 'window')} failed and left no data in the result, "
             f"for example rows {first.row_start}-{first.row_stop}, columns "
             f"{first.col_start}-{first.col_stop} ({first.reason}); run the command again with "
             "--resume to retry"

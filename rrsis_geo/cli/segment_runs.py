@@ -2,31 +2,43 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import typer
 
 from rrsis_geo import console
 from rrsis_geo.cli.app import command_line
-from rrsis_geo.cli.segment_report import print_part, print_polygons, print_report, print_scenes
+from rrsis_geo.cli.segment_report import (
+    check_complete,
+    print_part,
+    print_polygons,
+    print_report,
+    print_scenes,
+)
 from rrsis_geo.cli.signals import resumable
 from rrsis_geo.errors import ConfigError, Stopped
 from rrsis_geo.progress import Progress
 from rrsis_geo.text.grammar_words import UNCOUNTED, WORD_TAGS
 
 if TYPE_CHECKING:
+    from rrsis_geo.segment.from_probability import PolygonReport
     from rrsis_geo.segment.jobs.engines import RunOptions
     from rrsis_geo.segment.plan.options import SegmentOptions
     from rrsis_geo.segment.plan.outputs import Outputs
+    from rrsis_geo.segment.results.report import SegmentReport
 
 FUNCTION_WORDS = frozenset(
     word for word, tag in WORD_TAGS.items() if tag in ("DT", "IN", "TO", "CC", "CD", "WDT", "VBZ")
 )
 """Words that are no expression on their own, such as articles and prepositions."""
 ADJECTIVES = frozenset(word for word, tag in WORD_TAGS.items() if tag == "JJ") - UNCOUNTED
+
+STDOUT = Path("-")
+"""Value of --out that prints GeoJSON on stdout."""
 
 USED_WITHOUT_MODEL = frozenset(
     {
@@ -82,10 +94,46 @@ class SegmentCall:
 def run_scene(call: SegmentCall, scene: str) -> None:
     """Segment one scene and print the report."""
     from rrsis_geo.segment.jobs.job import job_path
+
+    report = _segment(call, scene, job_path(call.outputs.vector))
+    print_report(report, as_json=call.as_json)
+
+
+def run_to_stdout(call: SegmentCall, scene: str | None, probability: str | None) -> None:
+    """Print the polygons of one expression as GeoJSON on stdout, and nothing else there.
+
+    Args:
+        call: its outputs have `STDOUT` as vector file.
+        scene: the scene; with a probability raster, that of the pictures.
+        probability: probability raster; None segments the scene.
+
+    Raises:
+        ConfigError: the call needs a file, or has several expressions.
+        IncompleteError: windows failed, or a picture could not be made.
+    """
+    outputs = call.outputs
+    if len(call.expressions) > 1:
+        raise ConfigError(f"-o -: prints one layer, got {len(call.expressions)} expressions")
+    if call.as_json or outputs.report is not None or outputs.stac_item is not None:
+        raise ConfigError("-o -: has no file for --json, --report and --stac-item to name")
+    with TemporaryDirectory(prefix="rrsis-geo-") as folder:
+        vector = Path(folder) / "stdout.geojson"
+        call = replace(call, outputs=replace(outputs, vector=vector))
+        report: SegmentReport | PolygonReport
+        if probability is not None:
+            report = _polygonize(call, probability, scene)
+        else:
+            report = _segment(call, str(scene), None)
+        console.print_text(vector.read_text(encoding="utf-8"))
+    check_complete(report)
+
+
+def _segment(call: SegmentCall, scene: str, job: Path | None) -> "SegmentReport":
+    """Segment one scene. The job is None if it is not kept."""
     from rrsis_geo.segment.scene import segment_scene
 
-    with _resumable_run(call, job_path(call.outputs.vector)) as (stop, progress):
-        report = segment_scene(
+    with _resumable_run(call, job) as (stop, progress):
+        return segment_scene(
             scene,
             call.expressions,
             call.outputs,
@@ -94,7 +142,6 @@ def run_scene(call: SegmentCall, scene: str) -> None:
             progress=progress,
             stop=stop,
         )
-    print_report(report, as_json=call.as_json)
 
 
 def run_part(call: SegmentCall, scene: str, part: tuple[int, int]) -> None:
@@ -136,7 +183,12 @@ def run_scenes(call: SegmentCall, scenes: Sequence[str]) -> None:
 
 
 def run_from_probability(call: SegmentCall, probability: str, scene: str | None) -> None:
-    """Make polygons from a probability raster and print the report.
+    """Make polygons from a probability raster and print the report."""
+    print_polygons(_polygonize(call, probability, scene), as_json=call.as_json)
+
+
+def _polygonize(call: SegmentCall, probability: str, scene: str | None) -> "PolygonReport":
+    """Make polygons from a probability raster.
 
     Raises:
         ConfigError: more than one expression.
@@ -149,7 +201,7 @@ def run_from_probability(call: SegmentCall, probability: str, scene: str | None)
             f"{len(call.expressions)}; give its EXPRESSION or none"
         )
     with console.progress(quiet=call.quiet) as progress:
-        report = polygonize(
+        return polygonize(
             probability,
             call.outputs,
             call.options,
@@ -158,7 +210,6 @@ def run_from_probability(call: SegmentCall, probability: str, scene: str | None)
             command=command_line(call.context),
             progress=progress,
         )
-    print_polygons(report, as_json=call.as_json)
 
 
 def check_expressions(expressions: Sequence[str]) -> None:
@@ -223,7 +274,7 @@ def check_options_without_model(context: typer.Context) -> None:
 
 @contextmanager
 def _resumable_run(
-    call: SegmentCall, job: Path, *, flag: str | None = "--resume"
+    call: SegmentCall, job: Path | None, *, flag: str | None = "--resume"
 ) -> Iterator[tuple[Callable[[], bool], Progress]]:
     """Yield the stop function and the progress callback of a run.
 

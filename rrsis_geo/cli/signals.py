@@ -17,13 +17,13 @@ from rrsis_geo.errors import Stopped
 
 @contextmanager
 def resumable(
-    context: typer.Context, job: Path, *, flag: str | None = None
+    context: typer.Context, job: Path | None, *, flag: str | None = None
 ) -> Iterator[Callable[[], bool]]:
     """Stop the work in the ``with`` block cleanly on SIGINT or SIGTERM.
 
     Args:
         context: context of the command.
-        job: folder where completed work is saved.
+        job: folder where completed work is saved; None if it is not kept.
         flag: option that resumes the same command. None if it needs no option.
 
     Yields:
@@ -37,7 +37,7 @@ def resumable(
         with _stop_on_signals() as stop:
             yield stop
     except (Stopped, KeyboardInterrupt) as err:
-        if not job.exists():
+        if job is None or not job.exists():
             raise KeyboardInterrupt from err
         command = shlex.join(["rrsis-geo", *_resuming(context.meta[ARGUMENTS], flag)])
         console.print_stopped(str(err) or f"stopped; completed work is saved in {job}", command)

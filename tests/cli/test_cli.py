@@ -398,6 +398,35 @@ def test_forms_of_a_bbox(
     assert outputs.vector == Path("o.fgb")
 
 
+def test_geojson_on_stdout(make_scene: MakeScene, bright: BrightPredictor) -> None:
+    scene = make_scene(200, 300)
+    arguments = ("segment", scene, "the bright spots", "--overlap", 16)
+    run = Run(*arguments, "-o", "-", "--preview", "p.png")
+    assert run.code == 0, run.err
+    printed = gpd.GeoDataFrame.from_features(json.loads(run.out), crs="EPSG:4326")
+    assert Run(*arguments, "-o", "o.geojson").code == 0
+    assert len(printed) == len(gpd.read_file("o.geojson")) > 0
+    assert Path("p.png").exists()
+    assert not list(Path.cwd().glob("*.job")) + list(Path.cwd().glob("-*"))
+    assert run.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["the cars"], "prints one layer, got 2 expressions"),
+        (["--json"], "has no file for --json"),
+        (["--report", "r.html"], "has no file for"),
+        (["--resume"], "one run on one scene, got --resume"),
+        (["--shard", "1/2"], "one run on one scene, got --shard"),
+    ],
+)
+def test_geojson_on_stdout_is_one_layer_of_one_run(
+    make_scene: MakeScene, bright: BrightPredictor, arguments: list[object], words: str
+) -> None:
+    Run("segment", make_scene(), "the bus", "-o", "-", *arguments).failed(2, words)
+
+
 def test_flags_have_no_type_in_help() -> None:
     for command in (["segment"], ["dataset", "check"], []):
         text = Run(*command, "--help").out

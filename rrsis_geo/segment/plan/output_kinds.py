@@ -60,6 +60,7 @@ _KINDS = (
         name="vector",
         help=f"Vector file of the polygons. The suffix selects the format: "
         f"{' '.join(VECTOR_FORMATS)}. Default: SCENE_EXPRESSION.gpkg in the current folder. "
+        "-o - prints GeoJSON. "
         "For many scenes: a folder (one file per scene) or a file (all scenes in one layer).",
         formats=VECTOR_FORMATS,
         scene_ending=".gpkg",
