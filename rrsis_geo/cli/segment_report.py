@@ -1,7 +1,7 @@
 """Prints the reports of `segment` and `merge`."""
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rrsis_geo import console
 from rrsis_geo.errors import ConfigError, IncompleteError
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rrsis_geo.segment.from_probability import PolygonReport
     from rrsis_geo.segment.plan.landmarks import GivenLandmark
     from rrsis_geo.segment.results.report import ExpressionResult, PartReport, SegmentReport
-    from rrsis_geo.segment.shards.failures import FailedWindow
 
 MAX_NAMED_SCENES = 5
 """Failed scenes that the error message names."""
@@ -170,7 +169,7 @@ def print_polygons(report: "PolygonReport", *, as_json: bool) -> None:
     _check_outputs(report.unwritten)
 
 
-def _check_windows(failed: "Sequence[FailedWindow]") -> None:
+def _check_windows(failed: "Sequence[Any]") -> None:
     if failed:
         first = failed[0]
         raise IncompleteError(
