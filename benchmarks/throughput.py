@@ -1,27 +1,32 @@
-"""Measure images per second of training and inference against matrix products of the device.
+"""Measure images per second of inference and training against matrix products of the device.
 
-    python benchmarks/throughput.py                                  # the paper's preset, on a GPU
-    python benchmarks/throughput.py --preset btdnet-lite --size 128 --batch 2 --device cpu
+    python benchmarks/throughput.py                       # all networks of the papers, on a GPU
+    python benchmarks/throughput.py --cases btdnet-lite:128 lavt-lite:128 --batch 2 --device cpu
 
 torch counts the FLOP of matrix products and convolutions; a training step includes its backward
 pass. The ceiling is the speed of one large matrix product of the same dtype. Weights are fresh,
-images are noise, and expressions have 20 tokens.
+images are noise, and expressions have 20 tokens. Larger images have smaller batches, with about as
+many pixels in all.
 """
 
 import argparse
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from markdown_table import print_header, print_row
+from torch import nn
 from torch.amp.grad_scaler import GradScaler
 from torch.utils.flop_counter import FlopCounterMode
 
 from rrsis_geo.data.sample import Batch
 from rrsis_geo.images import ImageSpec, to_input
 from rrsis_geo.model.predictor import DTYPES, choose_device, choose_dtype
-from rrsis_geo.nets import PRESETS, build_preset
+from rrsis_geo.nets import NETS, PRESETS, ReferringNet
 from rrsis_geo.text.batch import TextBatch
 from rrsis_geo.train.optim import OptimConfig, make_optimizer
 from rrsis_geo.train.step import (
@@ -34,6 +39,9 @@ from rrsis_geo.train.step import (
 
 TOKENS = 20
 SPEC = ImageSpec()
+CASES = ["btdnet:512", "lavt:512", "rmsin:512", "fianet:512", "crobim:512", "rmsin:896"]
+BATCH_SIDE_PX = 512
+"""Side of the images that ``--batch`` is for."""
 
 
 class Cost(NamedTuple):
@@ -46,23 +54,47 @@ class Cost(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="btdnet")
-    parser.add_argument("--size", type=int, help="pixels; default: those of the preset")
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--cases", nargs="+", metavar="PRESET:PIXELS", default=CASES)
+    parser.add_argument("--batch", type=int, default=8, help="images in a batch, up to 512 px")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="bf16")
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     device = choose_device(args.device)
     dtype = choose_dtype(args.dtype, device)
-    net = build_preset(args.preset).to(device)
-    net = net.to(memory_format=torch.channels_last)
+    ceiling = matrix_ceiling(device, dtype)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    print(f"torch {torch.__version__}, {name}, {args.dtype}")
+    print(f"ceiling: {ceiling / 1e12:.2f} TFLOP/s in one matrix product\n")
+    columns = "images/s", "GFLOP per image", "of the ceiling", "peak memory"
+    print_header("network", "pixels", "batch", "", *columns)
+    for case in args.cases:
+        preset, _, size_px = case.partition(":")
+        n = max(1, round(args.batch * min(1, BATCH_SIDE_PX / int(size_px)) ** 2))
+        costs = measure_net(preset, int(size_px), n, device, dtype, args.repeats)
+        for label, cost in costs.items():
+            speed = f"{n / cost.seconds:.1f}", f"{cost.flop / n / 1e9:.1f}"
+            share = f"{cost.flop / cost.seconds / ceiling:.0%}"
+            print_row(preset, size_px, n, label, *speed, share, cost.memory)
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def build(preset: str, size_px: int) -> ReferringNet:
+    """The network of a preset for images of a size."""
+    net = next(net for net in NETS.values() if preset in net.presets)
+    return net(replace(PRESETS[preset], image_px=size_px))
+
+
+def measure_net(
+    preset: str, size_px: int, n: int, device: torch.device, dtype: torch.dtype, repeats: int
+) -> dict[str, Cost]:
+    """Cost of inference and training with batches of n images."""
+    net = build(preset, size_px).to(device).to(memory_format=torch.channels_last)
     if device.type == "cpu":
         float32_depthwise(net)
-    size_px = args.size or net.config.image_px
-    batch = random_batch(args.batch, size_px)
-    images = to_input(batch.images, SPEC, device)
-    tokens = batch.tokens.to(device)
+    batch = random_batch(n, size_px)
+    images, tokens = to_input(batch.images, SPEC, device), batch.tokens.to(device)
     model = NetWithLoss(net)
     settings = StepSettings(
         optimizer=make_optimizer(net, OptimConfig()),
@@ -79,19 +111,20 @@ def main() -> None:
     def train() -> None:
         train_step(model, [batch], settings)
 
-    ceiling = matrix_ceiling(device, dtype)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"torch {torch.__version__}, {name}, {args.dtype}, {args.preset} at {size_px} px")
-    print(f"ceiling: {ceiling / 1e12:.2f} TFLOP/s in one matrix product\n")
-    columns = "images/s", "GFLOP per image", "of the ceiling", "peak memory"
-    print_header(f"batch of {args.batch}", *columns)
-    for label, step, is_training in (("inference", infer, False), ("training", train, True)):
-        net.train(is_training)
-        cost = measure(step, args.repeats, device)
-        images_per_s, flop_per_image = args.batch / cost.seconds, cost.flop / args.batch
-        share = cost.flop / cost.seconds / ceiling
-        speed = f"{images_per_s:.1f}", f"{flop_per_image / 1e9:.1f}", f"{share:.0%}"
-        print_row(label, *speed, cost.memory)
+    with without_gradients(net):
+        inference = measure(infer, repeats, device)
+    net.train()
+    return {"inference": inference, "training": measure(train, repeats, device)}
+
+
+@contextmanager
+def without_gradients(net: nn.Module) -> Iterator[None]:
+    """Eval mode with fixed parameters: the counter of FLOP asks others for their gradients."""
+    trained = [p for p in net.parameters() if p.requires_grad]
+    net.eval().requires_grad_(False)
+    yield
+    for parameter in trained:
+        parameter.requires_grad_(True)
 
 
 def random_batch(n: int, size_px: int) -> Batch:

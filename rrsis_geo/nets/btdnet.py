@@ -86,7 +86,7 @@ class BTDNet(TwoEncoderNet):
     config: BTDNetConfig
 
     def __init__(self, config: BTDNetConfig) -> None:
-        super().__init__(config, frozen_norm=config.freeze_batch_norm)
+        super().__init__(config)
         # The paper calls one pair "enhanced features". So the next stage and the decoder both get
         # V + G(M) M, normalised for the decoder; the gate of the last stage is then trained too.
         self.bsc = nn.ModuleDict(

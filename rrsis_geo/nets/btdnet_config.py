@@ -5,6 +5,7 @@ from typing import Literal
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.bert import TextConfig
+from rrsis_geo.nets.encoders import COMPACT_TEXT, COMPACT_TRUNK
 
 GateType = Literal["fused", "input", "joint"]
 LIMITS = {
@@ -138,10 +139,10 @@ class BTDNetConfig:
 PRESETS = {
     "btdnet": BTDNetConfig(),
     "btdnet-lite": BTDNetConfig(
-        trunk="tf_efficientnet_lite0",
+        trunk=COMPACT_TRUNK,
         drop_path=0.0,
         freeze_batch_norm=True,
-        text=TextConfig(width=384, ffn_width=1536, stages=(1, 2, 1, 2)),
+        text=COMPACT_TEXT,
         bsc_text_width=128,
         bsc_share_keys=True,
         width=128,

@@ -5,6 +5,7 @@ from typing import Literal
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.bert import TextConfig
+from rrsis_geo.nets.encoders import COMPACT_TEXT, COMPACT_TRUNK
 
 STRIDE = 32
 """Of the coarsest map."""
@@ -38,6 +39,7 @@ class CroBIMConfig:
     """timm name of the image encoder."""
     image_px: int = 480
     drop_path: float = 0.3
+    freeze_batch_norm: bool = False
     text: TextConfig = field(default_factory=TextConfig)
 
     prompts: int = 4
@@ -100,4 +102,16 @@ class CroBIMConfig:
 PRESETS = {
     "crobim": CroBIMConfig(),
     "crobim-convnext": CroBIMConfig(trunk="convnext_base.fb_in22k"),
+    "crobim-lite": CroBIMConfig(
+        trunk=COMPACT_TRUNK,
+        image_px=512,
+        drop_path=0.0,
+        freeze_batch_norm=True,
+        text=COMPACT_TEXT,
+        compensation_width=64,
+        width=128,
+        attention_width=128,
+        ffn_ratio=2,
+        mid_layers=1,
+    ),
 }

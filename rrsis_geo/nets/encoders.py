@@ -5,7 +5,7 @@ from typing import Any
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.base import ReferringNet
-from rrsis_geo.nets.bert import Bert
+from rrsis_geo.nets.bert import Bert, TextConfig
 from rrsis_geo.nets.trunk import Trunk
 from rrsis_geo.text.batch import TextBatch
 
@@ -13,21 +13,28 @@ MIN_SIDE_PX = 64
 """Smallest side of an image: 2 x 2 pixels in the last stage, the fewest that can be normalised."""
 
 
+COMPACT_TRUNK = "tf_efficientnet_lite0"
+COMPACT_TEXT = TextConfig(width=384, ffn_width=1536, stages=(1, 2, 1, 2))
+"""Encoders of the compact presets: EfficientNet-Lite0, with frozen batch norms, and MiniLM-L6."""
+
+
 class TwoEncoderNet(ReferringNet):
-    """A network whose ``config`` has ``trunk``, ``image_px``, ``drop_path`` and ``text``.
+    """A network whose ``config`` has the settings of both encoders.
+
+    These are ``trunk``, ``image_px``, ``drop_path``, ``freeze_batch_norm`` and ``text``.
 
     Attributes:
         trunk: image encoder in four stages.
         text: BERT.
     """
 
-    def __init__(self, config: Any, *, frozen_norm: bool = False) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.trunk = Trunk(
             config.trunk,
             image_px=config.image_px,
             drop_path=config.drop_path,
-            frozen_norm=frozen_norm,
+            frozen_norm=config.freeze_batch_norm,
         )
         self.text = Bert(config.text)
 

@@ -27,6 +27,25 @@ def test_a_preset_builds_the_network_of_its_settings():
     assert net.config == same.config == PRESETS["btdnet-lite"]
 
 
+@pytest.mark.parametrize(
+    ("preset", "parameters"),
+    [
+        ("btdnet-lite", 36_788_649),
+        ("lavt-lite", 28_480_322),
+        ("rmsin-lite", 29_923_305),
+        ("fianet-lite", 30_647_328),
+        ("crobim-lite", 27_769_728),
+    ],
+)
+def test_compact_presets_have_the_encoders_of_btdnet_lite(preset, parameters):
+    with torch.device("meta"):
+        net = build_preset(preset)
+    assert sum(p.numel() for p in net.parameters()) == parameters
+    assert net.config.image_px == 512
+    assert net.config.text == PRESETS["btdnet-lite"].text
+    assert net.trunk.channels == (24, 40, 112, 320)
+
+
 def test_unknown_names_raise():
     with pytest.raises(ConfigError, match='no network "nonsense"; choose one of: btdnet'):
         build_net("nonsense", {})

@@ -2,7 +2,8 @@
 
 import torch
 
-from rrsis_geo.nets import build_net
+from rrsis_geo.config import to_dict
+from rrsis_geo.nets import PRESETS, build_net
 from rrsis_geo.nets.base import ReferringNet
 
 TEXT = {"vocab_size": 200, "width": 48, "heads": 4, "ffn_width": 96, "max_tokens": 32}
@@ -47,6 +48,10 @@ CROBIM = {
     "compensation_width": 16,
     "mid_layers": 2,
 }
+COMPACT = {  # compact presets with these encoders
+    "image_px": 96,
+    "text": {**TEXT, "stages": [1, 2, 1, 1], "dropout": 0.0},
+}
 NETS = {
     "btdnet-paper": ("btdnet", PAPER),
     "btdnet-lite": ("btdnet", LITE),
@@ -54,6 +59,10 @@ NETS = {
     "rmsin": ("rmsin", FAMILY),
     "crobim": ("crobim", CROBIM),
     "fianet": ("fianet", {**FAMILY, "tmem_blocks": 2}),
+    **{
+        f"{net}-lite": (net, {**to_dict(PRESETS[f"{net}-lite"]), **COMPACT})
+        for net in ("lavt", "rmsin", "fianet", "crobim")
+    },
 }
 
 

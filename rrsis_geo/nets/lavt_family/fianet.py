@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.nets.encoders import count_tokens
+from rrsis_geo.nets.encoders import COMPACT_TEXT, COMPACT_TRUNK, count_tokens
 from rrsis_geo.nets.lavt_family.cross_scale import CrossScale
 from rrsis_geo.nets.lavt_family.decoder import MaskDecoder
 from rrsis_geo.nets.lavt_family.fusion import (
@@ -63,7 +63,18 @@ class FIANetConfig(FamilyConfig):
             raise ConfigError("position_branch needs object_branch: it weighs its result")
 
 
-PRESETS = {"fianet": FIANetConfig(), "fianet-1": FIANetConfig(tmem_blocks=1)}
+PRESETS = {
+    "fianet": FIANetConfig(),
+    "fianet-1": FIANetConfig(tmem_blocks=1),
+    "fianet-lite": FIANetConfig(
+        trunk=COMPACT_TRUNK,
+        image_px=512,
+        drop_path=0.0,
+        freeze_batch_norm=True,
+        text=COMPACT_TEXT,
+        tmem_blocks=1,
+    ),
+}
 
 
 class FIANetWords(NamedTuple):

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from rrsis_geo.nets.encoders import COMPACT_TEXT, COMPACT_TRUNK
 from rrsis_geo.nets.lavt_family.decoder import MaskDecoder
 from rrsis_geo.nets.lavt_family.fusion import Gate, apply_gate
 from rrsis_geo.nets.lavt_family.network import FamilyConfig, FamilyWords, FusionNet, StageFusion
@@ -24,12 +25,24 @@ class LAVTConfig(FamilyConfig):
     """How words enter the trunk: through the gate of the paper, without a gate, or not at all."""
 
 
+PRESETS = {
+    "lavt": LAVTConfig(),
+    "lavt-lite": LAVTConfig(
+        trunk=COMPACT_TRUNK,
+        image_px=512,
+        drop_path=0.0,
+        freeze_batch_norm=True,
+        text=COMPACT_TEXT,
+    ),
+}
+
+
 class LAVT(FusionNet):
     """The whole network. Source: arXiv 2112.02244, fig. 2."""
 
     name: ClassVar[str] = "lavt"
     config_class: ClassVar[type[LAVTConfig]] = LAVTConfig
-    presets: ClassVar[Mapping[str, LAVTConfig]] = {"lavt": LAVTConfig()}
+    presets: ClassVar[Mapping[str, LAVTConfig]] = PRESETS
     config: LAVTConfig
 
     def __init__(self, config: LAVTConfig) -> None:

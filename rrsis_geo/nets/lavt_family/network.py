@@ -43,6 +43,8 @@ class FamilyConfig:
     """timm name of the image encoder."""
     image_px: int = 480
     drop_path: float = 0.3
+    freeze_batch_norm: bool = False
+    """Of the trunk; a Swin has none."""
     text: TextConfig = field(default_factory=TextConfig)
 
     fusion_heads: tuple[int, int, int, int] = (1, 1, 1, 1)

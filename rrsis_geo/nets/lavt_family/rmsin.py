@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrsis_geo.errors import ConfigError
+from rrsis_geo.nets.encoders import COMPACT_TEXT, COMPACT_TRUNK
 from rrsis_geo.nets.lavt_family.cross_scale import REDUCTION, CrossScale
 from rrsis_geo.nets.lavt_family.decoder import MaskDecoder
 from rrsis_geo.nets.lavt_family.fusion import Gate, apply_gate, init_linears
@@ -55,7 +56,17 @@ class RMSINConfig(FamilyConfig):
             raise ConfigError(f"image_px must be a multiple of {STRIDE}, got {self.image_px}")
 
 
-PRESETS = {"rmsin": RMSINConfig(), "remotesam": RMSINConfig(image_px=896)}
+PRESETS = {
+    "rmsin": RMSINConfig(),
+    "remotesam": RMSINConfig(image_px=896),
+    "rmsin-lite": RMSINConfig(
+        trunk=COMPACT_TRUNK,
+        image_px=512,
+        drop_path=0.0,
+        freeze_batch_norm=True,
+        text=COMPACT_TEXT,
+    ),
+}
 
 
 class RMSIN(FusionNet):
