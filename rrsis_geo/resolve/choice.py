@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrsis_geo.resolve.relations import nearest_other_m
-from rrsis_geo.resolve.size_classes import is_large
+from rrsis_geo.resolve.size_classes import in_size_class
 from rrsis_geo.text.query.records import (
     Grouping,
     Not,
@@ -124,9 +124,9 @@ def _holds_of_size_class(rule: Rule, sizes: Values | None, scores: Values) -> Fl
     assert isinstance(size_class, SizeClass)
     assert sizes is not None
     index = _sure(scores)
-    wants_large = size_class.is_large != is_negated(rule)
+    belongs = in_size_class(sizes[index], is_large=size_class.is_large)
     holds = np.zeros(len(scores), bool)
-    holds[index] = is_large(sizes[index]) == wants_large
+    holds[index] = belongs != is_negated(rule)
     return holds
 
 

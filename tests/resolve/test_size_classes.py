@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrsis_geo.resolve.size_classes import is_large
+from rrsis_geo.resolve.size_classes import in_size_class
 
 
 @pytest.mark.parametrize(
@@ -20,13 +20,15 @@ from rrsis_geo.resolve.size_classes import is_large
     ],
 )
 def test_classes(sizes: list[float], expected: list[bool]) -> None:
-    assert is_large(np.array(sizes)).tolist() == expected
+    large, small = (in_size_class(np.array(sizes), is_large=each) for each in (True, False))
+    assert large.tolist() == expected
+    assert small.tolist() == ([True] * len(sizes) if all(expected) else [not x for x in expected])
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=2, max_size=30))
 def test_classes_have_the_least_variance(sizes: list[int]) -> None:
     values = np.array(sizes, float)
-    large = is_large(values)
+    large = in_size_class(values, is_large=True)
     logs = np.log(values)
     cuts = np.unique(logs)[:-1]
     if not len(cuts):
@@ -42,9 +44,3 @@ def test_classes_have_the_least_variance(sizes: list[int]) -> None:
     assert not large.all()
     assert logs[large].min() > logs[~large].max()
     assert variance(large) <= min(variance(logs > cut) for cut in cuts) + 1e-9
-
-
-@given(st.lists(st.integers(1, 10_000), min_size=1, max_size=30), st.floats(0.01, 100))
-def test_the_unit_does_not_matter(sizes: list[int], factor: float) -> None:
-    values = np.array(sizes, float)
-    assert is_large(values).sum() == is_large(values * factor).sum() or len(set(sizes)) > 2
