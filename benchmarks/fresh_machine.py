@@ -26,7 +26,7 @@ from typing import Any
 START = time.monotonic()
 MIB = 2**20
 PART_NAME = "part_{:03d}"
-WEBP_QUALITY = 85
+WEBP_QUALITY = 75
 
 
 def main() -> None:
@@ -147,6 +147,8 @@ def train(folder: Path, minutes: float, overrides: list[str]) -> None:
 
     settings: dict[str, Any] = json.loads((folder / "config.json").read_text())
     settings |= {"workers": max((os.cpu_count() or 1) - 1, 0), "tensorboard": False}
+    settings |= {"checkpoint_minutes": 1e6}  # the machine is not used to resume the run
+    settings.pop("val_every", None)  # one validation, at the end
     config = build(TrainConfig, override(settings, overrides))
     left = minutes - (time.monotonic() - START) / 60
     print(f"unpacked after {(time.monotonic() - START):.0f} s; {left:.1f} minutes for steps")

@@ -22,7 +22,7 @@ from rrsis_geo.data.expressions.kinds import ALL_KINDS
 from rrsis_geo.data.expressions.wording import correct_articles
 from rrsis_geo.data.expressions.writer import absent_categories
 from rrsis_geo.data.instances.coco import InstanceSource
-from rrsis_geo.data.instances.referring import ReferringInstances
+from rrsis_geo.data.instances.referring import CropSettings, ReferringInstances
 from rrsis_geo.model.bundle import load_bundle
 from rrsis_geo.model.predictor import Predictor
 from rrsis_geo.text.vocabulary import noun_of
@@ -68,7 +68,7 @@ def draw_crops(source: InstanceSource, n: int) -> Iterator[Crop]:
     """N crops with a category and, of each, one question for a category that it does not have."""
     kinds = ALL_KINDS._replace(shares={"category": 1.0})
     referring = ReferringInstances(
-        source, SIZE_PX, kinds=kinds, scale_range=(0.7, 1.5), augment=False
+        source, SIZE_PX, kinds=kinds, crops=CropSettings(scale_range=(0.7, 1.5), augment=False)
     )
     for index in range(n):
         rng = np.random.default_rng([SEED, index])

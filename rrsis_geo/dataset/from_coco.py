@@ -10,7 +10,7 @@ import numpy as np
 
 from rrsis_geo.data.dataset_writer import DatasetWriter, SplitCounts, check_shares
 from rrsis_geo.data.instances.coco import InstanceSource
-from rrsis_geo.data.instances.referring import ReferringInstances
+from rrsis_geo.data.instances.referring import CropSettings, ReferringInstances
 from rrsis_geo.data.sample import Sample
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.progress import Progress
@@ -112,7 +112,7 @@ def from_coco(
         n_written = 0
         for number, (split, indices) in enumerate(_split_images(source, options).items()):
             part = source.subset(indices)
-            referring = ReferringInstances(part, options.size_px, augment=False)
+            referring = ReferringInstances(part, options.size_px, crops=CropSettings(augment=False))
             for index in range(_n_samples(split, options)):
                 rng = np.random.default_rng([options.seed, number, index])
                 sample = _draw_sample(referring, rng, categories)

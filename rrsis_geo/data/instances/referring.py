@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -39,6 +40,23 @@ _ENOUGH_IMAGES: Final = 150
 """Number of images above which a category is not drawn more often."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropSettings:
+    """How crops are made. See :func:`rrsis_geo.data.instances.crops.plan_crop` for the ranges.
+
+    Attributes:
+        scale_range: pixels of an image per pixel of a crop.
+        gsd_range_m: smallest and largest ground sample distance of a crop; None limits nothing.
+        whole_share: share of the crops that are whole images, squashed to squares.
+        augment: mirror and rotate crops, and change their brightness a little.
+    """
+
+    scale_range: tuple[float, float] = (0.5, 2.0)
+    gsd_range_m: tuple[float, float] | None = None
+    whole_share: float = 0.0
+    augment: bool = True
+
+
 class ReferringInstances:
     """Random referring samples from a source of instances.
 
@@ -53,12 +71,9 @@ class ReferringInstances:
         size_px: int,
         *,
         kinds: ExpressionKinds = ALL_KINDS,
-        scale_range: tuple[float, float] = (0.5, 2.0),
-        gsd_range_m: tuple[float, float] | None = None,
-        whole_share: float = 0.0,
+        crops: CropSettings = CropSettings(),
         category_weights: Mapping[str, float] | None = None,
         only_with_landmarks: bool = False,
-        augment: bool = True,
     ) -> None:
         """Index the images by category.
 
@@ -66,13 +81,10 @@ class ReferringInstances:
             source: images with instances.
             size_px: side of the samples, pixels.
             kinds: which expressions to write.
-            scale_range: see :func:`rrsis_geo.data.instances.crops.plan_crop`.
-            gsd_range_m: see :func:`rrsis_geo.data.instances.crops.plan_crop`.
-            whole_share: share of the samples that are whole images, squashed to squares.
+            crops: how crops are made.
             category_weights: category -> how much more often it is drawn; 1 if it is missing.
             only_with_landmarks: draw images for relations only if they have a landmark. Without it,
                 most draws fail and are repeated. The published validation samples are drawn so.
-            augment: mirror and rotate crops, and change their brightness a little.
 
         Raises:
             InputError: no image has an instance.
@@ -96,10 +108,7 @@ class ReferringInstances:
         weights = np.array([kinds.shares[kind] for kind in self._kinds])
         self._kind_weights = weights / weights.sum()
         self._clauses = kinds.clauses
-        self._scale_range = scale_range
-        self._gsd_range_m = gsd_range_m
-        self._whole_share = whole_share
-        self._augment = augment
+        self._crops = crops
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """Draw one sample, [size_px, size_px].
@@ -182,7 +191,7 @@ class ReferringInstances:
 
     def _crop(self, whole: LabelledImage, box: CropBox, rng: np.random.Generator) -> LabelledImage:
         return crop_labelled(
-            whole, rng, self.size_px, box, turn=self._augment, jitter=self._augment
+            whole, rng, self.size_px, box, turn=self._crops.augment, jitter=self._crops.augment
         )
 
     def _plan_crop(
@@ -193,15 +202,15 @@ class ReferringInstances:
         *,
         wide: bool = False,
     ) -> CropBox:
-        if self._whole_share and rng.random() < self._whole_share:
+        if self._crops.whole_share and rng.random() < self._crops.whole_share:
             return CropBox(0, 0, *whole.image.shape[:2])
-        low, high = self._scale_range
+        low, high = self._crops.scale_range
         return plan_crop(
             whole,
             rng,
             self.size_px,
             scale_range=((low * high) ** 0.5 if wide else low, high),
-            gsd_range_m=self._gsd_range_m,
+            gsd_range_m=self._crops.gsd_range_m,
             around=around,
         )
 
@@ -329,9 +338,7 @@ class ValidationSamples:
             source,
             size_px,
             kinds=kinds,
-            scale_range=(0.7, 1.5),
-            whole_share=whole_share,
-            augment=False,
+            crops=CropSettings(scale_range=(0.7, 1.5), whole_share=whole_share, augment=False),
         )
         self._seed = seed
 

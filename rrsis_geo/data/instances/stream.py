@@ -18,7 +18,7 @@ from rrsis_geo.data.expressions.kinds import (
 from rrsis_geo.data.expressions.rewording import reword_expression, write_foreign_expression
 from rrsis_geo.data.expressions.writer import write_expression
 from rrsis_geo.data.instances.coco import InstanceSource
-from rrsis_geo.data.instances.referring import ReferringInstances, to_sample
+from rrsis_geo.data.instances.referring import CropSettings, ReferringInstances, to_sample
 from rrsis_geo.data.painter.scene import CATEGORIES as PAINTED_CATEGORIES
 from rrsis_geo.data.painter.scene import paint_scene
 from rrsis_geo.data.sample import LabelledImage, Sample
@@ -155,9 +155,11 @@ class SampleStream(Dataset[Sample]):
                 InstanceSource(config.instances, cache_mib=config.cache_mib),
                 config.size_px,
                 kinds=config.kinds(config.real_kinds),
-                scale_range=config.scale_range,
-                gsd_range_m=config.gsd_range_m,
-                whole_share=config.whole_share,
+                crops=CropSettings(
+                    scale_range=config.scale_range,
+                    gsd_range_m=config.gsd_range_m,
+                    whole_share=config.whole_share,
+                ),
                 category_weights=config.category_weights,
                 only_with_landmarks=True,
             )
