@@ -33,7 +33,9 @@ ADDED_SETTINGS: Final[Mapping[str, tuple[object, ...]]] = {
     "best_by": ("gIoU",),
     "batch_per_gpu": (False,),
     "sync_batch_norm": (False,),
+    "text_rules": ("aligned",),
     "benchmark.black_squares": (0.0,),
+    "data.whole_share": (0.0,),
 }
 """Settings that earlier versions did not have, with the values that their runs resume with."""
 
