@@ -156,15 +156,17 @@ def _describe_data(config: TrainConfig, data: RunData, scores: Scores) -> dict[s
         }
     assert config.data is not None
     stream = config.data
-    has_real = stream.instances is not None
-    painted_share = stream.painted_share if has_real else 1.0
+    painted_share = 1.0 if stream.instances is None else stream.painted_share
+    real = "none"
+    if stream.instances is not None:
+        real = f"{_join_paths(stream.instances)}, random crops"
+        if stream.whole_share:
+            real += f" and {100 * stream.whole_share:.0f} % whole images, squashed to squares"
     real_val = ""
     if stream.val_instances is not None:
         real_val = f", real ones from {_join_paths(stream.val_instances)}"
     return {
-        "real images": (
-            f"{_join_paths(stream.instances)}, random crops" if stream.instances else "none"
-        ),
+        "real images": real,
         "painted scenes": f"{100 * painted_share:.0f} % of the samples",
         "validation": n_val + real_val,
     }

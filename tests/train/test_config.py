@@ -118,6 +118,9 @@ def test_a_resumed_run_may_change_only_some_settings():
     with pytest.raises(ConfigError, match=r"net\.order_prior was True"):
         check_resumable({**to_dict(before), "net": {"order_prior": True}}, to_dict(before), Path())
     assert changed.keys() <= CHANGEABLE_SETTINGS
+    stream = to_dict(config_of(benchmark=None, data={}, epochs=None, steps=10))
+    earlier = {**stream, "data": {k: v for k, v in stream["data"].items() if k != "whole_share"}}
+    check_resumable(earlier, stream, Path("run"))
     removed = {"data": {"pasted_share": 0.5}}
     with pytest.raises(ConfigError, match=r"data\.pasted_share was 0\.5"):
         check_resumable({**to_dict(before), **removed}, to_dict(before), Path("run"))
