@@ -53,6 +53,23 @@ class Column:
     centres: Values | None = None
 
 
+def join_columns(batches: Sequence[Sequence[Column]], rules: Sequence[Rule]) -> list[Column]:
+    """The columns of all rules over all objects, from those of each batch."""
+    if not batches:
+        return [Column(np.empty(0, bool), np.empty(0)) for _ in rules]
+    joined = []
+    for columns in zip(*batches, strict=True):
+        holds = [column.holds for column in columns if column.holds is not None]
+        values = [column.value for column in columns if column.value is not None]
+        joined.append(
+            Column(
+                holds=np.concatenate(holds) if holds else None,
+                value=np.concatenate(values) if values else None,
+            )
+        )
+    return joined
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The objects that all rules choose.

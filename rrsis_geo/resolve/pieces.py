@@ -140,15 +140,25 @@ def find_nearest_others(shapes: Pieces, others: Pieces, own: Index) -> Nearest:
     return found
 
 
-def find_several_nearest(points: Float64, others: Pieces, count: int) -> tuple[Index, Index]:
-    """The nearest `count` shapes of each point [N, 2], or all if there are fewer.
+class SeveralNearest(NamedTuple):
+    """Pairs of a point and a shape near it, [M]: by point, nearest first.
 
-    Returns:
-        Indices of points and of shapes, [M] each: by point, nearest first.
+    Attributes:
+        point: index of the point.
+        shape: index of the shape.
+        place: nearest point of the shape, float64 [M, 2]: the point itself if that is inside.
     """
+
+    point: Index
+    shape: Index
+    place: Float64
+
+
+def find_several_nearest(points: Float64, others: Pieces, count: int) -> SeveralNearest:
+    """The nearest `count` shapes of each point [N, 2], or all if there are fewer."""
     known = np.unique(others.owner)
     empty = np.empty(0, np.intp)
-    found = [(empty, empty)]
+    found = [SeveralNearest(empty, empty, np.empty((0, 2)))]
     for block in _blocks(len(points) if len(known) else 0):
         here = points[block]
         if len(known) <= count:
@@ -162,13 +172,12 @@ def find_several_nearest(points: Float64, others: Pieces, count: int) -> tuple[I
             gap = _gaps(np.tile(here[point], 2), others.whole_bounds[other])
             near = gap <= reach[point]
             point, other = point[near], other[near]
-        distance = np.hypot(*(nearest_points(here[point], others, other) - here[point]).T)
-        order = np.lexsort((other, distance, point))
-        point, other = point[order], other[order]
-        rank = np.arange(len(point)) - np.searchsorted(point, point)
-        found.append((point[rank < count] + block.start, other[rank < count]))
-    point, other = (np.concatenate(column) for column in zip(*found, strict=True))
-    return point, other
+        place = nearest_points(here[point], others, other)
+        order = np.lexsort((other, np.hypot(*(place - here[point]).T), point))
+        rank = np.arange(len(point)) - np.searchsorted(point, point)  # in that order
+        order = order[rank < count]
+        found.append(SeveralNearest(point[order] + block.start, other[order], place[order]))
+    return SeveralNearest(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
 def nearest_points(points: Float64, others: Pieces, index: Index) -> Float64:

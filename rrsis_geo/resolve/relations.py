@@ -41,6 +41,7 @@ _REACH: Final = {
 _BETWEEN_COS: Final = -0.5  # 120 degrees between the directions to two landmarks
 NEIGHBOURS: Final = 8
 """Landmarks that are looked at for "between"."""
+_FEW_NEIGHBOURS: Final = 4  # enough for most objects between others
 _BLOCK: Final = 4096
 
 _AXES: Final[dict[str, tuple[int, float, bool]]] = {  # axis, sign, whether by compass
@@ -284,24 +285,28 @@ def is_between(things: Things, first: Things, second: Things | None) -> Flags:
     """
     centres = things.centres(compass=True)
     found = np.zeros(len(things), bool)
-    for start in range(0, len(things), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        steps = _steps_to_nearest(centres[block], first)
-        others = steps if second is None else _steps_to_nearest(centres[block], second)
-        cosines = steps @ others.transpose(0, 2, 1)  # NaN where there is no landmark
-        found[block] = (cosines <= _BETWEEN_COS).any((1, 2))
+    for count in (_FEW_NEIGHBOURS, NEIGHBOURS):
+        rest = np.flatnonzero(~found)
+        for start in range(0, len(rest), _BLOCK):
+            index = rest[start : start + _BLOCK]
+            steps = _steps_to_nearest(centres[index], first, count)
+            others = steps
+            if second is not None:
+                others = _steps_to_nearest(centres[index], second, count)
+            cosines = steps @ others.transpose(0, 2, 1)  # NaN where there is no landmark
+            found[index] = (cosines <= _BETWEEN_COS).any((1, 2))
     return found
 
 
-def _steps_to_nearest(points: Float64, landmarks: Things) -> Float64:
-    """Unit vectors [N, NEIGHBOURS, 2] from points to their nearest landmarks.
+def _steps_to_nearest(points: Float64, landmarks: Things, count: int) -> Float64:
+    """Unit vectors [N, count, 2] from points to their nearest landmarks.
 
     NaN where a point lies in a landmark, and where there are fewer landmarks.
     """
-    point, landmark = find_several_nearest(points, landmarks.pieces, NEIGHBOURS)
-    step = nearest_points(points[point], landmarks.pieces, landmark) - points[point]
+    point, _, place = find_several_nearest(points, landmarks.pieces, count)
+    step = place - points[point]
     length = np.hypot(*step.T)
-    steps = np.full((len(points), NEIGHBOURS, 2), np.nan)
+    steps = np.full((len(points), count, 2), np.nan)
     rank = np.arange(len(point)) - np.searchsorted(point, point)
     apart = length > 0
     steps[point[apart], rank[apart]] = step[apart] / length[apart, None]

@@ -16,7 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from rrsis_geo.resolve.choice import Choice, Column, choose
+from rrsis_geo.resolve.choice import Choice, Column, choose, join_columns
 from rrsis_geo.resolve.fact_columns import fact_columns
 from rrsis_geo.resolve.frame import Flags, Float64, Frame, Polygons, Things
 from rrsis_geo.resolve.groups import Groups
@@ -270,9 +270,9 @@ class Resolver(Generic[Batch]):
                 n_held += int(shapely.get_num_coordinates(held[-1].part.objects.polygons).sum())
                 held = held if n_held <= self._max_held else None
             first += len(part.numbers)
-        joined = groups.fill([_join([row[i] for row in columns]) for i in range(len(query.rules))])
+        joined = groups.fill(join_columns(columns, query.rules))
         score = np.concatenate(scores)
-        choice = choose(query.rules, joined if len(score) else _empty(query.rules), score)
+        choice = choose(query.rules, joined, score)
         self._warn(self._missing_landmarks(query, is_target) if len(score) else ())
         self._warn(choice.warnings)
         why = fact_columns(query, choice, joined, self._frame)
@@ -380,20 +380,6 @@ def _all_rules(query: Query) -> Iterator[Rule]:
         yield rule
         for landmark in landmarks_of(rule):
             yield from _all_rules(landmark)
-
-
-def _join(columns: list[Column]) -> Column:
-    """One column of the columns of all batches."""
-    holds = [column.holds for column in columns if column.holds is not None]
-    values = [column.value for column in columns if column.value is not None]
-    return Column(
-        holds=np.concatenate(holds) if holds else None,
-        value=np.concatenate(values) if values else None,
-    )
-
-
-def _empty(rules: tuple[Rule, ...]) -> list[Column]:
-    return [Column(np.empty(0, bool), np.empty(0)) for _ in rules]
 
 
 def _until_rank(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:

@@ -64,10 +64,12 @@ def test_several_nearest_equal_all_pairs(
     points = np.random.default_rng(seed).uniform(-100, 600, (n, 2))
     others = random_shapes(seed, m)
     others = np.append(others, streets(seed)) if has_streets else others
-    point, other = find_several_nearest(points, Pieces(others), count)
+    point, other, place = find_several_nearest(points, Pieces(others), count)
     table = shapely.distance(shapely.points(points)[:, None], others[None])
     assert point.tolist() == np.repeat(np.arange(n), min(count, len(others))).tolist()
     assert table[point, other] == pytest.approx(np.sort(table, 1)[:, :count].ravel(), abs=1e-9)
+    assert np.hypot(*(place - points[point]).T) == pytest.approx(table[point, other], abs=1e-9)
+    assert shapely.distance(shapely.points(place), others[other]) == pytest.approx(0, abs=1e-9)
 
 
 @settings(max_examples=10, deadline=None)
