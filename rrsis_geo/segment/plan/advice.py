@@ -67,14 +67,15 @@ def advise_after_run(plan: Plan, scores: Sequence[HighestScores]) -> Iterator[st
     """
     for expression, highest in zip(plan.expressions, scores, strict=True):
         presence = 1.0 if highest.presence is None else to_probability(highest.presence)
-        if presence < (plan.model.presence or LOW_PRESENCE):
+        is_absent = presence < (plan.model.presence or LOW_PRESENCE)
+        if is_absent:
             yield (
                 f'"{expression}" is probably not in the scene: the model gives it a probability '
                 f"of at most {presence:.0%} in every window"
             )
-        if highest.pixel is not None:
-            probability = to_probability(highest.pixel)
-            yield from advise_on_threshold(expression, probability, plan.options.threshold)
+        pixel = None if highest.pixel is None else to_probability(highest.pixel)
+        if pixel is not None and not (is_absent and pixel < LOWEST_ADVISED_THRESHOLD):
+            yield from advise_on_threshold(expression, pixel, plan.options.threshold)
 
 
 def advise_on_threshold(expression: str, highest: float, threshold: float) -> Iterator[str]:

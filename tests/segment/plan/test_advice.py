@@ -141,6 +141,9 @@ def test_low_presence(info: SceneInfo) -> None:
     assert list(advise_after_run(plan, [HighestScores(0.1, 0.1)])) == []
     (text,) = advise_after_run(plan, [HighestScores(-3.0)])
     assert "a probability of at most 5% in every window" in text
+    assert list(advise_after_run(plan, [HighestScores(-3.0, -80.0)])) == [text]
+    (_, advice) = advise_after_run(plan, [HighestScores(-3.0, -0.5)])
+    assert advice.endswith("the highest pixel is 0.37: try --threshold 0.3")
 
 
 @pytest.mark.parametrize(
