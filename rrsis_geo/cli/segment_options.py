@@ -110,6 +110,15 @@ ReportOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help=OUTPUT_KINDS["report"].help, rich_help_panel="Result"),
 ]
+QgisProjectOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--qgis-project",
+        metavar="FILE",
+        help=OUTPUT_KINDS["qgis_project"].help,
+        rich_help_panel="Result",
+    ),
+]
 StacItemOption = Annotated[
     Path | None,
     typer.Option(

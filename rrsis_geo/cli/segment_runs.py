@@ -57,6 +57,7 @@ USED_WITHOUT_MODEL = frozenset(
             "mask",
             "preview",
             "report",
+            "qgis_project",
             "stac_item",
             "keep_candidates",
             "overwrite",
@@ -114,8 +115,10 @@ def run_to_stdout(call: SegmentCall, scene: str | None, probability: str | None)
     outputs = call.outputs
     if len(call.expressions) > 1:
         raise ConfigError(f"-o -: prints one layer, got {len(call.expressions)} expressions")
-    if call.as_json or outputs.report is not None or outputs.stac_item is not None:
-        raise ConfigError("-o -: has no file for --json, --report and --stac-item to name")
+    if call.as_json or any((outputs.report, outputs.qgis_project, outputs.stac_item)):
+        raise ConfigError(
+            "-o -: has no file for --json, --report, --qgis-project and --stac-item to name"
+        )
     with TemporaryDirectory(prefix="rrsis-geo-") as folder:
         vector = Path(folder) / "stdout.geojson"
         call = replace(call, outputs=replace(outputs, vector=vector))

@@ -251,3 +251,8 @@ def mask_qml() -> str:
 def probability_qml() -> str:
     """The style of a probability raster."""
     return _RASTER_QML.format(renderer=_PROBABILITY)
+
+
+def style_body(qml: str) -> str:
+    """The elements of a style without its root, as a layer of a project contains them."""
+    return qml.partition("<qgis")[2].partition(">")[2].rpartition("</qgis>")[0]

@@ -105,6 +105,16 @@ _KINDS = (
         needs_vector_per_scene=True,
     ),
     OutputKind(
+        name="qgis_project",
+        help="Also write a QGIS project with the scene and all layers, in their styles.",
+        formats={".qgz": FileFormat(media_type="application/zip")},
+        scene_ending=".qgz",
+        stac_roles=("visual",),
+        stac_title="{}: QGIS project",
+        is_per_expression=False,
+        needs_vector_per_scene=True,
+    ),
+    OutputKind(
         name="stac_item",
         help="Also write a STAC item, a JSON file that describes the result and lists all files.",
         formats={".json": FileFormat(media_type=STAC_ITEM_TYPE)},

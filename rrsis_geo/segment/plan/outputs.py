@@ -39,6 +39,7 @@ class Outputs:
             threshold.
         preview: PNG of the scene with the objects.
         report: HTML page with the picture, the largest objects and the facts of the run.
+        qgis_project: QGIS project with the scene and all layers.
         stac_item: JSON file that describes the result for catalogues and lists its files.
         overwrite: replace files that exist.
         windows_layer: add a layer of the windows and their scores to the GeoPackage.
@@ -54,6 +55,7 @@ class Outputs:
     probability: Path | None = None
     preview: Path | None = None
     report: Path | None = None
+    qgis_project: Path | None = None
     stac_item: Path | None = None
     overwrite: bool = False
     windows_layer: bool = False

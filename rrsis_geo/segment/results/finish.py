@@ -29,6 +29,7 @@ from rrsis_geo.segment.results.pictures import (
     problem_text,
     raise_unexpected,
 )
+from rrsis_geo.segment.results.qgis_project import write_project
 from rrsis_geo.segment.results.report import SegmentReport, smallest_text
 from rrsis_geo.segment.results.stac_item import ItemTimes, write_item
 from rrsis_geo.segment.shards.failures import format_window_count, merge_failed
@@ -147,7 +148,7 @@ def write_page_and_item(
     outputs: Outputs,
     dataset: rasterio.DatasetReader,
 ) -> dict[str, str]:
-    """Write the report page and the STAC item, if they are among the outputs.
+    """Write the report page, the QGIS project and the STAC item, if they are among the outputs.
 
     Args:
         facts: of the result. Its other outputs must exist.
@@ -168,6 +169,8 @@ def write_page_and_item(
         except DRAWING_ERRORS as err:
             unwritten["report"] = problem_text(err)
             logger.warning("%s: cannot be made: %s", outputs.report, unwritten["report"])
+    if outputs.qgis_project is not None:
+        write_project(outputs.qgis_project, facts, layers, overwrite=outputs.overwrite)
     if outputs.stac_item is not None:
         acquisition = acquisition_time(facts.source.path, dataset)
         times = ItemTimes(created=datetime.now(UTC), acquisition=acquisition)
