@@ -78,6 +78,7 @@ def ship() -> Mask:
 
 
 WHOLE = {
+    "roof with a bump": boxes((0, 0, 40, 40), (19, 40, 21, 42), (17, 42, 23, 48)),
     "rectangle": boxes((0, 0, 20, 50)),
     "disc": discs((40, 40, 30)),
     "L": boxes((0, 0, 20, 60), (0, 0, 60, 20)),
