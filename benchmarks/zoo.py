@@ -23,18 +23,18 @@ from rrsis_geo.images import ImageSpec, to_input
 from rrsis_geo.model.convert import PAPERS
 from rrsis_geo.model.predictor import choose_device
 from rrsis_geo.nets import NETS, PRESETS
-from rrsis_geo.published import DATASETS, published_rows
+from rrsis_geo.published import DATASETS, PublishedRow, published_rows
 
 METHODS = {
     "btdnet": ("BTDNet", "Swin-B", "2502.08486"),
     "lavt": ("LAVT", "Swin-B", "2502.08486"),
-    "rmsin": ("RMSIN", "Swin-B", "2312.12470"),
+    "rmsin": ("RMSIN", "Swin-B", "2502.08486"),
     "fianet": ("FIANet", "Swin-B", "2409.13637"),
     "crobim": ("CroBIM", "Swin-B", "2410.08613"),
     "crobim-convnext": ("CroBIM", "ConvNeXt-B", "2410.08613"),
 }
 """Preset -> method and trunk in the published rows, and the paper that is preferred: that of the
-network, or for LAVT, which did not test on these benchmarks, that of BTDNet."""
+network, or for LAVT and RMSIN that of BTDNet."""
 GPU_BATCH = 8
 
 
@@ -50,27 +50,38 @@ def main() -> None:
     print_header(
         *("preset", *DATASETS.values(), "pixels", "M parameters", "GFLOP", seconds, "converts")
     )
+    notes = []
     for preset in args.presets:
         size_px = args.size or PRESETS[preset].image_px
-        scores = [published_scores(preset, layout) for layout in DATASETS]
+        rows = {layout: find_row(preset, layout) for layout in DATASETS}
+        notes += [
+            f"{preset}, {row.dataset}: {row.note}" for row in rows.values() if row and row.note
+        ]
+        scores = [format_scores(row) for row in rows.values()]
         counts = measure(preset, size_px, device)
         family = next(name for name, net in NETS.items() if preset in net.presets)
         converts = "yes" if family in PAPERS and not preset.endswith("-lite") else ""
         print_row(f"`{preset}`", *scores, size_px, *counts, converts)
         gc.collect()
+    for note in notes:
+        print(f"\n{note}")
 
 
-def published_scores(preset: str, layout: str) -> str:
-    """oIoU / mIoU on the test split, "" if no paper reports them."""
+def find_row(preset: str, layout: str) -> PublishedRow | None:
+    """The row of the test split, None if no paper reports one."""
     if preset not in METHODS:
-        return ""
+        return None
     method, trunk, paper = METHODS[preset]
     rows = [row for row in published_rows(layout, "test") if row.method == method]
     rows = [row for row in rows if row.visual_encoder in (trunk, "")]
     own = [row for row in rows if paper in row.source] or rows
-    if not own:
+    return own[0] if own else None
+
+
+def format_scores(row: PublishedRow | None) -> str:
+    if row is None:
         return ""
-    oiou, miou = own[0].metrics["oiou"], own[0].metrics["miou"]
+    oiou, miou = row.metrics["oiou"], row.metrics["miou"]
     return " / ".join("-" if value is None else f"{value:.2f}" for value in (oiou, miou))
 
 

@@ -3,6 +3,7 @@
 import logging
 import math
 import shutil
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -137,10 +138,10 @@ def choose_threshold(present: Sequence[float], absent: Sequence[float]) -> float
         None if every threshold is as bad as chance.
     """
     best, chosen = (1.0, 0.0), None
-    values = sorted({*present, *absent})
-    for low, high in pairwise(values):
-        kept = sum(each >= high for each in present) / len(present)
-        dropped = sum(each <= low for each in absent) / len(absent)
+    present, absent = sorted(present), sorted(absent)
+    for low, high in pairwise(sorted({*present, *absent})):
+        kept = 1 - bisect_left(present, high) / len(present)
+        dropped = bisect_right(absent, low) / len(absent)
         if kept + dropped > 1 and (kept + dropped, high - low) > best:
             best, chosen = (kept + dropped, high - low), (low + high) / 2
     if chosen is None:
