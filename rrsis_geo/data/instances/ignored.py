@@ -12,9 +12,9 @@ from rrsis_geo.data.expressions.writer import fully_labelled_categories
 from rrsis_geo.data.sample import Instance, LabelledImage
 from rrsis_geo.text.vocabulary import kinds_of
 
-RING_SHARE: Final = 0.15
-"""Width of the known ring around an object, as a share of the root of its area. Vehicles in a row
-stand about this far apart."""
+RING_SHARE: Final = 0.1
+"""Width of the known ring around an object, as a share of the root of its area. With 0.15 it would
+cover much of the unlabelled neighbours in rows of parked buses."""
 MIN_RING_PX: Final = 2
 
 

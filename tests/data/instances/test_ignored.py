@@ -13,7 +13,7 @@ from rrsis_geo.data.instances.referring import to_sample
 from rrsis_geo.data.sample import LabelledImage
 
 TRUCK, CAR, OTHER, SHIP = (
-    block("truck", 20, 20, 10, 40),
+    block("truck", 20, 20, 20, 45),
     block("car", 50, 20, 10, 10),
     block("vehicle", 50, 60, 10, 10),
     block("ship", 80, 80, 10, 10),
@@ -39,9 +39,9 @@ def test_the_target_other_objects_and_their_rings_are_known() -> None:
     known = known_for(town(), "truck", 0)
     for number in (0, 1, 3):
         assert known[pixels_of(town(), number)].all()
-    # the ring of the truck is 0.15 times the root of 400 pixels wide, that of the car 2 pixels
-    assert known[20:30, [17, 18, 19, 60, 61, 62]].all()
-    assert not known[20:30, [16, 63]].any()
+    # the ring of the truck is 0.1 times the root of 900 pixels wide, that of the car 2 pixels
+    assert known[20:40, [17, 18, 19, 65, 66, 67]].all()
+    assert not known[20:40, [16, 68]].any()
     assert known[[48, 49, 60, 61], 25].all()
     assert not known[[47, 62], 25].any()
     assert not known[:, :10].any()
