@@ -75,7 +75,9 @@ def collect(folder: Path, config_file: Path, overrides: list[str], n_images: int
     if config.data is None:
         raise SystemExit(f"{config_file}: only the sample stream of [data] can be packed")
     code = Path(rrsis_geo.__file__).parent
-    shutil.copytree(code, folder / code.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        code, folder / code.name, ignore=shutil.ignore_patterns("__pycache__", "bundles")
+    )
     copies = {}
     for field in ("instances", "val_instances"):
         value = getattr(config.data, field)
