@@ -191,6 +191,22 @@ def test_parts_do_not_depend_on_shards(seed: int, cuts: Sequence[int]) -> None:
     assert table.sum() == mask.sum()  # no overlaps, nothing lost
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_parts_of_an_object_do_not_depend_on_other_objects(seed: int) -> None:
+    """Objects are split many at a time; each is split as it is alone."""
+    rng = np.random.default_rng(seed)
+    circles = np.column_stack([rng.uniform(0, 200, (40, 2)), rng.uniform(2, 16, 40)])
+    mask = discs(*map(tuple, circles), size=200)
+    objects = vectorize(mask, rng.random(mask.shape, np.float32))
+    (together,) = split_objects([objects])
+    alone = list(split_objects([objects.take(np.array([i])) for i in range(len(objects))]))
+    expected = Objects.concat(alone)
+    for name, values in expected.to_arrays().items():
+        assert np.array_equal(together.to_arrays()[name], values), name
+    assert np.array_equal(together.split_from, expected.split_from)
+
+
 def test_an_object_and_its_holes_are_rasterized_exactly() -> None:
     """A part is cut out of the pixels of the object: with its holes, where they are."""
     mask = TOUCHING["two discs"][0]
