@@ -19,9 +19,9 @@ from torch.nn.functional import softplus
 from rrsis_geo.data.instances.coco import InstanceSource
 from rrsis_geo.data.instances.referring import validation_samples
 from rrsis_geo.data.sample import Sample, collate
-from rrsis_geo.images import to_input
 from rrsis_geo.metrics import ScoreMeter
 from rrsis_geo.model.bundle import load_bundle
+from rrsis_geo.model.inputs import to_input
 
 SEED = 30_000_001
 SHIFTS = (1.0, 0.5, 0.0, -0.5, -1.0, -1.5, -2.0, -3.0)

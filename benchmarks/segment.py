@@ -29,8 +29,8 @@ from markdown_table import print_header, print_row
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from rrsis_geo.images import to_input
 from rrsis_geo.model.bundle import load_bundle
+from rrsis_geo.model.inputs import to_input
 from rrsis_geo.model.predictor import Predictor, WindowLogits
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.plan.options import SegmentOptions

@@ -24,7 +24,8 @@ from torch.amp.grad_scaler import GradScaler
 from torch.utils.flop_counter import FlopCounterMode
 
 from rrsis_geo.data.sample import Batch
-from rrsis_geo.images import ImageSpec, to_input
+from rrsis_geo.images import ImageSpec
+from rrsis_geo.model.inputs import to_input
 from rrsis_geo.model.predictor import DTYPES, choose_device, choose_dtype
 from rrsis_geo.nets import NETS, PRESETS, ReferringNet
 from rrsis_geo.text.batch import TextBatch

@@ -19,8 +19,9 @@ from markdown_table import print_header, print_row
 from throughput import best_seconds, build, random_batch, without_gradients
 from torch.utils.flop_counter import FlopCounterMode
 
-from rrsis_geo.images import ImageSpec, to_input
+from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.convert import PAPERS
+from rrsis_geo.model.inputs import to_input
 from rrsis_geo.model.predictor import choose_device
 from rrsis_geo.nets import NETS, PRESETS
 from rrsis_geo.published import DATASETS, PublishedRow, published_rows

@@ -1,4 +1,4 @@
-"""Preprocessing of images, shared by training, evaluation and segmentation."""
+"""Settings of the images of a network, and how benchmarks resize theirs. Loads no torch."""
 
 import math
 from collections.abc import Mapping
@@ -6,10 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from rrsis_geo import config
 from rrsis_geo.errors import ConfigError, ModelError
@@ -75,31 +73,6 @@ class ImageSpec:
             return config.build(cls, values, source=source)
         except ConfigError as err:
             raise ModelError(str(err)) from err
-
-
-def to_input(
-    images: NDArray[np.uint8] | Tensor, spec: ImageSpec, device: torch.device | str = "cpu"
-) -> Tensor:
-    """Normalise images for a network.
-
-    Args:
-        images: uint8 RGB [B, H, W, 3], or a single image [H, W, 3].
-        spec: its mean and std are used. The size is not changed.
-        device: device of the result. Images are copied to it as uint8, a quarter of the bytes of
-            float32.
-
-    Returns:
-        float32 [B, 3, H, W], channels last in memory.
-    """
-    if not isinstance(images, Tensor):
-        images = torch.from_numpy(np.ascontiguousarray(images))
-    if images.dtype != torch.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:
-        raise ValueError(f"expected uint8 [B, H, W, 3], got {images.dtype} {tuple(images.shape)}")
-    images_BHWC = images if images.ndim == 4 else images[None]
-    scale = torch.tensor([1 / (255 * value) for value in spec.std], device=device)
-    shift = torch.tensor([-m / s for m, s in zip(spec.mean, spec.std, strict=True)], device=device)
-    pixels_BHWC = images_BHWC.to(device, non_blocking=True).float()
-    return pixels_BHWC.mul_(scale).add_(shift).permute(0, 3, 1, 2)  # BHWC -> BCHW
 
 
 def resize_to_square(

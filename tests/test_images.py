@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from rrsis_geo.errors import ModelError
-from rrsis_geo.images import ImageSpec, resize_to_square, to_input
+from rrsis_geo.images import ImageSpec, resize_to_square
+from rrsis_geo.model.inputs import to_input
 
 
 def test_to_input_normalises() -> None:

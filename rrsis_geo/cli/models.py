@@ -1,6 +1,5 @@
 """``rrsis-geo models``, ``convert`` and ``fit-presence``: what is done with model bundles."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -38,24 +37,24 @@ def models(
     if context.invoked_subcommand is not None:
         return
     console.setup_logging(verbose=verbose)
-    from rrsis_geo.segment.info import list_bundle_folders, list_models
+    from rrsis_geo.model.catalog import bundle_folders, list_bundles
 
-    bundles = list_models()
+    bundles = [summary.to_dict() for summary in list_bundles()]
     if as_json:
-        console.print_json([asdict(model) for model in bundles])
+        console.print_json(bundles)
     elif not bundles:
-        raise ModelError(f"no model bundle in any of: {', '.join(list_bundle_folders())}")
+        raise ModelError(f"no model bundle in any of: {', '.join(map(str, bundle_folders()))}")
     else:
         console.print_table(
             ("model", "network", "size", "presence", "description", "folder"),
             [
                 (
-                    model.name,
-                    model.net,
-                    format_bytes(model.size_bytes),
-                    model.presence,
-                    model.problem or model.about,
-                    model.path,
+                    model["name"],
+                    model["net"],
+                    format_bytes(model["size_bytes"]),
+                    model["presence"],
+                    model["problem"] or model["about"],
+                    model["path"],
                 )
                 for model in bundles
             ],

@@ -43,6 +43,19 @@ class BundleSummary:
     presence: str = ""
     problem: str = ""
 
+    def to_dict(self) -> dict[str, Any]:
+        """The facts that users compare, ready for JSON; "about" is the summary in one line."""
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "net": self.net,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "about": str(self.about.get("summary", "")),
+            "presence": self.presence,
+            "problem": self.problem,
+        }
+
 
 def find_bundle(name_or_path: str | Path) -> Path:
     """Return the folder of a bundle.

@@ -1,6 +1,6 @@
 """Names of the shipped model, of a bundle's files and of its settings. Imports nothing heavy."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from rrsis_geo.text import VOCABULARY_FILE
 
@@ -15,6 +15,9 @@ BUNDLE_FILES = (MODEL_FILE, WEIGHTS_FILE, VOCABULARY_FILE, CARD_FILE)
 
 Precision = Literal["int8", "fp16", "fp32"]
 """Precisions of stored weights, see `rrsis_geo.model.storage`."""
+
+DTYPE_NAMES: Final = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+"""The data types that a network can compute in: the value of an option, and the name in torch."""
 
 Language = Literal["network", "resolved"]
 """Who resolves words of position, size and order about a single image: the network, which was

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rrsis_geo.errors import ConfigError, DeviceError
-from rrsis_geo.images import ImageSpec, to_input
+from rrsis_geo.images import ImageSpec
 from rrsis_geo.model.bundle import Bundle
 from rrsis_geo.model.facts import ModelFacts
+from rrsis_geo.model.inputs import to_input
 from rrsis_geo.model.malloc import keep_freed_memory
+from rrsis_geo.model.names import DTYPE_NAMES
 from rrsis_geo.model.presence import WindowLogits, check_threshold, drop_absent
 from rrsis_geo.nets.base import SegOutput
 from rrsis_geo.text.batch import TextBatch
@@ -25,7 +27,9 @@ logger = logging.getLogger(__name__)
 
 MAX_CACHED_EXPRESSIONS = 256
 """Encoded expressions to keep. One of eleven words takes 48 kB with btdnet-lite."""
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES: dict[str, torch.dtype] = {
+    name: getattr(torch, dtype) for name, dtype in DTYPE_NAMES.items()
+}
 
 
 class Predictor:
@@ -258,6 +262,17 @@ class Predictor:
             torch.autocast(self.device.type, self.dtype, enabled=enabled),
         ):
             yield
+
+
+@contextmanager
+def restore_threads() -> Iterator[None]:
+    """Put back the CPU threads of the process, which `Predictor` may change."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def choose_device(name: str) -> torch.device:

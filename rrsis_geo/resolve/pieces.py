@@ -6,12 +6,14 @@ vertices is therefore cut into pieces of a few edges each before anything is com
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 Polygons = NDArray[Any]
 Float64 = NDArray[np.float64]
@@ -71,9 +73,9 @@ class Pieces:
         return shapely.STRtree(self.shapes)
 
     @cached_property
-    def centre_tree(self) -> KDTree:
+    def centre_tree(self) -> "KDTree":
         """Of the centres of the pieces."""
-        return KDTree(self.centres)
+        return _make_tree(self.centres)
 
     @cached_property
     def whole_bounds(self) -> Float64:
@@ -87,11 +89,11 @@ class Pieces:
         return shapely.STRtree(self.whole)
 
     @cached_property
-    def start_tree(self) -> KDTree:
+    def start_tree(self) -> "KDTree":
         """Of one point of each shape that has pieces."""
         first = np.unique(self.owner, return_index=True)[1]
         corner, piece = shapely.get_coordinates(self.shapes, return_index=True)
-        return KDTree(corner[np.searchsorted(piece, first)])
+        return _make_tree(corner[np.searchsorted(piece, first)])
 
     def of(self, index: int) -> "Pieces":
         """The pieces of one shape, each as a shape."""
@@ -99,6 +101,13 @@ class Pieces:
             first, last = np.searchsorted(self.owner, [index, index + 1])
             self._of[index] = Pieces(self.shapes[first:last])
         return self._of[index]
+
+
+def _make_tree(points: Float64) -> "KDTree":
+    """A tree of points, [P, 2]."""
+    from scipy.spatial import KDTree  # takes half a second, and few rules measure distances
+
+    return KDTree(points)
 
 
 def find_nearest(shapes: Pieces, others: Pieces) -> Nearest:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.files import absolute_path
-from rrsis_geo.geo.layers.vector_io import layer_name
+from rrsis_geo.geo.layers.layer_files import layer_name
 from rrsis_geo.geo.objects.features import Border, FeatureOptions, Features, make_features
 from rrsis_geo.geo.scene.aoi import bbox_area
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch

@@ -1,4 +1,4 @@
-"""Describe a scene before a run, and list the model bundles. Nothing is computed or written."""
+"""Describe a scene before a run. Nothing is computed or written."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from rrsis_geo.geo.scene.options import open_part
 from rrsis_geo.geo.scene.radiometry import measure_stretch
 from rrsis_geo.geo.scene.sources import CACHE_MB
 from rrsis_geo.images import ImageSpec
-from rrsis_geo.model.catalog import bundle_folders, bundle_name, find_bundle, list_bundles
+from rrsis_geo.model.catalog import bundle_name, find_bundle
 from rrsis_geo.model.facts import ModelFacts, describe_presence
 from rrsis_geo.model.manifest import image_source, read_manifest
 from rrsis_geo.segment.plan.options import SegmentOptions
@@ -121,53 +121,6 @@ def describe_scene(path: str, options: SegmentOptions) -> SceneFacts:
         memory_bytes=CACHE_MB * 2**20 + BYTES_PER_ROW_PX * row_bytes,
         seconds=grid.n_windows * float(per_window),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BundleFacts:
-    """Facts of a bundle, ready for JSON.
-
-    Attributes:
-        name: value of the option ``model``.
-        path: folder of the bundle.
-        net: name of the network, "" if unreadable.
-        size_bytes: size of the weights.
-        sha256: checksum of the weights, "" if unreadable.
-        about: summary in one line, or "".
-        presence: how the model tells windows without the target, "" if unreadable.
-        problem: why the bundle cannot be used, "" if it can.
-    """
-
-    name: str
-    path: str
-    net: str
-    size_bytes: int
-    sha256: str
-    about: str
-    presence: str
-    problem: str
-
-
-def list_models() -> list[BundleFacts]:
-    """All bundles that can be used by name."""
-    return [
-        BundleFacts(
-            name=summary.name,
-            path=str(summary.path),
-            net=summary.net,
-            size_bytes=summary.size_bytes,
-            sha256=summary.sha256,
-            about=str(summary.about.get("summary", "")),
-            presence=summary.presence,
-            problem=summary.problem,
-        )
-        for summary in list_bundles()
-    ]
-
-
-def list_bundle_folders() -> list[str]:
-    """Folders in which bundles are found by name."""
-    return [str(folder) for folder in bundle_folders()]
 
 
 def read_model_facts(name: str) -> ModelFacts:

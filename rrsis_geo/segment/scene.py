@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.files import remove_leftovers
 from rrsis_geo.geo.scene.options import open_part
@@ -35,6 +33,7 @@ from rrsis_geo.segment.jobs.job import (
 )
 from rrsis_geo.segment.jobs.lock import lock_shards
 from rrsis_geo.segment.jobs.prepare import (
+    check_model,
     load_for_planning,
     load_predictor,
     prepare_run,
@@ -269,37 +268,34 @@ def _open_run(
     outputs.check([Path(scene), *options.input_files()], expressions)
     with (
         collect_warnings() as warnings,
-        _restore_threads(),
         make_folder(job_path(outputs.vector)),
         open_part(scene, options.scene) as open_scene,
     ):
         outputs.check_crs(open_scene.part.info)
         before = time.perf_counter()
-        predictor, model = _load_model(options, run, predictor)
-        load_seconds = time.perf_counter() - before
-        work = prepare_run(open_scene, expressions, model, options)
-        yield _OpenedRun(expression, work, predictor, load_seconds, warnings)
+        with _load_model(options, run, predictor) as (predictor, model):
+            load_seconds = time.perf_counter() - before
+            work = prepare_run(open_scene, expressions, model, options)
+            yield _OpenedRun(expression, work, predictor, load_seconds, warnings)
 
 
 @contextmanager
-def _restore_threads() -> Iterator[None]:
-    """`SegmentOptions.threads` is a setting of the whole process; put back what was."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)
-
-
 def _load_model(
     options: SegmentOptions, run: RunOptions, predictor: WindowPredictor | None
-) -> tuple[WindowPredictor, ModelFacts]:
+) -> Iterator[tuple[WindowPredictor, ModelFacts]]:
     """The predictor of this process, and the facts of the model that computes."""
-    if predictor is None and not run.is_alone:
-        return load_for_planning(options)
-    predictor = predictor or load_predictor(options)
-    return predictor, predictor.facts
+    if predictor is not None:
+        yield predictor, predictor.facts
+        return
+    options = check_model(options)
+    from rrsis_geo.model.predictor import restore_threads
+
+    with restore_threads():
+        if run.is_alone:
+            predictor = load_predictor(options)
+            yield predictor, predictor.facts
+        else:
+            yield load_for_planning(options)
 
 
 def _allow_replacing(outputs: Outputs, job_folder: Path) -> Outputs:

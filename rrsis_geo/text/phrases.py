@@ -1,25 +1,15 @@
 """Find the phrases of an expression that name the target, other objects, and positions.
 
-Phrases are spans of characters, so they do not depend on how the tokenizer splits words. The tagger
-and the chunker are NLTK classes that need no downloads and are deterministic.
+Phrases are spans of characters, so they do not depend on how the tokenizer splits words.
 """
 
 import re
-from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-from nltk.chunk import RegexpParser
-from nltk.tag import RegexpTagger, UnigramTagger
-from nltk.tokenize import RegexpTokenizer
-
 from rrsis_geo.text.categories import CATEGORIES
-from rrsis_geo.text.grammar_words import (
-    PARTITIVE_NOUNS,
-    RELATIONAL_NOUNS,
-    SUFFIX_TAGS,
-    WORD_TAGS,
-)
+from rrsis_geo.text.chunks import find_chunks, tag_texts
+from rrsis_geo.text.grammar_words import PARTITIVE_NOUNS, RELATIONAL_NOUNS
 from rrsis_geo.text.vocabulary import COMPOUNDS, SYNONYMS, pluralize
 
 
@@ -96,14 +86,9 @@ def category_of(expression: str) -> str:
 def tag_words(expression: str) -> list[Word]:
     """Split an expression into words and tag them."""
     text = _lower(expression)
-    spans = [Span(*span) for span in _WORD_TOKENIZER.span_tokenize(text)]
+    spans = [Span(*match.span()) for match in _WORD.finditer(text)]
     texts = [text[start:stop] for start, stop in spans]
     return [Word(*each) for each in zip(texts, spans, tag_texts(texts), strict=True)]
-
-
-def tag_texts(words: Sequence[str]) -> list[str]:
-    """Penn Treebank tag of each word; upper and lower case are the same."""
-    return [tag for _, tag in _tagger().tag([word.lower() for word in words])]
 
 
 def _lower(expression: str) -> str:
@@ -136,13 +121,9 @@ def _is_place_or_quantity(words: list[Word], index: int) -> bool:
 
 
 def _find_positions(words: list[Word]) -> tuple[Span, ...]:
-    if not words:
-        return ()
-    # parse indices instead of words, to get the spans back from the tree
-    tree = _parser().parse([(str(index), word.tag) for index, word in enumerate(words)])
     spans = []
-    for chunk in tree.subtrees(lambda node: node.label() == "POSITION"):
-        members = [words[int(index)] for index, _ in chunk.leaves()]
+    for chunk in find_chunks([word.tag for word in words], _POSITION_RULES):
+        members = words[chunk]
         if all(word.text != "of" for word in members):
             spans.append(Span(members[0].span.start, members[-1].span.stop))
     return tuple(spans)
@@ -174,19 +155,9 @@ def _name_pattern() -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-])(?:{forms})(?!\w)")
 
 
-@cache
-def _tagger() -> UnigramTagger:
-    suffixes = [(f"^(?:{pattern})$", tag) for pattern, tag in SUFFIX_TAGS]
-    return UnigramTagger(model=WORD_TAGS, backoff=RegexpTagger(suffixes))
-
-
-@cache
-def _parser() -> RegexpParser:
-    return RegexpParser(r"""
-        POSITION: {<IN|TO><DT|PRP\$>?<JJ.*>*<NN.*>+}
-                  {<IN|TO><DT|PRP\$>?<JJ.*>+}
-                  {<IN|TO><DT|PRP\$>?<JJ.*><VBD>}
-    """)
-
-
-_WORD_TOKENIZER = RegexpTokenizer(r"[^\W_]+(?:[-'’][^\W_]+)*|[^\w\s]|_")
+_POSITION_RULES = (
+    r"<IN|TO><DT|PRP\$>?<JJ.*>*<NN.*>+",
+    r"<IN|TO><DT|PRP\$>?<JJ.*>+",
+    r"<IN|TO><DT|PRP\$>?<JJ.*><VBD>",
+)
+_WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*|[^\w\s]|_")

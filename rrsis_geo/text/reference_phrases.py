@@ -7,15 +7,11 @@ tags are those of our tagger, because the one of NLTK has to be downloaded.
 Source: the behaviour of https://github.com/Shaosifan/FIANet. No code was taken.
 """
 
-from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from nltk.chunk import RegexpParser
-from nltk.tokenize import NLTKWordTokenizer
-
 from rrsis_geo.text.categories import REFSEGRS_CATEGORIES, RRSISD_CATEGORIES
-from rrsis_geo.text.phrases import tag_texts
+from rrsis_geo.text.chunks import find_chunks, tag_texts
 
 TextRules = Literal["aligned", "reference-refsegrs", "reference-rrsisd"]
 """Rules for the fragments of expressions: ours, or those of FIANet's code, which knows the names of
@@ -43,6 +39,8 @@ def find_reference_places(expression: str, rules: TextRules) -> TokenPlaces:
         expression: upper and lower case differ.
         rules: a key of `NAMES`.
     """
+    from nltk.tokenize import NLTKWordTokenizer  # takes seconds, and only FIANet needs it
+
     words = NLTKWordTokenizer().tokenize(expression)
     objects: set[int] = set()
     for name in NAMES[rules]:
@@ -51,7 +49,8 @@ def find_reference_places(expression: str, rules: TextRules) -> TokenPlaces:
             start = next((i for i, word in enumerate(words) if parts[0] in word), 0)
             objects |= _token_places(start, len(parts))
     positions: set[int] = set()
-    for chunk in _find_chunks(words):
+    for place in find_chunks(tag_texts(words), _POSITION_RULES):
+        chunk = words[place]
         if "of" not in " ".join(chunk):
             positions |= _token_places(words.index(chunk[0]), len(chunk))
     return TokenPlaces(frozenset(objects), frozenset(positions))
@@ -61,23 +60,5 @@ def _token_places(start: int, count: int) -> set[int]:
     return set(range(start + 1, start + 1 + count))
 
 
-def _find_chunks(words: Sequence[str]) -> list[list[str]]:
-    if not words:
-        return []
-    # parse indices instead of words, to get the words back from the tree as they are
-    tagged = [(str(index), tag) for index, tag in enumerate(tag_texts(words))]
-    tree = _parser().parse(tagged)
-    return [
-        [words[int(index)] for index, _ in chunk.leaves()]
-        for chunk in tree.subtrees(lambda node: node.label() == "POSITION")
-    ]
-
-
-@cache
-def _parser() -> RegexpParser:
-    """Three rules, each for what the rules before left. Plurals and proper nouns do not match."""
-    return RegexpParser(r"""
-        POSITION: {<IN><DT>?<JJ.*>?<NN>}
-                  {<IN><DT>?<JJ.*>?<JJ>}
-                  {<IN><DT>?<JJ.*><VBD>}
-    """)
+_POSITION_RULES = ("<IN><DT>?<JJ.*>?<NN>", "<IN><DT>?<JJ.*>?<JJ>", "<IN><DT>?<JJ.*><VBD>")
+"""Each for what the rules before left. Plurals and proper nouns do not match."""

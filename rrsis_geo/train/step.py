@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 
 from rrsis_geo.data.sample import Batch
 from rrsis_geo.errors import InputError
-from rrsis_geo.images import ImageSpec, to_input
+from rrsis_geo.images import ImageSpec
+from rrsis_geo.model.inputs import to_input
 from rrsis_geo.nets.base import ReferringNet
 from rrsis_geo.text.batch import TextBatch
 from rrsis_geo.train.distributed import average_over_processes

@@ -830,10 +830,8 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_models_without_any_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from rrsis_geo.model import catalog
-    from rrsis_geo.segment import info
 
     monkeypatch.setattr(catalog, "bundle_folders", lambda: [tmp_path])
-    monkeypatch.setattr(info, "bundle_folders", lambda: [tmp_path])
     Run("models").failed(4, "no model bundle", str(tmp_path))
     assert Run("models", "--json").out.strip() == "[]"
 

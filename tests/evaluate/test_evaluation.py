@@ -30,9 +30,10 @@ from rrsis_geo.evaluate.examples import choose_samples
 from rrsis_geo.evaluate.options import EvaluateOptions
 from rrsis_geo.evaluate.score_files import ScoreOutputs
 from rrsis_geo.evaluate.scoring import SampleScore, find_names
-from rrsis_geo.images import ImageSpec, to_input
+from rrsis_geo.images import ImageSpec
 from rrsis_geo.metrics import PixelCounts
 from rrsis_geo.model.bundle import Bundle
+from rrsis_geo.model.inputs import to_input
 from rrsis_geo.nets.base import SegOutput
 
 MakeBenchmark = Callable[..., Path]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rrsis_geo.errors import ConfigError, DeviceError, InputError
-from rrsis_geo.images import to_input
 from rrsis_geo.log_odds import to_probability
+from rrsis_geo.model.inputs import to_input
 from rrsis_geo.model.predictor import Predictor, choose_device, choose_dtype, has_bf16
 from rrsis_geo.nets.base import SegOutput
 

@@ -25,7 +25,7 @@ from shapely import box
 from tiny_net import make_bundle, make_net, register
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError
-from rrsis_geo.geo.layers.vector_io import layer_name
+from rrsis_geo.geo.layers.layer_files import layer_name
 from rrsis_geo.model.bundle import save_bundle
 from rrsis_geo.model.manifest import write_presence
 from rrsis_geo.model.predictor import Predictor

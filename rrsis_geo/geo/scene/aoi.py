@@ -2,8 +2,8 @@
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import geopandas as gpd
 import numpy as np
 import shapely
 from pyproj import Transformer
@@ -16,7 +16,9 @@ from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.errors import InputError, OutsideError
 from rrsis_geo.geo.scene.scene import MAX_COORDINATE, Area, SceneInfo
-from rrsis_geo.geo.scene.vector_files import all_finite, choose_layer, read_vectors
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 _EDGE_PARTS = 256
 """Polygons are projected with edges split into segments of 1/256 of their extent."""
@@ -27,7 +29,7 @@ _SNAP_PX = 1e-4
 """Borders closer than this to a pixel edge are moved onto it."""
 
 
-def read_aoi(path: str | Path, layer: str | None = None) -> gpd.GeoSeries:
+def read_aoi(path: str | Path, layer: str | None = None) -> "gpd.GeoSeries":
     """Read the polygons of a vector file, made valid. Their CRS is None if the file has none.
 
     Args:
@@ -38,6 +40,9 @@ def read_aoi(path: str | Path, layer: str | None = None) -> gpd.GeoSeries:
         ConfigError: there is no such layer, or there are several and none was chosen.
         InputError: the file does not exist, is not vector data or has no polygon.
     """
+    # Takes half a second, and most scenes have no area of interest.
+    from rrsis_geo.geo.scene.vector_files import all_finite, choose_layer, read_vectors
+
     series = read_vectors(path, layer=choose_layer(path, layer, "--aoi-layer")).geometry
     series = series[~(series.is_empty | series.isna())]
     is_small = (series.bounds.abs() < MAX_COORDINATE).all(axis=None)

@@ -10,7 +10,7 @@ from rasterio.crs import CRS
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, OutsideError, RrsisError
 from rrsis_geo.files import absolute_path
-from rrsis_geo.geo.layers.vector_io import check_layer_path
+from rrsis_geo.geo.layers.layer_files import check_layer_path
 from rrsis_geo.geo.scene.options import SceneOptions, crop_scene, open_whole
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.geo.scene.scene_list import NamedScene

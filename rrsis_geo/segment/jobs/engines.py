@@ -6,7 +6,7 @@ from typing import Literal
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.files import absolute_path
-from rrsis_geo.model.predictor import DTYPES, dtype_name
+from rrsis_geo.model.names import DTYPE_NAMES
 from rrsis_geo.progress import Progress
 from rrsis_geo.segment.jobs.cluster import run_on_cluster
 from rrsis_geo.segment.jobs.compute import WorkerSetup, compute_shards, count_windows
@@ -104,7 +104,7 @@ def run_missing_shards(
 
 def _make_worker_setup(job: Job, plan: Plan, predictor: WindowPredictor) -> WorkerSetup:
     """Setup of processes that compute for this one, with the dtype that the plan was made for."""
-    names = {dtype_name(dtype): name for name, dtype in DTYPES.items()}
+    names = {dtype: name for name, dtype in DTYPE_NAMES.items()}
     return WorkerSetup(
         job_folder=job.folder,
         stop_file=job.stop_file(),

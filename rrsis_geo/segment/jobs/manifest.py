@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import rasterio
-import torch
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.segment.plan.outputs import OUTPUT_FLAGS, Outputs
@@ -41,7 +41,7 @@ def software_versions() -> dict[str, str]:
     """Versions of the software that may change the last bits of a result."""
     return {
         "rrsis-geo": __version__,
-        "torch": str(torch.__version__),
+        "torch": version("torch"),
         "gdal": rasterio.__gdal_version__,
     }
 

@@ -1,4 +1,7 @@
-"""Prepare a run: load the model, open the scene and make the plan, or read it from a job."""
+"""Prepare a run: load the model, open the scene and make the plan, or read it from a job.
+
+The functions that load a model import it themselves, after all that can be checked without torch.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,13 +12,24 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.scene.options import OpenScene, open_part
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.images import ImageSpec
-from rrsis_geo.model.bundle import load_bundle
+from rrsis_geo.model.catalog import find_bundle
 from rrsis_geo.model.facts import ModelFacts
-from rrsis_geo.model.predictor import Predictor, choose_device, choose_dtype, dtype_name
+from rrsis_geo.model.manifest import read_manifest
 from rrsis_geo.segment.jobs.job import Job, refuse_damaged
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.plan import PreparedRun, make_plan
 from rrsis_geo.segment.plan.predictor import WindowPredictor
+
+
+def check_model(options: SegmentOptions) -> SegmentOptions:
+    """The options with the folder of the chosen bundle, after the checks that need no torch.
+
+    Raises:
+        ModelError: the bundle is missing, or its ``model.json`` is damaged.
+    """
+    folder = find_bundle(options.model)
+    read_manifest(folder)
+    return replace(options, model=str(folder))
 
 
 def load_predictor(options: SegmentOptions) -> WindowPredictor:
@@ -26,6 +40,10 @@ def load_predictor(options: SegmentOptions) -> WindowPredictor:
         ModelError: the bundle is missing or damaged.
         DeviceError: this machine has no such device.
     """
+    options = check_model(options)
+    from rrsis_geo.model.bundle import load_bundle
+    from rrsis_geo.model.predictor import Predictor
+
     bundle = load_bundle(options.model)
     return Predictor(
         bundle, options.device, options.dtype, threads=options.threads, presence=options.presence
@@ -43,6 +61,9 @@ def load_for_planning(options: SegmentOptions) -> tuple[WindowPredictor, ModelFa
         ModelError: the bundle is missing or damaged.
         DeviceError: this machine has no such device.
     """
+    options = check_model(options)
+    from rrsis_geo.model.predictor import choose_device, choose_dtype, dtype_name
+
     dtype = choose_dtype(options.dtype, choose_device(options.device))
     predictor = load_predictor(replace(options, device="cpu", dtype="fp32"))
     return predictor, replace(predictor.facts, dtype=dtype_name(dtype))

@@ -5,11 +5,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 
-import torch
-
 from rrsis_geo.errors import DeviceError
 from rrsis_geo.geo.grid.windows import Shard
-from rrsis_geo.model.predictor import choose_device
 from rrsis_geo.segment.jobs.compute import WorkerSetup, split_shards, worker_context
 from rrsis_geo.segment.jobs.job import Job
 from rrsis_geo.segment.jobs.supervisor import Supervisor, TaskKind
@@ -70,6 +67,10 @@ def run_workers(
 
 def options_of_worker(options: SegmentOptions, number: int, n_workers: int) -> SegmentOptions:
     """The options, with the device or the share of the cores of one of several workers."""
+    import torch
+
+    from rrsis_geo.model.predictor import choose_device
+
     device = choose_device(options.device)
     if device.type == "cuda" and device.index is None:
         return replace(options, device=f"cuda:{number % torch.cuda.device_count()}")

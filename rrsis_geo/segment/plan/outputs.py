@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import check_name, check_writable
 from rrsis_geo.geo.grid.rasters import Kind, check_raster_path
-from rrsis_geo.geo.layers.crs_check import check_layer_crs
-from rrsis_geo.geo.layers.vector_io import check_layer_path, layer_name
+from rrsis_geo.geo.layers.layer_files import check_layer_path, layer_name
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.units import format_bytes
@@ -148,6 +147,8 @@ class Outputs:
         Raises:
             OutputError: see `check_layer_crs`.
         """
+        from rrsis_geo.geo.layers.crs_check import check_layer_crs  # loads GDAL's vector drivers
+
         check_layer_crs(self.vector, scene.crs, scene.transform, scene.shape)
 
     def check_space(

@@ -11,7 +11,7 @@ from rasterio.crs import CRS
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.layers.crs_check import check_layer_crs
-from rrsis_geo.geo.layers.vector_io import SUFFIXES
+from rrsis_geo.geo.layers.layer_files import SUFFIXES
 
 ROTATED_POLE = (
     "+proj=ob_tran +o_proj=longlat +o_lon_p=-162 +o_lat_p=39.25 +lon_0=180 "

@@ -13,7 +13,8 @@ from affine import Affine
 from PIL import Image
 from rasterio.crs import CRS
 
-from rrsis_geo.geo.layers.vector_io import SUFFIXES, Layer, write_layers
+from rrsis_geo.geo.layers.layer_files import SUFFIXES
+from rrsis_geo.geo.layers.vector_io import Layer, write_layers
 from rrsis_geo.geo.objects.features import FeatureOptions, make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.geo.styles import OUTLINE_RGB

@@ -30,7 +30,7 @@ from predictor_stubs import RedPredictor, StubOutput, blobs, make_options
 from scene_files import write_scene
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, OutsideError, Stopped
-from rrsis_geo.geo.layers.vector_io import SUFFIXES
+from rrsis_geo.geo.layers.layer_files import SUFFIXES
 from rrsis_geo.segment.batch import scenes as module
 from rrsis_geo.segment.batch.job import BatchSettings
 from rrsis_geo.segment.batch.report import ScenesReport

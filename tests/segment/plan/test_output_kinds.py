@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from rrsis_geo.geo.layers.vector_io import SUFFIXES
+from rrsis_geo.geo.layers.layer_files import SUFFIXES
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.segment.plan.outputs import OUTPUT_FLAGS, Outputs
 

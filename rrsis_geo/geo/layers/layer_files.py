@@ -1,0 +1,55 @@
+"""Names of layers, and the checks that their files can be written. Loads no GDAL."""
+
+import re
+import unicodedata
+from pathlib import Path
+
+from rrsis_geo.errors import OutputError
+from rrsis_geo.files import check_writable, follow_link
+from rrsis_geo.geo.layers import shapefile
+from rrsis_geo.geo.layers.formats import STYLE, VECTOR_FORMATS
+
+SUFFIXES = tuple(VECTOR_FORMATS)
+
+
+def check_layer_path(path: str | Path, *, overwrite: bool = False) -> Path:
+    """Check that a layer can be written, before any work is done for it.
+
+    Raises:
+        OutputError: the suffix is unknown, the folder is missing or not writable, the file or
+            another file of a Shapefile exists, or another program has the GeoPackage open that
+            would be replaced.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise OutputError(
+            f"{path}: unknown suffix {path.suffix!r}; a layer can be written as "
+            + ", ".join(SUFFIXES[:-1])
+            + f" or {SUFFIXES[-1]}"
+        )
+    target = follow_link(path)
+    endings = [end for end in VECTOR_FORMATS[path.suffix.lower()].companions if end != STYLE]
+    if path.suffix.lower() == ".shp":
+        endings += shapefile.DERIVED
+    companions = [target.with_suffix(ending) for ending in endings]
+    check_writable(path, overwrite=overwrite, companions=companions)
+    # SQLite would apply the changes in these files to the new GeoPackage.
+    for name in (f"{target.name}-wal", f"{target.name}-journal"):
+        if path.suffix.lower() == ".gpkg" and target.with_name(name).exists():
+            raise OutputError(
+                f"{path}: another program, such as QGIS, has it open ({name} exists); remove it "
+                "from the project there, or write to another file"
+            )
+    return path
+
+
+def layer_name(expression: str) -> str:
+    """Make a layer name of an expression: at most 60 ASCII letters, digits and underscores."""
+    text = unicodedata.normalize("NFKD", expression).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60].rstrip("_")
+    # Names reserved by GeoPackage and SQLite, and the name of the layer of windows.
+    return (
+        f"objects_{slug}"
+        if re.match(r"(gpkg|sqlite|rtree|layer_styles|windows$)", slug)
+        else (slug or "objects")
+    )
