@@ -36,6 +36,7 @@ class Rule(NamedTuple):
 
 TABLE = {
     "version": Rule(set(), THIRD_PARTY),
+    "clock": Rule(set(), THIRD_PARTY),
     "errors": Rule(set(), THIRD_PARTY),
     "files": Rule({"errors"}, THIRD_PARTY),
     "progress": Rule(set(), THIRD_PARTY),
@@ -95,6 +96,7 @@ TABLE = {
     "console": Rule({"errors", "progress", "units"}, RASTERS | NETWORKS | {"numpy"}),
     "cli": Rule(
         {
+            "clock",
             "errors",
             "units",
             "version",

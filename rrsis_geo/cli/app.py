@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated, Any
@@ -12,12 +13,15 @@ import typer
 from typer.core import TyperGroup
 
 from rrsis_geo import console
+from rrsis_geo.clock import PROGRAM_STARTED
 from rrsis_geo.errors import ConfigError, RrsisError
 from rrsis_geo.version import __version__
 
 INTERRUPTED = 130
 ARGUMENTS = "rrsis_geo.arguments"
 """Key of the command line's arguments in the context's ``meta``."""
+STARTED = "rrsis_geo.started"
+"""Key of the time at which the command began."""
 
 
 class ErrorBoundary(TyperGroup):
@@ -26,6 +30,7 @@ class ErrorBoundary(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, and keep a copy for `command_line`."""
         ctx.meta[ARGUMENTS] = list(args)
+        ctx.meta[STARTED] = time.perf_counter() if ctx.obj is None else ctx.obj
         _hide_flag_types(self, ctx)
         parsed: list[str] = super().parse_args(ctx, join_bbox(args))
         return parsed
@@ -100,6 +105,11 @@ def command_line(context: typer.Context) -> str:
     return shlex.join(["rrsis-geo", *context.meta[ARGUMENTS]])
 
 
+def start_time(context: typer.Context) -> float:
+    """`time.perf_counter` when the command began: with the program, if that is `main`."""
+    return float(context.meta[STARTED])
+
+
 def _print_version(is_given: bool) -> None:
     if is_given:
         typer.echo(f"rrsis-geo {__version__}")
@@ -130,7 +140,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _exit_on_signal)
     os.environ.setdefault("GDAL_NUM_THREADS", "ALL_CPUS")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    app()
+    app(obj=PROGRAM_STARTED)
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rrsis_geo import console
-from rrsis_geo.cli.app import app, command_line
+from rrsis_geo.cli.app import app, command_line, start_time
 from rrsis_geo.cli.options import (
     JsonOption,
     KeepJobOption,
@@ -47,6 +47,7 @@ def merge(
             overwrite=overwrite,
             keep_job=keep_job,
             command=command_line(context),
+            started=start_time(context),
             progress=show_progress,
             stop=stop,
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from rrsis_geo import console
-from rrsis_geo.cli.app import app, command_line
+from rrsis_geo.cli.app import app, command_line, start_time
 from rrsis_geo.cli.options import (
     AllowNoCrsOption,
     AoiLayerOption,
@@ -224,6 +224,7 @@ def segment(
             workers=workers,
             scheduler=scheduler,
             command=command_line(context),
+            started=start_time(context),
         ),
         quiet=quiet,
         as_json=as_json,

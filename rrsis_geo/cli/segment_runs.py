@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from rrsis_geo import console
-from rrsis_geo.cli.app import command_line
+from rrsis_geo.cli.app import command_line, start_time
 from rrsis_geo.cli.segment_report import (
     check_complete,
     print_part,
@@ -211,6 +211,7 @@ def _polygonize(call: SegmentCall, probability: str, scene: str | None) -> "Poly
             expression=call.expressions[0] if call.expressions else None,
             scene=scene,
             command=command_line(call.context),
+            started=start_time(call.context),
             progress=progress,
         )
 

@@ -116,6 +116,7 @@ def polygonize(
     expression: str | None = None,
     scene: str | Path | None = None,
     command: str = "",
+    started: float | None = None,
     progress: Progress | None = None,
 ) -> PolygonReport:
     """Make polygons from a probability raster, for example with another threshold.
@@ -128,6 +129,8 @@ def polygonize(
         expression: the expression of the raster; None reads it from the raster's metadata.
         scene: background of the pictures; None shows the probability.
         command: command line, for the report.
+        started: `time.perf_counter` when the duration in the report begins; None is that of the
+            call.
         progress: called with progress.
 
     Raises:
@@ -136,7 +139,7 @@ def polygonize(
         InputError: the raster, the scene or the expression cannot be used.
         OutputError: an output cannot be written.
     """
-    started = time.perf_counter()
+    started = started or time.perf_counter()
     options = options or SegmentOptions()
     if outputs.probability is not None:
         raise ConfigError("the probability is the input of this run and cannot be an output too")

@@ -93,8 +93,8 @@ def segment_scene(
         DeviceError: the device cannot run the model.
         Stopped: `stop` returned True.
     """
-    started = time.perf_counter()
     options, run = options or SegmentOptions(), run or RunOptions()
+    started = run.started or time.perf_counter()
     run.check_start()
     progress = progress or no_progress
     folder = job_path(outputs.vector)
@@ -194,6 +194,7 @@ def merge_job(
     overwrite: bool = False,
     keep_job: bool = False,
     command: str = "",
+    started: float | None = None,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> SegmentReport:
@@ -204,6 +205,7 @@ def merge_job(
         overwrite: replace existing outputs.
         keep_job: keep the folder afterwards.
         command: command line, for the report.
+        started: as in `RunOptions`.
         progress: called with progress.
         stop: polled before each output. Return True to stop.
 
@@ -213,7 +215,7 @@ def merge_job(
         OutputError: an output cannot be written, or another process uses the job.
         Stopped: `stop` returned True.
     """
-    started = time.perf_counter()
+    started = started or time.perf_counter()
     folder = Path(folder)
     finished = _finished_report(folder)
     if finished is not None:

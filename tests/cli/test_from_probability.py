@@ -1,6 +1,8 @@
 """`segment --from-probability` as users call it."""
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,20 @@ def test_without_the_option_scene_and_expression_are_required(probability: Path)
         result = run(*arguments)
         assert result.exit_code == 2
         assert "give a SCENE and an EXPRESSION" in result.stderr
+
+
+def test_the_time_in_the_report_counts_from_the_start_of_the_program(
+    probability: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Imports are most of a short run."""
+    arguments = ["segment", "--from-probability", str(probability), "--json", "-o", "v.gpkg"]
+    monkeypatch.setattr("sys.argv", ["rrsis-geo", *arguments, "--report", "v.html"])
+    began = time.perf_counter() - 7200
+    monkeypatch.setitem(cli.main.__globals__, "PROGRAM_STARTED", began)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("os.environ", {**os.environ})
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    assert 7200 <= json.loads(capsys.readouterr().out)["seconds"] < 10_000
+    assert "2 h" in Path("v.html").read_text(encoding="utf-8")

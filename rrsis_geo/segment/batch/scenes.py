@@ -95,8 +95,8 @@ def segment_scenes(
         DeviceError: the device cannot run the model.
         Stopped: `stop` returned True.
     """
-    started = time.perf_counter()
     options, run = options or SegmentOptions(), run or RunOptions()
+    started = run.started or time.perf_counter()
     run.check_start()
     if run.scheduler is not None:
         raise ConfigError(

@@ -28,6 +28,8 @@ class RunOptions:
         workers: number of processes on this machine.
         scheduler: address of a Dask scheduler; its workers compute instead of this machine.
         command: command line of the run, for the report.
+        started: `time.perf_counter` when the duration in the report begins; None is that of the
+            call, which leaves out what was imported before.
     """
 
     existing: Literal["refuse", "resume", "restart"] = "refuse"
@@ -35,6 +37,7 @@ class RunOptions:
     workers: int = 1
     scheduler: str | None = None
     command: str = ""
+    started: float | None = None
 
     def __post_init__(self) -> None:
         if self.workers < 1:
