@@ -23,7 +23,7 @@ class ScenesReport:
         outputs: the folders of the results by kind, and the files that all scenes share.
         scenes: result of each scene, in the order given.
         seconds: duration of the whole run.
-        load_seconds: part of it spent loading the model.
+        load_seconds: part of it spent importing torch and loading the model.
         warnings: of the rules over all scenes together. Each scene has warnings of its own.
     """
 

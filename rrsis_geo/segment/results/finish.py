@@ -47,7 +47,7 @@ class RunContext:
         scene: path as given.
         command: command line of the run, "" if there was none.
         started: `time.perf_counter` at the start of the run.
-        load_seconds: time spent loading the model.
+        load_seconds: time spent importing torch and loading the model.
         warnings: warnings of the run so far; the list may grow.
     """
 

@@ -68,7 +68,7 @@ class SegmentReport:
         windows: windows that the network predicted, each counted once for all expressions.
         skipped: windows without valid pixels.
         seconds: duration of the whole run.
-        load_seconds: part of it spent loading the model.
+        load_seconds: part of it spent importing torch and loading the model.
         network_seconds: time in the network, summed over expressions, processes and resumed runs.
         plan_hash: hash of everything that determines the result.
         smallest: in words, what was too small.
