@@ -11,7 +11,7 @@ from rrsis_geo.nets import NETS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("net", [*NETS, "lavt-lite", "fianet-lite"])
+@pytest.mark.parametrize("net", [*NETS, "lavt-lite", "rmsin-lite", "fianet-lite"])
 def test_a_network_overfits_sixteen_painted_samples(net, tmp_path):
     script = ROOT / "benchmarks" / "overfit.py"
     command = [sys.executable, str(script), str(tmp_path), "--net", net]
