@@ -122,7 +122,7 @@ def test_failed_window_of_a_resampled_scene(make_blobs: MakeScene, tmp_path: Pat
         return np.where(inside, (0, 0, 255)[band - 1], values)
 
     scene = make_blobs(700, 200, content=content)
-    options = replace(OPTIONS, scene=SceneOptions(gsd_m=0.8))
+    options = replace(OPTIONS, scene=SceneOptions(gsd_m=0.8), min_area_m2=0)
     reference, run = Scenario(scene, tmp_path / "reference"), Scenario(scene, tmp_path / "run")
     reference.run(options=options)
     report = run.run(predictor=FailingPredictor(), options=options)
