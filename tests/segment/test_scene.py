@@ -196,6 +196,17 @@ def test_pixel_types_give_the_same_discs(
     assert np.array_equal(other.mask, plain.mask)
 
 
+def test_windows_without_data_do_not_reach_the_model(make_blobs: MakeScene, tmp_path: Path) -> None:
+    invalid = np.ones((800, 800), bool)
+    invalid[:80] = False  # a tenth has data
+    red = RedPredictor()
+    scene = make_blobs(800, 800, nodata=0, invalid=invalid)
+    report = Result(scene, tmp_path / "run", red).report
+    n_rows = 17  # of windows, and as many columns
+    assert sum(red.batches) == report.windows == 2 * n_rows
+    assert report.skipped == n_rows * (n_rows - 2)
+
+
 def test_scene_without_a_valid_pixel(make_blobs: MakeScene, tmp_path: Path) -> None:
     red = RedPredictor()
     scene = make_blobs(nodata=0, invalid=np.ones((200, 300), bool))
