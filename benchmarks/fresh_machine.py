@@ -1,4 +1,4 @@
-"""Train on a machine that has PyTorch, timm and transformers, but no network and no rrsis-geo.
+"""Train on a machine that has PyTorch, timm and tokenizers, but no network and no rrsis-geo.
 
     python benchmarks/fresh_machine.py pack PARTS --config configs/btdnet_lite.toml
     python PARTS/fresh_machine.py train PARTS RESULTS --minutes 9      # on the machine

@@ -169,6 +169,12 @@ def test_imports_keep_to_the_table(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports_of(path)} & rule.never
 
 
+def test_only_tests_import_transformers() -> None:
+    """Importing it takes 1.5 s, and it is no dependency of the package."""
+    for path in MODULES:
+        assert "transformers" not in {name.split(".")[0] for name in imports_of(path)}, path
+
+
 def test_raster_free_rooms_stay_so_through_their_imports() -> None:
     """`train` runs where GDAL is not installed, so no module it reaches may want it."""
     for part in RASTER_FREE:

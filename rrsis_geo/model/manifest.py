@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rrsis_geo.text.tokenizer import Tokenizer
 
 FORMAT = 1
-LIBRARIES = ("torch", "timm", "transformers", "safetensors")
+LIBRARIES = ("torch", "timm", "safetensors")
 
 MAX_BYTES = 16 * 2**20
 """A larger model.json is not read. Those of the shipped models have a few kilobytes."""

@@ -15,7 +15,7 @@ from rrsis_geo.train.config import TrainConfig
 from rrsis_geo.train.samples import RunData
 from rrsis_geo.version import __version__
 
-LIBRARIES = ("torch", "timm", "transformers")
+LIBRARIES = ("torch", "timm")
 COLUMNS = ("samples", "mIoU", "oIoU", "Pr@0.5", "Pr@0.7", "Pr@0.9", "gIoU", "N-acc")
 
 FRONT_MATTER = """---

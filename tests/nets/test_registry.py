@@ -6,11 +6,11 @@ import tiny_net
 import torch
 from safetensors.torch import save_file
 from small_nets import LITE, make_net
-from transformers import BertConfig, BertModel
 
 from rrsis_geo.config import to_dict
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets import NETS, PRESETS, ReferringNet, build_net, build_preset
+from rrsis_geo.nets.bert import Bert
 
 
 def test_every_network_is_registered_under_its_name():
@@ -55,18 +55,9 @@ def test_unknown_names_raise():
 
 def test_pretrained_weights_load_into_both_encoders(tmp_path):
     net = make_net("btdnet", LITE)
-    text = net.config.text
-    bert = BertModel(
-        BertConfig(
-            vocab_size=text.vocab_size,
-            hidden_size=text.width,
-            num_hidden_layers=sum(text.stages),
-            num_attention_heads=text.heads,
-            intermediate_size=text.ffn_width,
-            max_position_embeddings=text.max_tokens,
-        )
-    )
-    bert.save_pretrained(tmp_path / "bert")
+    bert = Bert(net.config.text).model
+    (tmp_path / "bert").mkdir()
+    save_file(bert.state_dict(), tmp_path / "bert" / "model.safetensors")
     trunk = timm.create_model(net.config.trunk)
     save_file(trunk.state_dict(), tmp_path / "trunk.safetensors")
     net.load_pretrained(trunk=tmp_path / "trunk.safetensors", text=tmp_path / "bert")
