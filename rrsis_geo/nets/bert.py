@@ -113,7 +113,9 @@ class Bert(nn.Module):
             state = _WEIGHT_FILES[path.name](path)
         except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError) as err:
             raise ModelError(f"{path}: cannot load BERT weights: {err}") from err
-        state = {_rename_key(key): value for key, value in state.items()}
+        if not isinstance(state, dict):
+            raise ModelError(f"{path}: cannot load BERT weights: is not a state dict")
+        state = {_rename_key(str(key)): value for key, value in state.items()}
         expected = self.model.state_dict()
         for key, value in expected.items():
             if key not in state:

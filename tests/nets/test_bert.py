@@ -217,6 +217,13 @@ def test_an_empty_folder_is_refused(tmp_path):
         Bert(TextConfig(vocab_size=9, width=8, heads=2, ffn_width=8)).load_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize("content", [[1, 2], {0: 1}, torch.zeros(3)])
+def test_files_of_other_contents_are_refused(tmp_path, content):
+    torch.save(content, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"is not a state dict|has no embeddings"):
+        Bert(CONFIG).load_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
 @pytest.mark.parametrize("content", [b"", b"no weights at all", b"\x80\x02}."])
 def test_damaged_files_are_refused(tmp_path, name, content):
