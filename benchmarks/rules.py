@@ -47,6 +47,7 @@ RULES = (
     Rule("buildings within 50 m of the tanks", WITH_LANDMARK),
     Rule("buildings north of the tanks", WITH_LANDMARK),
     Rule("buildings between the tanks", WITH_LANDMARK),
+    Rule("buildings on tanks that are larger than 1 m2", WITH_LANDMARK),
 )
 
 

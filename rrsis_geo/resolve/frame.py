@@ -5,7 +5,7 @@ axis points to true north there; picture directions go by the coordinates of the
 maps are displayed. North is the top of a picture without a CRS.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +20,8 @@ _ROUNDING = 1e-9
 """Lengths that are rounding errors, as a share of the scene's extent."""
 
 MovePoints = Callable[[Float64], Float64]
+ReadPolygons = Callable[[], Iterable[Polygons]]
+"""Reads polygons in batches, each time from the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,14 @@ class Frame:
         """Length up to which gaps and steps are rounding errors, in the plane or as displayed."""
         return _ROUNDING * float(np.ptp(self.bounds(compass=compass), axis=0).max())
 
+    @property
+    def is_plane(self) -> bool:
+        """Whether the coordinates of the scene are those of the plane."""
+        return self.to_plane is None and not self.y_is_down
+
     def plane(self, polygons: Polygons) -> Polygons:
         """Polygons in the plane of metres."""
-        if self.to_plane is None and not self.y_is_down:
-            return polygons
-        return shapely.transform(polygons, self.plane_points)
+        return polygons if self.is_plane else shapely.transform(polygons, self.plane_points)
 
     def plane_points(self, points: Float64) -> Float64:
         """Points [N, 2] in the plane of metres."""
@@ -73,42 +78,58 @@ class Frame:
 
 
 class Things:
-    """Objects in memory, in both coordinate systems. What is asked for is computed once.
+    """Objects in memory, in either coordinate system or both.
 
-    Attributes:
-        own: shapely [N], in the scene's coordinates.
+    What is asked for is computed once. Objects that are read are held only in the coordinates that
+    were asked for: rules about sides and parts of the displayed picture need the scene's own, all
+    others the plane.
     """
 
-    def __init__(self, polygons: Polygons, frame: Frame) -> None:
+    def __init__(self, polygons: Polygons | ReadPolygons, frame: Frame) -> None:
+        """Nothing is read yet.
+
+        Args:
+            polygons: shapely [N], in the scene's coordinates, or what reads them.
+            frame: of the scene.
+        """
         self.frame = frame
-        self.own = polygons
+        if callable(polygons):
+            self._read: ReadPolygons = polygons
+        else:
+            self.own = polygons
         self._covers: dict[tuple[float, bool], Pieces] = {}
+        self._clusters: dict[float, _Clusters] = {}
 
     def __len__(self) -> int:
-        return len(self.own)
+        return len(self.own if "own" in vars(self) else self.plane)
 
     def take(self, index: Index) -> "Things":
         """Some of the objects, in the order of the index."""
-        taken = Things(self.own[index], self.frame)
+        taken = Things(lambda: (self.own[index],), self.frame)
+        if "own" in vars(self):
+            taken.own = self.own[index]
         if "plane" in vars(self):
             taken.plane = self.plane[index]
         return taken
 
     @cached_property
-    def plane(self) -> Polygons:
-        """Shapely [N], in the plane of metres."""
-        return self.frame.plane(self.own)
+    def own(self) -> Polygons:
+        """Shapely [N], in the scene's coordinates."""
+        return _join(self._read())
 
     @cached_property
-    def _own_tree(self) -> shapely.STRtree:
-        return shapely.STRtree(self.own)
+    def plane(self) -> Polygons:
+        """Shapely [N], in the plane of metres."""
+        if "own" in vars(self) or self.frame.is_plane:
+            return self.frame.plane(self.own)
+        return _join(map(self.frame.plane, self._read()))
 
     def find(self, polygons: Polygons) -> Index:
-        """The numbers [N] of the objects that have these outlines, -1 for none."""
-        row, number = self._own_tree.query(polygons)
-        alike = (shapely.bounds(polygons)[row] == shapely.bounds(self.own)[number]).all(1)
+        """The numbers [N] of the objects that have these outlines in the plane, -1 for none."""
+        row, number = self.pieces.whole_tree.query(polygons)
+        alike = (shapely.bounds(polygons)[row] == self.pieces.whole_bounds[number]).all(1)
         row, number = row[alike], number[alike]
-        ours, theirs = shapely.normalize(self.own[number]), shapely.normalize(polygons[row])
+        ours, theirs = shapely.normalize(self.plane[number]), shapely.normalize(polygons[row])
         alike = shapely.equals_exact(ours, theirs)
         found = np.full(len(polygons), -1)
         found[row[alike]] = number[alike]
@@ -123,6 +144,17 @@ class Things:
     def own_pieces(self) -> Pieces:
         """Of the objects, in the scene's coordinates."""
         return self.pieces if self.plane is self.own else Pieces(self.own)
+
+    def clusters_near(self, boxes: Float64, buffer_m: float) -> list["Things"]:
+        """The objects that boxes [N, 4] can touch when they are widened, and those in one cluster.
+
+        Objects that touch each other when they are widened are in one cluster. What is returned
+        are disjoint sets of clusters, the same ones each time: what is known of a set, such as its
+        cover, is computed once.
+        """
+        if buffer_m not in self._clusters:
+            self._clusters[buffer_m] = _Clusters(self, buffer_m)
+        return self._clusters[buffer_m].near(boxes)
 
     def cover(self, buffer_m: float = 0.0, *, filled: bool = False) -> Pieces:
         """The area in the plane that the objects cover, each place once.
@@ -202,6 +234,44 @@ class Things:
         (_, diagonal), _ = self.side_bounds_m()
         is_straight = width <= _ROUNDING * diagonal  # GEOS can give too short a rectangle then
         return np.where(is_straight, diagonal, length), width
+
+
+class _Clusters:
+    """Objects that touch each other when they are widened: found once, taken when asked for."""
+
+    def __init__(self, things: Things, buffer_m: float) -> None:
+        from scipy.sparse import coo_array  # takes long to import, and few rules need it
+        from scipy.sparse.csgraph import connected_components
+
+        self._things = things
+        pieces, n = things.pieces, len(things)
+        reach = buffer_m + things.frame.rounding(compass=True)
+        pairs = pieces.tree.query(pieces.shapes, predicate="dwithin", distance=2 * reach)
+        row, column = pieces.owner[pairs]
+        links = coo_array((np.ones(len(row), bool), (row, column)), (n, n))
+        n_clusters, self._cluster = connected_components(links, directed=False)
+        order = np.argsort(self._cluster, kind="stable")
+        first = np.searchsorted(self._cluster[order], np.arange(n_clusters))
+        low, high = np.split(pieces.whole_bounds[order], 2, axis=1)
+        low, high = np.minimum.reduceat(low, first), np.maximum.reduceat(high, first)
+        corners = np.concatenate([low - reach, high + reach], 1)
+        self._tree = shapely.STRtree(shapely.box(*corners.T))
+        self._taken: list[Things] = []
+        self._place = np.full(n_clusters, -1)  # of each cluster in `_taken`
+
+    def near(self, boxes: Float64) -> list[Things]:
+        """See `Things.clusters_near`."""
+        clusters = np.unique(self._tree.query(shapely.box(*boxes.T))[1])
+        new = clusters[self._place[clusters] < 0]
+        if len(new):
+            self._place[new] = len(self._taken)
+            members = np.flatnonzero(np.isin(self._cluster, new))
+            self._taken.append(self._things.take(members))
+        return [self._taken[place] for place in np.unique(self._place[clusters])]
+
+
+def _join(batches: Iterable[Polygons]) -> Polygons:
+    return np.concatenate([np.empty(0, object), *batches])
 
 
 def widen(polygons: Polygons, buffer_m: float, *, filled: bool) -> Polygons:

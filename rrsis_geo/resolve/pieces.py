@@ -205,7 +205,10 @@ def nearest_points(points: Float64, others: Pieces, index: Index) -> Float64:
 
 def _cut(whole: Polygons) -> tuple[Polygons, Index]:
     """Pieces of shapes, and the index of the shape of each, ascending."""
-    shapes, owner = shapely.get_parts(whole, return_index=True)
+    is_multi = shapely.get_type_id(whole) > shapely.GeometryType.POLYGON
+    parts, index = shapely.get_parts(whole[is_multi], return_index=True)
+    shapes = np.concatenate([whole[~is_multi], parts])  # the others are not copied
+    owner = np.concatenate([np.flatnonzero(~is_multi), np.flatnonzero(is_multi)[index]])
     finite = np.isfinite(shapely.bounds(shapes).reshape(-1, 4)).all(1)
     shapes, owner = shapes[finite], owner[finite]
     done: list[tuple[Polygons, Index]] = []

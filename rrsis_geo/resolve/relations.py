@@ -144,7 +144,7 @@ def _nearest(things: Things, landmarks: Things) -> Nearest:
     """The nearest landmark of each object, itself excepted."""
     nearest = find_nearest(things.pieces, landmarks.pieces)
     touching = np.flatnonzero(nearest.distance == 0)
-    own = landmarks.find(things.own[touching])
+    own = landmarks.find(things.plane[touching])
     rows, own = touching[own >= 0], own[own >= 0]
     if len(rows):
         others = find_nearest_others(Pieces(things.plane[rows]), landmarks.pieces, own)
@@ -196,6 +196,23 @@ def share_inside(things: Things, landmarks: Things) -> Float64:
     return _share_of_landmarks(things, landmarks, filled=True)
 
 
+def is_on(things: Things, landmarks: Things, buffer_m: float = ON_M) -> Flags:
+    """Which objects have at least INSIDE_SHARE of their area on landmarks, see `share_on`.
+
+    Widening only adds to the share inside landmarks. So landmarks are widened only near objects
+    that are not on them as they are.
+    """
+    found = _share_of_landmarks(things, landmarks) >= INSIDE_SHARE
+    index = np.flatnonzero(~found)
+    if len(index):
+        rest = things.take(index)
+        share = np.zeros(len(rest))
+        for some in landmarks.clusters_near(rest.boxes(compass=True), buffer_m):
+            share += share_on(rest, some, buffer_m)
+        found[index] = share >= INSIDE_SHARE
+    return found
+
+
 def share_on(things: Things, landmarks: Things, buffer_m: float = ON_M) -> Float64:
     """Share [N] of each object's area on landmarks, which are widened by a buffer.
 
@@ -227,7 +244,7 @@ def _share_of_landmarks(
     """
     share = _share_of(things, landmarks.cover(buffer_m, filled=filled))
     rows = np.flatnonzero(share > 0)
-    own = landmarks.find(things.own[rows])
+    own = landmarks.find(things.plane[rows])
     rows, own = rows[own >= 0], own[own >= 0]
     if not len(rows):
         return share

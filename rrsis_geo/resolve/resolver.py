@@ -157,6 +157,7 @@ class Resolver(Generic[Batch]):
         self._facts: dict[tuple[Query, bool], _Facts[Batch]] = {}
         self._landmarks: dict[tuple[Query, bool], Things] = {}
         self._exclusions: dict[Query, Things] = {}
+        self._warned: set[str] = set()
 
     def meant(self, query: Query, *, is_target: bool = True) -> Iterator[Meant[Batch]]:
         """The objects that a query means, with the facts that chose them."""
@@ -172,11 +173,15 @@ class Resolver(Generic[Batch]):
             query: the landmark.
             is_target: whether its objects are read as targets are.
         """
-        found = list(self.meant(query, is_target=is_target))
-        some_are_sure = any((each.objects.score >= LANDMARK_SCORE).any() for each in found)
-        for objects, facts in found:
-            index = np.flatnonzero(objects.score >= (LANDMARK_SCORE if some_are_sure else 0))
-            yield Meant(objects.take(index), {name: facts[name][index] for name in facts})
+        unsure: list[Meant[Batch]] | None = []  # None once one is sure
+        for objects, facts in self.meant(query, is_target=is_target):
+            index = np.flatnonzero(objects.score >= LANDMARK_SCORE)
+            unsure = None if len(index) else unsure
+            if unsure is None:
+                yield Meant(objects.take(index), {name: facts[name][index] for name in facts})
+            else:
+                unsure.append(Meant(objects, facts))
+        yield from unsure or ()
 
     def candidates(self, query: Query) -> Iterator[Meant[Batch]]:
         """All objects of the target phrases, with their facts and whether they are chosen.
@@ -290,7 +295,9 @@ class Resolver(Generic[Batch]):
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts if self._prefix is not None else ():
-            logger.warning("%s%s", self._prefix, text)
+            if text not in self._warned:  # landmarks can be read twice
+                logger.warning("%s%s", self._prefix, text)
+            self._warned.add(text)
 
     def _missing_landmarks(self, query: Query, is_target: bool) -> Iterator[str]:
         """What follows where the landmark of a rule was not found."""
@@ -320,22 +327,21 @@ class Resolver(Generic[Batch]):
             dropping = list(earlier)
             if isinstance(source, Find):
                 dropping += [self._excluded(query) for query in source.excluded]
-            kept: list[Batch] = []
+            kept = [np.empty(0, object)]
             for part in self._parts(Query((source,)), is_target):
                 keep = np.ones(len(part.numbers), bool)
                 things = Things(part.objects.polygons, self._frame)
                 for others in dropping:
                     keep &= share_covered(things, others) < COVERED
                 if source is not query.sources[-1]:
-                    kept.append(part.objects.take(np.flatnonzero(keep)))
+                    kept.append(part.objects.polygons[keep])
                 yield part, keep
-            earlier.append(self._as_things(kept))
+            earlier.append(Things(np.concatenate(kept), self._frame))
 
     def _excluded(self, query: Query) -> Things:
         """The objects of an exclusion, in memory."""
         if query not in self._exclusions:
-            found = self.meant(query, is_target=False)
-            self._exclusions[query] = self._as_things(batch for batch, _ in found)
+            self._exclusions[query] = self._things(partial(self.meant, query, is_target=False))
         return self._exclusions[query]
 
     def _landmark(self, query: Query, is_target: bool, landmark: Query) -> Things:
@@ -346,14 +352,12 @@ class Resolver(Generic[Batch]):
         """
         is_same = is_target and not set(query.targets()).isdisjoint(landmark.targets())
         if (landmark, is_same) not in self._landmarks:
-            found = self.landmarks(landmark, is_target=is_same)
-            self._landmarks[landmark, is_same] = self._as_things(batch for batch, _ in found)
+            read = partial(self.landmarks, landmark, is_target=is_same)
+            self._landmarks[landmark, is_same] = self._things(read)
         return self._landmarks[landmark, is_same]
 
-    def _as_things(self, batches: Iterable[Batch]) -> Things:
-        polygons = [batch.polygons for batch in batches]
-        empty = np.empty(0, object)
-        return Things(np.concatenate([empty, *polygons]), self._frame)
+    def _things(self, read: Callable[[], Iterator[Meant[Batch]]]) -> Things:
+        return Things(lambda: (objects.polygons for objects, _ in read()), self._frame)
 
 
 def _spread(values: NDArray[Any], at: NDArray[np.intp], n: int) -> NDArray[Any]:

@@ -19,9 +19,9 @@ from rrsis_geo.resolve.relations import (
     in_region,
     is_between,
     is_compass,
+    is_on,
     is_side_of,
     share_inside,
-    share_on,
 )
 from rrsis_geo.text.query.records import (
     AnyOf,
@@ -118,7 +118,7 @@ def _is_related(rule: Relative, things: Things, landmarks: list[Things]) -> Flag
         case "between":
             return is_between(things, first, landmarks[1] if len(landmarks) > 1 else None)
         case "on":
-            return share_on(things, first) >= INSIDE_SHARE
+            return is_on(things, first)
         case "in":
             return share_inside(things, first) >= INSIDE_SHARE
         case "outside":

@@ -5,7 +5,14 @@ import pytest
 import shapely
 
 from rrsis_geo.resolve.frame import Frame, Things
-from rrsis_geo.resolve.relations import along_side, distances_to_place, in_region, is_side_of
+from rrsis_geo.resolve.relations import (
+    along_side,
+    distances_m,
+    distances_to_place,
+    in_region,
+    is_on,
+    is_side_of,
+)
 
 CORNERS = np.array([[0, 0], [100, 0], [100, 50], [0, 50]], float)
 PIXELS = Frame(CORNERS, None, y_is_down=True)
@@ -68,3 +75,16 @@ def test_the_edge_is_that_of_all_scenes_together() -> None:
     scenes = Frame(corners, lambda points: points, y_is_down=False)
     objects = Things(shapely.box([149, 99, 2], [49, 40, 50], [151, 101, 4], [51, 60, 52]), scenes)
     assert distances_to_place(objects, "edge", ()) == pytest.approx([49, 40, 2])
+
+
+def test_landmarks_are_held_only_in_the_coordinates_that_rules_need() -> None:
+    landmarks = Things(
+        lambda: iter(np.array_split(shapely.box([45, 70], 22, [50, 75], 27), 2)), METRES
+    )
+    things = Things(shapely.box([10, 46], [22, 23], [14, 48], [26, 25]), METRES)
+    assert distances_m(things, landmarks).tolist() == [15.5, 0]
+    assert is_on(things, landmarks).tolist() == [False, True]
+    assert is_side_of(things, landmarks, ("west",)).tolist() == [True, False]
+    assert "own" not in vars(landmarks)
+    assert is_side_of(things, landmarks, ("left",)).tolist() == [True, False]
+    assert "own" in vars(landmarks)

@@ -1,5 +1,7 @@
 """Relations between objects, against plain definitions over all pairs."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import shapely
@@ -10,9 +12,12 @@ from random_shapes import random_shapes, streets
 from rrsis_geo.resolve.frame import Frame, Things
 from rrsis_geo.resolve.pieces import Float64, Polygons
 from rrsis_geo.resolve.relations import (
+    INSIDE_SHARE,
     NEIGHBOURS,
+    ON_M,
     distances_m,
     is_between,
+    is_on,
     is_side_of,
     nearest_other_m,
     share_covered,
@@ -160,6 +165,40 @@ def test_on_counts_the_hole_of_the_object_itself_but_no_blocks() -> None:
     )
     assert share_on(targets, road).round(6).tolist() == [1, 0, 1, 0]
     assert share_inside(targets, road).tolist() == [1, 1, 1, 0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.floats(1, 12), st.floats(0, 5), st.booleans(), st.booleans())
+def test_on_equals_the_share_on_all_widened_landmarks(
+    seed: int, size: float, width: float, has_streets: bool, has_itself: bool
+) -> None:
+    targets = shapely.buffer(shapely.centroid(random_shapes(seed, 60)), size)
+    others = shapely.buffer(random_shapes(seed + 1, 60), width)
+    rings = shapely.boundary(shapely.buffer(shapely.centroid(targets[:20]), size + 2 * width + 3))
+    others = np.concatenate([others[shapely.area(others) > 0], shapely.buffer(rings, 1 + width)])
+    others = np.append(others, streets(seed)) if has_streets else others
+    others = np.concatenate([others, targets[::3]]) if has_itself else others
+    expected = share_on(things(targets), things(others), ON_M) >= INSIDE_SHARE
+    landmarks = things(others)
+    found = [is_on(things(part), landmarks) for part in np.array_split(targets, 3)]
+    assert np.concatenate(found).tolist() == expected.tolist()
+
+
+def test_only_landmarks_near_undecided_objects_are_widened(monkeypatch: pytest.MonkeyPatch) -> None:
+    widened: list[int] = []
+
+    def buffer(shapes: Polygons, *args: Any, **options: Any) -> Polygons:
+        widened.append(len(shapes))
+        return original(shapes, *args, **options)
+
+    original = shapely.buffer
+    at = np.arange(50) * 20
+    squares = things(shapely.box(at, 0, at + 10, 10))
+    monkeypatch.setattr(shapely, "buffer", buffer)
+    targets = boxes((2, 2, 8, 8), (28, 4, 33, 8), (32, 4, 36, 8), (500, 300, 510, 310))
+    assert is_on(targets, squares).tolist() == [True, True, False, False]
+    assert sum(widened) == 1
+    assert is_on(targets, things(np.empty(0, object))).tolist() == [False] * 4
 
 
 def test_distances_between_outlines() -> None:
