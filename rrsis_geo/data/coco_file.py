@@ -35,7 +35,7 @@ def read_coco_file(path: Path) -> CocoFile:
         InputError: the file is missing or is not a COCO file, or an id means two images or two
             categories.
     """
-    content = _read_json(path)
+    content = read_json(path)
     if not isinstance(content, dict):
         content = {}
     for part in _PARTS:
@@ -67,7 +67,12 @@ def is_true(value: object) -> bool:
     return value not in (None, 0, "", "0", "false", "False")
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        InputError: the file cannot be read or is not JSON.
+    """
     try:
         # From bytes, json finds out which UTF it is, with or without a byte order mark.
         return json.loads(path.read_bytes())

@@ -4,7 +4,6 @@ A ref is an image, annotations and sentences about them. RRSIS-D, NWPU-Refer and
 layout; they differ in the names of files and in what a ref may say (:class:`ReferLayout`).
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from rrsis_geo.data.benchmarks.records import (
     Record,
     unknown_split_error,
 )
-from rrsis_geo.data.coco_file import CocoFile, id_of, read_coco_file
+from rrsis_geo.data.coco_file import CocoFile, id_of, read_coco_file, read_json
 from rrsis_geo.data.image_files import FileFinder
 from rrsis_geo.errors import InputError
 
@@ -227,7 +226,7 @@ def _annotations_by_id(coco: CocoFile) -> dict[str, Mapping[str, Any]]:
 
 
 def _read_refs(path: Path) -> list[dict[str, Any]]:
-    refs = _read_json(path) if path.suffix == ".json" else read_plain_pickle(path)
+    refs = read_json(path) if path.suffix == ".json" else read_plain_pickle(path)
     if not isinstance(refs, list) or not refs:
         raise InputError(f"{path}: expected a list of refs, got {type(refs).__name__}")
     for number, ref in enumerate(refs):
@@ -236,12 +235,3 @@ def _read_refs(path: Path) -> list[dict[str, Any]]:
         if not isinstance(ref["split"], str):
             raise InputError(f"{path}: entry {number} has an invalid split {ref['split']!r}")
     return refs
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as err:
-        raise InputError(f"{path}: cannot be read ({err.strerror})") from err
-    except (ValueError, RecursionError) as err:
-        raise InputError(f"{path}: not JSON: {err}") from err
