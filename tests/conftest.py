@@ -11,6 +11,8 @@ from benchmark_trees import write_benchmark
 from hypothesis import settings
 from scene_files import write_scene
 
+from rrsis_geo import console
+
 # The suite shares its machine with others: a slow example is no failing one.
 settings.register_profile("quick", deadline=None, max_examples=40)
 settings.load_profile("quick")
@@ -43,8 +45,9 @@ def make_benchmark(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def own_logging() -> Iterator[None]:
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Commands set up logging for a process of their own; put back what was."""
+    monkeypatch.setattr(console, "_format", console.ProgressFormat.AUTO)
     logs = [logging.getLogger(name) for name in ("rrsis_geo", "py.warnings")]
     before = [(log, log.handlers[:], log.level, log.propagate) for log in logs]
     with warnings.catch_warnings():
