@@ -43,6 +43,7 @@ TABLE = {
     "log_odds": Rule(set(), RASTERS | NETWORKS | TERMINAL),
     "units": Rule(set(), THIRD_PARTY),
     "config": Rule({"errors"}, THIRD_PARTY),
+    "pages": Rule({"errors", "files", "units"}, RASTERS | NETWORKS | TERMINAL | {"numpy"}),
     "published": Rule({"errors"}, THIRD_PARTY),
     "metrics": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL),
     "images": Rule({"errors", "config"}, RASTERS | TERMINAL),
@@ -66,7 +67,7 @@ TABLE = {
     ),
     "evaluate": Rule(
         LEAVES
-        | {"scoring", "text", "images", "metrics", "published", "nets", "model", "data"}
+        | {"pages", "scoring", "text", "images", "metrics", "published", "nets", "model", "data"}
         | {"resolve", "geo.objects"},
         GDAL | TERMINAL,
     ),
@@ -74,7 +75,7 @@ TABLE = {
     "segment.plan": Rule(LEAVES | GEO | {"text", "images", "model"}, TERMINAL),
     "segment.shards": Rule(LEAVES | GEO | {"segment.plan"}, TERMINAL),
     "segment.results": Rule(
-        LEAVES | GEO | {"text", "resolve", "segment.plan", "segment.shards"}, TERMINAL
+        LEAVES | GEO | {"pages", "text", "resolve", "segment.plan", "segment.shards"}, TERMINAL
     ),
     "segment.jobs": Rule(
         LEAVES | GEO | {"images", "model", "segment.plan", "segment.shards"}, TERMINAL

@@ -21,7 +21,7 @@ from rrsis_geo.segment.scene import segment_part
 NETWORK = {"torch", "timm", "transformers", "tokenizers", "safetensors"}
 VECTORS = {"geopandas", "pandas", "pyogrio", "pyarrow"}
 RASTERS = {"shapely", "rasterio", "pyproj", "PIL"}
-RARE = {"scipy", "skimage", "nltk", "sklearn", "huggingface_hub", "distributed"}
+RARE = {"scipy", "skimage", "nltk", "jinja2", "sklearn", "huggingface_hub", "distributed"}
 
 SCENE = str(SAMPLE_DATA / "scene.tif")
 SEGMENT = ("segment", SCENE, "the red car")

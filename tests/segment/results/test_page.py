@@ -66,7 +66,7 @@ def test_rows_point_to_the_frames_of_their_objects(
     bar = (int(view[1]) - 600) // 2
     assert view[0] == "900"
     frame = f'x="{300 - 6}" y="{bar + 150 - 6}" width="{60 + 12}" height="{30 + 12}"'
-    assert f"<rect data-id=1 {frame}/>" in text
-    assert "<tr data-id=1 tabindex=0><td data-key=1>1</td>" in text
-    assert "<td data-key=200>200</td>" in text  # pixels
-    assert "class='objects sortable'" in text
+    assert f'<rect data-id="1" {frame}/>' in text
+    assert '<tr data-id="1" tabindex="0">\n<td data-key="1">1</td>' in text
+    assert '<td data-key="200">200</td>' in text  # pixels
+    assert 'class="objects sortable"' in text

@@ -1,0 +1,1 @@
+"""HTML of all pages: templates with one style sheet, filled by Jinja, which escapes texts."""
