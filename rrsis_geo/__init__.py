@@ -7,8 +7,9 @@
 
 Public functions:
 
-- Segment: `segment_scene` (one scene), `segment_scenes` (many scenes), `segment_part` and
-  `merge_job` (one scene on many machines), `polygonize` (polygons from a probability raster).
+- Segment: `segment_scene` (one scene), `segment_array` (pixels in memory), `segment_scenes` (many
+  scenes), `segment_part` and `merge_job` (one scene on many machines), `polygonize` (polygons from
+  a probability raster).
   Settings: `SegmentOptions` with `SceneOptions` and `GivenLandmark` (what decides the result),
   `RunOptions` (how it is computed), `Outputs` (the files). Results: `SegmentReport` of
   `ExpressionResult`, `ScenesReport` of `SceneResult`, `PartReport`, `PolygonReport`.
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from rrsis_geo.model.catalog import list_bundles
     from rrsis_geo.model.facts import ModelFacts
     from rrsis_geo.model.predictor import Predictor
+    from rrsis_geo.segment.array import segment_array
     from rrsis_geo.segment.batch.job import SceneResult
     from rrsis_geo.segment.batch.report import ScenesReport
     from rrsis_geo.segment.batch.scenes import segment_scenes
@@ -84,6 +86,7 @@ _NAMES_BY_MODULE = {
     "model.catalog": ("list_bundles",),
     "model.facts": ("ModelFacts",),
     "model.predictor": ("Predictor",),
+    "segment.array": ("segment_array",),
     "segment.batch.job": ("SceneResult",),
     "segment.batch.report": ("ScenesReport",),
     "segment.batch.scenes": ("segment_scenes",),
@@ -140,6 +143,7 @@ __all__ = [
     "merge_job",
     "open_scene",
     "polygonize",
+    "segment_array",
     "segment_part",
     "segment_scene",
     "segment_scenes",

@@ -2,6 +2,8 @@
 
 import ast
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from repository import ROOT
@@ -44,3 +46,21 @@ def test_every_link_of_the_paper_map_to_code_has_a_name():
 @pytest.mark.parametrize(("name", "path"), references())
 def test_each_name_of_the_paper_map_exists(name, path):
     assert name in defined_names(path)
+
+
+@pytest.mark.slow
+def test_the_python_quick_start_runs_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "docs/python.md", "exec"), names)
+    assert len(blocks) == 6
+    assert len(names["trucks"]) > 50
+    assert len(names["cars"]) > 0
+    assert len(names["buildings"]) > 5
+    assert (tmp_path / "more_cars.gpkg").is_file()

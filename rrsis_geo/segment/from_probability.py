@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.files import absolute_path
@@ -56,11 +56,16 @@ from rrsis_geo.segment.results.meant import (
 from rrsis_geo.segment.results.report import (
     collect_warnings,
     dropped_text,
+    notebook_html,
     paths_to_text,
+    read_objects,
     smallest_text,
 )
 from rrsis_geo.text.query.records import Find, Query
 from rrsis_geo.version import __version__
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +102,18 @@ class PolygonReport:
     seconds: float
     warnings: tuple[str, ...] = field(default=())
     unwritten: dict[str, str] = field(default_factory=dict)
+
+    def to_geodataframe(self) -> "gpd.GeoDataFrame":
+        """The polygons, read from the vector file.
+
+        Raises:
+            InputError: the file does not exist any more, or cannot be read.
+        """
+        return read_objects(self.outputs["vector"], layer_name(self.expression))
+
+    def _repr_html_(self) -> str:
+        """The preview and a table, as a notebook shows them."""
+        return notebook_html([self], self.dropped, self.warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""

@@ -62,6 +62,8 @@ def list_layers(path: str | Path) -> list[str]:
     """
     _check(path)
     try:
+        if _is_parquet(path):
+            return [Path(path).stem]
         return [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     except _READ_ERRORS as err:
         raise InputError(f"{path}: not vector data that GDAL can read ({err})") from err
@@ -71,7 +73,7 @@ def read_vectors(path: str | Path, *, layer: str | None = None) -> gpd.GeoDataFr
     """Read the features of a layer.
 
     Args:
-        path: any vector file that GDAL can read.
+        path: any vector file that GDAL can read, or GeoParquet.
         layer: name of the layer, see `list_layers`; None reads the first one.
 
     Raises:
@@ -79,7 +81,7 @@ def read_vectors(path: str | Path, *, layer: str | None = None) -> gpd.GeoDataFr
     """
     _check(path)
     try:
-        table = gpd.read_file(path, layer=layer)
+        table = gpd.read_parquet(path) if _is_parquet(path) else gpd.read_file(path, layer=layer)
     except _READ_ERRORS as err:
         raise InputError(f"{path}: not vector data that GDAL can read ({err})") from err
     if not isinstance(table, gpd.GeoDataFrame):
@@ -94,6 +96,11 @@ def all_finite(shapes: NDArray[np.object_]) -> NDArray[np.bool_]:
     finite = np.ones(len(shapes), np.bool_)
     finite[not_finite] = False
     return finite
+
+
+def _is_parquet(path: str | Path) -> bool:
+    """Whether a file is GeoParquet, for which the GDAL of pyogrio's wheels has no driver."""
+    return Path(path).suffix.lower() == ".parquet"
 
 
 def _check(path: str | Path) -> None:

@@ -1,15 +1,36 @@
 """Reports of a run: what it found, which files it wrote, and what went wrong."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from rrsis_geo.segment.plan.outputs import holds_layers
 from rrsis_geo.segment.shards.failures import FailedWindow, merge_failed
 from rrsis_geo.units import format_area, format_count
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+
+PICTURE_PX = 800
+"""Longest side of the picture in a notebook; half of it with several pictures."""
+
+
+class ShownResult(Protocol):
+    """A result that a notebook shows."""
+
+    @property
+    def expression(self) -> str: ...
+    @property
+    def n_objects(self) -> int: ...
+    @property
+    def area_m2(self) -> float | None: ...
+    @property
+    def outputs(self) -> dict[str, Path]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +63,17 @@ class ExpressionResult:
     n_candidates: int | None = None
     n_dropped: int = 0
 
+    def to_geodataframe(self) -> "gpd.GeoDataFrame":
+        """The polygons of the expression, read from its vector file.
+
+        The columns are those of the file, see docs/segment.md. The CRS is that of the scene;
+        GeoJSON has longitude and latitude.
+
+        Raises:
+            InputError: the file does not exist any more, or cannot be read.
+        """
+        return read_objects(self.outputs["vector"], self.layer)
+
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""
         fields = {name: getattr(self, name) for name in self.__slots__}
@@ -56,7 +88,7 @@ class ExpressionResult:
         return ExpressionResult(**{**record, "outputs": outputs, "failed": failed})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class SegmentReport:
     """Report of a run on one scene.
 
@@ -123,6 +155,22 @@ class SegmentReport:
         """Highest `presence_max` of the expressions; None if the model predicts none."""
         known = (result.presence_max for result in self.results)
         return max((presence for presence in known if presence is not None), default=None)
+
+    def to_geodataframe(self) -> "gpd.GeoDataFrame":
+        """The polygons of all expressions; the column `expression` tells them apart.
+
+        See `ExpressionResult.to_geodataframe`.
+
+        Raises:
+            InputError: a file does not exist any more, or cannot be read.
+        """
+        import pandas as pd
+
+        return pd.concat([each.to_geodataframe() for each in self.results], ignore_index=True)
+
+    def _repr_html_(self) -> str:
+        """The previews and a table, as a notebook shows them."""
+        return notebook_html(self.results, self.dropped, self.warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """The run, its totals, and the result of each expression, ready for JSON."""
@@ -198,6 +246,40 @@ class PartReport:
             "failed": failed,
             "warnings": list(self.warnings),
         }
+
+
+def read_objects(vector: Path, layer: str) -> "gpd.GeoDataFrame":
+    """The polygons of a layer.
+
+    Args:
+        vector: file of polygons.
+        layer: name of the layer in a GeoPackage. Other formats hold one.
+
+    Raises:
+        InputError: the file does not exist any more, or cannot be read.
+    """
+    from rrsis_geo.geo.scene.vector_files import read_vectors  # loads geopandas
+
+    return read_vectors(vector, layer=layer if holds_layers(vector) else None)
+
+
+def notebook_html(results: Sequence[ShownResult], dropped: str, warnings: Sequence[str]) -> str:
+    """Results as a notebook shows them: their previews, a table, and warnings.
+
+    Args:
+        results: of each expression. Previews are shown if they are among its outputs.
+        dropped: in words, how many objects were too small; "" if none was.
+        warnings: of the run.
+    """
+    from rrsis_geo.pages.render import render, thumbnail_url
+
+    max_px = PICTURE_PX if len(results) == 1 else PICTURE_PX // 2
+    previews = [(each.expression, each.outputs.get("preview")) for each in results]
+    urls = [(text, path and thumbnail_url(path, max_px)) for text, path in previews]
+    pictures = [(text, url) for text, url in urls if url]
+    notes = [*([f"Dropped: {dropped}"] if dropped else []), *warnings]
+    values = {"pictures": pictures, "results": results, "notes": notes}
+    return render("notebook.html", values)
 
 
 def dropped_text(n_dropped: int, smallest: str) -> str:

@@ -210,3 +210,15 @@ def test_coordinates_without_bounds(tmp_path: Path) -> None:
     gpd.GeoDataFrame(geometry=[box], crs="EPSG:32632").to_file(tmp_path / "a.gpkg")
     with pytest.raises(InputError, match="not finite or not below 1e"):
         read_aoi(tmp_path / "a.gpkg")
+
+
+def test_geoparquet_is_an_area_of_interest(info: SceneInfo, tmp_path: Path) -> None:
+    shape = shapely.box(500_010, 5_199_950, 500_030, 5_199_990)
+    table = gpd.GeoDataFrame(geometry=[shape], crs=32632)
+    table.to_parquet(tmp_path / "zone.parquet")
+    table.to_file(tmp_path / "zone.gpkg")
+    expected = aoi_area(info, tmp_path / "zone.gpkg")
+    assert aoi_area(info, tmp_path / "zone.parquet").window == expected.window
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"damaged\.parquet: not vector data"):
+        aoi_area(info, tmp_path / "damaged.parquet")
