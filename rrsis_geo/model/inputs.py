@@ -1,5 +1,7 @@
 """Images become the input of a network, in the same way for training, scoring and segmenting."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,7 +29,15 @@ def to_input(
     if images.dtype != torch.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:
         raise ValueError(f"expected uint8 [B, H, W, 3], got {images.dtype} {tuple(images.shape)}")
     images_BHWC = images if images.ndim == 4 else images[None]
-    scale = torch.tensor([1 / (255 * value) for value in spec.std], device=device)
-    shift = torch.tensor([-m / s for m, s in zip(spec.mean, spec.std, strict=True)], device=device)
+    scale, shift = _scale_and_shift(spec, torch.device(device))
     pixels_BHWC = images_BHWC.to(device, non_blocking=True).float()
     return pixels_BHWC.mul_(scale).add_(shift).permute(0, 3, 1, 2)  # BHWC -> BCHW
+
+
+@lru_cache
+def _scale_and_shift(spec: ImageSpec, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Scale and shift of each band. Kept, because copying them to a GPU would wait for it."""
+    with torch.inference_mode(False):  # also for tensors that are trained on
+        scale = torch.tensor([1 / (255 * value) for value in spec.std], device=device)
+        shift = [-m / s for m, s in zip(spec.mean, spec.std, strict=True)]
+        return scale, torch.tensor(shift, device=device)

@@ -1,4 +1,7 @@
-"""Run a model on windows: NumPy in, NumPy out. Devices and dtypes are chosen here only."""
+"""Run a model on windows: NumPy in, NumPy out, or tensors of its device in and out.
+
+Devices and dtypes are chosen here only.
+"""
 
 import logging
 import re
@@ -19,8 +22,14 @@ from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.model.inputs import to_input
 from rrsis_geo.model.malloc import keep_freed_memory
 from rrsis_geo.model.names import DTYPE_NAMES
-from rrsis_geo.model.presence import WindowLogits, check_threshold, drop_absent
-from rrsis_geo.nets.base import SegOutput
+from rrsis_geo.model.presence import WindowLogits, check_threshold
+from rrsis_geo.model.tensors import (
+    DeviceArrays,
+    WindowTensors,
+    concatenate,
+    drop_absent,
+    to_window_tensors,
+)
 from rrsis_geo.text.batch import TextBatch
 
 logger = logging.getLogger(__name__)
@@ -43,6 +52,9 @@ class Predictor:
             drops no window.
         batch_limit: largest batch that fits into the memory of the device, None if every batch has
             fitted so far.
+        arrays: where `predict_on_device` takes and leaves its tensors: on a GPU. None on a CPU,
+            where NumPy blends the windows.
+        default_batch: windows per batch that the memory of a GPU is enough for, else None.
     """
 
     def __init__(
@@ -91,6 +103,8 @@ class Predictor:
                 f"{self.device}: too little free memory for the model {bundle.name}; "
                 "close other programs that use it, or use --device cpu"
             ) from err
+        self.arrays = DeviceArrays(self.device) if self.device.type == "cuda" else None
+        self.default_batch = self.arrays and self.arrays.default_batch(self.image.size_px)
         logger.info("%s runs on %s in %s", bundle.name, self.device, self.dtype)
 
     @property
@@ -165,6 +179,21 @@ class Predictor:
         Raises:
             DeviceError: see :meth:`predict`.
         """
+        return self._to_host(self._run(images, lambda part: words))
+
+    def predict_on_device(self, images: Tensor, words: Sequence[Any]) -> list[WindowTensors]:
+        """Predict windows for several expressions, without waiting for the device.
+
+        Args:
+            images: uint8 RGB [B, S, S, 3] on the device, B at least 1.
+            words: results of ``encode``, one per expression.
+
+        Returns:
+            The outputs of each expression. It is not checked whether they are finite.
+
+        Raises:
+            DeviceError: the memory is too small for a single window.
+        """
         return self._run(images, lambda part: words)
 
     def predict_pairs(self, images: NDArray[np.uint8], expressions: Sequence[str]) -> WindowLogits:
@@ -186,11 +215,11 @@ class Predictor:
             with self._inference():
                 return self._net.encode_text(TextBatch(*(field[part] for field in tokens)))
 
-        return self._run(images, lambda part: [words_of(part)])[0]
+        return self._to_host(self._run(images, lambda part: [words_of(part)]))[0]
 
     def _run(
-        self, images: NDArray[np.uint8], words_of: Callable[[slice], Sequence[Any]]
-    ) -> list[WindowLogits]:
+        self, images: NDArray[np.uint8] | Tensor, words_of: Callable[[slice], Sequence[Any]]
+    ) -> list[WindowTensors]:
         """Predict batches that are as large as the memory allows.
 
         Args:
@@ -198,8 +227,8 @@ class Predictor:
             words_of: gives the words of each expression for a slice of the images.
         """
         if images.ndim != 4 or not len(images):
-            raise ValueError(f"expected [B, S, S, 3] with B > 0, got {images.shape}")
-        parts: list[list[WindowLogits]] = []
+            raise ValueError(f"expected [B, S, S, 3] with B > 0, got {tuple(images.shape)}")
+        parts: list[list[WindowTensors]] = []
         start = 0
         while start < len(images):
             count = min(self.batch_limit or len(images), len(images) - start)
@@ -212,31 +241,40 @@ class Predictor:
                 start += count
         if len(parts) == 1:
             return parts[0]
-        return [_concatenate(outputs) for outputs in zip(*parts, strict=True)]
+        return [concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def _try_batch(
-        self, images: NDArray[np.uint8], words: Sequence[Any]
-    ) -> list[WindowLogits] | None:
+        self, images: NDArray[np.uint8] | Tensor, words: Sequence[Any]
+    ) -> list[WindowTensors] | None:
         """Predict one batch for each expression. Return None if the memory is too small."""
         try:
             with self._inference():
                 pixels = self._net.encode_image(to_input(images, self.image, self.device))
-                outputs = [self._to_host(self._net.segment(pixels, w)) for w in words]
+                outputs = [to_window_tensors(self._net.segment(pixels, w)) for w in words]
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
             return None  # leave the block first: the error keeps the tensors of its frames alive
-        if not all(np.isfinite(output.logits).all() for output in outputs):
+        if self.presence is None:
+            return outputs
+        return [drop_absent(output, self.presence) for output in outputs]
+
+    def _to_host(self, outputs: Sequence[WindowTensors]) -> list[WindowLogits]:
+        """Copy outputs from the device.
+
+        Raises:
+            DeviceError: they are not finite.
+        """
+        arrays = [
+            WindowLogits(_to_numpy(logits), None if presence is None else _to_numpy(presence))
+            for logits, presence in outputs
+        ]
+        if not all(np.isfinite(output.logits).all() for output in arrays):
             raise DeviceError(
                 f"the model {self.bundle.name} gave values that are not finite in {self.dtype} "
                 f"on {self.device}; use --dtype fp32"
             )
-        return outputs
-
-    def _to_host(self, output: SegOutput) -> WindowLogits:
-        presence = None if output.presence is None else _to_numpy(output.presence)
-        windows = WindowLogits(_to_numpy(output.logits), presence)
-        return windows if self.presence is None else drop_absent(windows, self.presence)
+        return arrays
 
     def _halve_batch(self, count: int) -> None:
         if self.device.type == "cuda":
@@ -343,7 +381,7 @@ def _cpu_features() -> set[str]:
 
 
 def _to_numpy(values: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = values.float().cpu().numpy()
+    array: NDArray[np.float32] = values.cpu().numpy()
     return array
 
 
@@ -351,12 +389,4 @@ def is_out_of_memory(err: RuntimeError) -> bool:
     """Whether an error means too little memory. cuBLAS, cuDNN and the CPU only say so in text."""
     return isinstance(err, torch.OutOfMemoryError) or bool(
         re.search(r"out of memory|_STATUS_ALLOC_FAILED|can't allocate memory", str(err))
-    )
-
-
-def _concatenate(parts: Sequence[WindowLogits]) -> WindowLogits:
-    presences = [part.presence for part in parts if part.presence is not None]
-    return WindowLogits(
-        np.concatenate([part.logits for part in parts]),
-        np.concatenate(presences) if presences else None,
     )

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.log_odds import to_log_odds
 
 ABSENT_LOG_ODDS = np.float32(-6.0)
 """Highest log-odds of pixels in a window below the threshold: a probability of 0.25 %. Where such a
@@ -48,18 +47,3 @@ def measure_presence(output: WindowLogits) -> NDArray[np.float32]:
         return output.presence
     highest_B: NDArray[np.float32] = output.logits.max(axis=(1, 2))
     return highest_B
-
-
-def drop_absent(output: WindowLogits, threshold: float) -> WindowLogits:
-    """The output with its presence, and no target where the presence is below a threshold.
-
-    Args:
-        output: of a network.
-        threshold: probability between 0 and 1.
-    """
-    presence_B = measure_presence(output)
-    is_absent = presence_B < to_log_odds(threshold)
-    logits = np.where(
-        is_absent[:, None, None], np.minimum(output.logits, ABSENT_LOG_ODDS), output.logits
-    )
-    return WindowLogits(logits, presence_B)

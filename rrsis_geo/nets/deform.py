@@ -76,8 +76,10 @@ class DeformableAttention(nn.Module):
             map_ = value_BNMd[:, start : start + h * w].permute(0, 2, 3, 1)
             map_ = map_.reshape(B * M, D // M, h, w)
             start += h * w
-            step = torch.tensor([w, h], dtype=query.dtype, device=query.device)
-            point = place_N2[None, :, None, None] + offset_BNMLP2[:, :, :, level] / step
+            right, down = offset_BNMLP2[:, :, :, level].unbind(-1)
+            # no tensor of (w, h): to copy it to a GPU would be to wait for the GPU
+            offset = torch.stack((right / w, down / h), -1)
+            point = place_N2[None, :, None, None] + offset
             grid = (2 * point - 1).permute(0, 2, 1, 3, 4).reshape(B * M, N, P, 2)
             sample = sample_at(map_, grid)  # [B M, d, N, P]
             weight = weight_BNMLP[:, :, :, level].permute(0, 2, 1, 3).reshape(B * M, 1, N, P)

@@ -16,6 +16,7 @@ from rrsis_geo.errors import ConfigError, DeviceError, InputError
 from rrsis_geo.log_odds import to_probability
 from rrsis_geo.model.inputs import to_input
 from rrsis_geo.model.predictor import Predictor, choose_device, choose_dtype, has_bf16
+from rrsis_geo.model.tensors import batch_for_memory
 from rrsis_geo.nets.base import SegOutput
 
 CPU = torch.device("cpu")
@@ -375,3 +376,23 @@ def test_cuda_is_close_to_the_cpu(images: NDArray[np.uint8], dtype: str) -> None
     expected = cpu.predict(images, cpu.encode("the road")).logits
     logits = cuda.predict(images, cuda.encode("the road")).logits
     assert np.abs(logits - expected).max() < 0.05 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "size_px", "expected"),
+    [(139, 512, 64), (24, 512, 48), (24, 1024, 16), (6, 512, 16), (139, 1024, 64)],
+)
+def test_default_batch_of_a_gpu(free_gib: int, size_px: int, expected: int) -> None:
+    assert batch_for_memory(free_gib * 2**30, size_px) == expected
+
+
+def test_outputs_on_the_device_are_those_of_predict(images: NDArray[np.uint8]) -> None:
+    """Without a copy to NumPy, in batches that the memory is enough for."""
+    predictor = Predictor(tiny_net.make_bundle(), "cpu", "fp32", presence=0.5)
+    predictor.batch_limit = 2
+    words = [predictor.encode(text) for text in ("the road", "all buildings")]
+    on_device = predictor.predict_on_device(torch.from_numpy(images), words)
+    for output, expected in zip(on_device, predictor.predict_all(images, words), strict=True):
+        assert isinstance(output.logits, Tensor)
+        np.testing.assert_array_equal(output.logits, expected.logits)
+        np.testing.assert_array_equal(output.presence, expected.presence)

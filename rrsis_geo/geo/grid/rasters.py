@@ -20,6 +20,7 @@ from rasterio.errors import BandOverviewError, NotGeoreferencedWarning, Rasterio
 from rasterio.windows import Window
 
 from rrsis_geo.files import atomic_file, check_writable, follow_link, sync, write_error
+from rrsis_geo.geo.grid.arrays import HOST, Array, Arrays
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.scene.sources import geo_env
 from rrsis_geo.geo.styles import MASK_COLOURS, mask_qml, probability_qml
@@ -46,19 +47,17 @@ def encode_mask(mask: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np
     return values
 
 
-def encode_probability(
-    probability: NDArray[np.float32], valid: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
+def encode_probability(probability: Array, valid: Array | None, *, arrays: Arrays = HOST) -> Array:
     """Encode probabilities as uint8 [n, W]: steps of 0.004, 255 no data.
 
     Args:
         probability: float32 [n, W], in [0, 1].
-        valid: bool [n, W].
+        valid: bool [n, W], None if all pixels are.
+        arrays: where the probabilities are.
     """
-    steps: NDArray[np.uint8] = np.rint(probability * np.float32(1 / PROBABILITY_STEP)).astype(
-        np.uint8
-    )
-    steps[~valid] = NODATA
+    steps = arrays.round_to_uint8(probability * (1 / PROBABILITY_STEP))
+    if valid is not None:
+        steps[~valid] = NODATA
     return steps
 
 

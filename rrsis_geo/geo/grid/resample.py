@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rrsis_geo.geo.grid.arrays import HOST, Array, Arrays
+
 Kernel = Literal["linear", "cubic"]
 """Interpolation for a finer output grid. A coarser output grid is always the area mean."""
 
@@ -104,8 +106,13 @@ def rows_needed(n_in: int, n_out: int, start: int, stop: int) -> tuple[int, int]
 
 
 def resample_rows(
-    rows: NDArray[np.generic], row_start: int, taps: Taps, selection: slice = slice(None)
-) -> NDArray[np.float32]:
+    rows: Array,
+    row_start: int,
+    taps: Taps,
+    selection: slice = slice(None),
+    *,
+    arrays: Arrays = HOST,
+) -> Array:
     """Resample along axis 0: input rows [m, ...] -> output rows, float32 [n, ...].
 
     Args:
@@ -113,28 +120,28 @@ def resample_rows(
         row_start: number of the first input row.
         taps: taps along axis 0.
         selection: which of the taps to compute.
+        arrays: where the rows are.
     """
     index, weight = taps.index[selection] - row_start, taps.weight[selection]
-    shape = (-1,) + (1,) * (rows.ndim - 1)
-    result = rows[index[:, 0]].astype(np.float32)
-    result *= weight[:, 0].reshape(shape)
-    for k in range(1, index.shape[1]):
-        part = rows[index[:, k]].astype(np.float32)
-        part *= weight[:, k].reshape(shape)
-        result += part
-    return result
+    weights = weight.reshape(*weight.shape, *[1] * (rows.ndim - 1))
+    return _weighted_sum(rows, index, weights.swapaxes(0, 1), 0, arrays)
 
 
-def resample_cols(rows: NDArray[np.float32], col_start: int, taps: Taps) -> NDArray[np.float32]:
+def resample_cols(rows: Array, col_start: int, taps: Taps, *, arrays: Arrays = HOST) -> Array:
     """Resample along axis 1: float32 [n, m, ...] -> float32 [n, m', ...]."""
-    shape = (1, -1) + (1,) * (rows.ndim - 2)
-    index = taps.index - col_start
-    result = np.take(rows, index[:, 0], axis=1, mode="clip")
-    result *= taps.weight[:, 0].reshape(shape)
-    part = np.empty_like(result)
+    weights = taps.weight.reshape(*taps.weight.shape, *[1] * (rows.ndim - 2))
+    return _weighted_sum(rows, taps.index - col_start, weights.swapaxes(0, 1), 1, arrays)
+
+
+def _weighted_sum(
+    rows: Array, index: NDArray[np.int64], weights: NDArray[np.float32], axis: int, arrays: Arrays
+) -> Array:
+    """Sum of the rows or columns of an index [n, k], with weights [k, n, ...]."""
+    result = arrays.take(rows, index[:, 0], axis)
+    result *= arrays.upload(weights[0])
     for k in range(1, index.shape[1]):
-        np.take(rows, index[:, k], axis=1, mode="clip", out=part)
-        part *= taps.weight[:, k].reshape(shape)
+        part = arrays.take(rows, index[:, k], axis)
+        part *= arrays.upload(weights[k])
         result += part
     return result
 
@@ -152,6 +159,7 @@ class RowResampler:
         dst_shape: tuple[int, int],
         *,
         dst_rows: tuple[int, int] | None = None,
+        arrays: Arrays = HOST,
     ) -> None:
         """Resample from one shape (height, width) to another.
 
@@ -159,7 +167,9 @@ class RowResampler:
             src_shape: shape of the input grid.
             dst_shape: shape of the output grid.
             dst_rows: range [start, stop) of output rows to compute; None means all.
+            arrays: where the rows are.
         """
+        self._arrays = arrays
         self._src_shape = src_shape
         self._dst_shape = dst_shape
         start, stop = dst_rows or (0, dst_shape[0])
@@ -167,12 +177,10 @@ class RowResampler:
         self._rows = make_taps(src_shape[0], dst_shape[0], start, stop)
         self._cols = make_taps(src_shape[1], dst_shape[1], 0, dst_shape[1])
         self._needs = self._rows.index.max(axis=1) + 1
-        self._stored = np.empty((0, src_shape[1]), np.float32)
+        self._stored = arrays.zeros((0, src_shape[1]))
         self._stored_start = self._rows.span[0]
 
-    def push(
-        self, row_start: int, rows: NDArray[np.float32]
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def push(self, row_start: int, rows: Array) -> Iterator[tuple[int, Array]]:
         """Add input rows and yield the output rows that are complete.
 
         Output rows are in order and without gaps, in pieces of at most about 16 MiB (equal grids
@@ -198,21 +206,24 @@ class RowResampler:
             yield from self._pass_through(rows)
             return
         ready = row_start + skip + len(rows)
-        stored = np.concatenate([self._stored, rows]) if len(self._stored) else rows
+        arrays = self._arrays
+        stored = arrays.concatenate([self._stored, rows]) if len(self._stored) else rows
         done = self._start + int(np.searchsorted(self._needs, ready, side="right"))
         piece = max(1, _PIECE_BYTES // (4 * max(self._dst_shape[1], self._src_shape[1])))
         for first in range(self._next, done, piece):
             last = min(first + piece, done)
             selection = slice(first - self._start, last - self._start)
-            resampled = resample_rows(stored, self._stored_start, self._rows, selection)
-            yield first, resample_cols(resampled, 0, self._cols)
+            resampled = resample_rows(
+                stored, self._stored_start, self._rows, selection, arrays=arrays
+            )
+            yield first, resample_cols(resampled, 0, self._cols, arrays=arrays)
         self._next = done
         if not self.is_done:
             keep_from = min(int(self._rows.index[done - self._start].min()), ready)
-            self._stored = stored[keep_from - self._stored_start :].copy()
+            self._stored = arrays.copy(stored[keep_from - self._stored_start :])
             self._stored_start = keep_from
 
-    def _pass_through(self, rows: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def _pass_through(self, rows: Array) -> Iterator[tuple[int, Array]]:
         first = self._next
         rows = rows[: self._stop - first]
         self._next = self._stored_start = first + len(rows)

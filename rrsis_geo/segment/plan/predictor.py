@@ -1,11 +1,12 @@
 """The interface between `segment` and a model."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from numpy import float32, uint8
 from numpy.typing import NDArray
 
+from rrsis_geo.geo.grid.arrays import HOST, Array, Arrays
 from rrsis_geo.model.facts import ModelFacts
 
 CPU_BATCH = 4
@@ -46,6 +47,35 @@ class WindowPredictor(Protocol):
         """Predict windows, uint8 RGB [B, S, S, 3], for each of several encoded expressions."""
 
 
+class DeviceOutput(Protocol):
+    """As `WindowOutput`, but on a device."""
+
+    @property
+    def logits(self) -> Array:
+        """Log-odds that a pixel is the target, float32 [B, S, S]."""
+
+    @property
+    def presence(self) -> Array | None:
+        """Log-odds that the target is in the window, float32 [B], or None."""
+
+
+@runtime_checkable
+class DevicePredictor(WindowPredictor, Protocol):
+    """A predictor that can leave its outputs on its device, where they are blended.
+
+    Attributes:
+        arrays: where its inputs and outputs are. None if they are in NumPy arrays: then it is used
+            as any other predictor.
+        default_batch: windows per batch unless the user chooses; None takes that of the device.
+    """
+
+    arrays: Arrays | None
+    default_batch: int | None
+
+    def predict_on_device(self, images: Array, words: Sequence[Any]) -> Sequence[DeviceOutput]:
+        """As `predict_all`, with images and outputs on the device. It need not wait for them."""
+
+
 class EncodedPredictor(NamedTuple):
     """A predictor with the encoded expressions of a run.
 
@@ -63,7 +93,16 @@ class EncodedPredictor(NamedTuple):
     def encode(
         predictor: WindowPredictor, expressions: Sequence[str], *, batch_size: int | None = None
     ) -> "EncodedPredictor":
-        """Encode expressions. The default batch size depends on the device."""
-        default = CPU_BATCH if predictor.facts.device == "cpu" else GPU_BATCH
+        """Encode expressions. The default batch size depends on the device and its memory."""
+        if batch_size is None and isinstance(predictor, DevicePredictor):
+            batch_size = predictor.default_batch
+        if batch_size is None:
+            batch_size = CPU_BATCH if predictor.facts.device == "cpu" else GPU_BATCH
         words = tuple(predictor.encode(expression) for expression in expressions)
-        return EncodedPredictor(predictor, words, batch_size or default)
+        return EncodedPredictor(predictor, words, batch_size)
+
+    @property
+    def arrays(self) -> Arrays:
+        """Where the outputs are blended."""
+        found = self.predictor.arrays if isinstance(self.predictor, DevicePredictor) else None
+        return HOST if found is None else found

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrsis_geo.errors import DeviceError, ModelError, RrsisError
-from rrsis_geo.segment.plan.predictor import EncodedPredictor, WindowOutput, WindowPredictor
+from rrsis_geo.geo.grid.arrays import HOST, Array, Arrays, Download
+from rrsis_geo.segment.plan.predictor import DeviceOutput, DevicePredictor, EncodedPredictor
 
 logger = logging.getLogger(__name__)
+
 
 _PREDICTOR_ERRORS = (
     RrsisError,
@@ -23,92 +25,157 @@ _PREDICTOR_ERRORS = (
 
 
 class WindowResult(NamedTuple):
-    """Output of the predictor for some windows of a row and one expression.
+    """What the predictor found in one window for one expression.
 
     Attributes:
-        cols: columns of the windows.
-        output: of the predictor, or the error of a single window.
+        logits: [S, S], finite, or the error of the window.
+        presence: log-odds that the target is in the window, or None.
+        highest: highest of the logits.
         seconds: time spent in the predictor.
     """
 
-    cols: Sequence[int]
-    output: WindowOutput | Exception
-    seconds: float
+    logits: Array | Exception
+    presence: float | None = None
+    highest: float = -np.inf
+    seconds: float = 0.0
 
 
-def predict_windows(
-    encoded: EncodedPredictor, images: NDArray[np.uint8], cols: Sequence[int]
-) -> list[list[WindowResult]]:
-    """Predict a batch of windows, uint8 RGB [B, S, S, 3], for every expression.
+class StartedBatch:
+    """A batch of windows that is predicted for every expression.
 
-    If the batch fails, each window is tried once more by itself, separately for each expression.
-
-    Returns:
-        The results of each expression, which together cover the batch.
+    On a device the outputs may not be computed yet: only `results` waits for them.
     """
-    predictor, words = encoded.predictor, encoded.words
-    started = time.perf_counter()
-    try:
-        outputs = _predict(predictor, images, words)
-    except _PREDICTOR_ERRORS as err:
-        logger.info("%s; trying again, one window at a time", err)
-    else:
-        seconds = (time.perf_counter() - started) / len(words)
-        return [[WindowResult(cols, output, seconds)] for output in outputs]
-    return [
-        [
-            _predict_single(predictor, image, col_j, each)
-            for image, col_j in zip(images, cols, strict=True)
+
+    def __init__(self, encoded: EncodedPredictor, images: Array) -> None:
+        """Start to predict windows, uint8 RGB [B, S, S, 3], in the arrays of the predictor."""
+        started = time.perf_counter()
+        self._encoded = encoded
+        self._images = images
+        self._outputs: list[_Output] | None = None
+        try:
+            self._outputs = _start(encoded, images)
+        except _PREDICTOR_ERRORS as err:
+            _log_retry(err)
+        self._seconds = time.perf_counter() - started
+
+    def results(self) -> list[list[WindowResult]]:
+        """The result of each window, for each expression.
+
+        If the batch failed, each window is tried once more by itself, separately for each
+        expression.
+        """
+        started = time.perf_counter()
+        words = self._encoded.words
+        if self._outputs is not None:
+            try:
+                found = [output.results() for output in self._outputs]
+            except _PREDICTOR_ERRORS as err:
+                _log_retry(err)
+            else:
+                seconds = self._seconds + time.perf_counter() - started
+                share = seconds / (len(words) * len(self._images))
+                return [[result._replace(seconds=share) for result in row] for row in found]
+        self._outputs = None
+        images = self._encoded.arrays.download(self._images)()
+        return [[_predict_single(self._encoded, image, each) for image in images] for each in words]
+
+
+class _Output(NamedTuple):
+    """Output for B windows and one expression, with what is known about each window."""
+
+    logits: Array
+    is_finite: Download
+    highest: Download
+    presence: Download | None
+
+    def results(self) -> list[WindowResult]:
+        """The results of the windows.
+
+        Raises:
+            ModelError: a value is not finite. Blending would spread it over the neighbours.
+        """
+        if not self.is_finite().all():
+            raise ModelError("the model gave logits that are not finite")
+        highest = self.highest().tolist()
+        presence = [None] * len(highest)
+        if self.presence is not None:
+            presence_B = self.presence()
+            if not np.isfinite(presence_B).all():
+                raise ModelError("the model gave presence that are not finite")
+            presence = presence_B.tolist()
+        return [
+            WindowResult(logits, *facts)
+            for logits, *facts in zip(self.logits, presence, highest, strict=True)
         ]
-        for each in words
-    ]
+
+
+def _start(encoded: EncodedPredictor, images: Array) -> list[_Output]:
+    """Predict a batch for every expression, in the arrays of the predictor."""
+    predictor, words, arrays = encoded.predictor, encoded.words, encoded.arrays
+    if arrays.is_host:
+        return _describe(predictor.predict_all(images, words), words, images.shape[:3], HOST)
+    assert isinstance(predictor, DevicePredictor)
+    outputs = predictor.predict_on_device(images, words)
+    return _describe(outputs, words, tuple(images.shape[:3]), arrays)
 
 
 def _predict_single(
-    predictor: WindowPredictor, image: NDArray[np.uint8], col_j: int, words: Any
+    encoded: EncodedPredictor, image: NDArray[np.uint8], words: Any
 ) -> WindowResult:
     """Predict one window for one expression. The result holds the error if this fails."""
     started = time.perf_counter()
-    output: WindowOutput | Exception
     try:
-        output = _predict(predictor, image[None], [words])[0]
+        outputs = encoded.predictor.predict_all(image[None], [words])
+        (output,) = _describe(outputs, [words], (1, *image.shape[:2]), HOST)
+        (result,) = output.results()
+        logits = encoded.arrays.upload(output.logits[0])
     except MemoryError:
-        output = DeviceError("too little free memory to predict a window")
+        return WindowResult(DeviceError("too little free memory to predict a window"))
     except _PREDICTOR_ERRORS as err:
-        output = err
-    return WindowResult([col_j], output, time.perf_counter() - started)
+        return WindowResult(err)
+    return result._replace(logits=logits, seconds=time.perf_counter() - started)
 
 
-def _predict(
-    predictor: WindowPredictor, images: NDArray[np.uint8], words: Sequence[Any]
-) -> Sequence[WindowOutput]:
-    """The output of the predictor for each expression, checked.
+def _describe(
+    outputs: Sequence[DeviceOutput], words: Sequence[Any], shape: tuple[int, ...], arrays: Arrays
+) -> list[_Output]:
+    """The outputs of a predictor for each expression, with facts that are on their way.
 
     Raises:
-        ModelError: an output is not as `WindowOutput` describes it.
+        ModelError: an output is not as `WindowOutput` or `DeviceOutput` describes it.
     """
-    outputs = predictor.predict_all(images, words)
     if len(outputs) != len(words):
         raise ModelError(f"the model gave {len(outputs)} outputs for {len(words)} expressions")
+    found = []
     for output in outputs:
-        _check_array("logits", output.logits, images.shape[:3])
+        _check_array("logits", output.logits, shape, arrays)
+        presence = None
         if output.presence is not None:
-            _check_array("presence", output.presence, images.shape[:1])
-    return outputs
+            _check_array("presence", output.presence, shape[:1], arrays)
+            presence = arrays.download(output.presence)
+        is_finite, highest = arrays.describe_windows(output.logits)
+        facts = arrays.download(is_finite), arrays.download(highest), presence
+        found.append(_Output(output.logits, *facts))
+    return found
 
 
-def _check_array(name: str, values: object, shape: tuple[int, ...]) -> None:
-    """Check a part of an output. Blending would spread a NaN over the neighbouring windows."""
-    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+def _check_array(name: str, values: Any, shape: tuple[int, ...], arrays: Arrays) -> None:
+    """Check the type and the shape of a part of an output."""
+    is_array = isinstance(values, np.ndarray) and values.dtype.kind == "f"
+    if arrays.is_host and not is_array:
         kind = getattr(values, "dtype", type(values).__name__)
         raise ModelError(f"the model gave {name} of {kind}; a NumPy array of float32 is expected")
-    if values.shape != shape:
-        raise ModelError(f"the model gave {name} of shape {values.shape}; {shape} is expected")
-    if not np.isfinite(values).all():
-        raise ModelError(f"the model gave {name} that are not finite")
+    if tuple(values.shape) != shape:
+        raise ModelError(
+            f"the model gave {name} of shape {tuple(values.shape)}; {shape} is expected"
+        )
 
 
-def split_batches(cols: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Split columns into batches of about equal size, none larger than ``batch_size``."""
-    parts = np.array_split(cols, -(-len(cols) // batch_size) or 1)
-    return [part.tolist() for part in parts if len(part)]
+def _log_retry(err: Exception) -> None:
+    logger.info("%s; trying again, one window at a time", err)
+
+
+def split_batches(n_windows: int, batch_size: int) -> list[range]:
+    """Split windows into batches of about equal size, none larger than ``batch_size``."""
+    parts = np.array_split(np.arange(n_windows), -(-n_windows // batch_size) or 1)
+    return [range(part[0], part[-1] + 1) for part in parts if len(part)]

@@ -6,21 +6,14 @@ from typing import Any
 
 import numpy as np
 from affine import Affine
-from numpy.typing import NDArray
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import sync
-from rrsis_geo.geo.grid.rasters import (
-    Georeference,
-    Kind,
-    RasterWriter,
-    encode_mask,
-    encode_probability,
-)
+from rrsis_geo.geo.grid.finish import FinishedRows
+from rrsis_geo.geo.grid.rasters import Georeference, Kind, RasterWriter, encode_mask
 from rrsis_geo.geo.grid.windows import Shard
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.vectorize import BandVectorizer
-from rrsis_geo.log_odds import sigmoid, to_log_odds
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.shards.shard_files import ShardFiles
 
@@ -29,7 +22,7 @@ MAX_OBJECTS = 100_000
 
 
 class ShardWriter:
-    """Writes rows of logits as rasters and objects."""
+    """Writes finished rows as rasters and objects."""
 
     def __init__(
         self,
@@ -55,7 +48,6 @@ class ShardWriter:
         self._expression_i = expression_i
         self._shard = shard
         self._width = plan.scene.width
-        self._threshold = np.float32(to_log_odds(plan.options.threshold))
         self._vectorizer = BandVectorizer(self._width, row_start=shard.row_start)
         self._closed: list[Objects] = []
         self._n_closed = self._n_parts = 0
@@ -68,25 +60,19 @@ class ShardWriter:
             }
             self._open_files = stack.pop_all()
 
-    def write(self, row_start: int, logits: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-        """Write the next rows, float32 and bool [n, W] on the grid of the scene."""
-        mask = logits > self._threshold
-        mask &= valid
+    def write(self, row_start: int, rows: FinishedRows) -> None:
+        """Write the next rows on the grid of the scene."""
         if "probability" in self._rasters:
-            probability = sigmoid(logits)
-            encoded = encode_probability(probability, valid)
-            self._rasters["probability"].write_band(row_start - self._shard.row_start, encoded)
-        else:  # only the pixels of objects are used
-            probability = np.zeros_like(logits)
-            probability[mask] = sigmoid(logits[mask])
+            assert rows.steps is not None
+            self._rasters["probability"].write_band(row_start - self._shard.row_start, rows.steps)
         if "mask" in self._rasters:
-            encoded = encode_mask(mask, valid)
+            encoded = encode_mask(rows.mask, rows.valid)
             self._rasters["mask"].write_band(row_start - self._shard.row_start, encoded)
-        closed = self._vectorizer.add_band(row_start, mask, probability)
+        closed = self._vectorizer.add_band(row_start, rows.mask, rows.probability)
         self._closed.append(closed)
         self._n_closed += len(closed)
         if self._n_closed >= MAX_OBJECTS:
-            self._save_part(row_start + len(mask))
+            self._save_part(row_start + len(rows.mask))
 
     def close(self) -> None:
         """Complete the files after the last row.
