@@ -93,7 +93,10 @@ def print_readings(
         facts = [("understood", str(query)), ("the network finds", "; ".join(phrases[expression]))]
         if any(phrase in asked for each in all_landmarks([query]) for phrase in each.targets()):
             facts.append(
-                ("landmarks", f"where some have a score of {LANDMARK_SCORE:g}, only these count")
+                (
+                    "landmarks",
+                    f"where some have a mean probability of {LANDMARK_SCORE:g}, only these count",
+                )
             )
         console.print_facts(f'"{expression}"', facts)
 

@@ -21,12 +21,11 @@ MASK_COLOURS: Final = {0: (0, 0, 0, 0), 1: (*OUTLINE_RGB, 255)}
 """Colour table of a mask, for programs that ignore the style."""
 
 SCORE_CLASSES: Final = (
-    (0.0, 0.5, (255, 245, 180)),
-    (0.5, 0.6, (255, 222, 90)),
-    (0.6, 0.7, (255, 180, 70)),
-    (0.7, 0.8, (255, 130, 90)),
-    (0.8, 0.9, (255, 80, 115)),
-    (0.9, 1.0, OUTLINE_RGB),
+    (0.0, 0.2, (255, 222, 90)),
+    (0.2, 0.4, (255, 180, 70)),
+    (0.4, 0.6, (255, 130, 90)),
+    (0.6, 0.8, (255, 80, 115)),
+    (0.8, 1.0, OUTLINE_RGB),
 )
 """Classes of the style by score: above, up to, colour. From yellow to pink."""
 LABEL_MIN_MM: Final = 4

@@ -20,6 +20,7 @@ from torch import Tensor
 from rrsis_geo.errors import ConfigError, ModelError, OutputError
 from rrsis_geo.files import atomic_folder, is_empty
 from rrsis_geo.images import ImageSpec
+from rrsis_geo.model.calibration import UNCALIBRATED, Calibration
 from rrsis_geo.model.catalog import bundle_name, find_bundle
 from rrsis_geo.model.manifest import (
     Manifest,
@@ -62,6 +63,7 @@ class Bundle:
             rules that also resolve them over a scene; "network" if the network was trained on them.
         presence: windows in which the probability of the target is below this give nothing; None
             if no threshold was fitted.
+        calibration: from the mean probability of an object to its score.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Bundle:
     sha256: str
     language: Language = "network"
     presence: float | None = None
+    calibration: Calibration = UNCALIBRATED
 
 
 def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
@@ -105,6 +108,7 @@ def load_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
         sha256=manifest.weights.sha256,
         language=manifest.language,
         presence=manifest.presence,
+        calibration=manifest.calibration,
     )
 
 
@@ -147,6 +151,7 @@ def save_bundle(bundle: Bundle, *, precision: Precision = "int8", card: str | No
     )
     if bundle.presence is not None:
         manifest["presence"] = bundle.presence
+    manifest |= bundle.calibration.to_record()
     try:
         with atomic_folder(folder) as part:
             save_file(tensors, part / WEIGHTS_FILE)

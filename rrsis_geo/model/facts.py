@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rrsis_geo.model.calibration import UNCALIBRATED, Calibration
 from rrsis_geo.model.names import Language
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class ModelFacts:
         estimates_presence: whether the network estimates if the target is in a window.
         presence: windows in which the probability of the target is below this give nothing; None
             drops no window.
+        calibration: from the mean probability of an object to its score.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ModelFacts:
     about: Mapping[str, Any] = field(default_factory=dict)
     estimates_presence: bool = True
     presence: float | None = None
+    calibration: Calibration = UNCALIBRATED
 
     @property
     def has_bundle(self) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rrsis_geo import config
 from rrsis_geo.errors import ConfigError, ModelError
 from rrsis_geo.files import write_json
+from rrsis_geo.model.calibration import UNCALIBRATED, Calibration
 from rrsis_geo.model.names import MODEL_FILE, Language, Precision
 from rrsis_geo.model.presence import check_threshold
 from rrsis_geo.text.reference_phrases import TextRules
@@ -71,6 +72,7 @@ class Manifest:
         language: who resolves words of position, size and order about a single image. Bundles of
             earlier versions do not say it, and their networks were trained on such words.
         presence: threshold of presence, see `rrsis_geo.model.presence`; None if it was not fitted.
+        calibration: of the scores of objects; the default if it was not fitted.
     """
 
     net: NetPart
@@ -80,6 +82,7 @@ class Manifest:
     about: Mapping[str, Any]
     language: Language = "network"
     presence: float | None = None
+    calibration: Calibration = UNCALIBRATED
 
     def __post_init__(self) -> None:
         check_threshold(self.presence)
@@ -142,8 +145,24 @@ def write_presence(folder: Path, presence: float) -> None:
         OutputError: the file cannot be written.
     """
     read_manifest(folder)
-    values = {**_read_json(folder / MODEL_FILE), "presence": presence}
-    write_json(folder / MODEL_FILE, values)
+    _write_values(folder, {"presence": presence})
+
+
+def write_calibration(folder: Path, calibration: Calibration) -> None:
+    """Write a calibration of scores into the model.json of a bundle, or remove that it has.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+        OutputError: the file cannot be written.
+    """
+    read_manifest(folder)
+    _write_values(folder, {"calibration": None, **calibration.to_record()})
+
+
+def _write_values(folder: Path, values: Mapping[str, Any]) -> None:
+    """Set values of a model.json; None removes one."""
+    merged = {**_read_json(folder / MODEL_FILE), **values}
+    write_json(folder / MODEL_FILE, {k: v for k, v in merged.items() if v is not None})
 
 
 def image_source(folder: Path) -> str:
@@ -209,6 +228,7 @@ def make_card(name: str, manifest: Mapping[str, Any]) -> str:
             if "presence" in manifest
             else []
         ),
+        *([("score", str(Calibration.from_record(manifest)))] if "calibration" in manifest else []),
         *((key, value) for key, value in about.items() if key not in nested),
     ]
     lines = [f"# {name}", "", "| | |", "| --- | --- |"]

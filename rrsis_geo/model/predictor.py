@@ -120,6 +120,7 @@ class Predictor:
             about=self.bundle.about,
             estimates_presence=self.bundle.net.estimates_presence,
             presence=self.presence,
+            calibration=self.bundle.calibration,
         )
 
     @property

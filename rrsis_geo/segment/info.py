@@ -142,4 +142,5 @@ def read_model_facts(name: str) -> ModelFacts:
         about=manifest.about,
         estimates_presence=manifest.estimates_presence,
         presence=manifest.presence,
+        calibration=manifest.calibration,
     )

@@ -20,8 +20,9 @@ from safetensors.torch import load_file, save_file
 from rrsis_geo.errors import ModelError, OutputError
 from rrsis_geo.model import catalog
 from rrsis_geo.model.bundle import load_bundle, load_settings, save_bundle
+from rrsis_geo.model.calibration import UNCALIBRATED, Calibration
 from rrsis_geo.model.catalog import bundle_folders, cache_folder, find_bundle, list_bundles
-from rrsis_geo.model.manifest import write_presence
+from rrsis_geo.model.manifest import write_calibration, write_presence
 from rrsis_geo.model.names import DEFAULT_BUNDLE, Language, Precision
 from rrsis_geo.nets import PRESETS, build_net
 
@@ -294,6 +295,9 @@ def test_a_damaged_bundle_raises(
         ("weights.sha256", [None, [], {}]),
         ("language", [None, 1, "english", ["resolved"]]),
         ("presence", [0, 1, 1.5, "high", [0.5]]),
+        ("calibration", [2, [1.0, 0.0]]),
+        ("calibration.scale", [None, 0, -1, 1e9, "x"]),
+        ("calibration.offset", [None, 1e9, [0.5]]),
         ("about", [None, "x", [1]]),
         ("about.summary", [None, 3, "\ud800"]),
         ("about.categories", [None, "car", [1], [["car"]]]),
@@ -310,7 +314,7 @@ def test_every_field_of_the_manifest_is_checked(
         manifest = json.loads(json.dumps(whole))
         part = manifest
         for parent in parents:
-            part = part[parent]
+            part = part.setdefault(parent, {})
         part[name] = value
         (folder / "model.json").write_text(json.dumps(manifest).replace("Infinity", "1e400"))
         with pytest.raises(ModelError) as caught:
@@ -331,6 +335,20 @@ def test_the_threshold_of_presence_of_a_bundle_is_kept(tmp_path: Path) -> None:
     again = save_bundle(replace(bundle, presence=None))
     assert load_bundle(again).presence is None
     assert "presence" not in json.loads((again / "model.json").read_text())
+
+
+def test_the_calibration_of_a_bundle_is_kept(tmp_path: Path) -> None:
+    calibration = Calibration(scale=0.5, offset=-1.25)
+    bundle = replace(tiny_net.make_bundle(tmp_path / "tiny"), calibration=calibration)
+    folder = save_bundle(bundle)
+    assert load_bundle(folder).calibration == calibration
+    line = "| score | log-odds of the mean probability x 0.5 -1.25 |"
+    assert line in (folder / "README.md").read_text()
+    write_calibration(folder, Calibration(scale=2.0))
+    assert load_bundle(folder).calibration == Calibration(scale=2.0)
+    write_calibration(folder, UNCALIBRATED)
+    assert load_bundle(folder).calibration == UNCALIBRATED
+    assert "calibration" not in json.loads((folder / "model.json").read_text())
 
 
 def test_bundles_say_how_they_tell_windows_without_the_target(folders: list[Path]) -> None:

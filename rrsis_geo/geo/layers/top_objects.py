@@ -24,7 +24,7 @@ class TopObject(NamedTuple):
         bounds: (left, bottom, right, top) in the coordinates of the layer.
         area_m2: area on the ground; NaN if unknown.
         n_pixels: number of pixels of the scene.
-        score: mean probability.
+        score: see `Features`.
         score_max: maximum probability.
     """
 

@@ -35,7 +35,8 @@ class Features:
     Attributes:
         polygons: shapely Polygon [N], in the coordinates of the layer.
         id: int64 [N], from 1, in the order of the objects.
-        score: float64 [N], mean probability of the pixels of the object.
+        score: float64 [N], mean probability of the pixels of the object; in a layer for users, how
+            likely the object is right, see `model.calibration`.
         score_max: float64 [N], maximum probability of the pixels of the object.
         area_m2: float64 [N], area of the polygon on the ground; NaN if unknown.
         perimeter_m: float64 [N], length of all rings on the ground, holes included; NaN if unknown.

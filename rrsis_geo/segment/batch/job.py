@@ -241,7 +241,14 @@ def make_manifest(settings: BatchSettings, outputs: Outputs) -> dict[str, Any]:
         "format": FORMAT,
         "software": software_versions(),
         "expressions": list(settings.expressions),
-        "model": {"name": model.name, "sha256": model.sha256, "dtype": model.dtype},
+        "model": {
+            "name": model.name,
+            "sha256": model.sha256,
+            "dtype": model.dtype,
+            # what is not set is left out, as in the records of earlier releases
+            **({} if model.presence is None else {"presence": model.presence}),
+            **model.calibration.to_record(),
+        },
         "options": settings.options.to_manifest(),
         "outputs": {kind: str(path.absolute()) for kind, path in outputs.files().items()},
         **{name: getattr(outputs, name) for name in OUTPUT_FLAGS},

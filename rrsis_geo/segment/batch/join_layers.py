@@ -22,7 +22,13 @@ from rrsis_geo.segment.plan.landmarks import read_queries
 from rrsis_geo.segment.plan.outputs import Outputs, holds_layers, layer_names
 from rrsis_geo.segment.plan.plan import reading_fact
 from rrsis_geo.segment.results.given import read_given
-from rrsis_geo.segment.results.meant import all_chosen, layer_facts, meant_features, scenes_frame
+from rrsis_geo.segment.results.meant import (
+    all_chosen,
+    calibrated,
+    layer_facts,
+    meant_features,
+    scenes_frame,
+)
 from rrsis_geo.segment.results.phrase_layers import landmark_layers, phrase_layers
 from rrsis_geo.version import __version__
 
@@ -32,8 +38,9 @@ def join_layers(
 ) -> list[TaskResult]:
     """Write one layer per expression with the polygons of all scenes, batch by batch.
 
-    Geometries and values are copied. The ids are numbered across scenes. The provenance names
-    scenes without a result.
+    Geometries and values are copied, but for scores, which are calibrated here: rules read mean
+    probabilities. The ids are numbered across scenes. The provenance names scenes without a
+    result.
 
     Args:
         scenes: all scenes of the batch, in order.
@@ -97,7 +104,9 @@ class _JoinedScenes:
         """The layer of an expression, whose objects are counted while it is written."""
         expression, query = self._settings.expressions[number], self._queries[number]
         return Layer(
-            features=self._count(number, self._features(number)),
+            features=self._count(
+                number, calibrated(self._features(number), self._settings.model.calibration.scores)
+            ),
             expression=expression,
             name=self._names[number],
             title=expression,
@@ -117,6 +126,7 @@ class _JoinedScenes:
             self._frame,
             lambda text: _provenance(self._scenes, {"landmark": text}, self._settings),
             self._settings.options.split,
+            self._settings.model.calibration.scores,
         )
 
     def recount(self, task: SceneTask, result: SceneResult) -> SceneResult:

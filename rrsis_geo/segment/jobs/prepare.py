@@ -12,6 +12,7 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.scene.options import OpenScene, open_part
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.images import ImageSpec
+from rrsis_geo.model.calibration import Calibration
 from rrsis_geo.model.catalog import find_bundle
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.model.manifest import read_manifest
@@ -73,13 +74,15 @@ def check_same_model(expected: ModelFacts, predictor: WindowPredictor, job: Path
     """Check that a predictor is the model that a job was started with.
 
     Raises:
-        ConfigError: it has other weights, another dtype or another threshold of presence.
+        ConfigError: it has other weights, another dtype, another threshold of presence or another
+            calibration of scores.
     """
     found = predictor.facts
-    if (found.sha256, found.dtype, found.presence) != (
+    if (found.sha256, found.dtype, found.presence, found.calibration) != (
         expected.sha256,
         expected.dtype,
         expected.presence,
+        expected.calibration,
     ):
         raise ConfigError(
             f"{job}: the job was started with the model {_describe(expected)}; this process loaded "
@@ -89,7 +92,8 @@ def check_same_model(expected: ModelFacts, predictor: WindowPredictor, job: Path
 
 def _describe(model: ModelFacts) -> str:
     presence = "" if model.presence is None else f" with presence threshold {model.presence:.6g}"
-    return f"{model.name} ({model.sha256[:12]}) in {model.dtype}{presence}"
+    score = "" if model.calibration.is_identity else f", calibration {model.calibration}"
+    return f"{model.name} ({model.sha256[:12]}) in {model.dtype}{presence}{score}"
 
 
 def prepare_run(
@@ -126,6 +130,7 @@ def reopen_run(job: Job) -> Iterator[PreparedRun]:
             dtype=record["model"]["dtype"],
             language=record["model"].get("language", "resolved"),
             presence=record["model"].get("presence"),
+            calibration=Calibration.from_record(record["model"]),
         )
         stretch = Stretch.from_dict(record["stretch"])
     with open_part(path, options.scene) as (_, part):

@@ -153,6 +153,7 @@ class Plan:
                 "image": self.model.image.to_dict(),
                 # what is not set is left out, as in the records of earlier releases
                 **({} if self.model.presence is None else {"presence": self.model.presence}),
+                **self.model.calibration.to_record(),
             },
             "options": self.options.to_manifest(),
             "stretch": self.stretch.to_dict(),

@@ -1,19 +1,21 @@
 """The objects of a scene that an expression means, as features of its layer."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.crs import as_proj, crs_name
-from rrsis_geo.geo.objects.features import Features
+from rrsis_geo.geo.objects.features import SCORE_DECIMALS, Features
 from rrsis_geo.geo.plane import approximate, metres_about
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.resolve.fact_columns import fact_names
 from rrsis_geo.resolve.frame import Float64, Frame
 from rrsis_geo.resolve.resolver import ReadObjects, Resolver, rules_in_metres
 from rrsis_geo.text.query.records import Query
+
+CalibratedScore = Callable[[Float64], Float64]
 
 
 def meant_features(
@@ -56,6 +58,19 @@ def all_chosen(features: Iterable[Features]) -> Iterator[Features]:
     """The same features as candidates that are all chosen: the expression has no rules."""
     for batch in features:
         yield replace(batch, facts={"chosen": np.ones(len(batch), bool)})
+
+
+def calibrated(features: Iterable[Features], score: CalibratedScore) -> Iterator[Features]:
+    """The same features with the scores of a layer for users.
+
+    Rules read mean probabilities, so it comes after them.
+
+    Args:
+        features: their scores are mean probabilities.
+        score: gives the scores, see `rrsis_geo.model.calibration`.
+    """
+    for batch in features:
+        yield replace(batch, score=score(batch.score).round(SCORE_DECIMALS))
 
 
 def scenes_frame(infos: Sequence[SceneInfo]) -> Frame:

@@ -41,6 +41,7 @@ from rrsis_geo.segment.results.layers import (
 )
 from rrsis_geo.segment.results.meant import (
     all_chosen,
+    calibrated,
     check_metres,
     layer_facts,
     meant_features,
@@ -129,7 +130,16 @@ class Merger:
         progress("outputs", len(steps), len(steps))
 
     def _read_features(self, expression_i: int) -> Iterator[Features]:
-        """The objects that an expression means."""
+        """The objects that an expression means, with the scores of its layer.
+
+        Where rules are applied later, they are candidates, and scores are mean probabilities.
+        """
+        features = self._read_meant(expression_i)
+        if self.outputs.phrase_layers:
+            return features
+        return calibrated(features, self.plan.model.calibration.scores)
+
+    def _read_meant(self, expression_i: int) -> Iterator[Features]:
         layer, expression = self.layers[expression_i], self.plan.expressions[expression_i]
         query = layer.query
         splits = split_phrases(query, split=self.plan.options.split)
@@ -233,6 +243,7 @@ class Merger:
                 self._frame,
                 plan.landmark_provenance,
                 plan.options.split,
+                plan.model.calibration.scores,
             )
         return layers
 

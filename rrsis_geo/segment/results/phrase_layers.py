@@ -14,7 +14,7 @@ from rrsis_geo.resolve.frame import Frame
 from rrsis_geo.resolve.splitting import SplitPhrases, split_phrases
 from rrsis_geo.segment.plan.landmarks import all_landmarks
 from rrsis_geo.segment.plan.outputs import landmark_layer_names
-from rrsis_geo.segment.results.meant import meant_features
+from rrsis_geo.segment.results.meant import CalibratedScore, calibrated, meant_features
 from rrsis_geo.text.query.records import Query
 
 ReadPhrase = Callable[[str, SplitPhrases, str, bool], Iterator[Features]]
@@ -77,6 +77,7 @@ def landmark_layers(
     frame: Frame,
     provenance: Callable[[str], Mapping[str, Any]],
     split: bool | None,
+    score: CalibratedScore,
 ) -> list[Layer]:
     """A layer of each landmark of the expressions, but those that the user gives, also in part.
 
@@ -88,6 +89,7 @@ def landmark_layers(
         frame: of the scene.
         provenance: of a landmark, ready for JSON.
         split: which objects are split, see `split_phrases`.
+        score: see `calibrated`.
     """
     landmarks = [each for each in all_landmarks(queries) if not set(each.targets()) & set(given)]
     texts = [str(landmark) for landmark in landmarks]
@@ -98,8 +100,9 @@ def landmark_layers(
 
     return [
         Layer(
-            features=meant_features(
-                landmark, read_as(text, landmark), frame, None, is_target=False
+            features=calibrated(
+                meant_features(landmark, read_as(text, landmark), frame, None, is_target=False),
+                score,
             ),
             expression=text,
             name=name,
