@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=400, help="number of samples of each file")
     parser.add_argument("--size", type=int, default=512, help="side of the samples, pixels")
     parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto")
+    parser.add_argument("--tta", action="store_true", help="predict images mirrored too")
     parser.add_argument("--save", action="store_true", help="write the calibration to the bundle")
     args = parser.parse_args()
     bundle = load_bundle(args.model)
@@ -83,7 +84,7 @@ def main() -> None:
             StreamConfig().kinds(REAL_SHARES),
         )
     )
-    objects = measure_objects(Predictor(bundle, "auto", args.dtype), samples)
+    objects = measure_objects(Predictor(bundle, "auto", args.dtype, tta=args.tta), samples)
     folds = [objects.fit(objects.fold != fold) for fold in (0, 1)]
     scores = np.select(
         [objects.fold == fold for fold in (0, 1)],

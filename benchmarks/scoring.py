@@ -60,10 +60,12 @@ def score_sets(
     sets: Mapping[str, Sequence[Sample]],
     dtype: str = "auto",
     language: Language | None = None,
+    *,
+    tta: bool = False,
 ) -> Iterator[tuple[str, SetScores]]:
     """Yield the name of each set and the scores of a bundle on it."""
     bundle = load_bundle(model)
-    predictor = Predictor(bundle, "auto", dtype)
+    predictor = Predictor(bundle, "auto", dtype, tta=tta)
     with_rules = (language or bundle.language) == "resolved"
     for name, samples in sets.items():
         yield name, score_answers(predictor, samples, with_rules=with_rules)

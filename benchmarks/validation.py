@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="side of the samples, pixels")
     parser.add_argument("--reworded", action="store_true", help="use rarer words")
     parser.add_argument("--language", choices=["network", "resolved"], help="of the bundle")
+    parser.add_argument("--tta", action="store_true", help="predict images mirrored too")
     parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto")
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
     args = parser.parse_args()
@@ -46,7 +47,7 @@ def main() -> None:
     sets = validation_sets(args.instances, counts, args.size)
     if args.reworded:
         sets = {name: reword(samples) for name, samples in sets.items()}
-    for name, scores in score_sets(args.model, sets, args.dtype, args.language):
+    for name, scores in score_sets(args.model, sets, args.dtype, args.language, tta=args.tta):
         results[name] = scores.network.to_dict()
         print_scores(name, scores.network)
         if scores.rules is not None:

@@ -20,6 +20,7 @@ from rrsis_geo.cli.options import (
     PresenceOption,
     QuietOption,
     ThreadsOption,
+    TtaOption,
     VerboseOption,
 )
 from rrsis_geo.model.names import DEFAULT_BUNDLE
@@ -60,6 +61,7 @@ def evaluate(
     device: DeviceOption = "auto",
     dtype: DtypeOption = "fp32",
     presence: PresenceOption = None,
+    tta: TtaOption = False,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -192,6 +194,7 @@ def evaluate(
         dtype=dtype,
         threads=threads,
         presence=presence,
+        tta=tta,
     )
     outputs = ScoreOutputs(folder=out, masks=save_masks, gallery=gallery, overwrite=overwrite)
     with console.progress(quiet=quiet) as progress:

@@ -57,6 +57,8 @@ def _facts(evaluation: "EvaluationReport") -> list[tuple[str, str]]:
     ]
     if evaluation.presence is not None:
         facts.append(("presence", f"masks below {evaluation.presence:.6g} are empty"))
+    if evaluation.tta:
+        facts.append(("tta", "mean log-odds of each image as it is and mirrored"))
     if evaluation.cut_expressions:
         facts.append(
             ("cut", f"{evaluation.cut_expressions} expressions are longer than the model reads")

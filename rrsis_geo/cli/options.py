@@ -124,6 +124,14 @@ PresenceOption = Annotated[
         rich_help_panel="Model",
     ),
 ]
+TtaOption = Annotated[
+    bool,
+    typer.Option(
+        "--tta",
+        help="Predict windows mirrored too and average: four times the time of the network.",
+        rich_help_panel="Model",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only errors on stderr.")]
 VerboseOption = Annotated[

@@ -27,6 +27,7 @@ from rrsis_geo.cli.options import (
     ProgressOption,
     QuietOption,
     ThreadsOption,
+    TtaOption,
     VerboseOption,
     scene_options,
 )
@@ -95,6 +96,7 @@ def segment(
     dtype: DtypeOption = "auto",
     batch_size: BatchSizeOption = None,
     presence: PresenceOption = None,
+    tta: TtaOption = False,
     overlap: OverlapOption = 128,
     threshold: ThresholdOption = 0.5,
     min_area: MinAreaOption = None,
@@ -203,6 +205,7 @@ def segment(
             overlap_px=overlap,
             threshold=threshold,
             presence=presence,
+            tta=tta,
             min_area_m2=min_area,
             simplify_m=simplify,
             split=split,

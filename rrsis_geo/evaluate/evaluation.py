@@ -77,6 +77,7 @@ class EvaluationReport:
         bootstrap: number of draws of the intervals in the scores, None if not requested.
         seconds: time to read, predict and score.
         presence: threshold of presence of the model, None if it has none.
+        tta: whether images were also predicted mirrored.
         device: where the network ran.
         dtype: data type of the matrix products.
         version: version of rrsis-geo.
@@ -103,6 +104,7 @@ class EvaluationReport:
     bootstrap: int | None = None
     seconds: float
     presence: float | None = None
+    tta: bool = False
     device: str
     dtype: str
     version: str = __version__
@@ -192,6 +194,7 @@ def evaluate_bundle(
         options.dtype,
         threads=options.threads,
         presence=options.presence,
+        tta=options.tta,
     )
     start = time.monotonic()
     scores = score_data(
@@ -270,6 +273,7 @@ def _make_report(run: _Run) -> EvaluationReport:
         bootstrap=draws,
         seconds=run.seconds,
         presence=run.predictor.presence,
+        tta=run.predictor.tta,
         device=str(run.predictor.device),
         dtype=str(run.predictor.dtype).removeprefix("torch."),
         files=tuple(str(path) for path in outputs if path is not None),

@@ -33,6 +33,7 @@ class EvaluateOptions:
         dtype: see ``Predictor``. The default is fp32, because scores are reported.
         threads: see ``Predictor``.
         presence: see ``Predictor``.
+        tta: see ``Predictor``.
 
     Raises:
         ConfigError: a value is out of range.
@@ -53,6 +54,7 @@ class EvaluateOptions:
     dtype: str = "fp32"
     threads: int | None = None
     presence: float | None = None
+    tta: bool = False
 
     def __post_init__(self) -> None:
         check_threshold(self.presence)

@@ -28,6 +28,7 @@ class ModelFacts:
         presence: windows in which the probability of the target is below this give nothing; None
             drops no window.
         calibration: from the mean probability of an object to its score.
+        tta: whether windows are also predicted mirrored.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ModelFacts:
     estimates_presence: bool = True
     presence: float | None = None
     calibration: Calibration = UNCALIBRATED
+    tta: bool = False
 
     @property
     def has_bundle(self) -> bool:

@@ -24,8 +24,10 @@ from rrsis_geo.model.malloc import keep_freed_memory
 from rrsis_geo.model.names import DTYPE_NAMES
 from rrsis_geo.model.presence import WindowLogits, check_threshold
 from rrsis_geo.model.tensors import (
+    MIRROR_AXES,
     DeviceArrays,
     WindowTensors,
+    average,
     concatenate,
     drop_absent,
     to_window_tensors,
@@ -50,6 +52,7 @@ class Predictor:
         dtype: data type of matrix products. Everything else, and the results, are float32.
         presence: windows in which the probability of the target is below this give nothing. None
             drops no window.
+        tta: whether windows are also predicted mirrored.
         batch_limit: largest batch that fits into the memory of the device, None if every batch has
             fitted so far.
         arrays: where `predict_on_device` takes and leaves its tensors: on a GPU. None on a CPU,
@@ -65,6 +68,7 @@ class Predictor:
         *,
         threads: int | None = None,
         presence: float | None = None,
+        tta: bool = False,
     ) -> None:
         """Move the network of a bundle to a device.
 
@@ -75,9 +79,13 @@ class Predictor:
             threads: CPU threads of the whole process. None is torch's default.
             presence: threshold of presence, see `rrsis_geo.model.presence`. None is that of the
                 bundle, if it has one.
+            tta: also predict each window mirrored, and average the log-odds, at four times the
+                cost.
 
         Raises:
-            ConfigError: the name of the device or dtype is not valid, or the threshold.
+            ConfigError: the name of the device or dtype is not valid, or the threshold; or ``tta``
+                is asked of a network that reads words of sides, which a mirrored window makes
+                wrong.
             DeviceError: this machine does not have the device, or its memory is too small.
         """
         self.device = choose_device(device)
@@ -91,6 +99,12 @@ class Predictor:
         self.bundle = bundle
         self.presence = bundle.presence if presence is None else presence
         check_threshold(self.presence)
+        if tta and bundle.language != "resolved":
+            raise ConfigError(
+                f'{bundle.name}: its network reads words of sides such as "left", which a mirrored '
+                "window makes wrong; run it without --tta"
+            )
+        self.tta = tta
         self.batch_limit: int | None = None
         self._encoded: dict[str, Any] = {}
         try:
@@ -121,6 +135,7 @@ class Predictor:
             estimates_presence=self.bundle.net.estimates_presence,
             presence=self.presence,
             calibration=self.bundle.calibration,
+            tta=self.tta,
         )
 
     @property
@@ -250,8 +265,12 @@ class Predictor:
         """Predict one batch for each expression. Return None if the memory is too small."""
         try:
             with self._inference():
-                pixels = self._net.encode_image(to_input(images, self.image, self.device))
-                outputs = [to_window_tensors(self._net.segment(pixels, w)) for w in words]
+                pixels = to_input(images, self.image, self.device)
+                views = [
+                    self._predict_view(pixels, words, axes)
+                    for axes in (MIRROR_AXES if self.tta else MIRROR_AXES[:1])
+                ]
+                outputs = [average(each) for each in zip(*views, strict=True)]
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
@@ -259,6 +278,22 @@ class Predictor:
         if self.presence is None:
             return outputs
         return [drop_absent(output, self.presence) for output in outputs]
+
+    def _predict_view(
+        self, pixels: Tensor, words: Sequence[Any], axes: tuple[int, ...]
+    ) -> list[WindowTensors]:
+        """Predict mirrored windows for each expression, and mirror the log-odds back.
+
+        Args:
+            pixels: normalised images [B, 3, S, S].
+            words: of each expression.
+            axes: what is mirrored, counted from the last axis.
+        """
+        encoded = self._net.encode_image(pixels.flip(axes) if axes else pixels)
+        outputs = [to_window_tensors(self._net.segment(encoded, each)) for each in words]
+        if not axes:
+            return outputs
+        return [output._replace(logits=output.logits.flip(axes)) for output in outputs]
 
     def _to_host(self, outputs: Sequence[WindowTensors]) -> list[WindowLogits]:
         """Copy outputs from the device.

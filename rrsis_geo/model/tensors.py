@@ -1,7 +1,7 @@
 """Tensors that stay on a device: outputs of a network, and the operations of blending on them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from rrsis_geo.nets.base import SegOutput
 
 WINDOW_BYTES = 256 * 2**20
 """Memory of a GPU to expect for a window of 512 px: the paper's network takes 206 MiB."""
+MIRROR_AXES: Final = ((), (-1,), (-2,), (-2, -1))
+"""The views of a window whose log-odds are averaged: as it is, mirrored left to right, top to
+bottom, and both, which is a half turn."""
 BATCH_RANGE = 16, 64
 """Smallest and largest default batch on a GPU."""
 
@@ -43,6 +46,17 @@ def to_window_tensors(output: SegOutput) -> WindowTensors:
     """The output of a network in float32."""
     presence_B = None if output.presence is None else output.presence.float()
     return WindowTensors(output.logits.float(), presence_B)
+
+
+def average(views: Sequence[WindowTensors]) -> WindowTensors:
+    """The mean log-odds of several predictions of the same windows."""
+    if len(views) == 1:
+        return views[0]
+    presences = [view.presence for view in views if view.presence is not None]
+    return WindowTensors(
+        torch.stack([view.logits for view in views]).mean(0),
+        torch.stack(presences).mean(0) if presences else None,
+    )
 
 
 def concatenate(parts: Sequence[WindowTensors]) -> WindowTensors:

@@ -248,6 +248,7 @@ def make_manifest(settings: BatchSettings, outputs: Outputs) -> dict[str, Any]:
             # what is not set is left out, as in the records of earlier releases
             **({} if model.presence is None else {"presence": model.presence}),
             **model.calibration.to_record(),
+            **({"tta": True} if model.tta else {}),
         },
         "options": settings.options.to_manifest(),
         "outputs": {kind: str(path.absolute()) for kind, path in outputs.files().items()},

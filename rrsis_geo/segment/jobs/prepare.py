@@ -47,7 +47,12 @@ def load_predictor(options: SegmentOptions) -> WindowPredictor:
 
     bundle = load_bundle(options.model)
     return Predictor(
-        bundle, options.device, options.dtype, threads=options.threads, presence=options.presence
+        bundle,
+        options.device,
+        options.dtype,
+        threads=options.threads,
+        presence=options.presence,
+        tta=options.tta,
     )
 
 
@@ -74,26 +79,27 @@ def check_same_model(expected: ModelFacts, predictor: WindowPredictor, job: Path
     """Check that a predictor is the model that a job was started with.
 
     Raises:
-        ConfigError: it has other weights, another dtype, another threshold of presence or another
-            calibration of scores.
+        ConfigError: it has other weights, another dtype, another threshold of presence, another
+            calibration of scores, or predicts windows mirrored or not.
     """
     found = predictor.facts
-    if (found.sha256, found.dtype, found.presence, found.calibration) != (
-        expected.sha256,
-        expected.dtype,
-        expected.presence,
-        expected.calibration,
-    ):
+    if _identity(found) != _identity(expected):
         raise ConfigError(
             f"{job}: the job was started with the model {_describe(expected)}; this process loaded "
             f"{_describe(found)}"
         )
 
 
+def _identity(model: ModelFacts) -> tuple[object, ...]:
+    """What the results of a model depend on."""
+    return model.sha256, model.dtype, model.presence, model.calibration, model.tta
+
+
 def _describe(model: ModelFacts) -> str:
     presence = "" if model.presence is None else f" with presence threshold {model.presence:.6g}"
     score = "" if model.calibration.is_identity else f", calibration {model.calibration}"
-    return f"{model.name} ({model.sha256[:12]}) in {model.dtype}{presence}{score}"
+    tta = ", mirrored too" if model.tta else ""
+    return f"{model.name} ({model.sha256[:12]}) in {model.dtype}{presence}{score}{tta}"
 
 
 def prepare_run(
@@ -131,6 +137,7 @@ def reopen_run(job: Job) -> Iterator[PreparedRun]:
             language=record["model"].get("language", "resolved"),
             presence=record["model"].get("presence"),
             calibration=Calibration.from_record(record["model"]),
+            tta=record["model"].get("tta", False),
         )
         stretch = Stretch.from_dict(record["stretch"])
     with open_part(path, options.scene) as (_, part):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.scene.options import SceneOptions
@@ -14,9 +14,9 @@ from rrsis_geo.segment.plan.landmarks import GivenLandmark
 
 RESULT_OPTIONS = ("dtype", "overlap_px", "threshold", "min_area_m2", "simplify_m")
 """Fields of `SegmentOptions` that change the result, besides those of `SceneOptions`."""
-OPTIONAL = ("presence", "split")
-"""More of these. They are recorded only where they are given, as in the records of earlier
-releases."""
+OPTIONAL = ("presence", "tta", "split")
+"""More of these. They are recorded only where they are not the default, as in the records of
+earlier releases."""
 
 SMALLEST_MODEL_PX = 9
 """Smaller objects are dropped by default: 3 x 3 pixels that the model sees, 0.36 m2 at 20 cm."""
@@ -37,6 +37,7 @@ class SegmentOptions:
         threshold: probability above which a pixel belongs to the target.
         presence: windows in which the probability of the target is below this give nothing. None is
             the threshold of the bundle, if it has one.
+        tta: also predict windows mirrored, and average the log-odds, at four times the cost.
         min_area_m2: objects below this area on the ground are dropped, in square metres. None drops
             objects of less than `SMALLEST_MODEL_PX` pixels of the model, 0 drops none.
         simplify_m: tolerance for the simplification of outlines, in metres on the ground.
@@ -56,6 +57,7 @@ class SegmentOptions:
     overlap_px: int = 128
     threshold: float = 0.5
     presence: float | None = None
+    tta: bool = False
     min_area_m2: float | None = None
     simplify_m: float = 0.0
     split: bool | None = None
@@ -84,7 +86,7 @@ class SegmentOptions:
         """The options that the result depends on, ready for JSON."""
         own = {name: getattr(self, name) for name in RESULT_OPTIONS}
         given = {name: getattr(self, name) for name in OPTIONAL}
-        own |= {name: value for name, value in given.items() if value is not None}
+        own |= {name: each for name, each in given.items() if each != getattr(DEFAULTS, name)}
         if self.landmarks:
             own["landmarks"] = [landmark.to_manifest() for landmark in self.landmarks]
         return {**own, **self.scene.to_dict()}
@@ -104,3 +106,6 @@ class SegmentOptions:
             return SegmentOptions(**own, landmarks=given, scene=SceneOptions.from_dict(scene))
         except TypeError as err:
             raise ConfigError(f"the manifest has unknown options: {err}") from err
+
+
+DEFAULTS: Final = SegmentOptions()

@@ -154,6 +154,7 @@ class Plan:
                 # what is not set is left out, as in the records of earlier releases
                 **({} if self.model.presence is None else {"presence": self.model.presence}),
                 **self.model.calibration.to_record(),
+                **({"tta": True} if self.model.tta else {}),
             },
             "options": self.options.to_manifest(),
             "stretch": self.stretch.to_dict(),

@@ -15,6 +15,7 @@ from rrsis_geo.errors import ConfigError, InputError
 from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
 from rrsis_geo.images import ImageSpec
+from rrsis_geo.model.calibration import Calibration
 from rrsis_geo.model.facts import ModelFacts
 from rrsis_geo.segment.plan import plan as plan_module
 from rrsis_geo.segment.plan.options import SegmentOptions
@@ -56,6 +57,24 @@ def test_the_language_of_the_model_decides_what_it_is_asked(info: SceneInfo) -> 
     sentences = plan_of(info, replace(MODEL, language="network"))
     assert (plan_of(info).phrases, sentences.phrases) == (("buses",), ("the bus",))
     assert plan_of(info).hash != sentences.hash
+
+
+def test_mirrored_windows_and_calibration_are_part_of_the_plan(info: SceneInfo) -> None:
+    record = json.loads(json.dumps(make_options(tta=True).to_manifest()))
+    assert SegmentOptions.from_manifest(record).tta is True
+    assert "tta" not in make_options().to_manifest()
+    plain = plan_of(info)
+    for facts, expected in (
+        ({"tta": True}, {"tta": True}),
+        (
+            {"calibration": Calibration(scale=2.0, offset=-1.0)},
+            {"calibration": {"scale": 2.0, "offset": -1.0}},
+        ),
+    ):
+        other = plan_of(info, replace(MODEL, **facts))
+        assert other.to_dict()["model"].items() >= expected.items()
+        assert other.hash != plain.hash
+        assert not plain.to_dict()["model"].keys() & expected.keys()
 
 
 def test_a_threshold_of_presence_is_part_of_the_plan(info: SceneInfo) -> None:
