@@ -8,10 +8,14 @@ Source: the behaviour of https://github.com/Shaosifan/FIANet. No code was taken.
 """
 
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from rrsis_geo.errors import ConfigError
 from rrsis_geo.text.categories import REFSEGRS_CATEGORIES, RRSISD_CATEGORIES
 from rrsis_geo.text.chunks import find_chunks, tag_texts
+
+if TYPE_CHECKING:
+    from nltk.tokenize import NLTKWordTokenizer
 
 TextRules = Literal["aligned", "reference-refsegrs", "reference-rrsisd"]
 """Rules for the fragments of expressions: ours, or those of FIANet's code, which knows the names of
@@ -39,9 +43,7 @@ def find_reference_places(expression: str, rules: TextRules) -> TokenPlaces:
         expression: upper and lower case differ.
         rules: a key of `NAMES`.
     """
-    from nltk.tokenize import NLTKWordTokenizer  # takes seconds, and only FIANet needs it
-
-    words = NLTKWordTokenizer().tokenize(expression)
+    words = _word_tokenizer().tokenize(expression)
     objects: set[int] = set()
     for name in NAMES[rules]:
         if name in expression:
@@ -54,6 +56,27 @@ def find_reference_places(expression: str, rules: TextRules) -> TokenPlaces:
         if "of" not in " ".join(chunk):
             positions |= _token_places(words.index(chunk[0]), len(chunk))
     return TokenPlaces(frozenset(objects), frozenset(positions))
+
+
+def check_text_rules(rules: TextRules) -> None:
+    """Check that the libraries of some rules are installed.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    if rules != "aligned":
+        _word_tokenizer()
+
+
+@lru_cache
+def _word_tokenizer() -> "NLTKWordTokenizer":
+    try:
+        from nltk.tokenize import NLTKWordTokenizer  # takes seconds, and only FIANet needs it
+    except ImportError as err:
+        raise ConfigError(
+            'FIANet finds words by NLTK, which is not installed; pip install "rrsis-geo[fianet]"'
+        ) from err
+    return NLTKWordTokenizer()
 
 
 def _token_places(start: int, count: int) -> set[int]:

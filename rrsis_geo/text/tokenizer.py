@@ -17,7 +17,7 @@ from rrsis_geo.errors import InputError, ModelError
 from rrsis_geo.text import VOCABULARY_FILE
 from rrsis_geo.text.batch import TextBatch
 from rrsis_geo.text.phrases import Span, find_phrases
-from rrsis_geo.text.reference_phrases import TextRules, find_reference_places
+from rrsis_geo.text.reference_phrases import TextRules, check_text_rules, find_reference_places
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
@@ -55,7 +55,9 @@ class Tokenizer:
         Raises:
             ModelError: the vocabulary lacks a special token or has a duplicate, or ``max_tokens``
                 is below 3.
+            ConfigError: a library that the rules need is not installed.
         """
+        check_text_rules(text_rules)
         ids = {piece: index for index, piece in enumerate(vocabulary)}
         missing = [token for token in SPECIAL_TOKENS if token not in ids]
         if missing:
@@ -91,6 +93,7 @@ class Tokenizer:
 
         Raises:
             ModelError: the file is missing, is not UTF-8, or is not the vocabulary of a BERT.
+            ConfigError: a library that the rules need is not installed.
         """
         path = folder / VOCABULARY_FILE
         try:

@@ -90,6 +90,7 @@ def ships_in(mask: Mask) -> str:
         ("the largest ship", "a"),
         ("the smallest ship", "b"),
         ("the longest ship", "d"),
+        ("the large ships", "acd"),
         ("the second largest ship", "d"),
         ("the two largest ships", "ad"),
         ("the leftmost ship", "c"),

@@ -1,8 +1,12 @@
 """Fragments of expressions by the rules of FIANet's code."""
 
+import sys
+
 import pytest
 
+from rrsis_geo.errors import ConfigError
 from rrsis_geo.model.bundle import load_settings
+from rrsis_geo.text import reference_phrases
 from rrsis_geo.text.reference_phrases import find_reference_places
 from rrsis_geo.text.tokenizer import Tokenizer
 
@@ -81,3 +85,13 @@ def test_the_rules_of_a_tokenizer_are_saved():
     tokenizer = Tokenizer(shipped.vocabulary, max_tokens=20, text_rules="reference-refsegrs")
     assert tokenizer.to_dict()["text_rules"] == "reference-refsegrs"
     assert shipped.to_dict()["text_rules"] == "aligned"
+
+
+def test_rules_without_nltk_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model fails when it is loaded, not at its first window."""
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "ship"]
+    monkeypatch.setitem(sys.modules, "nltk.tokenize", None)
+    reference_phrases._word_tokenizer.cache_clear()
+    with pytest.raises(ConfigError, match=r'pip install "rrsis-geo\[fianet\]"'):
+        Tokenizer(vocabulary, max_tokens=8, text_rules="reference-rrsisd")
+    assert Tokenizer(vocabulary, max_tokens=8).text_rules == "aligned"
