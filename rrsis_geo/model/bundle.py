@@ -7,7 +7,7 @@ from it. Only an address on the Hugging Face Hub (``hf://owner/name``) needs a c
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from rrsis_geo.errors import ConfigError, ModelError, OutputError
 from rrsis_geo.files import atomic_folder, is_empty
@@ -191,7 +192,7 @@ def _build_net(
     name, config = manifest.net.name, manifest.net.config
     with torch.random.fork_rng(devices=[]):  # do not change the caller's random state
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), _NoInitialisation():
                 shapes = build_net(name, config)
             shapes.check_inputs(
                 size_px=image.size_px,
@@ -207,6 +208,26 @@ def _build_net(
         net = build_net(name, config)
     net.load_state_dict(state, strict=False)  # training-only parts are not stored
     return net
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Skips the functions of `torch.nn.init` that can be overridden.
+
+    On the device "meta" they have no effect, and the normal distribution imports `torch._dynamo`,
+    which takes a second.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        options = kwargs or {}
+        if getattr(func, "__module__", "") == torch.nn.init.__name__:
+            return options["tensor"]
+        return func(*args, **options)
 
 
 def _read_settings(folder: Path, manifest: Manifest) -> tuple[Tokenizer, ImageSpec]:

@@ -6,7 +6,7 @@ from typing import Any
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.base import ReferringNet
 from rrsis_geo.nets.bert import Bert, TextConfig
-from rrsis_geo.nets.trunk import Trunk
+from rrsis_geo.nets.trunks.trunk import Trunk
 from rrsis_geo.text.batch import TextBatch
 
 MIN_SIDE_PX = 64

@@ -17,7 +17,7 @@ from rrsis_geo.segment.plan.plan import BYTES_PER_ROW_PX, make_plan
 SECONDS_PER_WINDOW = 0.15
 """For bundles whose card does not give the time: that of btdnet-lite on two CPU cores."""
 
-START_SECONDS = 5.0
+START_SECONDS = 3.0
 """Time before the first window on a CPU: 0.9 for imports, the rest for torch and btdnet-lite."""
 
 BANDS_BY = {

@@ -799,7 +799,7 @@ def test_info(make_scene: MakeScene, tmp_path: Path) -> None:
     assert "at most 28" in run.out  # strides of 384 pixels: 4 x 7
     record = json.loads(Run("info", scene, "--model", bundle, "--json").out)
     assert record["windows"] == 28
-    assert record["seconds"] == pytest.approx(5.0 + 2.8)  # loading, and 28 windows
+    assert record["seconds"] == pytest.approx(3.0 + 2.8)  # loading, and 28 windows
     assert record["stretch"]["kind"] == "linear"
     no_resample = Run("info", scene, "--model", bundle, "--no-resample", "--json")
     assert json.loads(no_resample.out)["model_width"] == 2000

@@ -79,6 +79,21 @@ def test_rooms_that_leave_the_network_to_functions(tmp_path: Path) -> None:
     assert run_and_list_imports(code, tmp_path) & NETWORK == set()
 
 
+def test_the_shipped_model_needs_no_timm(tmp_path: Path) -> None:
+    """Importing timm, torchvision and `torch._dynamo` takes longer than importing torch."""
+    code = (
+        "import numpy\n"
+        "from rrsis_geo.model.bundle import load_bundle\n"
+        "from rrsis_geo.model.predictor import Predictor\n"
+        "predictor = Predictor(load_bundle(), 'cpu')\n"
+        "predictor.predict_pairs(numpy.zeros((1, 64, 64, 3), numpy.uint8), ['all cars'])\n"
+        "sys.modules.update({'dynamo': None} if 'torch._dynamo' in sys.modules else {})"
+    )
+    imported = run_and_list_imports(code, tmp_path)
+    assert "torch" in imported
+    assert imported & {"timm", "torchvision", "transformers", "dynamo"} == set()
+
+
 def imports_of(arguments: Sequence[str], folder: Path, exit_code: int = 0) -> set[str]:
     """Top-level names of the modules that a command imports when it runs in a folder."""
     code = (

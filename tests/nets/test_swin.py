@@ -6,8 +6,8 @@ import torch
 from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
 from torch import nn
 
-from rrsis_geo.nets.swin import pad_before_roll
-from rrsis_geo.nets.trunk import Trunk
+from rrsis_geo.nets.trunks.swin import pad_before_roll
+from rrsis_geo.nets.trunks.trunk import Trunk
 
 CASE = golden.read_case("swin_stage")
 

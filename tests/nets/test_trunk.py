@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from rrsis_geo.errors import ConfigError, ModelError
-from rrsis_geo.nets.trunk import Trunk
+from rrsis_geo.nets.trunks.trunk import Trunk
 
 NAMES = [
     "tf_efficientnet_lite0",

@@ -1,4 +1,4 @@
-"""An image network from timm, split into four stages so that a fusion step can run between them."""
+"""An image network, split into four stages so that a fusion step can run between them."""
 
 import logging
 import tempfile
@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rrsis_geo.errors import ConfigError, ModelError
+from rrsis_geo.nets.trunks import efficientnet_lite
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,8 @@ class Trunk(nn.Module):
     ConvNeXt, FastViT, ResNet, EfficientNet, MobileNet. In timm's Swin the patch merging is the
     first layer of the next stage, so a stage ends where the papers fuse image and text. Swin blocks
     pad their maps before they roll them, and keep the window and the shift on maps that are smaller
-    than a window, as the authors' do (``rrsis_geo.nets.swin``).
+    than a window, as the authors' do (``rrsis_geo.nets.trunks.swin``). EfficientNet-Lite0 is built
+    without timm, but loads timm's weights.
 
     Args:
         name: timm model name.
@@ -41,6 +43,13 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.image_px, self.frozen_norm = name, image_px, frozen_norm
+        self.channels_last = False
+        self.stages: nn.ModuleList
+        self.channels: tuple[int, ...]
+        if name == efficientnet_lite.NAME:
+            self.stages = efficientnet_lite.build_stages(drop_path=drop_path)
+            self.channels = efficientnet_lite.CHANNELS
+            return
         network = _create(name, image_px=image_px, drop_path=drop_path)
         self.stages, self.channels = _split_stages(network, name)
         # timm's Swin uses channels last between its stages
@@ -86,7 +95,7 @@ class Trunk(nn.Module):
 def _create(
     name: str, *, image_px: int, drop_path: float = 0.0, pretrained: bool | Path = False
 ) -> nn.Module:
-    import timm  # here because it takes seconds, and many commands build no network
+    import timm  # here because it takes seconds, and the shipped model does not need it
 
     options: dict[str, object] = {"drop_path_rate": drop_path}  # timm's default varies
     if _is_swin(name):
@@ -109,7 +118,7 @@ def _create(
     except (RuntimeError, TypeError) as err:
         raise ConfigError(f'"{name}" cannot be split into stages: {err}') from err
     if _is_swin(name) or _is_swin(name, version=2):
-        from rrsis_geo.nets.swin import pad_before_roll
+        from rrsis_geo.nets.trunks.swin import pad_before_roll
 
         pad_before_roll(network)
     return network
@@ -166,7 +175,7 @@ def _rename_to_timm(path: Path, name: str, folder: Path) -> Path:
     if timm_state.keys() <= state.keys():
         return path
     if _is_swin(name):  # the authors' file: other names, and buffers that timm computes
-        from rrsis_geo.nets.swin import checkpoint_filter_fn
+        from rrsis_geo.nets.trunks.swin import checkpoint_filter_fn
 
         state = checkpoint_filter_fn(state, network)
     if not timm_state.keys() <= state.keys():
