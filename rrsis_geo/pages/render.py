@@ -73,7 +73,7 @@ def thumbnail_url(path: Path, max_px: int) -> str | None:
 
 @functools.cache
 def _environment() -> "jinja2.Environment":
-    import jinja2  # takes a tenth of a second, and few commands write pages
+    import jinja2  # few commands write pages
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rrsis_geo", "pages"),

@@ -144,15 +144,16 @@ def _raster_in_memory(pixels: NDArray[Any], transform: Affine, crs: CRS | None) 
     bands = np.ma.getdata(pixels)
     name = f"/vsimem/rrsis-geo-{_digest(bands, mask, transform, crs)}/array.tif"
     with _lock:
-        _users[name] += 1
-        if _users[name] == 1:
+        if not _users[name]:
             _write(name, bands, mask, transform, crs)
+        _users[name] += 1
     try:
         yield name
     finally:
         with _lock:
             _users[name] -= 1
             if not _users[name]:
+                del _users[name]
                 delete(name)
 
 
