@@ -94,6 +94,13 @@ TABLE = {
         | {"segment.plan", "segment.shards", "segment.results", "segment.jobs"},
         TERMINAL,
     ),
+    "explore": Rule(
+        LEAVES
+        | GEO
+        | {"text", "resolve", "model", "segment"}
+        | {"segment.plan", "segment.shards", "segment.results", "segment.jobs"},
+        TERMINAL,
+    ),
     "console": Rule({"errors", "progress", "units"}, RASTERS | NETWORKS | {"numpy"}),
     "cli": Rule(
         {
@@ -111,7 +118,7 @@ TABLE = {
             "segment.plan",
             "segment.results",
         }
-        | {"segment.jobs", "segment.batch", "train", "evaluate", "dataset", "model"},
+        | {"segment.jobs", "segment.batch", "explore", "train", "evaluate", "dataset", "model"},
         RASTERS | NETWORKS,
     ),
     "__main__": Rule({"cli"}, THIRD_PARTY),

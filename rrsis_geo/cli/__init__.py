@@ -8,6 +8,7 @@ Commands import what they call inside their bodies, so that ``--help`` loads no 
 from rrsis_geo import clock as clock  # first, so that the time of all imports counts
 from rrsis_geo.cli import segment
 from rrsis_geo.cli import merge
+from rrsis_geo.cli import explore
 from rrsis_geo.cli import info
 from rrsis_geo.cli import models
 from rrsis_geo.cli import train
@@ -22,6 +23,7 @@ __all__ = [
     "app",
     "dataset",
     "evaluate",
+    "explore",
     "info",
     "main",
     "merge",

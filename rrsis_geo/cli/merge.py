@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rrsis_geo import console
-from rrsis_geo.cli.app import app, command_line, start_time
+from rrsis_geo.cli.app import app, command_line, resumable, start_time
 from rrsis_geo.cli.options import (
     JsonOption,
     KeepJobOption,
@@ -16,7 +16,6 @@ from rrsis_geo.cli.options import (
     VerboseOption,
 )
 from rrsis_geo.cli.segment_report import print_report
-from rrsis_geo.cli.signals import resumable
 
 
 @app.command(

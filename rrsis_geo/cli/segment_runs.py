@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from rrsis_geo import console
-from rrsis_geo.cli.app import command_line, start_time
+from rrsis_geo.cli.app import command_line, resumable, start_time
 from rrsis_geo.cli.segment_report import (
     check_complete,
     print_part,
@@ -19,7 +19,6 @@ from rrsis_geo.cli.segment_report import (
     print_report,
     print_scenes,
 )
-from rrsis_geo.cli.signals import resumable
 from rrsis_geo.errors import ConfigError, Stopped
 from rrsis_geo.progress import Progress
 from rrsis_geo.text.grammar_words import UNCOUNTED, WORD_TAGS

@@ -71,7 +71,7 @@ def test_merging_shards(make_scene: Callable[..., Path], tmp_path: Path) -> None
 
 def test_rooms_that_leave_the_network_to_functions(tmp_path: Path) -> None:
     """All modules of `segment`, and of what it needs besides the network."""
-    folders = ("cli", "geo", "resolve", "segment", "text/query")
+    folders = ("cli", "explore", "geo", "resolve", "segment", "text/query")
     files = [path for folder in folders for path in (ROOT / "rrsis_geo" / folder).rglob("*.py")]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
     code = f"for name in {names}: importlib.import_module(name.removesuffix('.__init__'))"

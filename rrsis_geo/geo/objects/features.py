@@ -1,7 +1,7 @@
 """Features: the polygons and attributes of a layer, made from pixel objects."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -85,6 +85,26 @@ class Features:
             touches_border=self.touches_border[index],
             split_from=self.split_from[index],
             facts={name: values[index] for name, values in self.facts.items()},
+        )
+
+    @staticmethod
+    def concat(batches: "Sequence[Features]") -> "Features":
+        """Batches of one layer as one, in order; at least one."""
+        first = batches[0]
+        return replace(
+            first,
+            polygons=np.concatenate([each.polygons for each in batches]),
+            id=np.concatenate([each.id for each in batches]),
+            score=np.concatenate([each.score for each in batches]),
+            score_max=np.concatenate([each.score_max for each in batches]),
+            area_m2=np.concatenate([each.area_m2 for each in batches]),
+            perimeter_m=np.concatenate([each.perimeter_m for each in batches]),
+            n_pixels=np.concatenate([each.n_pixels for each in batches]),
+            touches_border=np.concatenate([each.touches_border for each in batches]),
+            split_from=np.concatenate([each.split_from for each in batches]),
+            facts={
+                name: np.concatenate([each.facts[name] for each in batches]) for name in first.facts
+            },
         )
 
 
