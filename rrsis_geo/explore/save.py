@@ -23,7 +23,7 @@ def save(session: Session, path: Path, *, overwrite: bool = False) -> int:
 
     Args:
         session: whose objects.
-        path: of a GeoPackage.
+        path: of a GeoPackage. A format of one layer gets one file per sentence, see `Outputs`.
         overwrite: replace an existing file.
 
     Returns:
@@ -43,8 +43,14 @@ def save(session: Session, path: Path, *, overwrite: bool = False) -> int:
     outputs.check([Path(scene.path), *session.plan.options.input_files()], expressions)
     outputs.check_crs(scene)
     contents = [
-        _content(sentence, plan, outputs, name)
-        for sentence, plan, name in zip(sentences, plans, layer_names(expressions), strict=True)
+        _content(sentence, plan, own, name)
+        for sentence, plan, own, name in zip(
+            sentences,
+            plans,
+            outputs.per_expression(expressions),
+            layer_names(expressions),
+            strict=True,
+        )
     ]
     write_objects(contents, scene.crs, background=None)
     return sum(content.layer.n_objects for content in contents)

@@ -201,8 +201,11 @@ def test_a_file_tells_what_was_searched_and_dropped(
     with pytest.raises(OutputError, match="exists"):
         save(session, tmp_path / "page.gpkg")
     save(session, tmp_path / "page.gpkg", overwrite=True)
-    with pytest.raises(OutputError, match="input of this run"):
-        save(session, discs.with_suffix(".tif"), overwrite=True)
+    with pytest.raises(OutputError, match="unknown suffix"):
+        save(session, discs, overwrite=True)
+    save(session, tmp_path / "page.geojson")
+    assert (tmp_path / "page_red_discs.geojson").is_file()
+    assert (tmp_path / "page_cars.geojson").is_file()
 
 
 def test_outside_an_area_of_interest_nothing_is_found(
@@ -243,7 +246,10 @@ def test_a_scene_without_crs(open_scene: OpenSession, make_scene: Callable[..., 
 def test_nothing_above_the_threshold_is_told(
     open_scene: OpenSession, make_scene: Callable[..., Path]
 ) -> None:
-    session = open_scene(make_scene(200, 300))
+    def gray(row: NDArray[np.intp], col: NDArray[np.intp], band: int) -> NDArray[np.intp]:
+        return 100 + (row + col) % 7
+
+    session = open_scene(make_scene(200, 300, content=gray))
     session.find("red discs", None)
     wait(session)
     (answer,) = state_answer(session)["sentences"]
