@@ -19,7 +19,7 @@ from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.resolve.splitting import SplitPhrases, split_phrases
 from rrsis_geo.segment.plan.plan import Plan
 from rrsis_geo.segment.probability_raster import ObjectReader
-from rrsis_geo.segment.results.meant import check_metres, meant_features, scenes_frame
+from rrsis_geo.segment.results.meant import calibrated, check_metres, meant_features, scenes_frame
 
 MAX_SHOWN = 50_000
 """Objects that the page can show. Of more, the largest are kept; a file gets all of them."""
@@ -63,10 +63,13 @@ class ObjectSource:
         Raises:
             ConfigError: a rule needs metres on the ground, and the scene has no CRS.
         """
-        plan = self._plan
-        (query,), (expression,) = plan.queries, plan.expressions
         if self._searched.is_empty:
             return iter(())
+        return calibrated(self._read_meant(), self._plan.model.calibration.scores)
+
+    def _read_meant(self) -> Iterator[Features]:
+        plan = self._plan
+        (query,), (expression,) = plan.queries, plan.expressions
         splits = split_phrases(query, split=plan.options.split)
         read = partial(self._read_phrase, expression, splits)
         if query.is_plain:

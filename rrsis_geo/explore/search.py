@@ -17,11 +17,18 @@ from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.explore.kept import KeptProbability
 from rrsis_geo.explore.sentence import Sentence
+from rrsis_geo.geo.grid.arrays import Array
 from rrsis_geo.geo.grid.windows import BLOCK_PX, Shard
 from rrsis_geo.geo.scene.scene import Area, Scene
 from rrsis_geo.segment.jobs.compute import count_windows, split_consecutive
 from rrsis_geo.segment.plan.plan import Plan, PreparedRun, make_plan
-from rrsis_geo.segment.plan.predictor import EncodedPredictor, WindowOutput, WindowPredictor
+from rrsis_geo.segment.plan.predictor import (
+    DeviceOutput,
+    DevicePredictor,
+    EncodedPredictor,
+    WindowOutput,
+    WindowPredictor,
+)
 from rrsis_geo.segment.shards.failures import format_window_count, merge_failed
 from rrsis_geo.segment.shards.shard import run_shards
 from rrsis_geo.segment.shards.shard_files import FinishedShard, ShardFiles
@@ -187,16 +194,31 @@ class _Counter:
 
 
 class _CountingPredictor:
-    """A predictor that counts its windows, and that can be stopped before each batch."""
+    """A predictor that counts its windows, and that can be stopped before each batch.
+
+    Attributes:
+        arrays: see `DevicePredictor`.
+        default_batch: see `DevicePredictor`.
+    """
 
     def __init__(self, predictor: WindowPredictor, counter: _Counter) -> None:
         self._predictor, self._counter = predictor, counter
         self.facts = predictor.facts
         self.encode = predictor.encode
         self.cut_words = predictor.cut_words
+        on_device = predictor if isinstance(predictor, DevicePredictor) else None
+        self.arrays = on_device.arrays if on_device else None
+        self.default_batch = on_device.default_batch if on_device else None
 
     def predict_all(self, images: NDArray[uint8], words: Sequence[Any]) -> Sequence[WindowOutput]:
         self._counter.check()
         outputs = self._predictor.predict_all(images, words)
+        self._counter.add(len(images))
+        return outputs
+
+    def predict_on_device(self, images: Array, words: Sequence[Any]) -> Sequence[DeviceOutput]:
+        assert isinstance(self._predictor, DevicePredictor), "it has no arrays otherwise"
+        self._counter.check()
+        outputs = self._predictor.predict_on_device(images, words)
         self._counter.add(len(images))
         return outputs
