@@ -72,6 +72,7 @@ TABLE = {
         GDAL | TERMINAL,
     ),
     "dataset": Rule(LEAVES | GEO | {"text", "images", "model", "data"}, TERMINAL),
+    "export": Rule(LEAVES | {"text", "nets", "model"}, RASTERS | TERMINAL),
     "segment.plan": Rule(LEAVES | GEO | {"text", "images", "model"}, TERMINAL),
     "segment.shards": Rule(LEAVES | GEO | {"segment.plan"}, TERMINAL),
     "segment.results": Rule(
@@ -118,7 +119,8 @@ TABLE = {
             "segment.plan",
             "segment.results",
         }
-        | {"segment.jobs", "segment.batch", "explore", "train", "evaluate", "dataset", "model"},
+        | {"segment.jobs", "segment.batch", "explore", "train", "evaluate", "dataset"}
+        | {"export", "model"},
         RASTERS | NETWORKS,
     ),
     "__main__": Rule({"cli"}, THIRD_PARTY),

@@ -1,4 +1,4 @@
-"""``rrsis-geo models``, ``convert`` and ``fit-presence``: what is done with model bundles."""
+"""``rrsis-geo models``, ``convert``, ``export`` and ``fit-presence``: what is done with bundles."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,14 +13,18 @@ from rrsis_geo.cli.options import (
     DtypeOption,
     JsonOption,
     LayoutOption,
+    OutputOverwriteOption,
     QuietOption,
     ThreadsOption,
     VerboseOption,
 )
 from rrsis_geo.errors import ModelError
+from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.units import format_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rrsis_geo.model.convert import ConvertReport
 
 models_app = typer.Typer(
@@ -128,6 +132,46 @@ def convert(
     _print_report(convert_checkpoint(checkpoint, out, options), as_json=as_json)
 
 
+@app.command(epilog="Example: rrsis-geo export btdnet-lite -o btdnet-lite.onnx")
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="Model bundle: a name, a folder or hf://owner/name."),
+    ] = DEFAULT_BUNDLE,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="File to write. Default: NAME.onnx in this folder."
+        ),
+    ] = None,
+    overwrite: OutputOverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Write MODEL as ONNX, for programs that run without PyTorch.
+
+    The file has the settings and the vocabulary in its metadata. docs/export.md
+    describes its inputs and outputs.
+    """
+    console.setup_logging(quiet=quiet, verbose=verbose)
+    from rrsis_geo.export.export import default_file, export_bundle
+
+    report = export_bundle(model, out or default_file(model), overwrite=overwrite)
+    if as_json:
+        console.print_json(report.to_dict())
+        return
+    console.print_facts(
+        str(report.path),
+        [
+            ("model", report.model),
+            ("size", format_bytes(report.size_bytes)),
+            *(("input", f"{name} {_shape(shape)}") for name, shape in report.inputs.items()),
+            *(("output", f"{name} {_shape(shape)}") for name, shape in report.outputs.items()),
+        ],
+    )
+
+
 @app.command(
     epilog="Example: rrsis-geo fit-presence remotesam --data windows/ --layout triplets "
     "--split train"
@@ -188,6 +232,10 @@ def fit_presence(
             ("without", f"{report.dropped:.0%} of {report.n_absent} samples are dropped"),
         ],
     )
+
+
+def _shape(sizes: "Sequence[int | str]") -> str:
+    return f"({', '.join(map(str, sizes))})"
 
 
 def _print_report(report: "ConvertReport", *, as_json: bool) -> None:

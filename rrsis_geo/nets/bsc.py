@@ -117,13 +117,14 @@ def _score_tokens(reduced: Tensor, window: nn.Module, keys: Tensor, training: bo
 
     [B, c, H, W], convolution c -> C, [b, L, C] -> [B, L, H, W]. With fewer tokens than channels,
     the keys are multiplied into the convolution, which then has L filters and not C. Training keeps
-    the plain order because one filter bank per sample is slow to differentiate on a GPU.
+    the plain order because one filter bank per sample is slow to differentiate on a GPU, and an
+    exported graph keeps it because the number of groups of a convolution is fixed there.
     """
     assert isinstance(window, nn.Conv2d)
     assert window.bias is not None
     B, c, H, W = reduced.shape
     b, L, C = keys.shape
-    if training or L >= C:
+    if training or L >= C or torch.compiler.is_exporting():
         logits: Tensor = keys @ window(reduced).flatten(2)
         return logits.view(B, L, H, W)
     weight, padding = window.weight, window.padding

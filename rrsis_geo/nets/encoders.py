@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.nets.base import ReferringNet
 from rrsis_geo.nets.bert import Bert, TextConfig
@@ -65,5 +67,10 @@ class TwoEncoderNet(ReferringNet):
 
 
 def count_tokens(tokens: TextBatch) -> int:
-    """Length of the longest expression; the columns after it are padding everywhere."""
+    """Length of the longest expression; the columns after it are padding everywhere.
+
+    An exported graph cannot depend on values, so it reads all columns.
+    """
+    if torch.compiler.is_exporting():
+        return tokens.ids.shape[1]
     return int(tokens.attention.sum(1).max())

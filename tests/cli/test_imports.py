@@ -39,6 +39,7 @@ SEGMENT = ("segment", SCENE, "the red car")
         ((*SEGMENT, "--bbox=0,0,1,1"), 3, NETWORK | RARE),
         (("segment", "missing.tif", "the red car"), 3, NETWORK | RARE),
         (("merge", "missing.gpkg.job"), 3, NETWORK | RARE),
+        (("export", "-o", "model.pt"), 2, NETWORK | RARE | VECTORS | RASTERS | {"onnx"}),
     ],
     ids=lambda value: Path(value[-1]).name if isinstance(value, tuple) else "",
 )

@@ -66,7 +66,7 @@ class TinyNet(ReferringNet):
 
     def segment(self, image: Tensor, words: TinyWords) -> SegOutput:
         pixels = self.norm(self.conv(image))
-        words_BD = words.sentence.expand(len(image), -1)
+        words_BD = words.sentence.expand(image.shape[0], -1)
         small = torch.einsum("bchw,bc->bhw", pixels, words_BD.to(pixels.dtype))
         logits = nn.functional.interpolate(small[:, None], image.shape[-2:], mode="bilinear")[:, 0]
         if not self.config.presence:
