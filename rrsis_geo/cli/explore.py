@@ -23,6 +23,7 @@ from rrsis_geo.cli.options import (
     PresenceOption,
     SceneArgument,
     ThreadsOption,
+    TtaOption,
     VerboseOption,
     scene_options,
 )
@@ -46,6 +47,7 @@ def explore(
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     presence: PresenceOption = None,
+    tta: TtaOption = False,
     overlap: OverlapOption = 128,
     bbox: BboxOption = None,
     aoi: AoiOption = None,
@@ -84,6 +86,7 @@ def explore(
         dtype=dtype,
         threads=threads,
         presence=presence,
+        tta=tta,
         overlap_px=overlap,
         scene=scene_options(
             bbox=bbox,

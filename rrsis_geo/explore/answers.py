@@ -45,7 +45,7 @@ def scene_answer(session: Session) -> dict[str, Any]:
         "step_row_px": plan.grid.stride_px / plan.model_px.scale_row,
         "step_col_px": plan.grid.stride_px / plan.model_px.scale_col,
         "area_of_interest": None if info.aoi is None else rings_of(info.aoi),
-        "threshold": plan.options.threshold,
+        "min_area_m2": plan.options.min_area_m2,
         "smallest": smallest_size(session),
         "file": str(default_output(info.path, ["explored"])),
     }

@@ -80,7 +80,7 @@ class ObjectSource:
     def _read_phrase(
         self, expression: str, splits: SplitPhrases, phrase: str, is_target: bool
     ) -> Iterator[Features]:
-        """The objects of a phrase; only those of a target are filtered."""
+        """The objects of a phrase; only those of a target are filtered and simplified."""
         plan, options = self._plan, self._plan.options
         window = _bounding_window(self._searched)
         with self._rasters[phrase].open() as raster:
@@ -101,6 +101,7 @@ class ObjectSource:
                         plan.smallest_object_px if is_target and options.min_area_m2 is None else 1
                     ),
                     count_dropped=self._count_small,
+                    simplify_m=options.simplify_m if is_target else 0.0,
                 ),
             )
         if is_target:

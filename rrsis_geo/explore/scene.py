@@ -34,18 +34,21 @@ def explore_scene(
 
     Args:
         scene: any raster that GDAL opens.
-        options: None takes all defaults. Rules of size of objects are set on the page.
+        options: None takes all defaults. The page begins with their threshold and smallest area.
         port: of this machine; 0 takes a free one.
         predictor: used instead of the bundle that the options name.
         on_start: called with the address of the page when it can be opened. By default it is opened
             in the browser.
 
     Raises:
-        ConfigError: an option does not fit the scene or the model, or the port is taken.
+        ConfigError: an option does not fit the scene or the model, landmarks are given, or the port
+            is taken.
         InputError: the scene cannot be used.
         ModelError: the bundle is missing or damaged.
     """
     options = options or SegmentOptions()
+    if options.landmarks:
+        raise ConfigError("landmarks belong to one expression; use segment to give them")
     if predictor is None:
         model = Model(read_model_facts(options.model), lambda: load_predictor(options))
     else:

@@ -17,6 +17,7 @@ from rrsis_geo import cli
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.explore import scene as module
 from rrsis_geo.explore.scene import explore_scene
+from rrsis_geo.segment.plan.landmarks import GivenLandmark
 from rrsis_geo.segment.plan.options import SegmentOptions
 
 PROGRAM = """
@@ -62,6 +63,12 @@ def test_a_port_that_is_taken(make_scene: Callable[..., Path]) -> None:
         assert listener.getsockname()[0] == "127.0.0.1"
         with pytest.raises(ConfigError, match=f"port {port} cannot be used"):
             explore_scene(make_scene(), port=port)
+
+
+def test_landmarks_are_refused(make_scene: Callable[..., Path]) -> None:
+    options = SegmentOptions(landmarks=(GivenLandmark("the pier", Path("piers.gpkg")),))
+    with pytest.raises(ConfigError, match="landmarks belong to one expression"):
+        explore_scene(make_scene(), options)
 
 
 @pytest.mark.usefixtures("own_logging")

@@ -36,6 +36,7 @@ class Page {
     byId("replace").addEventListener("click", () => this.save(true));
     byId("file").addEventListener("input", () => { byId("replace").hidden = true; });
     document.addEventListener("keydown", (event) => this.key(event));
+    for (const id of ["in-view", "everywhere"]) byId(id).disabled = false;
   }
 
   key(event) {
@@ -102,7 +103,7 @@ class Page {
       this.cards.get(sentence.number).show(sentence);
     }
     byId("save").hidden = !state.sentences.some((each) => each.share > 0);
-    this.openCard(this.open);
+    this.openCard(this.open ?? state.sentences.at(-1)?.number);
     this.showCost();
   }
 
@@ -148,9 +149,10 @@ class Page {
     this.cards.delete(number);
     this.map.remove(number);
     if (this.chosen?.number === number) this.chosen = null;
+    if (this.open === number) this.open = null;
   }
 
-  openCard(number) {
+  openCard(number = null) {
     this.open = number;
     for (const [each, card] of this.cards) card.setOpen(each === number);
     this.map.showSearched(this.cards.get(number)?.sentence);

@@ -2,11 +2,13 @@
 
 import { get } from "./api.js";
 
-const SMALLEST_M2 = [0, null, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000]; // null: the default
+const STEPS_M2 = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000];
 
 export class SentenceCard {
   /** `page` has the functions that the card calls. */
   constructor(sentence, scene, page) {
+    const steps = [...STEPS_M2, ...(scene.min_area_m2 ? [scene.min_area_m2] : [])].sort((a, b) => a - b);
+    this.sizes = [0, null, ...(scene.gsd_col_m ? new Set(steps) : [])]; // null: the default
     this.scene = scene;
     this.page = page;
     this.sentence = sentence;
@@ -18,8 +20,8 @@ export class SentenceCard {
     this.part("title").textContent = sentence.expression;
     this.part("swatch").title = "Show or hide";
     this.part("swatch").setAttribute("aria-label", `Show ${sentence.expression}`);
-    this.part("smallest").max = scene.gsd_col_m ? SMALLEST_M2.length - 1 : 1;
-    this.part("smallest").value = 1;
+    this.part("smallest").max = this.sizes.length - 1;
+    this.part("smallest").value = this.sizes.indexOf(scene.min_area_m2);
     this.listen();
   }
 
@@ -65,7 +67,7 @@ export class SentenceCard {
     for (const name of ["threshold", "smallest"]) this.part(name).disabled = !sentence.is_known;
     if (sentence.is_known && !this.isSending) {
       this.part("threshold").value = sentence.threshold;
-      this.part("smallest").value = SMALLEST_M2.indexOf(sentence.min_area_m2);
+      this.part("smallest").value = this.sizes.indexOf(sentence.min_area_m2);
     }
     this.showLimits();
     const marks = `${sentence.found_number}/${sentence.n_marks}`;
@@ -77,7 +79,7 @@ export class SentenceCard {
   }
 
   smallest() {
-    return SMALLEST_M2[this.part("smallest").value];
+    return this.sizes[this.part("smallest").value];
   }
 
   showLimits() {
