@@ -77,7 +77,7 @@ class Session:
     def __init__(
         self, map_scene: Scene, search_scene: Scene, plan: Plan, folder: Path, model: Model
     ) -> None:
-        """Start to load the model in a thread.
+        """Nothing is loaded yet: the context loads the model in a thread.
 
         Args:
             map_scene: what is explored, for the map.

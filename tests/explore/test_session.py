@@ -18,6 +18,7 @@ from predictor_stubs import RedPredictor, StubOutput, blobs, make_options
 
 from rrsis_geo.errors import ConfigError, InputError, ModelError, OutputError
 from rrsis_geo.explore.answers import list_answer, shapes_answer, state_answer
+from rrsis_geo.explore.found import ObjectSource, collect
 from rrsis_geo.explore.save import save
 from rrsis_geo.explore.sentence import Sentence
 from rrsis_geo.explore.session import Model, Session, open_session
@@ -206,6 +207,23 @@ def test_a_file_tells_what_was_searched_and_dropped(
     save(session, tmp_path / "page.geojson")
     assert (tmp_path / "page_red_discs.geojson").is_file()
     assert (tmp_path / "page_cars.geojson").is_file()
+
+
+def test_of_many_objects_the_largest_are_shown(open_scene: OpenSession, discs: Path) -> None:
+    session = open_scene(discs)
+    sentence = session.find("red discs", None)
+    wait(session)
+    plan = sentence.known_plan()
+    source = ObjectSource(plan, sentence.rasters, sentence.searched)
+    some = collect(source, plan.scene.transform, max_shown=5)
+    every = sentence.found
+    assert every.features is not None
+    assert some.features is not None
+    assert (some.n_objects, some.area_m2) == (every.n_objects, pytest.approx(every.area_m2))
+    sizes = sorted(every.features.n_pixels.tolist(), reverse=True)
+    assert sorted(some.features.n_pixels.tolist(), reverse=True) == sizes[:5]
+    bounds = shapely.total_bounds(every.features.polygons)
+    assert shapely.box(0, 0, 700, 600).covers(shapely.box(*bounds))
 
 
 def test_outside_an_area_of_interest_nothing_is_found(
