@@ -249,8 +249,9 @@ def measure_training(args: argparse.Namespace, figures: dict[str, Any]) -> dict[
         train_model(config, Path(name) / "run", progress=note)
     late = [step for step in steps if step[0] > steps[0][0] + args.train_seconds / 10] or steps
     (first_s, first), (last_s, last) = late[0], steps[-1]
-    speed = (last - first) * args.train_batch / (last_s - first_s) if last > first else float("nan")
-    return {"samples/s": speed, "workers": float(workers), "steps": float(last)}
+    has_speed = last > first
+    speed = (last - first) * args.train_batch / (last_s - first_s) if has_speed else "too few steps"
+    return {"samples/s": speed, "workers": workers, "steps": last}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Write result rasters as Cloud Optimized GeoTIFFs (COG), whole or not at all."""
 
 import errno
+import functools
 import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -15,8 +16,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.enums import Resampling
+from rasterio.enums import Compression, Resampling
 from rasterio.errors import BandOverviewError, NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from rrsis_geo.files import atomic_file, check_writable, follow_link, sync, write_error
@@ -59,6 +61,22 @@ def encode_probability(probability: Array, valid: Array | None, *, arrays: Array
     if valid is not None:
         steps[~valid] = NODATA
     return steps
+
+
+@functools.cache
+def _temporary_compression() -> dict[str, Any]:
+    """Creation options of files that are read once: quick matters more than small."""
+    zstd = {"compress": "zstd", "zstd_level": 1}
+    shape = {"width": 1, "height": 1, "count": 1, "dtype": "uint8"}
+    transform = Affine.translation(0, 1)  # rasterio warns of files without a place
+    try:
+        with MemoryFile() as file:
+            file.open(driver="GTiff", transform=transform, **shape, **zstd).close()
+            with file.open() as dataset:
+                has_zstd = dataset.compression == Compression.zstd
+    except _WRITE_ERRORS:
+        has_zstd = False
+    return zstd if has_zstd else {"compress": "deflate", "zlevel": 1}
 
 
 def check_raster_path(path: str | Path, *, overwrite: bool = False) -> Path:
@@ -165,8 +183,7 @@ class RasterWriter:
             tiled=True,
             blockxsize=BLOCK_PX,
             blockysize=BLOCK_PX,
-            compress="deflate",
-            zlevel=1 if self._cog else 6,  # a temporary file for a COG need not be small
+            **_temporary_compression(),
             predictor=self._predictor,
             bigtiff="if_safer",
         )

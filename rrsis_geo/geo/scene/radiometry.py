@@ -102,7 +102,7 @@ class Stretch:
         if band.dtype.kind in "ui" and band.dtype.itemsize <= 2:
             first, last = type_limits(band.dtype)
             table = _to_uint8(np.arange(first, last + 1, dtype=np.float64), lo, hi)
-            levels: NDArray[np.uint8] = table[band.astype(np.int32) - first]
+            levels: NDArray[np.uint8] = np.roll(table, first)[band]  # -1 indexes the last level
             return levels
         kind = np.float32 if band.dtype.itemsize <= 4 and band.dtype.kind == "f" else np.float64
         return _to_uint8(np.where(valid, band, lo).astype(kind, copy=False), lo, hi)

@@ -180,6 +180,17 @@ def test_linear_stretch_is_monotonic(values: list[int], data: st.DataObject) -> 
         assert (levels[np.array(values) >= hi] == 255).all()
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+def test_every_value_of_a_small_type_is_stretched(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    values = np.arange(limits.min, limits.max + 1, dtype=dtype)[None, None]
+    stretch = Stretch("linear", lo=(-40.0,), hi=(100.0,))
+    expected = np.rint(255 * np.clip((values[0].astype(float) + 40) / 140, 0, 1))
+    levels = stretch.apply(values, np.ones(values.shape[1:], bool))
+    np.testing.assert_array_equal(levels, expected[..., None].repeat(3, axis=2))
+    assert {0, 255} & set(levels.ravel().tolist())
+
+
 def test_invalid_extreme_values_raise_no_warning() -> None:
     stretch = Stretch("linear", lo=(0.0,), hi=(1.0,), fill=(9, 9, 9))
     pixels = np.array([[[np.nan, np.inf, -np.inf, 0.5]]], np.float32)
