@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from rrsis_geo.nets.base import SegOutput
 from rrsis_geo.text.batch import TextBatch
@@ -48,6 +49,31 @@ def test_encoded_images_work_with_many_expressions(net, image, make_tokens):
     for length in (7, 4):
         words = net.encode_text(make_tokens([length]))
         assert torch.equal(net.segment(pixels, words).logits, net.segment(image, words).logits)
+
+
+class RecordWaits(TorchDispatchMode):
+    """Keeps the operations for which a GPU must be waited: values that come back, or go there."""
+
+    waits = ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        if name in self.waits:
+            self.found.append(name)
+        return function(*args, **(kwargs or {}))
+
+
+def test_segment_does_not_wait_for_a_gpu(net, image, make_tokens):
+    words = net.encode_text(make_tokens([7]))
+    with torch.no_grad():
+        net.segment(net.encode_image(image), words)  # what is made once
+        with RecordWaits() as waits:
+            net.segment(net.encode_image(image), words)
+    assert waits.found == []
 
 
 def test_padding_does_not_change_the_logits(net, image, make_tokens):

@@ -12,6 +12,7 @@ from rrsis_geo.model.facts import ModelFacts
 CPU_BATCH = 4
 """Windows per batch on a CPU: enough for several cores, with little memory."""
 GPU_BATCH = 16
+"""The same on another device, unless its predictor chooses by the memory."""
 
 
 class WindowOutput(Protocol):

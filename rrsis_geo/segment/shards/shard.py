@@ -128,7 +128,7 @@ class _ScenePass:
             else:
                 self._blend(part)
                 if part.is_last:
-                    blended = [blended.start() for blended in self._finish_row(row)]
+                    blended = [each.start() for each in self._finish_row(row)]
                     yield partial(self._write, blended, is_counted=is_counted)
             if part.is_last and is_counted:
                 on_window_row()
