@@ -12,6 +12,7 @@ from pathlib import Path
 PLUGIN = Path(__file__).parent / "rrsis_geo"
 LICENSE = Path(__file__).parent.parent / "LICENSE"
 SUFFIXES = {".py", ".svg", ".txt"}
+PLACEHOLDER = "example.org"
 DATE = (1980, 1, 1, 0, 0, 0)
 """Of every file, so that the same sources give the same zip."""
 
@@ -40,3 +41,9 @@ if __name__ == "__main__":
     target = Path(sys.argv[1] if len(sys.argv) > 1 else "dist/rrsis_geo.zip")
     write_zip(target)
     print(target)
+    if PLACEHOLDER in (PLUGIN / "metadata.txt").read_text(encoding="utf-8"):
+        print(
+            f"{PLUGIN / 'metadata.txt'}: addresses at {PLACEHOLDER} stand for those of the "
+            "project; set them, and [project.urls] in pyproject.toml, before you publish the zip",
+            file=sys.stderr,
+        )

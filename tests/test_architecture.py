@@ -54,7 +54,7 @@ TABLE = {
     "geo.scene": Rule(SHARED_GEO, NETWORKS | TERMINAL | {"nltk"}),
     "geo.grid": Rule(SHARED_GEO | {"geo.scene"}, NETWORKS | TERMINAL | {"nltk"}),
     "geo.chips": Rule(SHARED_GEO | {"geo.scene", "geo.grid"}, NETWORKS | TERMINAL | {"nltk"}),
-    "geo.objects": Rule(SHARED_GEO, NETWORKS | TERMINAL | {"nltk"}),
+    "geo.objects": Rule(SHARED_GEO | {"geo.plane"}, NETWORKS | TERMINAL | {"nltk"}),
     "geo.layers": Rule(SHARED_GEO | {"geo.objects"}, NETWORKS | TERMINAL | {"nltk"}),
     "resolve": Rule({"text"}, GDAL | NETWORKS | TERMINAL | {"nltk"}),
     "nets": Rule({"errors", "config", "text"}, RASTERS | TERMINAL | {"nltk"}),

@@ -32,6 +32,7 @@ from rrsis_geo.cli.options import (
     scene_options,
 )
 from rrsis_geo.cli.segment_options import (
+    AppendOption,
     BatchSizeOption,
     ExplainOption,
     ExpressionsArgument,
@@ -46,6 +47,7 @@ from rrsis_geo.cli.segment_options import (
     PreviewOption,
     ProbabilityOption,
     QgisProjectOption,
+    RegularizeOption,
     ReportOption,
     RestartOption,
     ResumeOption,
@@ -53,6 +55,7 @@ from rrsis_geo.cli.segment_options import (
     SchedulerOption,
     ShardOption,
     SimplifyOption,
+    SmoothOption,
     SplitOption,
     StacItemOption,
     ThresholdOption,
@@ -101,6 +104,8 @@ def segment(
     threshold: ThresholdOption = 0.5,
     min_area: MinAreaOption = None,
     simplify: SimplifyOption = 0.0,
+    smooth: SmoothOption = False,
+    regularize: RegularizeOption = False,
     split: SplitOption = None,
     bbox: BboxOption = None,
     aoi: AoiOption = None,
@@ -120,6 +125,7 @@ def segment(
     keep_candidates: KeepCandidatesOption = False,
     landmarks: LandmarksOption = False,
     from_probability: FromProbabilityOption = None,
+    append: AppendOption = False,
     overwrite: OutputOverwriteOption = False,
     allow_no_crs: AllowNoCrsOption = False,
     threads: ThreadsOption = None,
@@ -165,6 +171,11 @@ def segment(
         )
     if resume and restart:
         raise ConfigError("--resume and --restart contradict each other; give one of them")
+    if smooth and regularize:
+        raise ConfigError(
+            "--smooth and --regularize contradict each other; --regularize draws curves where an "
+            "object has no right angles"
+        )
     if shard is not None and (restart or keep_job or scheduler is not None):
         raise ConfigError(
             "--shard continues an existing job and keeps it, on this machine; "
@@ -178,6 +189,7 @@ def segment(
                 "--shard": shard,
                 "--scheduler": scheduler,
                 "--from-probability": from_probability,
+                "--append": append or None,
             },
         )
     call = SegmentCall(
@@ -195,6 +207,7 @@ def segment(
             windows_layer=windows_layer,
             keep_candidates=keep_candidates,
             landmarks=landmarks,
+            append=append,
         ),
         options=SegmentOptions(
             model=model,
@@ -208,6 +221,7 @@ def segment(
             tta=tta,
             min_area_m2=min_area,
             simplify_m=simplify,
+            outline="regular" if regularize else "smooth" if smooth else "pixels",
             split=split,
             landmarks=given_landmarks,
             scene=scene_options(
@@ -239,6 +253,7 @@ def segment(
             "--restart": restart,
             "--keep-job": keep_job,
             "--shard": shard,
+            "--append": append,
         }
         needless = [name for name, value in refused.items() if value]
         if scenes is not None or needless:

@@ -8,6 +8,7 @@ import typer
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.segment.plan.output_kinds import (
+    APPEND_HELP,
     CANDIDATES_HELP,
     LANDMARKS_HELP,
     OUTPUT_KINDS,
@@ -71,6 +72,21 @@ SimplifyOption = Annotated[
     float,
     typer.Option(
         metavar="METRES", help="Tolerance for simplifying outlines.", rich_help_panel="Result"
+    ),
+]
+SmoothOption = Annotated[
+    bool,
+    typer.Option(
+        "--smooth", help="Draw outlines as curves, with fewer vertices.", rich_help_panel="Result"
+    ),
+]
+RegularizeOption = Annotated[
+    bool,
+    typer.Option(
+        "--regularize",
+        help="Draw straight walls and right angles, for buildings and other man-made objects. "
+        "Outlines without right angles become curves.",
+        rich_help_panel="Result",
     ),
 ]
 SplitOption = Annotated[
@@ -140,6 +156,7 @@ LandmarkOption = Annotated[
 LandmarksOption = Annotated[
     bool, typer.Option("--landmarks", help=LANDMARKS_HELP, rich_help_panel="Result")
 ]
+AppendOption = Annotated[bool, typer.Option("--append", help=APPEND_HELP, rich_help_panel="Result")]
 KeepCandidatesOption = Annotated[
     bool, typer.Option("--keep-candidates", help=CANDIDATES_HELP, rich_help_panel="Result")
 ]

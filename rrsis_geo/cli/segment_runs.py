@@ -49,6 +49,8 @@ USED_WITHOUT_MODEL = frozenset(
             "threshold",
             "min_area",
             "simplify",
+            "smooth",
+            "regularize",
             "split",
         ),
         *(
@@ -59,6 +61,7 @@ USED_WITHOUT_MODEL = frozenset(
             "qgis_project",
             "stac_item",
             "keep_candidates",
+            "append",
             "overwrite",
             "as_json",
         ),

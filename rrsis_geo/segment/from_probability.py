@@ -24,7 +24,7 @@ from rrsis_geo.resolve.splitting import split_phrases
 from rrsis_geo.segment.plan.advice import advise_on_threshold
 from rrsis_geo.segment.plan.expressions import clean_expression
 from rrsis_geo.segment.plan.landmarks import all_landmarks, read_queries
-from rrsis_geo.segment.plan.options import SegmentOptions
+from rrsis_geo.segment.plan.options import DEFAULTS, SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.plan.plan import check_size
 from rrsis_geo.segment.probability_raster import (
@@ -142,7 +142,8 @@ def polygonize(
         probability: raster of one band of probabilities, scaled as its metadata say. An alpha
             band may follow.
         outputs: files to write; a probability raster is not among them.
-        options: only `threshold`, `min_area_m2`, `simplify_m`, `split` and `landmarks` are used.
+        options: only `threshold`, `min_area_m2`, `simplify_m`, `outline`, `split` and `landmarks`
+            are used.
         expression: the expression of the raster; None reads it from the raster's metadata.
         scene: background of the pictures; None shows the probability.
         command: command line, for the report.
@@ -295,6 +296,7 @@ def _write_layer(
                 min_pixels=smallest_object_px(raster) if options.min_area_m2 is None else 1,
                 count_dropped=layer.count_dropped,
                 simplify_m=options.simplify_m,
+                outline=options.outline,
             ),
         )
         keep_candidates = layer.outputs.keep_candidates
@@ -321,7 +323,11 @@ def _provenance(raster: Scene, options: SegmentOptions) -> Mapping[str, Any]:
         },
         "options": {
             **{n: getattr(options, n) for n in ("threshold", "min_area_m2", "simplify_m")},
-            **({} if options.split is None else {"split": options.split}),
+            **{
+                name: getattr(options, name)
+                for name in ("split", "outline")
+                if getattr(options, name) != getattr(DEFAULTS, name)
+            },
             "landmarks": [landmark.to_manifest() for landmark in options.landmarks],
         },
     }

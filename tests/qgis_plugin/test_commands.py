@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from command_run import Run
+from typer.main import get_command
 
 from qgis_plugin.rrsis_geo.program.commands import (
+    OUTLINES,
     Network,
     Result,
     SceneOptions,
@@ -19,6 +21,7 @@ from qgis_plugin.rrsis_geo.program.commands import (
     split_options,
     stop_message,
 )
+from rrsis_geo import cli
 from rrsis_geo.model.names import DEFAULT_BUNDLE
 
 pytestmark = pytest.mark.usefixtures("own_logging")
@@ -51,6 +54,16 @@ def test_numbers_that_are_not_given_are_left_to_the_program() -> None:
         *("--json", "--progress", "--model=btdnet-lite", "--device=auto"),
         *("--out=o.gpkg", "--threshold=0.5", "--overwrite", "--"),
     ]
+
+
+@pytest.mark.parametrize("outline", OUTLINES)
+def test_outlines(outline: str) -> None:
+    options = [f"--{outline}"] if outline else []
+    assert Result("o.gpkg", outline=outline).arguments() == [
+        *("--out=o.gpkg", "--threshold=0.5", *options, "--overwrite"),
+    ]
+    command = get_command(cli.app).commands["segment"]
+    assert set(options) <= {name for parameter in command.params for name in parameter.opts}
 
 
 def test_the_default_model_is_that_of_the_program() -> None:

@@ -9,6 +9,7 @@ import configparser
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from urllib.parse import urlparse
@@ -62,6 +63,21 @@ def test_the_same_sources_give_the_same_zip(archive: zipfile.ZipFile, tmp_path: 
     subprocess.run([sys.executable, script, tmp_path / "p.zip"], check=True, capture_output=True)
     assert archive.filename is not None
     assert (tmp_path / "p.zip").read_bytes() == Path(archive.filename).read_bytes()
+
+
+def test_addresses_are_those_of_the_package(metadata: dict[str, str]) -> None:
+    """Without addresses of the project, those of the plugin are placeholders that nobody owns."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    urls = project.get("urls", {})
+    for name, field in (
+        ("Homepage", "homepage"),
+        ("Repository", "repository"),
+        ("Issues", "tracker"),
+    ):
+        if name in urls:
+            assert metadata[field] == urls[name]
+        else:
+            assert metadata[field].startswith("https://example.org/")
 
 
 def test_required_metadata(metadata: dict[str, str]) -> None:

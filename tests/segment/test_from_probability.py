@@ -57,7 +57,15 @@ def raster(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"threshold": 0.25}, {"min_area_m2": 60.0}, {"simplify_m": 1.0}]
+    "options",
+    [
+        {},
+        {"threshold": 0.25},
+        {"min_area_m2": 60.0},
+        {"simplify_m": 1.0},
+        {"outline": "smooth"},
+        {"outline": "regular"},
+    ],
 )
 def test_the_layer_equals_that_of_the_run(
     tmp_path: Path, make_scene: Callable[..., Path], options: dict[str, Any]

@@ -26,6 +26,7 @@ from tiny_net import make_bundle, make_net, register
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError
 from rrsis_geo.geo.layers.layer_files import layer_name
+from rrsis_geo.geo.objects.features import OutlineStyle
 from rrsis_geo.model.bundle import save_bundle
 from rrsis_geo.model.manifest import write_presence
 from rrsis_geo.model.predictor import Predictor
@@ -349,6 +350,20 @@ def test_simplified_outlines(make_blobs: MakeScene, tmp_path: Path) -> None:
     vertices = [layer.count_coordinates().sum() for layer in (simple.layer, plain.layer)]
     assert vertices[0] < 0.7 * vertices[1]
     assert np.array_equal(simple.layer.n_pixels, plain.layer.n_pixels)
+
+
+@pytest.mark.parametrize("outline", ["smooth", "regular"])
+def test_drawn_outlines_do_not_depend_on_shards(
+    make_blobs: MakeScene, tmp_path: Path, outline: OutlineStyle
+) -> None:
+    plain = Result(make_blobs(), tmp_path / "plain")
+    whole = Result(make_blobs(), tmp_path / "whole", outline=outline)
+    cut = Result(make_blobs(), tmp_path / "cut", outline=outline, rows_per_shard=64)
+    assert whole.layer.geometry.geom_equals_exact(cut.layer.geometry, 0).all()
+    assert np.array_equal(whole.layer.n_pixels, plain.layer.n_pixels)
+    assert np.array_equal(whole.mask, plain.mask)
+    assert whole.layer.area_m2.to_numpy() == pytest.approx(whole.layer.area.to_numpy(), rel=0.002)
+    assert whole.layer.count_coordinates().sum() < 0.6 * plain.layer.count_coordinates().sum()
 
 
 def test_preview(make_blobs: MakeScene, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterNumber,
@@ -20,11 +21,12 @@ from qgis.core import (
     QgsRasterLayer,
 )
 
-from ..program.commands import Network, Result, SceneOptions, read_expressions
+from ..program.commands import OUTLINES, Network, Result, SceneOptions, read_expressions
 
 INPUT, EXPRESSIONS, EXTENT, AOI = "INPUT", "EXPRESSIONS", "EXTENT", "AOI"
 MODEL, BANDS, RESTART = "MODEL", "BANDS", "RESTART"
 THRESHOLD, MIN_AREA, SIMPLIFY = "THRESHOLD", "MIN_AREA", "SIMPLIFY"
+OUTLINE = "OUTLINE"
 FORMATS_OF_AREAS = ["gpkg", "geojson", "shp", "fgb"]
 
 
@@ -87,6 +89,7 @@ def object_parameters() -> list[QgsProcessingParameterDefinition]:
         QgsProcessingParameterNumber(
             SIMPLIFY, "Simplify outlines (m; empty: default of rrsis-geo)", double, None, True, 0
         ),
+        QgsProcessingParameterEnum(OUTLINE, "Outlines", list(OUTLINES.values()), defaultValue=0),
     ]
 
 
@@ -147,7 +150,15 @@ class Values:
             files: further outputs, kind -> path.
         """
         threshold = self._algorithm.parameterAsDouble(self._parameters, THRESHOLD, self._context)
-        return Result(polygons, threshold, self.number(MIN_AREA), self.number(SIMPLIFY), files)
+        outline = self._algorithm.parameterAsEnum(self._parameters, OUTLINE, self._context)
+        return Result(
+            polygons,
+            threshold,
+            self.number(MIN_AREA),
+            self.number(SIMPLIFY),
+            files,
+            outline=list(OUTLINES)[outline],
+        )
 
     def scene_options(self, layer: QgsRasterLayer, feedback: QgsProcessingFeedback) -> SceneOptions:
         """How the scene is read. Polygons that are not a file as they are become one.

@@ -8,6 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 JSON_LINES = ("--json", "--progress", "json")
+OUTLINES = {
+    "": "Along the pixels",
+    "smooth": "Smooth curves",
+    "regularize": "Straight walls and right angles (buildings)",
+}
+"""How outlines are drawn: the option of the program, and what the dialog calls it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Result:
         threshold: probability above which a pixel belongs to an object.
         min_area_m2: objects below this area are dropped; None for the default of the program.
         simplify_m: tolerance for simplifying outlines; None for the default of the program.
+        outline: an option that draws outlines otherwise than along pixels, "" for none; see
+            `OUTLINES`.
         files: further outputs, option name -> path: "mask", "probability", "preview", "report".
         has_windows_layer: also write the layer of the windows.
     """
@@ -52,6 +60,7 @@ class Result:
     simplify_m: float | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     has_windows_layer: bool = False
+    outline: str = ""
 
     def arguments(self) -> list[str]:
         """The options of the result. Existing files are replaced, as QGIS asked before."""
@@ -60,6 +69,7 @@ class Result:
             f"--threshold={self.threshold!r}",
             *([] if self.min_area_m2 is None else [f"--min-area={self.min_area_m2!r}"]),
             *([] if self.simplify_m is None else [f"--simplify={self.simplify_m!r}"]),
+            *([f"--{self.outline}"] if self.outline else []),
             *(f"--{name}={path}" for name, path in self.files.items() if path),
             *(["--windows-layer"] if self.has_windows_layer else []),
             "--overwrite",

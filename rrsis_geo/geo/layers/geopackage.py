@@ -1,4 +1,4 @@
-"""Add the provenance and the styles of a layer to a GeoPackage."""
+"""The layers of a GeoPackage, and the provenance and the styles of a layer."""
 
 import json
 import sqlite3
@@ -77,6 +77,63 @@ class LayerStyle(NamedTuple):
 
     name: str
     qml: str
+
+
+class Contents(NamedTuple):
+    """What is in a GeoPackage.
+
+    Attributes:
+        layers: names of all tables with content, and whether each is a layer of this program.
+        identifiers: titles of the layers, which are unique.
+    """
+
+    layers: dict[str, bool]
+    identifiers: frozenset[str]
+
+    def n_ours(self) -> int:
+        """The number of layers of this program."""
+        return sum(self.layers.values())
+
+
+NO_CONTENTS = Contents({}, frozenset())
+
+
+def read_contents(path: Path) -> Contents:
+    """Read the layers of a GeoPackage, which is not changed.
+
+    Raises:
+        sqlite3.Error: the file is no GeoPackage, or cannot be read.
+    """
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT table_name, identifier FROM gpkg_contents").fetchall()
+        ours: set[str] = set()
+        if _has_table(connection, "gpkg_metadata"):
+            query = (
+                "SELECT table_name FROM gpkg_metadata_reference JOIN gpkg_metadata"
+                " ON md_file_id = gpkg_metadata.id WHERE md_standard_uri = ?"
+            )
+            ours = {name for (name,) in connection.execute(query, (PROVENANCE_URI,))}
+    return Contents(
+        {name: name in ours for name, _ in rows}, frozenset(text for _, text in rows if text)
+    )
+
+
+def remove_records(path: Path, layer: str) -> None:
+    """Remove the provenance and the styles of a layer that is to be replaced.
+
+    Raises:
+        sqlite3.Error: the file cannot be written.
+    """
+    with _edit(path) as connection:
+        if _has_table(connection, "gpkg_metadata"):
+            connection.execute("DELETE FROM gpkg_metadata_reference WHERE table_name = ?", (layer,))
+            connection.execute(
+                "DELETE FROM gpkg_metadata WHERE md_standard_uri = ?"
+                " AND id NOT IN (SELECT md_file_id FROM gpkg_metadata_reference)",
+                (PROVENANCE_URI,),
+            )
+        if _has_table(connection, "layer_styles"):
+            connection.execute("DELETE FROM layer_styles WHERE f_table_name = ?", (layer,))
 
 
 def add_provenance(path: Path, layer: str, provenance: Mapping[str, Any]) -> None:

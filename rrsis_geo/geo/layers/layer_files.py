@@ -1,12 +1,14 @@
 """Names of layers, and the checks that their files can be written. Loads no GDAL."""
 
 import re
+import sqlite3
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import check_writable, follow_link
-from rrsis_geo.geo.layers import shapefile
+from rrsis_geo.geo.layers import geopackage, shapefile
 from rrsis_geo.geo.layers.formats import STYLE, VECTOR_FORMATS
 
 SUFFIXES = tuple(VECTOR_FORMATS)
@@ -41,6 +43,39 @@ def check_layer_path(path: str | Path, *, overwrite: bool = False) -> Path:
                 "from the project there, or write to another file"
             )
     return path
+
+
+def check_new_layers(path: Path, names: Iterable[str], *, overwrite: bool) -> None:
+    """Check that layers can be added to a GeoPackage, which need not exist yet.
+
+    Args:
+        path: path of the GeoPackage.
+        names: names of the layers.
+        overwrite: layers of this program that have these names may be replaced.
+
+    Raises:
+        OutputError: the file is no GeoPackage, or has such a layer.
+    """
+    if not path.exists():
+        return
+    try:
+        layers = geopackage.read_contents(follow_link(path)).layers
+    except sqlite3.Error as err:
+        raise OutputError(
+            f"{path}: is no GeoPackage, so no layer can be appended ({err}); name another file"
+        ) from err
+    by_lower_case = {name.lower(): is_ours for name, is_ours in layers.items()}
+    for name in names:
+        is_ours = by_lower_case.get(name.lower())
+        if is_ours and not overwrite:
+            raise OutputError(
+                f'{path}: has the layer "{name}" already; replace it with --overwrite, or write to '
+                "another file"
+            )
+        if is_ours is False:
+            raise OutputError(
+                f'{path}: has a layer "{name}" that is not of rrsis-geo; write to another file'
+            )
 
 
 def layer_name(expression: str) -> str:

@@ -30,6 +30,8 @@ SUPERSAMPLING = 2  # masks are drawn larger by this factor, for smooth edges
 MIN_SIDE_PX = 900  # smaller scenes are enlarged to about this size, to fit the labels
 MAX_LABELS = 80
 DIMMED_BRIGHTNESS = 0.55
+LEAST_HIGHLIGHT = 120
+"""Darker scenes are brightened until their light pixels have this gray value, of 255."""
 LEAST_DIMMED_GRAY = 50
 """The surroundings of the objects are dimmed to this mean gray value at most, of 255."""
 
@@ -77,7 +79,7 @@ class PreviewPainter:
         self, image: NDArray[np.uint8], transform: Affine, *, m_per_px: float | None = None
     ) -> None:
         factor = max(1, MIN_SIDE_PX // max(image.shape[:2]))
-        self._image = image.repeat(factor, axis=0).repeat(factor, axis=1)
+        self._image = brighten(image).repeat(factor, axis=0).repeat(factor, axis=1)
         self._to_picture = ~(transform @ Affine.scale(1 / factor))
         self._m_per_px = None if m_per_px is None else m_per_px / factor
         height, width = (SUPERSAMPLING * side for side in self._image.shape[:2])
@@ -194,6 +196,21 @@ class PreviewPainter:
             return "no objects"
         objects = "1 object" if self._n_objects == 1 else f"{self._n_objects:,} objects"
         return objects if math.isnan(self._area_m2) else f"{objects}, {format_area(self._area_m2)}"
+
+
+def brighten(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image [H, W, 3] with a gamma below 1 if it is dark; a bright one is returned as it is.
+
+    Black pixels do not count: they may have no data.
+    """
+    gray = image.max(axis=2)
+    light = float(np.percentile(gray[gray > 0], 95)) if gray.any() else 255.0
+    if light >= LEAST_HIGHLIGHT:
+        return image
+    gamma = math.log(LEAST_HIGHLIGHT / 255) / math.log(light / 255)
+    table = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
+    brightened: NDArray[np.uint8] = table[image]
+    return brightened
 
 
 def dimming(mean: float) -> float:

@@ -9,6 +9,7 @@ import errno
 import logging
 import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from rrsis_geo.geo.layers import geopackage, shapefile
 from rrsis_geo.geo.layers.formats import STYLE, VECTOR_FORMATS
 from rrsis_geo.geo.layers.gdal_layer import GEOMETRY, GdalOptions, write_with_gdal
 from rrsis_geo.geo.layers.geoparquet import write_geoparquet
-from rrsis_geo.geo.layers.layer_files import check_layer_path, layer_name
+from rrsis_geo.geo.layers.layer_files import check_layer_path, check_new_layers, layer_name
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.styles import polygon_qml, score_qml
 
@@ -106,6 +107,7 @@ def write_layers(
     *,
     crs: CRS | ProjCRS | None,
     overwrite: bool = False,
+    append: bool = False,
     extend: Callable[[Path], None] | None = None,
     schema: pa.Schema = SCHEMA,
 ) -> int:
@@ -118,7 +120,9 @@ def write_layers(
         path: path of the file.
         layers: one layer, or several for a GeoPackage.
         crs: CRS of the polygons; None writes layers without a CRS.
-        overwrite: replace an existing file.
+        overwrite: replace an existing file; with `append`, layers of this program only.
+        append: add the layers to an existing GeoPackage and keep all else in it. If the layers
+            cannot be written, the file does not change.
         extend: function that adds further content to the file before it is moved to `path`.
         schema: columns; `SCENES_SCHEMA` if the features have scene names.
 
@@ -128,17 +132,25 @@ def write_layers(
     Raises:
         OutputError: see `check_layer_path`; the disk is full; or a Shapefile would exceed 2 GB.
     """
-    path = check_layer_path(path, overwrite=overwrite)
+    path = check_layer_path(path, overwrite=overwrite or append)
     suffix, count = path.suffix.lower(), 0
     if len(layers) != 1 and suffix != ".gpkg":
         raise ValueError(f"{path}: the format supports one layer, got {len(layers)}")
-    with atomic_file(path, overwrite=overwrite) as part:
+    with atomic_file(path, overwrite=overwrite or append) as part:
+        contents = geopackage.NO_CONTENTS
+        if append and path.exists():
+            names = [layer.name or layer_name(layer.expression) for layer in layers]
+            check_new_layers(path, names, overwrite=overwrite)
+            with _convert_errors(path):
+                shutil.copyfile(follow_link(path), part)
+                contents = geopackage.read_contents(part)
         for number, layer in enumerate(layers):
             facts = [pa.field(name, FACT_TYPES[name]) for name in layer.facts]
             rows = _Rows(layer.features, pa.schema([*schema, *facts]))
             target = _Target(
                 path=path,
-                number=number,
+                number=contents.n_ours() + number,
+                contents=contents,
                 name=layer.name or layer_name(layer.expression),
                 title=layer.title,
                 description=layer.abstract or layer.expression,
@@ -174,7 +186,8 @@ class _Target:
     """Properties of the layer for the writers."""
 
     path: Path
-    number: int
+    number: int  # of the layers of this program in the file before
+    contents: geopackage.Contents  # of the file before
     name: str
     title: str
     description: str
@@ -264,18 +277,24 @@ def _write_style(part: Path, rows: _Rows, target: _Target) -> None:
 
 
 def _write_geopackage(part: Path, rows: _Rows, target: _Target) -> None:
+    has_file, is_replaced = part.exists(), target.name in target.contents.layers
+    if is_replaced:
+        geopackage.remove_records(part, target.name)
+    has_title = re.search("[^a-z0-9_]", target.title) and (
+        is_replaced or target.title not in target.contents.identifiers
+    )
     options = GdalOptions(
         driver="GPKG",
         layer=target.name,
-        append=target.number > 0,
+        append=has_file and not is_replaced,  # GDAL replaces a layer that is not appended to
         # supported by GDAL before 3.7 without a warning
-        dataset_options=None if target.number else {"VERSION": "1.2"},
+        dataset_options=None if has_file else {"VERSION": "1.2"},
         layer_options={
             "GEOMETRY_NAME": GEOMETRY,
             "SPATIAL_INDEX": "YES",
             # QGIS shows them as the title and the abstract of the layer. Identifiers are unique and
             # by default names of tables, so a title that could be one is left out.
-            **({"IDENTIFIER": target.title} if re.search("[^a-z0-9_]", target.title) else {}),
+            **({"IDENTIFIER": target.title} if has_title else {}),
             "DESCRIPTION": target.description,
         },
     )

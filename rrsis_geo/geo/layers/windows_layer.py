@@ -14,7 +14,12 @@ from pyproj import CRS as ProjCRS
 from rasterio.windows import Window
 
 from rrsis_geo.geo.layers.gdal_layer import GEOMETRY
-from rrsis_geo.geo.layers.geopackage import LayerStyle, add_styles
+from rrsis_geo.geo.layers.geopackage import (
+    LayerStyle,
+    add_styles,
+    read_contents,
+    remove_records,
+)
 from rrsis_geo.geo.styles import windows_qml
 
 LAYER = "windows"
@@ -51,7 +56,7 @@ def append_windows(
     layer: str = LAYER,
     description: str = "Result of each window",
 ) -> None:
-    """Append a layer of windows to a closed GeoPackage.
+    """Append a layer of windows to a closed GeoPackage, or replace one of that name.
 
     Args:
         path: path of the GeoPackage.
@@ -77,6 +82,9 @@ def append_windows(
     frame = gpd.GeoDataFrame(columns, geometry=outlines, crs=crs)
     for name in ("presence", "probability_max"):
         frame[name] = frame[name].astype(float).round(6)
+    is_replaced = layer in read_contents(path).layers
+    if is_replaced:
+        remove_records(path, layer)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
         pyogrio.write_dataframe(
@@ -84,7 +92,7 @@ def append_windows(
             path,
             layer=layer,
             driver="GPKG",
-            append=True,
+            append=not is_replaced,
             layer_options={"GEOMETRY_NAME": GEOMETRY, "DESCRIPTION": description},
         )
     add_styles(path, layer, GEOMETRY, [LayerStyle("rrsis-geo", windows_qml())])

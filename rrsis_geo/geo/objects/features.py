@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import shapely
@@ -13,15 +13,22 @@ from rasterio.crs import CRS
 from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.errors import ConfigError
+from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.objects.measure import measure_rings
 from rrsis_geo.geo.objects.objects import Objects
+from rrsis_geo.geo.objects.regularize import regularize_outlines
 from rrsis_geo.geo.objects.simplify import SMALLEST_TOLERANCE_PX, simplify_outlines
+from rrsis_geo.geo.objects.smooth import smooth_outlines
+from rrsis_geo.geo.plane import metres_about
 from rrsis_geo.units import format_length
 
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 20_000
 """Maximum number of features in a batch."""
+
+OutlineStyle = Literal["pixels", "smooth", "regular"]
+"""How the outlines of objects are drawn: along pixels, as curves, or with right angles."""
 
 SCORE_DECIMALS = 3
 MEASURE_DECIMALS = 2
@@ -147,6 +154,7 @@ class FeatureOptions:
         count_dropped: called with the number of objects that were left out, batch by batch.
         simplify_m: tolerance on the ground, see `simplify_outlines`; 0 keeps pixel outlines.
         gsd_m: metres on the ground per pixel, for `simplify_m`.
+        outline: how outlines are drawn, instead of `simplify_m`; see `OutlineStyle`.
     """
 
     transform: Affine
@@ -160,13 +168,15 @@ class FeatureOptions:
     count_dropped: Callable[[int], None] = lambda n_dropped: None
     simplify_m: float = 0.0
     gsd_m: float | None = None
+    outline: OutlineStyle = "pixels"
 
 
 def make_features(batches: Iterable[Objects], options: FeatureOptions) -> Iterator[Features]:
-    """Convert objects to features: split, drop small ones, simplify, measure and number the others.
+    """Convert objects to features: split, drop small ones, draw, measure and number the others.
 
-    Batches are processed one at a time. With `simplify_m`, all objects are collected first, because
-    neighbours must be simplified together; they need 8 bytes per vertex.
+    Batches are processed one at a time. If outlines are simplified, smoothed or regularized, all
+    objects are collected first, because neighbours are drawn together; they need 8 bytes per
+    vertex.
 
     Args:
         batches: closed objects, in any number of batches.
@@ -190,14 +200,15 @@ def _make_batches(
 
         batches = split_objects(batches)
     batches = (_drop_small(batch, options) for batch in batches)
-    if tolerance_px:
+    is_drawn = tolerance_px > 0 or options.outline != "pixels"
+    if is_drawn:
         batches = [Objects.concat(list(batches))]
     first_id = 1
     for batch in batches:
         border = options.border
         at_border = np.zeros(len(batch), bool) if border is None else border.touches(batch)
-        if tolerance_px:
-            batch = _simplify(batch, tolerance_px)
+        if is_drawn:
+            batch = _draw(batch, options, tolerance_px)
         for start in range(0, len(batch), BATCH_SIZE):
             index = np.arange(start, min(start + BATCH_SIZE, len(batch)))
             part = batch if len(index) == len(batch) else batch.take(index)
@@ -250,5 +261,28 @@ def _tolerance_px(options: FeatureOptions) -> float:
     return tolerance_px
 
 
-def _simplify(objects: Objects, tolerance_px: float) -> Objects:
-    return replace(objects, outlines=simplify_outlines(objects.outlines, tolerance_px))
+def _draw(objects: Objects, options: FeatureOptions, tolerance_px: float) -> Objects:
+    """The objects with outlines that are simplified, smoothed or regularized."""
+    outlines = objects.outlines
+    if options.outline == "pixels":
+        return replace(objects, outlines=simplify_outlines(outlines, tolerance_px))
+    if options.outline == "smooth":
+        has_shared = bool(objects.split_from.any())
+        return replace(objects, outlines=smooth_outlines(outlines, has_shared=has_shared))
+    drawn = regularize_outlines(outlines, _to_ground(options), split_from=objects.split_from)
+    return replace(objects, outlines=drawn)
+
+
+def _to_ground(options: FeatureOptions) -> NDArray[np.float64] | None:
+    """From (columns, rows) to metres in the middle of the scene, [2, 2]; None if unknown."""
+    if options.crs is None or options.border is None:
+        return None
+    height, width = options.border.shape
+    steps = [(width / 2, height / 2), (width / 2 + 1, height / 2), (width / 2, height / 2 + 1)]
+    places = np.array([options.transform @ step for step in steps], float)
+    to_plane = metres_about(as_proj(options.crs), places[0])
+    if to_plane is None:
+        return None
+    centre, right, down = to_plane(places)
+    matrix = np.column_stack([right - centre, down - centre])
+    return matrix if np.isfinite(matrix).all() and np.linalg.det(matrix) else None

@@ -48,19 +48,20 @@ class Rings(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlines:
-    """Polygons in whole pixel coordinates, as ragged arrays.
+    """Polygons in pixel coordinates, as ragged arrays.
 
-    A ring starts at its topmost, then leftmost edge and repeats its first vertex at the end. The
-    first ring of an object is its shell, the others are holes. Shells run counter-clockwise on a
-    screen with row 0 at the top. Every vertex is a corner.
+    The first ring of an object is its shell, the others are holes. Shells run counter-clockwise on
+    a screen with row 0 at the top. A ring repeats its first vertex at the end; traced rings start
+    at their topmost, then leftmost edge. Every vertex is a corner.
 
     Attributes:
-        vertices: int32 [V, 2], (column, row) of pixel corners.
+        vertices: int32 [V, 2], (column, row) of pixel corners; float64 of outlines that were
+            smoothed or regularized.
         ring_offsets: int64 [R + 1], start of each ring in `vertices`.
         object_offsets: int64 [N + 1], first ring of each object.
     """
 
-    vertices: Int32
+    vertices: NDArray[Any]
     ring_offsets: Int64
     object_offsets: Int64
 

@@ -1,5 +1,7 @@
 """Simplify outlines without overlaps between neighbours."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ SMALLEST_TOLERANCE_PX = 0.7
 BATCH_SIZE = 500
 """Number of objects per call of shapely; larger and smaller batches are slower."""
 
+DrawPolygons = Callable[[Outlines], NDArray[Any]]
+
 
 def simplify_outlines(outlines: Outlines, tolerance_px: float) -> Outlines:
     """Simplify outlines by the algorithm of Visvalingam and Whyatt and keep their topology.
@@ -34,30 +38,60 @@ def simplify_outlines(outlines: Outlines, tolerance_px: float) -> Outlines:
         tolerance_px: square root, in pixels, of the area that a vertex spans with its neighbours;
             vertices below it are dropped.
     """
-    if tolerance_px < SMALLEST_TOLERANCE_PX or not len(outlines):
+    if tolerance_px < SMALLEST_TOLERANCE_PX:
         return outlines
-    group = _groups(outlines)
+    simple = simplify_in_groups(outlines, tolerance_px)
+    return replace(simple, vertices=simple.vertices.astype(np.int32))
+
+
+def simplify_in_groups(
+    outlines: Outlines,
+    tolerance_px: float,
+    *,
+    draw: DrawPolygons = Outlines.polygons,
+    margin_px: float = 0.0,
+    largest_change: float = LARGEST_CHANGE,
+) -> Outlines:
+    """Simplify what is drawn for outlines, see `simplify_outlines`.
+
+    Args:
+        outlines: pixel outlines of all objects.
+        tolerance_px: see `simplify_outlines`.
+        draw: makes polygons [N] of some outlines, which do not overlap. It gets all objects with
+            overlapping boxes at once.
+        margin_px: how far the polygons may leave the boxes of the outlines.
+        largest_change: maximum relative change of the area of a polygon.
+
+    Returns:
+        Outlines with float64 vertices.
+    """
+    if not len(outlines):
+        return outlines
+    group = _groups(outlines, margin_px)
     is_alone = np.bincount(group)[group] == 1
     alone, grouped = np.flatnonzero(is_alone), np.flatnonzero(~is_alone)
     order, parts = [], []
     for batch in np.split(alone, range(BATCH_SIZE, len(alone), BATCH_SIZE)):
-        order.append(batch)
-        parts.append(_simplify_alone(outlines.take(batch).polygons(), tolerance_px))
+        if len(batch):
+            order.append(batch)
+            polygons = draw(outlines.take(batch))
+            parts.append(_simplify_alone(polygons, tolerance_px, largest_change))
     for batch in _batch_groups(group[grouped]):
-        order.append(grouped[batch])
-        parts.append(_simplify_together(outlines.take(grouped[batch]).polygons(), tolerance_px))
+        if len(batch):
+            order.append(grouped[batch])
+            polygons = draw(outlines.take(grouped[batch]))
+            parts.append(_simplify_together(polygons, tolerance_px, largest_change))
     position = np.empty(len(outlines), np.int64)
     position[np.concatenate(order)] = np.arange(len(outlines))
-    return Outlines.concat([_as_outlines(part) for part in parts if len(part)]).take(position)
+    return Outlines.concat([as_outlines(part) for part in parts]).take(position)
 
 
-def _groups(outlines: Outlines) -> Int64:
+def _groups(outlines: Outlines, margin_px: float) -> Int64:
     """Group of each object, int64 [N]; objects with overlapping bounding boxes are in one group."""
-    first = outlines.ring_offsets[outlines.object_offsets[:-1]]
-    low = np.minimum.reduceat(outlines.vertices, first, axis=0)
-    high = np.maximum.reduceat(outlines.vertices, first, axis=0)
-    # Shrink the boxes by less than half a pixel, so that boxes that only touch do not overlap.
-    boxes = shapely.box(low[:, 0] + 0.25, low[:, 1] + 0.25, high[:, 0] - 0.25, high[:, 1] - 0.25)
+    low, high = np.split(outlines.bounds().astype(np.float64), 2, axis=1)
+    # Boxes that only touch do not overlap, unless the polygons may leave them.
+    shrink = 0.25 - margin_px
+    boxes = np.asarray(shapely.box(*(low + shrink).T, *(high - shrink).T))
     one, other = shapely.STRtree(boxes).query(boxes, predicate="intersects")
     return union_sets(np.arange(len(outlines)), one, other)
 
@@ -70,29 +104,35 @@ def _batch_groups(group: Int64) -> list[Int64]:
     return np.split(order, cuts)
 
 
-def _has_changed(polygons: NDArray[Any], simple: NDArray[Any]) -> NDArray[np.bool_]:
+def _has_changed(
+    polygons: NDArray[Any], simple: NDArray[Any], largest_change: float
+) -> NDArray[np.bool_]:
     area = shapely.area(polygons)
-    changed: NDArray[np.bool_] = np.abs(shapely.area(simple) - area) > LARGEST_CHANGE * area
+    changed: NDArray[np.bool_] = np.abs(shapely.area(simple) - area) > largest_change * area
     return changed
 
 
-def _simplify_alone(polygons: NDArray[Any], tolerance_px: float) -> NDArray[Any]:
+def _simplify_alone(
+    polygons: NDArray[Any], tolerance_px: float, largest_change: float
+) -> NDArray[Any]:
     """Simplify objects without neighbours, each with the largest tolerance that keeps its area."""
     simple = polygons.copy()
     todo = np.arange(len(polygons))
-    while len(todo) and tolerance_px >= SMALLEST_TOLERANCE_PX:
+    while len(todo) and tolerance_px >= SMALLEST_TOLERANCE_PX / 4:
         simple[todo] = shapely.coverage_simplify(polygons[todo], tolerance_px)
-        todo = todo[_has_changed(polygons[todo], simple[todo])]
+        todo = todo[_has_changed(polygons[todo], simple[todo], largest_change)]
         tolerance_px /= 2
     simple[todo] = polygons[todo]
     return simple
 
 
-def _simplify_together(polygons: NDArray[Any], tolerance_px: float) -> NDArray[Any]:
+def _simplify_together(
+    polygons: NDArray[Any], tolerance_px: float, largest_change: float
+) -> NDArray[Any]:
     """Simplify neighbours. An object whose area would change too much keeps its outline, unless a
     simplified neighbour overlaps it."""
     simple = shapely.coverage_simplify(polygons, tolerance_px)
-    is_restored = _has_changed(polygons, simple)
+    is_restored = _has_changed(polygons, simple, largest_change)
     while is_restored.any():
         inside, rest = np.flatnonzero(is_restored), np.flatnonzero(~is_restored)
         i, j = shapely.STRtree(simple[rest]).query(polygons[inside], predicate="intersects")
@@ -104,14 +144,15 @@ def _simplify_together(polygons: NDArray[Any], tolerance_px: float) -> NDArray[A
     return simple
 
 
-def _as_outlines(polygons: NDArray[Any]) -> Outlines:
+def as_outlines(polygons: NDArray[Any]) -> Outlines:
+    """The outlines of polygons [N] in pixels, oriented as traced ones; float64 vertices."""
     # The same orientation as traced outlines: clockwise where the y axis points up.
     polygons = shapely.orient_polygons(polygons, exterior_cw=True)
     kind, xy, offsets = shapely.to_ragged_array(polygons)
     assert kind == shapely.GeometryType.POLYGON
     ring_offsets, object_offsets = offsets
     return Outlines(
-        vertices=xy.astype(np.int32),
+        vertices=xy,
         ring_offsets=ring_offsets.astype(np.int64),
         object_offsets=object_offsets.astype(np.int64),
     )

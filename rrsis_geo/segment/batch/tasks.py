@@ -65,8 +65,13 @@ class BatchOutputs:
 
         Raises:
             OutputError: a path is a file but must be a folder, an output needs one vector file per
-                scene, or the format cannot hold the layers that are asked for.
+                scene, the format cannot hold the layers that are asked for, or layers are to be
+                appended.
         """
+        if paths.append:
+            raise OutputError(
+                f"{paths.vector}: layers of many scenes cannot be appended; write another file"
+            )
         self.paths = paths
         self.joins_layers = not _is_folder(paths.vector)
         self.job_folder = job_path(paths.vector) if self.joins_layers else paths.vector / JOB

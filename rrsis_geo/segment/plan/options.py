@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from rrsis_geo.errors import ConfigError
+from rrsis_geo.geo.objects.features import OutlineStyle
 from rrsis_geo.geo.scene.options import SceneOptions
 from rrsis_geo.model.names import DEFAULT_BUNDLE
 from rrsis_geo.model.presence import check_threshold
@@ -14,7 +15,7 @@ from rrsis_geo.segment.plan.landmarks import GivenLandmark
 
 RESULT_OPTIONS = ("dtype", "overlap_px", "threshold", "min_area_m2", "simplify_m")
 """Fields of `SegmentOptions` that change the result, besides those of `SceneOptions`."""
-OPTIONAL = ("presence", "tta", "split")
+OPTIONAL = ("presence", "tta", "split", "outline")
 """More of these. They are recorded only where they are not the default, as in the records of
 earlier releases."""
 
@@ -41,6 +42,8 @@ class SegmentOptions:
         min_area_m2: objects below this area on the ground are dropped, in square metres. None drops
             objects of less than `SMALLEST_MODEL_PX` pixels of the model, 0 drops none.
         simplify_m: tolerance for the simplification of outlines, in metres on the ground.
+        outline: how outlines are drawn: "pixels" along the pixels of the mask, "smooth" as
+            curves, "regular" with straight walls and right angles where an object has them.
         split: whether objects that touch are split. None splits those that an expression ranks,
             counts or measures.
         landmarks: layers of the user for landmarks of the expressions.
@@ -60,6 +63,7 @@ class SegmentOptions:
     tta: bool = False
     min_area_m2: float | None = None
     simplify_m: float = 0.0
+    outline: OutlineStyle = "pixels"
     split: bool | None = None
     landmarks: tuple[GivenLandmark, ...] = ()
     scene: SceneOptions = field(default_factory=SceneOptions)
@@ -73,6 +77,15 @@ class SegmentOptions:
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise ConfigError(f"{name} must be 0 or more, got {value:g}")
+        if self.outline not in get_args(OutlineStyle):
+            raise ConfigError(
+                f'outline must be {" or ".join(get_args(OutlineStyle))}, got "{self.outline}"'
+            )
+        if self.simplify_m and self.outline != "pixels":
+            raise ConfigError(
+                "simplify_m is for outlines along pixels: smooth and regular outlines have few "
+                "vertices already; give one of the two (--simplify, or --smooth or --regularize)"
+            )
         for name in ("batch_size", "threads", "rows_per_shard"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -137,6 +137,10 @@ WINDOWS_LAYER_HELP: Final = (
 LANDMARKS_HELP: Final = (
     "Also write the landmarks of the expressions as layers of the GeoPackage, to check distances."
 )
+APPEND_HELP: Final = (
+    "Add the layer to the GeoPackage if it exists; all else in it stays. A layer of this "
+    "expression is replaced with --overwrite only."
+)
 CANDIDATES_HELP: Final = (
     "Also write the objects among which the rules of an expression chose, with chosen = false."
 )

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import check_name, check_writable
 from rrsis_geo.geo.grid.rasters import Kind, check_raster_path
-from rrsis_geo.geo.layers.layer_files import check_layer_path, layer_name
+from rrsis_geo.geo.layers.layer_files import check_layer_path, check_new_layers, layer_name
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
 from rrsis_geo.units import format_bytes
 
-OUTPUT_FLAGS = ("windows_layer", "keep_candidates", "landmarks", "phrase_layers")
+OUTPUT_FLAGS = ("windows_layer", "keep_candidates", "landmarks", "phrase_layers", "append")
 """Fields of `Outputs` that decide what is in the files."""
 MAX_STEM_BYTES = 150
 """Longest part of a default name that comes from the scene."""
@@ -40,13 +40,14 @@ class Outputs:
         report: HTML page with the picture, the largest objects and the facts of the run.
         qgis_project: QGIS project with the scene and all layers.
         stac_item: JSON file that describes the result for catalogues and lists its files.
-        overwrite: replace files that exist.
+        overwrite: replace files that exist; with `append`, a layer of this program too.
         windows_layer: add a layer of the windows and their scores to the GeoPackage.
         keep_candidates: write all objects of the target, with a column "chosen" that tells those
             that the expression means. All else is about the chosen ones only.
         landmarks: add a layer for each landmark that the network finds to the GeoPackage.
         phrase_layers: do not apply rules: write what was found for the target, and for each phrase
             of the expression in a layer of its own. Batches use it to join scenes.
+        append: add the layers to the GeoPackage if it exists. All else in it stays.
     """
 
     vector: Path
@@ -61,6 +62,7 @@ class Outputs:
     keep_candidates: bool = False
     landmarks: bool = False
     phrase_layers: bool = False
+    append: bool = False
 
     def __post_init__(self) -> None:
         for name, path in self.files().items():  # strings are accepted too
@@ -114,6 +116,9 @@ class Outputs:
                 writable, a file exists or is an input, or two outputs have the same path.
         """
         self.check_format()
+        if self.append:
+            names = self._layers_to_append(expressions)
+            check_new_layers(self.vector, names, overwrite=self.overwrite)
         input_paths = {source.resolve() for source in sources if source.exists()}
         kind_by_path: dict[Path, str] = {}
         for key, path in self.all_files(expressions).items():
@@ -121,22 +126,34 @@ class Outputs:
             name, absolute_path = key.partition(":")[0], path.resolve()
             if absolute_path in input_paths:
                 raise OutputError(f"{path}: is an input of this run; choose another name")
-            _check_path(name, path, overwrite=self.overwrite)
+            is_appended = name == "vector" and self.append
+            _check_path(name, path, overwrite=self.overwrite or is_appended)
             if absolute_path in kind_by_path:
                 raise OutputError(
                     f"{path}: is the path of both the {kind_by_path[absolute_path]} and the {name}"
                 )
             kind_by_path[absolute_path] = name
 
+    def _layers_to_append(self, expressions: Sequence[str]) -> list[str]:
+        names = layer_names(expressions)
+        windows = [windows_layer_name(name) for name in names] if self.windows_layer else []
+        return [*names, *windows]
+
     def check_format(self) -> None:
         """Check that the format of the polygons can hold all layers that are asked for.
 
         Raises:
-            OutputError: it holds one layer, and windows or landmarks are asked for.
+            OutputError: it holds one layer and more are asked for, or landmarks are to be appended.
         """
+        if self.append and self.landmarks:
+            raise OutputError(
+                f"{self.vector}: landmarks cannot be appended, since runs may share them; write "
+                "this run to a file of its own"
+            )
         for name, is_asked in (
             ("the windows layer needs", self.windows_layer),
             ("landmarks are layers of their own and need", self.landmarks),
+            ("appending a layer needs", self.append),
         ):
             if is_asked and not holds_layers(self.vector):
                 raise OutputError(f"{self.vector}: {name} a GeoPackage (.gpkg)")

@@ -242,6 +242,8 @@ def _settings(report: SegmentReport, plan: Plan) -> Iterator[tuple[str, str]]:
     yield "minimum area", _min_area_text(options.min_area_m2)
     if report.dropped:
         yield "dropped", report.dropped
+    if options.outline != "pixels":
+        yield "outlines", options.outline
     if options.simplify_m:
         yield "simplified by", f"up to {options.simplify_m:g} m"
     if report.presence_max is not None and len(report.results) == 1:

@@ -198,8 +198,15 @@ def write_objects(
             )
             for content in group
         ]
-        overwrite = contents[0].layer.outputs.overwrite
-        write_layers(path, [*layers, *others], crs=crs, overwrite=overwrite, extend=extend)
+        outputs = contents[0].layer.outputs
+        write_layers(
+            path,
+            [*layers, *others],
+            crs=crs,
+            overwrite=outputs.overwrite,
+            append=outputs.append,
+            extend=extend,
+        )
 
 
 def layer_abstract(source: str, model: str, threshold: float, query: Query) -> str:

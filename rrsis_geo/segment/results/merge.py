@@ -186,6 +186,7 @@ class Merger:
                 ),
                 count_dropped=count_dropped,
                 simplify_m=options.simplify_m if is_target else 0.0,
+                outline=options.outline if is_target else "pixels",
             ),
         )
 
@@ -282,7 +283,11 @@ class Merger:
                 window_scores(self.plan, each),
                 scene.transform,
                 crs,
-                layer=LAYER if len(self.layers) == 1 else windows_layer_name(layer.name),
+                layer=(
+                    LAYER
+                    if len(self.layers) == 1 and not self.outputs.append
+                    else windows_layer_name(layer.name)
+                ),
                 description=f'Scores of each window for "{layer.expression}"',
             )
 

@@ -21,7 +21,13 @@ from rrsis_geo.geo.layers.drawing import (
     thicken,
     toggle_inside,
 )
-from rrsis_geo.geo.layers.preview import PreviewPainter, dimming, round_length
+from rrsis_geo.geo.layers.preview import (
+    LEAST_HIGHLIGHT,
+    PreviewPainter,
+    brighten,
+    dimming,
+    round_length,
+)
 from rrsis_geo.geo.objects.features import FeatureOptions, make_features
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.geo.styles import OUTLINE_RGB
@@ -206,3 +212,22 @@ def test_text_with_characters_that_the_font_lacks() -> None:
 @pytest.mark.parametrize(("mean", "factor"), [(0, 1.0), (40, 1.0), (60, 5 / 6), (120, 0.55)])
 def test_dark_scenes_are_dimmed_less(mean: float, factor: float) -> None:
     assert dimming(mean) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize("factor", [0.03, 0.1, 0.3])
+def test_dark_scenes_are_brightened(factor: float) -> None:
+    """Their objects can be told from the ground; a black border stays black."""
+    rng = np.random.default_rng(0)
+    scene = rng.normal(120, 25, (60, 80, 3)).clip(1, 255)
+    scene[:, :20] = 0
+    dark = np.ceil(scene * factor).astype(np.uint8)
+    light = brighten(dark)
+    assert np.percentile(light[:, 20:].max(axis=2), 95) == pytest.approx(LEAST_HIGHLIGHT, abs=1)
+    assert light[:, 20:].std() > 1.4 * dark[:, 20:].std()
+    assert not light[:, :20].any()
+
+
+def test_bright_and_black_scenes_stay_as_they_are() -> None:
+    bright = np.full((20, 20, 3), LEAST_HIGHLIGHT, np.uint8)
+    assert brighten(bright) is bright
+    assert not brighten(np.zeros((20, 20, 3), np.uint8)).any()

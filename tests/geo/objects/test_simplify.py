@@ -6,37 +6,10 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from outline_masks import MASKS, discs, outlines_of
 
 from rrsis_geo.geo.objects import simplify as module
-from rrsis_geo.geo.objects.outlines import Outlines
 from rrsis_geo.geo.objects.simplify import simplify_outlines
-from rrsis_geo.geo.objects.vectorize import vectorize
-
-
-def outlines_of(mask: NDArray[np.bool_]) -> Outlines:
-    return vectorize(mask, mask.astype(np.float32)).outlines
-
-
-def noise(seed: int, side: int, grain: int, share: float) -> NDArray[np.bool_]:
-    coarse = np.random.default_rng(seed).random((side, side)) < share
-    return np.kron(coarse, np.ones((grain, grain), bool)).astype(bool)
-
-
-def discs(seed: int) -> NDArray[np.bool_]:
-    rng = np.random.default_rng(seed)
-    row, column = np.mgrid[:90, :120]
-    mask = np.zeros(row.shape, bool)
-    for y, x, radius in zip(
-        *rng.integers([[0], [0], [2]], [[90], [120], [14]], (3, 25)), strict=True
-    ):
-        mask ^= np.hypot(row - y, column - x) < radius
-    return mask
-
-
-MASKS = st.one_of(
-    st.builds(discs, st.integers(0, 10**6)),
-    st.builds(noise, st.integers(0, 10**6), st.integers(4, 24), st.integers(1, 4), st.just(0.55)),
-)
 
 
 @given(MASKS, st.sampled_from([0.75, 1.0, 1.5, 3.0, 10.0]))

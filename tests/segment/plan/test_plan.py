@@ -44,6 +44,8 @@ def plan_of(info: SceneInfo, model: ModelFacts = MODEL, **options: Any) -> Plan:
         ({"presence": 1.0}, "presence must be between 0 and 1, got 1"),
         ({"min_area_m2": -1.0}, "min_area_m2 must be 0 or more"),
         ({"simplify_m": float("inf")}, "simplify_m"),
+        ({"outline": "round"}, "outline must be pixels or smooth or regular"),
+        ({"outline": "smooth", "simplify_m": 1.0}, "give one of the two"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"rows_per_shard": 0}, "rows_per_shard"),
     ],
