@@ -37,7 +37,8 @@ def settings_of(config: TrainConfig) -> dict[str, object]:
 
 
 def test_the_documented_configurations_exist():
-    assert {path.stem for path in FILES} == {*PAPER, *FAMILY, "btdnet_lite", "finetune", "smoke"}
+    others = {"btdnet_lite", "btdnet_lite_cpu", "finetune", "smoke"}
+    assert {path.stem for path in FILES} == {*PAPER, *FAMILY, *others}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -87,8 +88,9 @@ def test_the_configurations_of_other_papers_are_their_presets(name):
     assert config.benchmark.size_px == 480
 
 
-def test_the_configuration_of_the_shipped_model_is_its_preset():
-    config = load(ROOT / "configs" / "btdnet_lite.toml", TrainConfig)
+@pytest.mark.parametrize("name", ["btdnet_lite", "btdnet_lite_cpu"])
+def test_the_configurations_of_the_shipped_model_are_its_preset(name):
+    config = load(ROOT / "configs" / f"{name}.toml", TrainConfig)
     assert build(NETS["btdnet"].config_class, settings_of(config)) == PRESETS["btdnet-lite"]
 
 
