@@ -95,7 +95,7 @@ def join_drafts(drafts: list[Draft], expression: str) -> Query:
     for draft in drafts:
         if not has_noun(draft.words):
             draft.words = [*draft.words, *noun_and_after(last.words)]  # "red or blue cars"
-        elif draft.tail is None and last.tail is not None and draft is not last:
+        elif rules is not None and draft.tail is None and last.tail is not None:
             draft.words = [*draft.words, *last.words[last.tail :]]  # "cars and trucks on the road"
     if rules is None:
         queries = [query_of(draft, expression) for draft in drafts]
@@ -143,7 +143,8 @@ def _shared_rules(drafts: list[Draft]) -> tuple[Rule, ...] | None:
 
     They stand after the last ("cars or trucks in the north") or, where only the first phrase has an
     article and all have one number, before the first ("the largest car or truck"). Without article
-    or order, each filter at both ends is of its own phrase ("isolated trees or cars in the north").
+    or order, each filter at both ends is of its own phrase ("isolated trees or cars in the north"),
+    and so is each of two relations ("cars on the road or cars in the north").
     """
     first, *between, last = drafts
     if any(draft.rules for draft in between):
@@ -151,7 +152,8 @@ def _shared_rules(drafts: list[Draft]) -> tuple[Rule, ...] | None:
     if any(draft.is_premodified for draft in (*between, last)):
         return None
     if not first.rules:
-        return tuple(last.rules)
+        has_own = any(draft.tail is not None for draft in (first, *between))
+        return None if has_own and last.rules else tuple(last.rules)
     begins_anew = any(
         draft.words and draft.words[0].text in DETERMINERS for draft in (*between, last)
     )
@@ -160,7 +162,8 @@ def _shared_rules(drafts: list[Draft]) -> tuple[Rule, ...] | None:
     if first.is_modified or begins_anew:
         return None
     is_one_phrase = first.words[:1] and first.words[0].text in DETERMINERS
-    if last.rules and not is_one_phrase and not any(isinstance(each, Rank) for each in first.rules):
+    ends_anew = bool(last.rules) or last.tail is not None
+    if ends_anew and not is_one_phrase and not any(isinstance(each, Rank) for each in first.rules):
         return None
     return (*first.rules, *last.rules)
 
@@ -186,7 +189,10 @@ def _phrase(draft: Draft, expression: str) -> str:
         raise not_understood(expression, expression, "say what to find, as in the largest building")
     if words[-1].tag in ("IN", "TO", "CC", "DT") and len(words) > 1:
         raise not_understood(expression, words[-1].text, "say what follows")
-    return canonical_phrase(written(words, expression))
+    phrase = canonical_phrase(written(words, expression))
+    if not phrase:  # an article alone
+        raise not_understood(expression, expression, "say what to find, as in the largest building")
+    return phrase
 
 
 def with_adjective(draft: Draft, adjective: str, expression: str) -> str:

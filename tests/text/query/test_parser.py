@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rrsis_geo.errors import InputError
@@ -90,6 +90,7 @@ def test_many_things_in_a_row_are_refused_at_once() -> None:
 
 
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=40).map(" ".join))
+@example("near not , not the")
 def test_any_words_are_read_or_refused(expression: str) -> None:
     try:
         query = parse_query(expression)
