@@ -15,7 +15,7 @@ its exact object is in the right answer.
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -90,6 +90,24 @@ class Exact:
     def score(self) -> NDArray[np.float64]:
         """All are certain."""
         return np.ones(len(self))
+
+    @property
+    def n_vertices(self) -> int:
+        """Of all polygons together."""
+        return int(shapely.get_num_coordinates(self.polygons).sum())
+
+    @property
+    def area_limit_m2(self) -> NDArray[np.float64]:
+        """The area itself."""
+        return self.area_m2
+
+    def parts(self) -> Self:
+        """The objects, which are apart."""
+        return self
+
+    def moved(self, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[Any]:
+        """The polygons with every vertex moved."""
+        return np.asarray(shapely.transform(self.polygons, move))
 
     def take(self, index: NDArray[np.intp]) -> Self:
         """Some of them."""

@@ -4,7 +4,7 @@
 connected pixels are objects, and `rrsis_geo.resolve` chooses among them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -96,6 +96,24 @@ class PictureObjects:
     def score(self) -> Float64:
         """Mean probability [N] of the pixels."""
         return self.pixels.mean_probability()
+
+    @property
+    def n_vertices(self) -> int:
+        """Of all polygons together."""
+        return len(self.pixels.outlines.vertices)
+
+    @property
+    def area_limit_m2(self) -> Float64:
+        """The area itself."""
+        return self.area_m2
+
+    def parts(self) -> Self:
+        """The objects, which are apart."""
+        return self
+
+    def moved(self, move: Callable[[Float64], Float64]) -> NDArray[Any]:
+        """The polygons [N] with every vertex moved."""
+        return np.asarray(shapely.transform(self.polygons, move))
 
     def take(self, index: NDArray[np.intp]) -> Self:
         """Some of the objects, in the order of the index."""

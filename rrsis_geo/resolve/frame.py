@@ -8,20 +8,44 @@ maps are displayed. North is the top of a picture without a CRS.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import shapely
 
 from rrsis_geo.resolve.pieces import Flags, Float64, Index, Pieces, Polygons
 
-__all__ = ["Flags", "Float64", "Frame", "MovePoints", "Polygons", "Things"]
+__all__ = ["Drawn", "Flags", "Float64", "Frame", "MovePoints", "Polygons", "Things"]
 
 _ROUNDING = 1e-9
 """Lengths that are rounding errors, as a share of the scene's extent."""
 
 MovePoints = Callable[[Float64], Float64]
-ReadPolygons = Callable[[], Iterable[Polygons]]
-"""Reads polygons in batches, each time from the start."""
+
+
+class Shapes(Protocol):
+    """Some objects, as polygons."""
+
+    @property
+    def polygons(self) -> Polygons:
+        """Shapely polygons [N], in the coordinates of the scene."""
+
+    def moved(self, move: MovePoints) -> Polygons:
+        """The polygons [N] with every vertex moved."""
+
+
+class Drawn(NamedTuple):
+    """Shapes that are polygons already."""
+
+    polygons: Polygons
+
+    def moved(self, move: MovePoints) -> Polygons:
+        """See `Shapes`."""
+        return np.asarray(shapely.transform(self.polygons, move))
+
+
+ReadShapes = Callable[[], Iterable[Shapes]]
+"""Reads objects in batches, each time from the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +94,10 @@ class Frame:
         """Polygons in the plane of metres."""
         return polygons if self.is_plane else shapely.transform(polygons, self.plane_points)
 
+    def plane_of(self, shapes: Shapes) -> Polygons:
+        """The polygons of some objects in the plane of metres."""
+        return shapes.polygons if self.is_plane else shapes.moved(self.plane_points)
+
     def plane_points(self, points: Float64) -> Float64:
         """Points [N, 2] in the plane of metres."""
         if self.to_plane is not None:
@@ -85,27 +113,30 @@ class Things:
     others the plane.
     """
 
-    def __init__(self, polygons: Polygons | ReadPolygons, frame: Frame) -> None:
+    def __init__(self, read: ReadShapes, frame: Frame) -> None:
         """Nothing is read yet.
 
         Args:
-            polygons: shapely [N], in the scene's coordinates, or what reads them.
+            read: reads the objects.
             frame: of the scene.
         """
         self.frame = frame
-        if callable(polygons):
-            self._read: ReadPolygons = polygons
-        else:
-            self.own = polygons
+        self._read = read
         self._covers: dict[tuple[float, bool], Pieces] = {}
+        self._holes: dict[float, Pieces] = {}
         self._clusters: dict[float, _Clusters] = {}
+
+    @staticmethod
+    def of(polygons: Polygons, frame: Frame) -> "Things":
+        """Polygons, shapely [N], in the scene's coordinates."""
+        return Things(lambda: (Drawn(polygons),), frame)
 
     def __len__(self) -> int:
         return len(self.own if "own" in vars(self) else self.plane)
 
     def take(self, index: Index) -> "Things":
         """Some of the objects, in the order of the index."""
-        taken = Things(lambda: (self.own[index],), self.frame)
+        taken = Things(lambda: (Drawn(self.own[index]),), self.frame)
         if "own" in vars(self):
             taken.own = self.own[index]
         if "plane" in vars(self):
@@ -115,14 +146,14 @@ class Things:
     @cached_property
     def own(self) -> Polygons:
         """Shapely [N], in the scene's coordinates."""
-        return _join(self._read())
+        return _join(shapes.polygons for shapes in self._read())
 
     @cached_property
     def plane(self) -> Polygons:
         """Shapely [N], in the plane of metres."""
         if "own" in vars(self) or self.frame.is_plane:
             return self.frame.plane(self.own)
-        return _join(map(self.frame.plane, self._read()))
+        return _join(map(self.frame.plane_of, self._read()))
 
     def find(self, polygons: Polygons) -> Index:
         """The numbers [N] of the objects that have these outlines in the plane, -1 for none."""
@@ -170,13 +201,15 @@ class Things:
             self._covers[buffer_m, filled] = cover
         return self._covers[buffer_m, filled]
 
-    def holes(self, buffer_m: float) -> Polygons:
+    def holes(self, buffer_m: float) -> Pieces:
         """The holes of what the objects cover when they are widened."""
-        (area,) = self.cover(buffer_m).whole
-        rings, part = shapely.get_rings(shapely.get_parts(area), return_index=True)
-        is_hole = np.diff(part, prepend=-1) == 0
-        holes: Polygons = np.asarray(shapely.polygons(rings[is_hole]))
-        return holes
+        if buffer_m not in self._holes:
+            parts = shapely.get_parts(self.cover(buffer_m).whole)
+            parts = parts[shapely.get_num_interior_rings(parts) > 0]
+            rings, part = shapely.get_rings(parts, return_index=True)
+            is_hole = np.diff(part, prepend=-1) == 0
+            self._holes[buffer_m] = Pieces(np.asarray(shapely.polygons(rings[is_hole])))
+        return self._holes[buffer_m]
 
     @cached_property
     def _own_centres(self) -> Float64:
@@ -185,8 +218,10 @@ class Things:
 
     @cached_property
     def _plane_centres(self) -> Float64:
-        points: Float64 = shapely.get_coordinates(shapely.centroid(self.plane))
-        return points
+        if "plane" in vars(self):
+            points: Float64 = shapely.get_coordinates(shapely.centroid(self.plane))
+            return points
+        return self.frame.plane_points(shapely.get_coordinates(shapely.centroid(self.own)))
 
     def centres(self, *, compass: bool) -> Float64:
         """Centroids [N, 2], x before y, y up."""
@@ -208,15 +243,17 @@ class Things:
         """The least and the greatest length [N], and width, that `sides_m` can find.
 
         The length is at most the diameter, and the diagonal of the rectangle is at least that. Its
-        area is at most that of the bounding box, and at least that of the object.
+        area is at most that of the bounding box, and at least that of the object: at most the
+        square of its length.
         """
         boxes = self.boxes(compass=True)
         sides = boxes[:, 2:] - boxes[:, :2]
         longer, shorter, diagonal = sides.max(1), sides.min(1), np.hypot(*sides.T)
+        areas = self.areas()
         with np.errstate(invalid="ignore"):  # a point has no diagonal
-            least_width = self.areas() / diagonal
+            least_width = areas / diagonal
         up, down = 1 + _ROUNDING, 1 - _ROUNDING
-        length = longer / np.sqrt(2) * down, diagonal * up
+        length = np.maximum(longer / np.sqrt(2), np.sqrt(areas)) * down, diagonal * up
         return length, (np.nan_to_num(least_width) * down, shorter * np.sqrt(2) * up)
 
     def sides_m(self) -> tuple[Float64, Float64]:

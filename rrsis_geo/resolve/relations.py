@@ -222,8 +222,8 @@ def share_on(things: Things, landmarks: Things, buffer_m: float = ON_M) -> Float
     holes = landmarks.holes(buffer_m)
     areas = shapely.area(things.plane)
     share = _share_of_landmarks(things, landmarks, buffer_m)
-    thing, hole = shapely.STRtree(holes).query(things.plane, predicate="intersects")
-    shapes = holes[hole]
+    thing, hole = holes.whole_tree.query(things.plane, predicate="intersects")
+    shapes = holes.whole[hole]
     is_own = shapely.area(shapes) <= HOLE_SIZE * areas[thing]
     thing, shapes = thing[is_own], shapes[is_own]
     shared = shapely.area(shapely.intersection(things.plane[thing], shapes))

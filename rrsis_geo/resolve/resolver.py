@@ -10,16 +10,17 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
+from rrsis_geo.resolve.batches import Batch, Facts, ReadObjects
 from rrsis_geo.resolve.choice import Choice, Column, choose, join_columns
 from rrsis_geo.resolve.fact_columns import fact_columns
-from rrsis_geo.resolve.frame import Flags, Float64, Frame, Polygons, Things
+from rrsis_geo.resolve.frame import Flags, Float64, Frame, Things
 from rrsis_geo.resolve.groups import Groups
+from rrsis_geo.resolve.leaders import Leaders, Select, everything
 from rrsis_geo.resolve.relations import share_covered
 from rrsis_geo.resolve.rule_facts import holds_without_landmark, rule_column
 from rrsis_geo.text.query.records import (
@@ -49,35 +50,6 @@ the case for 79 % of the objects that are none, and for 3 % of the area of those
 areas have lower scores than things, so SURE_SCORE would drop too many."""
 _COMPARING = (Grouping, Only, Rank, SizeClass)  # rules that need all objects
 MAX_HELD = 2**21  # vertices, of 16 bytes each
-
-
-class ObjectBatch(Protocol):
-    """Some objects, with what rules ask of them."""
-
-    @property
-    def polygons(self) -> Polygons:
-        """Shapely polygons [N], in the coordinates of the scene."""
-
-    @property
-    def area_m2(self) -> Float64:
-        """Area [N] on the ground; NaN if unknown."""
-
-    @property
-    def score(self) -> Float64:
-        """Mean probability [N] of the pixels."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, index: NDArray[np.intp]) -> Self:
-        """Some of the objects, in the order of the index."""
-
-
-Batch = TypeVar("Batch", bound=ObjectBatch)
-Facts = dict[str, NDArray[Any]]
-
-ReadObjects = Callable[[str, bool], Iterator[Batch]]
-"""Reads the objects of a phrase, each time from the start; True: those of a target, which are
-filtered and simplified as the options say."""
 
 
 class Meant(NamedTuple, Generic[Batch]):
@@ -121,6 +93,7 @@ class _Facts(Generic[Batch]):
         places: of each part: its phrase, and the numbers of what is alive.
         columns: facts [N] by name, see `fact_names`.
         held: all objects that can be chosen; None if they must be read again.
+        leaders: which objects of each batch were looked at.
     """
 
     choice: Choice
@@ -128,6 +101,7 @@ class _Facts(Generic[Batch]):
     places: list[tuple[str, NDArray[np.intp]]]
     columns: Facts
     held: list[_Rows[Batch]] | None
+    leaders: Leaders
 
 
 class Resolver(Generic[Batch]):
@@ -154,7 +128,7 @@ class Resolver(Generic[Batch]):
         self._frame = frame
         self._max_held = max_held
         self._prefix = prefix
-        self._facts: dict[tuple[Query, bool], _Facts[Batch]] = {}
+        self._facts: dict[tuple[Query, bool, bool], _Facts[Batch]] = {}
         self._landmarks: dict[tuple[Query, bool], Things] = {}
         self._exclusions: dict[Query, Things] = {}
         self._warned: set[str] = set()
@@ -189,7 +163,7 @@ class Resolver(Generic[Batch]):
         Objects that an exclusion drops, and those that an earlier phrase of "or" covers, are not
         chosen and have no other facts.
         """
-        known = self._resolve(query, is_target=True)
+        known = self._resolve(query, is_target=True, needs_all=True)
         columns = {"chosen": known.choice.chosen, **known.columns}
         for phrase in query.targets():
             numbers = np.concatenate(
@@ -199,7 +173,8 @@ class Resolver(Generic[Batch]):
             is_here = np.repeat([name == phrase for name, _ in known.places], lengths)
             rows = np.flatnonzero(is_here)
             first = 0
-            for batch in self._read(phrase, True):
+            for whole in self._read(phrase, True):
+                batch = whole.parts()
                 index = np.flatnonzero((numbers >= first) & (numbers < first + len(batch)))
                 at = numbers[index] - first
                 first += len(batch)
@@ -217,7 +192,9 @@ class Resolver(Generic[Batch]):
             yield from self._judge_batches(query, is_target)
             return
         facts = self._resolve(query, is_target)
-        for part, rows in self._alive(query, is_target) if facts.held is None else facts.held:
+        for part, rows in (
+            self._alive(facts, query, is_target) if facts.held is None else facts.held
+        ):
             index = np.flatnonzero(facts.choice.chosen[rows])
             if len(index):
                 columns = facts.columns.items()
@@ -229,7 +206,7 @@ class Resolver(Generic[Batch]):
         for part, keep in self._kept_parts(query, is_target):
             part = part.take(np.flatnonzero(keep))
             n += len(part.numbers)
-            things = Things(part.objects.polygons, self._frame)
+            things = self._things_of(part)
             columns = self._rule_columns(query, is_target, part, things)
             choice = choose(query.rules, columns, part.objects.score)
             index = np.flatnonzero(choice.chosen)
@@ -239,40 +216,46 @@ class Resolver(Generic[Batch]):
         if n:
             self._warn(self._missing_landmarks(query, is_target))
 
-    def _alive(self, query: Query, is_target: bool) -> Iterator[_Rows[Batch]]:
+    def _alive(self, facts: _Facts[Batch], query: Query, is_target: bool) -> Iterator[_Rows[Batch]]:
         """The objects that no exclusion drops, read again."""
         first = 0
-        alive = self._resolve(query, is_target).alive
-        for part, keep in zip(self._parts(query, is_target), alive, strict=True):
+        parts = self._parts(query, is_target, facts.leaders.repeat())
+        for part, keep in zip(parts, facts.alive, strict=True):
             index = np.flatnonzero(keep)
             yield _Rows(part.take(index), np.arange(first, first + len(index)))
             first += len(index)
 
-    def _resolve(self, query: Query, is_target: bool) -> _Facts[Batch]:
-        """First pass: the facts of all objects, and which are chosen."""
-        if (query, is_target) in self._facts:
-            return self._facts[query, is_target]
+    def _resolve(self, query: Query, is_target: bool, *, needs_all: bool = False) -> _Facts[Batch]:
+        """First pass: the facts of objects, and which are chosen.
+
+        Objects that can not be among the first of a rank are left out, unless `needs_all`.
+        """
+        key = query, is_target, needs_all
+        if key in self._facts:
+            return self._facts[key]
         columns: list[list[Column]] = []
         alive: list[Flags] = []
         places: list[tuple[str, NDArray[np.intp]]] = []
         scores: list[Float64] = [np.empty(0)]
         groups = Groups(query)
         until_rank = _until_rank(query.rules)
+        leaders = Leaders(() if needs_all else query.rules, until_rank, self._frame)
         held: list[_Rows[Batch]] | None = []
         first = n_held = 0
-        for part, keep in self._kept_parts(query, is_target):
+        for part, keep in self._kept_parts(query, is_target, leaders.select):
             alive.append(keep)
             part = part.take(np.flatnonzero(keep))
             places.append((part.phrase, part.numbers))
             scores.append(part.objects.score)
-            things = Things(part.objects.polygons, self._frame)
+            things = self._things_of(part)
             columns.append(self._rule_columns(query, is_target, part, things))
-            groups.add(things)
+            can_fit = groups.add(things, scores[-1])
+            known = columns[-1][: len(until_rank)]
+            index = np.flatnonzero(choose(until_rank, known, scores[-1]).chosen & can_fit)
+            leaders.add(known, index, scores[-1])
             if held is not None:
-                known = columns[-1][: len(until_rank)]
-                index = np.flatnonzero(choose(until_rank, known, scores[-1]).chosen)
                 held.append(_Rows(part.take(index), first + index))
-                n_held += int(shapely.get_num_coordinates(held[-1].part.objects.polygons).sum())
+                n_held += held[-1].part.objects.n_vertices
                 held = held if n_held <= self._max_held else None
             first += len(part.numbers)
         joined = groups.fill(join_columns(columns, query.rules))
@@ -281,8 +264,8 @@ class Resolver(Generic[Batch]):
         self._warn(self._missing_landmarks(query, is_target) if len(score) else ())
         self._warn(choice.warnings)
         why = fact_columns(query, choice, joined, self._frame)
-        facts = _Facts(choice, alive, places, why, held)
-        self._facts[query, is_target] = facts
+        facts = _Facts(choice, alive, places, why, held, leaders)
+        self._facts[key] = facts
         return facts
 
     def _rule_columns(
@@ -290,8 +273,11 @@ class Resolver(Generic[Batch]):
     ) -> list[Column]:
         """What each rule needs to know of some objects; `things` are the same."""
         find_landmark = partial(self._landmark, query, is_target)
-        area_m2 = part.objects.area_m2
-        return [rule_column(rule, area_m2, things, find_landmark) for rule in query.rules]
+
+        def measure() -> Float64:
+            return part.objects.area_m2
+
+        return [rule_column(rule, measure, things, find_landmark) for rule in query.rules]
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts if self._prefix is not None else ():
@@ -310,17 +296,25 @@ class Resolver(Generic[Batch]):
         for landmark, results in missing.items():
             yield f'"{landmark}" was not found in the scene, so {" and ".join(results)}'
 
-    def _parts(self, query: Query, is_target: bool) -> Iterator[_Part[Batch]]:
+    def _parts(self, query: Query, is_target: bool, select: Select) -> Iterator[_Part[Batch]]:
+        """The objects of all sources; of the last source, those that are selected."""
         for source in query.sources:
             if isinstance(source, Find):
                 first = 0
-                for batch in self._read(source.phrase, is_target):
-                    yield _Part(source.phrase, np.arange(first, first + len(batch)), batch)
+                for whole in self._read(source.phrase, is_target):
+                    if source is query.sources[-1]:
+                        index = select(whole)
+                        whole = whole if len(index) == len(whole) else whole.take(index)
+                    batch = whole.parts()
+                    if len(batch):
+                        yield _Part(source.phrase, np.arange(first, first + len(batch)), batch)
                     first += len(batch)
             else:
                 yield from (part for part, _ in self._chosen(source, is_target))
 
-    def _kept_parts(self, query: Query, is_target: bool) -> Iterator[tuple[_Part[Batch], Flags]]:
+    def _kept_parts(
+        self, query: Query, is_target: bool, select: Select = everything
+    ) -> Iterator[tuple[_Part[Batch], Flags]]:
         """The objects of all sources, with those that an exclusion or an earlier source drops."""
         earlier: list[Things] = []
         for source in query.sources:
@@ -328,15 +322,16 @@ class Resolver(Generic[Batch]):
             if isinstance(source, Find):
                 dropping += [self._excluded(query) for query in source.excluded]
             kept = [np.empty(0, object)]
-            for part in self._parts(Query((source,)), is_target):
+            is_last = source is query.sources[-1]
+            for part in self._parts(Query((source,)), is_target, select if is_last else everything):
                 keep = np.ones(len(part.numbers), bool)
-                things = Things(part.objects.polygons, self._frame)
+                things = self._things_of(part)
                 for others in dropping:
                     keep &= share_covered(things, others) < COVERED
-                if source is not query.sources[-1]:
+                if not is_last:
                     kept.append(part.objects.polygons[keep])
                 yield part, keep
-            earlier.append(Things(np.concatenate(kept), self._frame))
+            earlier.append(Things.of(np.concatenate(kept), self._frame))
 
     def _excluded(self, query: Query) -> Things:
         """The objects of an exclusion, in memory."""
@@ -357,7 +352,10 @@ class Resolver(Generic[Batch]):
         return self._landmarks[landmark, is_same]
 
     def _things(self, read: Callable[[], Iterator[Meant[Batch]]]) -> Things:
-        return Things(lambda: (objects.polygons for objects, _ in read()), self._frame)
+        return Things(lambda: (objects for objects, _ in read()), self._frame)
+
+    def _things_of(self, part: _Part[Batch]) -> Things:
+        return Things(lambda: (part.objects,), self._frame)
 
 
 def _spread(values: NDArray[Any], at: NDArray[np.intp], n: int) -> NDArray[Any]:
@@ -390,11 +388,11 @@ def _until_rank(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     """Rules that choose from any part of the objects all those that the whole rules can choose.
 
     They are the filters before the first rule that needs all objects. If that is a rank, it is the
-    last of them, and chooses all ranks up to its last.
+    last of them, and chooses all ranks up to one after its last: near ties are compared with that.
     """
     for number, rule in enumerate(rules):
         if isinstance(rule, Rank):
-            return (*rules[:number], replace(rule, first=1, count=rule.first - 1 + rule.count))
+            return (*rules[:number], replace(rule, first=1, count=rule.first + rule.count))
         if isinstance(plain_rule(rule), _COMPARING):
             return rules[:number]
     return rules

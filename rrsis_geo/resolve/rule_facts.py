@@ -43,23 +43,24 @@ from rrsis_geo.text.query.records import (
 )
 
 FindLandmark = Callable[[Query], Things]
+MeasureArea = Callable[[], Float64]
 
 
 def rule_column(
-    rule: Rule, area_m2: Float64, things: Things, find_landmark: FindLandmark
+    rule: Rule, measure: MeasureArea, things: Things, find_landmark: FindLandmark
 ) -> Column:
     """The facts of one rule about N objects.
 
     Args:
         rule: of the query.
-        area_m2: of the objects on the ground, float64 [N].
+        measure: gives the area of the objects on the ground, float64 [N].
         things: the same objects, in metres.
         find_landmark: gives the objects of a landmark.
     """
     if isinstance(rule, Not):
-        return rule_column(rule.rule, area_m2, things, find_landmark)
+        return rule_column(rule.rule, measure, things, find_landmark)
     if isinstance(rule, AnyOf):
-        columns = [rule_column(each, area_m2, things, find_landmark) for each in rule.rules]
+        columns = [rule_column(each, measure, things, find_landmark) for each in rule.rules]
         each_holds = [holds_of(*pair) for pair in zip(rule.rules, columns, strict=True)]
         return Column(holds=np.any(each_holds, axis=0))
     landmarks = [find_landmark(landmark) for landmark in landmarks_of(rule)]
@@ -78,11 +79,11 @@ def rule_column(
         case Relative():
             return Column(holds=_is_related(rule, things, landmarks))
         case Size():
-            return Column(holds=_has_size(rule, area_m2, things))
+            return Column(holds=_has_size(rule, measure, things))
         case SizeClass():  # decided when all objects are known
-            return Column(value=_sizes(area_m2, things)[rule.measure]())
+            return Column(value=_sizes(measure, things)[rule.measure]())
         case Rank():
-            return Column(value=_rank_value(rule, area_m2, things, landmarks))
+            return Column(value=_rank_value(rule, measure, things, landmarks))
         case Grouping() | Only():  # decided when all objects are known
             return Column()
 
@@ -141,10 +142,10 @@ def _distances(landmark: Landmark | None, things: Things, landmarks: list[Things
     return distances_m(things, landmarks[0])
 
 
-def _has_size(rule: Size, area_m2: Float64, things: Things) -> Flags:
+def _has_size(rule: Size, measure: MeasureArea, things: Things) -> Flags:
     """Which objects have a size: sides are measured only where bounding boxes do not decide."""
     if rule.measure == "area":
-        area = _sizes(area_m2, things)["area"]()
+        area = _sizes(measure, things)["area"]()
         return (area >= rule.at_least) & (area <= rule.at_most)
     side = ("length", "width").index(rule.measure)
     low, high = things.side_bounds_m()[side]
@@ -155,15 +156,17 @@ def _has_size(rule: Size, area_m2: Float64, things: Things) -> Flags:
     return holds
 
 
-def _sizes(area_m2: Float64, things: Things) -> Mapping[str, Callable[[], Float64]]:
+def _sizes(measure: MeasureArea, things: Things) -> Mapping[str, Callable[[], Float64]]:
     return {
-        "area": lambda: area_m2 if things.frame.has_metres else things.areas(),
+        "area": measure if things.frame.has_metres else things.areas,
         "length": lambda: things.sides_m()[0],
         "width": lambda: things.sides_m()[1],
     }
 
 
-def _rank_value(rule: Rank, area_m2: Float64, things: Things, landmarks: list[Things]) -> Float64:
+def _rank_value(
+    rule: Rank, measure: MeasureArea, things: Things, landmarks: list[Things]
+) -> Float64:
     match rule.key:
         case "distance":
             return _distances(rule.landmark, things, landmarks)
@@ -172,4 +175,4 @@ def _rank_value(rule: Rank, area_m2: Float64, things: Things, landmarks: list[Th
             sums: Float64 = np.sum([along_side(centres, side) for side in rule.sides], axis=0)
             return sums
         case _:
-            return _sizes(area_m2, things)[rule.key]()
+            return _sizes(measure, things)[rule.key]()

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.layers.layer_files import layer_name
-from rrsis_geo.geo.objects.features import Border, FeatureOptions, Features, make_features
+from rrsis_geo.geo.objects.features import (
+    Border,
+    Candidates,
+    FeatureOptions,
+    Features,
+    make_candidates,
+    number_features,
+)
 from rrsis_geo.geo.scene.aoi import bbox_area
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene
@@ -233,14 +240,15 @@ def _check_rules(raster: Scene, query: Query, options: SegmentOptions) -> dict[s
 
 
 def _resolve(
-    query: Query, features: Iterator[Features], inputs: _Inputs, *, keep_candidates: bool
+    query: Query, batches: Iterator[Candidates], inputs: _Inputs, *, keep_candidates: bool
 ) -> Iterator[Features]:
     """The objects of the raster that an expression means."""
     if query.is_plain:
+        features = number_features(batches)
         return all_chosen(features) if keep_candidates else features
-    objects = list(features)  # the raster is read once
+    objects = list(batches)  # the raster is read once
 
-    def read(phrase: str, is_target: bool) -> Iterator[Features]:
+    def read(phrase: str, is_target: bool) -> Iterator[Candidates | Features]:
         return iter(objects if is_target else [inputs.landmarks[phrase]])
 
     query = replace(query, sources=query.sources[:1])
@@ -282,7 +290,7 @@ def _write_layer(
         background = _read_background(raster, inputs.background)
     with nullcontext() if mask is None else open_mask_writer(raster, mask) as mask_writer:
         reader = ObjectReader(raster, mask_writer, options.threshold)
-        features = make_features(
+        candidates = make_candidates(
             reader.read(progress),
             FeatureOptions(
                 transform=info.transform,
@@ -300,7 +308,7 @@ def _write_layer(
             ),
         )
         keep_candidates = layer.outputs.keep_candidates
-        features = _resolve(query, features, inputs, keep_candidates=keep_candidates)
+        features = _resolve(query, candidates, inputs, keep_candidates=keep_candidates)
         facts = layer_facts(query, keep_candidates=keep_candidates)
         abstract = layer_abstract(info.path, model_of(raster), options.threshold, query)
         content = LayerContent(layer, features, abstract, _provenance(raster, options), facts)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
-from rrsis_geo.resolve.frame import Frame, Things
+from rrsis_geo.resolve.frame import Drawn, Frame, Things
 from rrsis_geo.resolve.relations import (
     along_side,
     distances_m,
@@ -22,7 +22,7 @@ METRES = Frame(CORNERS, lambda points: points * (0.5, -0.5), y_is_down=True)
 @pytest.mark.parametrize("frame", [PIXELS, METRES])
 def test_north_is_the_top_of_a_picture_without_a_crs(frame: Frame) -> None:
     """Compass words and words of the picture agree where rows are counted from the top."""
-    things = Things(shapely.box([10, 10, 80], [5, 40, 20], [14, 14, 84], [9, 44, 24]), frame)
+    things = Things.of(shapely.box([10, 10, 80], [5, 40, 20], [14, 14, 84], [9, 44, 24]), frame)
     for side, same in (("north", "top"), ("south", "bottom"), ("east", "right"), ("west", "left")):
         ends = []
         for name in (side, same):
@@ -35,7 +35,7 @@ def test_north_is_the_top_of_a_picture_without_a_crs(frame: Frame) -> None:
                         centres, things.boxes(compass=name == side), bounds, [name], "half"
                     ).tolist(),
                     is_side_of(
-                        things, Things(shapely.box([45], [22], [50], [27]), frame), [name]
+                        things, Things.of(shapely.box([45], [22], [50], [27]), frame), [name]
                     ).tolist(),
                 )
             )
@@ -62,7 +62,7 @@ def test_north_is_the_top_of_a_picture_without_a_crs(frame: Frame) -> None:
 
 
 def test_lengths_in_a_picture_whose_ground_pixel_is_known() -> None:
-    things = Things(shapely.box([10], [5], [30], [15]), METRES)
+    things = Things.of(shapely.box([10], [5], [30], [15]), METRES)
     assert things.areas().tolist() == [50.0]
     length, width = things.sides_m()
     assert (length.tolist(), width.tolist()) == ([10.0], [5.0])
@@ -73,15 +73,16 @@ def test_the_edge_is_that_of_all_scenes_together() -> None:
     tile = np.array([[0, 0], [100, 0], [100, 100], [0, 100]], float)
     corners = np.concatenate([tile + np.array([left, 0]) for left in (0, 100 + 1e-8, 200)])
     scenes = Frame(corners, lambda points: points, y_is_down=False)
-    objects = Things(shapely.box([149, 99, 2], [49, 40, 50], [151, 101, 4], [51, 60, 52]), scenes)
+    objects = Things.of(
+        shapely.box([149, 99, 2], [49, 40, 50], [151, 101, 4], [51, 60, 52]), scenes
+    )
     assert distances_to_place(objects, "edge", ()) == pytest.approx([49, 40, 2])
 
 
 def test_landmarks_are_held_only_in_the_coordinates_that_rules_need() -> None:
-    landmarks = Things(
-        lambda: iter(np.array_split(shapely.box([45, 70], 22, [50, 75], 27), 2)), METRES
-    )
-    things = Things(shapely.box([10, 46], [22, 23], [14, 48], [26, 25]), METRES)
+    halves = np.array_split(shapely.box([45, 70], 22, [50, 75], 27), 2)
+    landmarks = Things(lambda: map(Drawn, halves), METRES)
+    things = Things.of(shapely.box([10, 46], [22, 23], [14, 48], [26, 25]), METRES)
     assert distances_m(things, landmarks).tolist() == [15.5, 0]
     assert is_on(things, landmarks).tolist() == [False, True]
     assert is_side_of(things, landmarks, ("west",)).tolist() == [True, False]

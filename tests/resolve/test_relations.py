@@ -31,7 +31,7 @@ METRES = Frame(SQUARE, lambda points: points, y_is_down=False)
 
 
 def things(shapes: Polygons) -> Things:
-    return Things(shapes, METRES)
+    return Things.of(shapes, METRES)
 
 
 def boxes(*corners: tuple[float, float, float, float]) -> Things:

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import shapely
@@ -14,8 +15,9 @@ from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.crs import as_proj
-from rrsis_geo.geo.objects.measure import measure_rings
+from rrsis_geo.geo.objects.measure import Sizes, area_limits, measure_rings
 from rrsis_geo.geo.objects.objects import Objects
+from rrsis_geo.geo.objects.outlines import Rings
 from rrsis_geo.geo.objects.regularize import regularize_outlines
 from rrsis_geo.geo.objects.simplify import SMALLEST_TOLERANCE_PX, simplify_outlines
 from rrsis_geo.geo.objects.smooth import smooth_outlines
@@ -25,7 +27,7 @@ from rrsis_geo.units import format_length
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 20_000
-"""Maximum number of features in a batch."""
+"""Maximum number of features in a batch, before those that touch are split."""
 
 OutlineStyle = Literal["pixels", "smooth", "regular"]
 """How the outlines of objects are drawn: along pixels, as curves, or with right angles."""
@@ -33,6 +35,9 @@ OutlineStyle = Literal["pixels", "smooth", "regular"]
 SCORE_DECIMALS = 3
 MEASURE_DECIMALS = 2
 """Of areas and perimeters: square centimetres mean nothing at pixels of centimetres."""
+
+MovePoints = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Moves points, float64 [N, 2]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,28 @@ class Features:
         """Those that are meant: all, unless the layer has other candidates too."""
         is_chosen = self.facts.get("chosen")
         return self if is_chosen is None else self.take(np.flatnonzero(is_chosen))
+
+    @property
+    def n_vertices(self) -> int:
+        """Of all polygons together."""
+        return int(shapely.get_num_coordinates(self.polygons).sum())
+
+    def moved(self, move: MovePoints) -> NDArray[Any]:
+        """The polygons [N] with every vertex moved."""
+        return np.asarray(shapely.transform(self.polygons, move))
+
+    @property
+    def area_limit_m2(self) -> NDArray[np.float64]:
+        """See `Candidates`."""
+        return self.area_m2
+
+    def parts(self) -> Self:
+        """The features themselves; see `Candidates`."""
+        return self
+
+    def to_features(self) -> "Features":
+        """The features themselves; see `Candidates`."""
+        return self
 
     def take(self, index: NDArray[np.intp]) -> "Features":
         """Some of the features, in the order of the index."""
@@ -151,7 +178,8 @@ class FeatureOptions:
         split: whether objects that touch are split first, see `geo.objects.split`.
         min_area_m2: objects smaller than this, before simplification, are left out.
         min_pixels: objects of fewer pixels are left out.
-        count_dropped: called with the number of objects that were left out, batch by batch.
+        count_dropped: called with the number of objects that were left out, batch by batch. The
+            parts of an object count where it is split.
         simplify_m: tolerance on the ground, see `simplify_outlines`; 0 keeps pixel outlines.
         gsd_m: metres on the ground per pixel, for `simplify_m`.
         outline: how outlines are drawn, instead of `simplify_m`; see `OutlineStyle`.
@@ -171,6 +199,118 @@ class FeatureOptions:
     outline: OutlineStyle = "pixels"
 
 
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """A batch of N objects that can become features: split and measured when that is asked for.
+
+    Rules need few measures of most objects, and those on the ground cost the most.
+
+    Attributes:
+        objects: in pixels of the scene.
+        numbers: int64 [N], of the objects among all, from 1.
+        touches_border: see `Features`.
+        options: position, attributes and limits.
+        is_whole: whether objects that touch are still to be split.
+    """
+
+    objects: Objects
+    numbers: NDArray[np.int64]
+    touches_border: NDArray[np.bool_]
+    options: FeatureOptions
+    is_whole: bool
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def parts(self) -> Self:
+        """The objects that features are made of: split if the options say so."""
+        if not self.is_whole:
+            return self
+        from rrsis_geo.geo.objects.split import split_batch  # SciPy takes a third of a second
+
+        objects, whole = split_batch(self.objects, self.numbers)
+        kept = _find_large(objects, self.options)
+        objects = objects if len(kept) == len(objects) else objects.take(kept)
+        at_border = _touches_border(objects, self.options)
+        numbers = self.numbers[whole[kept]]
+        return replace(
+            self, objects=objects, numbers=numbers, touches_border=at_border, is_whole=False
+        )
+
+    @cached_property
+    def polygons(self) -> NDArray[Any]:
+        """See `Features`."""
+        return self._rings().polygons()
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """Area and perimeter on the ground."""
+        area_m2, perimeter_m = measure_rings(self._rings(), self.options.crs)
+        return Sizes(area_m2.round(MEASURE_DECIMALS), perimeter_m.round(MEASURE_DECIMALS))
+
+    @property
+    def area_m2(self) -> NDArray[np.float64]:
+        """See `Features`."""
+        return self.sizes.area_m2
+
+    @property
+    def area_limit_m2(self) -> NDArray[np.float64]:
+        """The area that no part of an object exceeds; NaN if unknown."""
+        if not self.is_whole:
+            return self.area_m2
+        objects, options = self.objects, self.options
+        bounds = objects.outlines.bounds()
+        limit = area_limits(bounds, objects.n_pixels, options.transform, options.crs)
+        return limit + 10.0**-MEASURE_DECIMALS
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """See `Features`."""
+        return self.objects.mean_probability().round(SCORE_DECIMALS)
+
+    @property
+    def n_vertices(self) -> int:
+        """Of all polygons together."""
+        return len(self.objects.outlines.vertices)
+
+    def moved(self, move: MovePoints) -> NDArray[Any]:
+        """The polygons [N] with every vertex moved."""
+        rings = self._rings()
+        return rings._replace(xy=move(rings.xy)).polygons()
+
+    def take(self, index: NDArray[np.intp]) -> Self:
+        """Some of the objects, in the order of the index."""
+        taken = replace(
+            self,
+            objects=self.objects.take(index),
+            numbers=self.numbers[index],
+            touches_border=self.touches_border[index],
+        )
+        if "sizes" in vars(self):
+            vars(taken)["sizes"] = Sizes(*(values[index] for values in self.sizes))
+        return taken
+
+    def to_features(self) -> Features:
+        """The objects as features, numbered from 1."""
+        objects, options = self.objects, self.options
+        return Features(
+            polygons=self.polygons,
+            id=np.arange(1, len(self) + 1),
+            score=self.score,
+            score_max=objects.probability_max.astype(np.float64).round(SCORE_DECIMALS),
+            area_m2=self.sizes.area_m2,
+            perimeter_m=self.sizes.perimeter_m,
+            n_pixels=objects.n_pixels,
+            touches_border=self.touches_border,
+            split_from=objects.split_from,
+            expression=options.expression,
+            model=options.model,
+        )
+
+    def _rings(self) -> Rings:
+        return self.objects.outlines.rings(self.options.transform)
+
+
 def make_features(batches: Iterable[Objects], options: FeatureOptions) -> Iterator[Features]:
     """Convert objects to features: split, drop small ones, draw, measure and number the others.
 
@@ -185,6 +325,24 @@ def make_features(batches: Iterable[Objects], options: FeatureOptions) -> Iterat
     Raises:
         ConfigError: a length or an area in metres was given, but the ground pixel size is unknown.
     """
+    return number_features(make_candidates(batches, options))
+
+
+def number_features(batches: Iterable[Candidates | Features]) -> Iterator[Features]:
+    """Features with consecutive ids, in batches that are not empty."""
+    first_id = 1
+    for batch in batches:
+        features = batch.parts().to_features()
+        if len(features):
+            yield replace(features, id=np.arange(first_id, first_id + len(features)))
+        first_id += len(features)
+
+
+def make_candidates(batches: Iterable[Objects], options: FeatureOptions) -> Iterator[Candidates]:
+    """The objects that `make_features` converts, before they are split and measured.
+
+    They are split before they are simplified, smoothed or regularized.
+    """
     if options.min_area_m2 > 0 and options.crs is None:
         raise ConfigError("a minimum area needs a scene with a CRS: the pixel size is unknown")
     tolerance_px = _tolerance_px(options) if options.simplify_m > 0 else 0.0
@@ -193,59 +351,52 @@ def make_features(batches: Iterable[Objects], options: FeatureOptions) -> Iterat
 
 def _make_batches(
     batches: Iterable[Objects], options: FeatureOptions, tolerance_px: float
-) -> Iterator[Features]:
-    """Features in batches of at most BATCH_SIZE."""
-    if options.split:  # imported here: SciPy and scikit-image take a third of a second
-        from rrsis_geo.geo.objects.split import split_objects
-
-        batches = split_objects(batches)
-    batches = (_drop_small(batch, options) for batch in batches)
-    is_drawn = tolerance_px > 0 or options.outline != "pixels"
-    if is_drawn:
-        batches = [Objects.concat(list(batches))]
-    first_id = 1
-    for batch in batches:
-        border = options.border
-        at_border = np.zeros(len(batch), bool) if border is None else border.touches(batch)
-        if is_drawn:
-            batch = _draw(batch, options, tolerance_px)
-        for start in range(0, len(batch), BATCH_SIZE):
-            index = np.arange(start, min(start + BATCH_SIZE, len(batch)))
-            part = batch if len(index) == len(batch) else batch.take(index)
-            yield _to_features(part, at_border[index], options, first_id)
-            first_id += len(part)
-
-
-def _to_features(
-    objects: Objects, at_border: NDArray[np.bool_], options: FeatureOptions, first_id: int
-) -> Features:
-    rings = objects.outlines.rings(options.transform)
-    sizes = measure_rings(rings, options.crs)
-    return Features(
-        polygons=rings.polygons(),
-        id=np.arange(first_id, first_id + len(objects)),
-        score=objects.mean_probability().round(SCORE_DECIMALS),
-        score_max=objects.probability_max.astype(np.float64).round(SCORE_DECIMALS),
-        area_m2=sizes.area_m2.round(MEASURE_DECIMALS),
-        perimeter_m=sizes.perimeter_m.round(MEASURE_DECIMALS),
-        n_pixels=objects.n_pixels,
-        touches_border=at_border,
-        split_from=objects.split_from,
-        expression=options.expression,
-        model=options.model,
+) -> Iterator[Candidates]:
+    """Candidates, in batches."""
+    found = _whole_batches(batches, options)
+    if not tolerance_px and options.outline == "pixels":
+        yield from found
+        return
+    split = [batch.parts() for batch in found]
+    objects = Objects.concat([batch.objects for batch in split])
+    numbers, at_border = (
+        np.concatenate([np.empty(0, kind), *(getattr(batch, name) for batch in split)])
+        for name, kind in (("numbers", np.int64), ("touches_border", bool))
     )
+    drawn = _draw(objects, options, tolerance_px)
+    whole = Candidates(drawn, numbers, at_border, options, False)
+    for start in range(0, len(whole), BATCH_SIZE):
+        yield whole.take(np.arange(start, min(start + BATCH_SIZE, len(whole))))
 
 
-def _drop_small(objects: Objects, options: FeatureOptions) -> Objects:
+def _whole_batches(batches: Iterable[Objects], options: FeatureOptions) -> Iterator[Candidates]:
+    first = 1
+    for batch in batches:
+        kept = _find_large(batch, options)
+        for start in range(0, len(kept), BATCH_SIZE):
+            index = kept[start : start + BATCH_SIZE]
+            part = batch if len(index) == len(batch) else batch.take(index)
+            yield Candidates(
+                part, first + index, _touches_border(part, options), options, options.split
+            )
+        first += len(batch)
+
+
+def _touches_border(objects: Objects, options: FeatureOptions) -> NDArray[np.bool_]:
+    border = options.border
+    return np.zeros(len(objects), bool) if border is None else border.touches(objects)
+
+
+def _find_large(objects: Objects, options: FeatureOptions) -> NDArray[np.intp]:
+    """The objects that are not too small, [K]."""
     is_kept = objects.n_pixels >= options.min_pixels
     if options.min_area_m2 > 0 and len(objects):
         area_m2 = measure_rings(objects.outlines.rings(options.transform), options.crs).area_m2
         # Keep objects of unknown area (NaN), outside the domain of the projection.
         is_kept &= ~(area_m2.round(MEASURE_DECIMALS) < options.min_area_m2)
-    if is_kept.all():
-        return objects
-    options.count_dropped(int(np.sum(~is_kept)))
-    return objects.take(np.flatnonzero(is_kept))
+    if not is_kept.all():
+        options.count_dropped(int(np.sum(~is_kept)))
+    return np.flatnonzero(is_kept)
 
 
 def _tolerance_px(options: FeatureOptions) -> float:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS as ProjCRS
 from pyproj import Geod, Transformer
@@ -26,6 +27,8 @@ from rrsis_geo.geo.objects.outlines import Rings, concat_ranges
 MAX_STEP_M = 100.0
 POLAR_LATITUDE = np.radians(89.0)
 _EARTH_RADIUS_M = 6.4e6
+_ROUNDING = 1e-5  # relative, of areas
+_UNEVEN = 1e-5  # more than pixels differ in area for each metre between them, but near a pole
 _MAX_STEPS = 10_000  # an edge of 1000 km, as in scenes of a whole continent
 _BLOCK_STEPS = 2**18  # about 50 MB
 _MAX_RING_STEPS = 2**20  # longer steps in larger rings: the error of 10 km is below 1e-6
@@ -79,6 +82,35 @@ def measure_rings(rings: Rings, crs: CRS | ProjCRS | None) -> Sizes:
     np.add.at(sizes.area_m2, owner, np.where(is_shell, area, -area))
     np.add.at(sizes.perimeter_m, owner, length)
     return sizes
+
+
+def area_limits(
+    bounds: NDArray[np.integer[Any]],
+    n_pixels: Int64,
+    transform: Affine,
+    crs: CRS | ProjCRS | None,
+) -> Float64:
+    """The ground area that N objects of a raster cannot exceed, [N]; NaN if unknown.
+
+    It is found from the bounding box and the share of its pixels that are of the object.
+
+    Args:
+        bounds: first column and row, and one past the last ones, [N, 4].
+        n_pixels: of the objects, [N].
+        transform: pixel to world.
+        crs: of the world coordinates.
+    """
+    left, top, right, bottom = bounds.T
+    corners = np.stack([left, top, right, top, right, bottom, left, bottom, left, top], axis=1)
+    columns, rows = corners.reshape(-1, 2).T.astype(float)
+    xy = np.column_stack(transform @ (columns, rows))
+    n = len(bounds)
+    boxes = Rings(xy, 5 * np.arange(n + 1), np.arange(n + 1))
+    sizes = measure_rings(boxes, crs)
+    width, height = (bounds[:, 2:] - bounds[:, :2]).T.astype(float)
+    share = n_pixels / (width * height) * (1 + _UNEVEN * sizes.perimeter_m)
+    limits: Float64 = sizes.area_m2 * np.minimum(share, 1) * (1 + _ROUNDING)
+    return limits
 
 
 def _offsets(counts: NDArray[np.integer[Any]]) -> Int64:

@@ -61,11 +61,20 @@ def split_objects(batches: Iterable[Objects]) -> Iterator[Objects]:
     """
     first = 1
     for objects in batches:
-        yield _split_batch(objects, first)
+        yield split_batch(objects, np.arange(first, first + len(objects)))[0]
         first += len(objects)
 
 
-def _split_batch(objects: Objects, first: int) -> Objects:
+def split_batch(objects: Objects, numbers: Int64) -> tuple[Objects, Index]:
+    """Split N objects, see `split_objects`.
+
+    Args:
+        objects: to split.
+        numbers: [N], of the objects among all of them: the `split_from` of parts.
+
+    Returns:
+        The M parts and whole objects, and the index of the object of each, [M].
+    """
     index = np.flatnonzero(_has_necks(objects))
     found, owners = [NO_OBJECTS], [np.empty(0, np.intp)]
     for group, scale in _groups(objects.outlines.bounds()[index]):
@@ -74,13 +83,15 @@ def _split_batch(objects: Objects, first: int) -> Objects:
         owners.append(index[group][owner])
     owner = np.concatenate(owners)
     if not len(owner):
-        return objects
-    parts = replace(Objects.concat(found), split_from=first + owner)
+        return objects, np.arange(len(objects))
+    parts = replace(Objects.concat(found), split_from=numbers[owner])
     joined = Objects.concat([objects, parts])
-    order = np.lexsort((*joined.last_pixel.T[::-1], np.append(np.arange(len(objects)), owner)))
+    owner_of = np.append(np.arange(len(objects)), owner)
+    order = np.lexsort((*joined.last_pixel.T[::-1], owner_of))
     is_whole = np.ones(len(joined), bool)
     is_whole[owner] = False
-    return joined.take(order[is_whole[order]])
+    order = order[is_whole[order]]
+    return joined.take(order), owner_of[order]
 
 
 def _groups(bounds: Int32) -> Iterator[tuple[Index, int]]:
@@ -260,18 +271,21 @@ def _find_middles(radius_px: Float64, tops: Index) -> Index:
         radius_px: distances to the outline.
         tops: (row, column) of their local maxima, [T, 2].
     """
+    if len(tops) == 1:
+        return tops
     heights = radius_px[tuple(tops.T)]
     order = np.argsort(-heights, kind="stable")
     tops, heights = tops[order], heights[order]
     middles: list[int] = []  # indices of tops
     steps = np.unique(np.floor(np.log(MAX_NECK * heights) / _STEP))[::-1]
     for neck_px in np.exp(steps * _STEP).tolist():
-        places, _ = label(radius_px > neck_px, _DIAGONALS_TOO)
+        places, n_places = label(radius_px > neck_px, _DIAGONALS_TOO)
         place = places[tuple(tops.T)]
-        _, highest = np.unique(place, return_index=True)
-        is_new = MAX_NECK * heights[highest] >= neck_px
-        is_new &= ~np.isin(place[highest], place[middles])
-        middles += highest[is_new].tolist()
+        highest = np.full(n_places + 1, -1)
+        highest[place[::-1]] = np.arange(len(tops))[::-1]  # the first one stays
+        highest[place[middles]] = -1
+        highest = highest[highest >= 0]
+        middles += highest[MAX_NECK * heights[highest] >= neck_px].tolist()
     return np.asarray(tops[middles], np.intp)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -10,17 +11,25 @@ from rrsis_geo.geo.crs import as_proj, crs_name
 from rrsis_geo.geo.objects.features import SCORE_DECIMALS, Features
 from rrsis_geo.geo.plane import approximate, metres_about
 from rrsis_geo.geo.scene.scene import SceneInfo
+from rrsis_geo.resolve.batches import ObjectBatch, ReadObjects
 from rrsis_geo.resolve.fact_columns import fact_names
 from rrsis_geo.resolve.frame import Float64, Frame
-from rrsis_geo.resolve.resolver import ReadObjects, Resolver, rules_in_metres
+from rrsis_geo.resolve.resolver import Resolver, rules_in_metres
 from rrsis_geo.text.query.records import Query
 
 CalibratedScore = Callable[[Float64], Float64]
 
 
+class FeatureBatch(ObjectBatch, Protocol):
+    """Objects that are features, or become some: `Features` or `Candidates`."""
+
+    def to_features(self) -> Features:
+        """The objects as features."""
+
+
 def meant_features(
     query: Query,
-    read: ReadObjects[Features],
+    read: ReadObjects[FeatureBatch],
     frame: Frame,
     prefix: str | None = "",
     *,
@@ -44,7 +53,8 @@ def meant_features(
     else:
         found = resolver.candidates(query) if keep_candidates else resolver.meant(query)
     for objects, facts in found:
-        yield replace(objects, id=np.arange(first_id, first_id + len(objects)), facts=facts)
+        ids = np.arange(first_id, first_id + len(objects))
+        yield replace(objects.to_features(), id=ids, facts=facts)
         first_id += len(objects)
 
 

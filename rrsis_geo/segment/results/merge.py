@@ -17,7 +17,14 @@ from rrsis_geo.geo.grid.rasters import Georeference, Kind, RasterWriter
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.layers.vector_io import Layer
 from rrsis_geo.geo.layers.windows_layer import LAYER, WindowScore, append_windows
-from rrsis_geo.geo.objects.features import Border, FeatureOptions, Features, make_features
+from rrsis_geo.geo.objects.features import (
+    Border,
+    Candidates,
+    FeatureOptions,
+    Features,
+    make_candidates,
+    number_features,
+)
 from rrsis_geo.geo.objects.vectorize import merge_shards
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.geo.scene.sources import geo_env
@@ -144,8 +151,8 @@ class Merger:
         query = layer.query
         splits = split_phrases(query, split=self.plan.options.split)
         read = partial(self._read_phrase, expression, splits, count_dropped=layer.count_dropped)
-        features = [read(phrase, is_target=True) for phrase in query.targets()]
         outputs = self.outputs
+        features = [number_features(read(phrase, is_target=True)) for phrase in query.targets()]
         if query.is_plain:
             return all_chosen(features[0]) if outputs.keep_candidates else features[0]
         check_metres(query, self.plan.scene)
@@ -163,14 +170,14 @@ class Merger:
         phrase: str,
         is_target: bool,
         count_dropped: Callable[[int], None] = lambda n_dropped: None,
-    ) -> Iterator[Features]:
+    ) -> Iterator[Candidates | Features]:
         """The objects of a phrase; only those of a target are filtered and simplified."""
         if not is_target and phrase in self._given:
             return iter([self._given[phrase]])
         plan, options = self.plan, self.plan.options
         phrase_i = self._phrase_i[phrase]
         parts = (part for files in self._shards for part in files.parts(phrase_i))
-        return make_features(
+        return make_candidates(
             merge_shards(load_objects(part) for part in parts),
             FeatureOptions(
                 transform=plan.scene.transform,
@@ -227,8 +234,8 @@ class Merger:
         if self.outputs.phrase_layers:
             layers += [
                 Layer(
-                    features=self._read_phrase(
-                        each.phrase, each.splits, each.phrase, each.is_target
+                    features=number_features(
+                        self._read_phrase(each.phrase, each.splits, each.phrase, each.is_target)
                     ),
                     expression=each.phrase,
                     name=each.name,

@@ -14,10 +14,15 @@ from rrsis_geo.resolve.frame import Frame
 from rrsis_geo.resolve.splitting import SplitPhrases, split_phrases
 from rrsis_geo.segment.plan.landmarks import all_landmarks
 from rrsis_geo.segment.plan.outputs import landmark_layer_names
-from rrsis_geo.segment.results.meant import CalibratedScore, calibrated, meant_features
+from rrsis_geo.segment.results.meant import (
+    CalibratedScore,
+    FeatureBatch,
+    calibrated,
+    meant_features,
+)
 from rrsis_geo.text.query.records import Query
 
-ReadPhrase = Callable[[str, SplitPhrases, str, bool], Iterator[Features]]
+ReadPhrase = Callable[[str, SplitPhrases, str, bool], Iterator[FeatureBatch]]
 """Reads the objects of a phrase for an expression, split as it needs them; True: of a target."""
 
 
@@ -94,7 +99,7 @@ def landmark_layers(
     landmarks = [each for each in all_landmarks(queries) if not set(each.targets()) & set(given)]
     texts = [str(landmark) for landmark in landmarks]
 
-    def read_as(text: str, landmark: Query) -> Callable[[str, bool], Iterator[Features]]:
+    def read_as(text: str, landmark: Query) -> Callable[[str, bool], Iterator[FeatureBatch]]:
         splits = split_phrases(landmark, split=split, is_target=False)
         return lambda phrase, is_target: read(text, splits, phrase, is_target)
 

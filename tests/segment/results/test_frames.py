@@ -1,9 +1,9 @@
 """Answers do not depend on the CRS of a scene or on how its raster lies: only on the ground."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -77,6 +77,24 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.polygons)
+
+    @property
+    def n_vertices(self) -> int:
+        """Of all polygons together."""
+        return int(shapely.get_num_coordinates(self.polygons).sum())
+
+    @property
+    def area_limit_m2(self) -> NDArray[np.float64]:
+        """The area itself."""
+        return self.area_m2
+
+    def parts(self) -> Self:
+        """The objects, which are apart."""
+        return self
+
+    def moved(self, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[Any]:
+        """The polygons with every vertex moved."""
+        return np.asarray(shapely.transform(self.polygons, move))
 
     def take(self, index: NDArray[np.intp]) -> "Batch":
         return Batch(self.polygons[index], self.area_m2[index])

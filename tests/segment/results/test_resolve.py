@@ -378,20 +378,21 @@ def test_rules_over_a_probability_raster(tmp_path: Path) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(
-    st.lists(st.integers(2, 30), min_size=1, max_size=20),
+    st.lists(st.tuples(st.integers(2, 30), st.sampled_from([0.5, 0.9])), min_size=1, max_size=20),
     st.lists(st.integers(0, 20), max_size=3),
     st.sampled_from(
         [
             *("the 3 largest buildings", "the northernmost building", "isolated buildings"),
-            *("small buildings", "the leftmost large building"),
+            *("small buildings", "the leftmost large building", "buildings in groups"),
         ]
     ),
 )
 def test_a_rule_over_batches_equals_the_rule_over_all(
-    sizes: list[int], cuts: list[int], expression: str
+    objects: list[tuple[int, float]], cuts: list[int], expression: str
 ) -> None:
+    sizes, scores = zip(*objects, strict=True)
     boxes = np.array([shapely.box(40 * i, 7 * i % 90, 40 * i + s, 9) for i, s in enumerate(sizes)])
-    whole = features_of(boxes)
+    whole = replace(features_of(boxes), score=np.array(scores))
     edges = sorted({0, len(boxes), *(cut for cut in cuts if cut < len(boxes))})
     pieces = [whole.take(np.arange(start, stop)) for start, stop in pairwise(edges)]
     frame = Frame(np.array([[0, 0], [900, 0], [900, 90], [0, 90]], float), None, y_is_down=False)
