@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import huggingface_hub
 import pytest
 import tiny_net
-from huggingface_hub import errors
+from huggingface_hub import constants, errors
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -39,8 +39,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of the Hub, in offline mode."""
     folder = tmp_path / "hub"
     folder.mkdir()
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     return folder
 
 
