@@ -342,10 +342,10 @@ def test_a_page_has_a_section_per_expression(scene: Path, tmp_path: Path) -> Non
     report = segment_scene(scene, EXPRESSIONS, outputs, OPTIONS, predictor=ColourPredictor())
     text = page.read_text(encoding="utf-8")
     assert text.count("<img") == 3
-    assert re.findall(r"<section id=(\w+)>", text) == LAYERS
+    assert re.findall(r'<section id="(\w+)">', text) == LAYERS
     for result in report.results:
-        assert f"<a href=#{result.layer}>{result.expression}</a>" in text
-        assert f"<p class=sum>{result.n_objects} objects, " in text
+        assert f'<a href="#{result.layer}">{result.expression}</a>' in text
+        assert f'<p class="sum">{result.n_objects} objects, ' in text
     assert f"{report.n_objects} objects in " in text
 
 
