@@ -13,7 +13,8 @@ from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from rrsis_geo.explore.kept import KeptProbability
-from rrsis_geo.geo.objects.features import Border, FeatureOptions, Features, make_features
+from rrsis_geo.geo.objects.candidates import make_features
+from rrsis_geo.geo.objects.features import Border, FeatureOptions, Features
 from rrsis_geo.geo.scene.scene import Area, SceneInfo
 from rrsis_geo.progress import Progress, no_progress
 from rrsis_geo.resolve.splitting import SplitPhrases, split_phrases

@@ -15,14 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.files import absolute_path
 from rrsis_geo.geo.layers.layer_files import layer_name
-from rrsis_geo.geo.objects.features import (
-    Border,
-    Candidates,
-    FeatureOptions,
-    Features,
-    make_candidates,
-    number_features,
-)
+from rrsis_geo.geo.objects.candidates import Candidates, make_candidates, number_features
+from rrsis_geo.geo.objects.features import Border, FeatureOptions, Features
 from rrsis_geo.geo.scene.aoi import bbox_area
 from rrsis_geo.geo.scene.radiometry import Stretch, measure_stretch
 from rrsis_geo.geo.scene.scene import Scene, open_scene

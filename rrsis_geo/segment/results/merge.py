@@ -17,14 +17,8 @@ from rrsis_geo.geo.grid.rasters import Georeference, Kind, RasterWriter
 from rrsis_geo.geo.grid.windows import BLOCK_PX
 from rrsis_geo.geo.layers.vector_io import Layer
 from rrsis_geo.geo.layers.windows_layer import LAYER, WindowScore, append_windows
-from rrsis_geo.geo.objects.features import (
-    Border,
-    Candidates,
-    FeatureOptions,
-    Features,
-    make_candidates,
-    number_features,
-)
+from rrsis_geo.geo.objects.candidates import Candidates, make_candidates, number_features
+from rrsis_geo.geo.objects.features import Border, FeatureOptions, Features
 from rrsis_geo.geo.objects.vectorize import merge_shards
 from rrsis_geo.geo.scene.scene import Scene
 from rrsis_geo.geo.scene.sources import geo_env

@@ -15,7 +15,8 @@ from shapely import box
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.layers.vector_io import Layer, write_layers
-from rrsis_geo.geo.objects.features import FeatureOptions, Features, make_features
+from rrsis_geo.geo.objects.candidates import make_features
+from rrsis_geo.geo.objects.features import FeatureOptions, Features
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.segment.plan.outputs import Outputs
 

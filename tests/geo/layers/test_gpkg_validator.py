@@ -27,7 +27,8 @@ from scene_files import LOCAL_WKT, write_scene
 
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.layers.windows_layer import WindowScore, append_windows
-from rrsis_geo.geo.objects.features import FeatureOptions, make_features
+from rrsis_geo.geo.objects.candidates import make_features
+from rrsis_geo.geo.objects.features import FeatureOptions
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs

@@ -28,7 +28,8 @@ from rrsis_geo.geo.layers.preview import (
     dimming,
     round_length,
 )
-from rrsis_geo.geo.objects.features import FeatureOptions, make_features
+from rrsis_geo.geo.objects.candidates import make_features
+from rrsis_geo.geo.objects.features import FeatureOptions
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.geo.styles import OUTLINE_RGB
 

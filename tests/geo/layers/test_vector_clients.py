@@ -15,7 +15,8 @@ from rasterio.crs import CRS
 
 from rrsis_geo.geo.layers.layer_files import SUFFIXES
 from rrsis_geo.geo.layers.vector_io import Layer, write_layers
-from rrsis_geo.geo.objects.features import FeatureOptions, make_features
+from rrsis_geo.geo.objects.candidates import make_features
+from rrsis_geo.geo.objects.features import FeatureOptions
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.geo.styles import OUTLINE_RGB
 

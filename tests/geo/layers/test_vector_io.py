@@ -23,7 +23,8 @@ from rrsis_geo.errors import InputError, OutputError
 from rrsis_geo.geo.layers import shapefile
 from rrsis_geo.geo.layers.layer_files import SUFFIXES, check_layer_path, layer_name
 from rrsis_geo.geo.layers.vector_io import Layer, write_layers
-from rrsis_geo.geo.objects.features import FeatureOptions, Features, make_features
+from rrsis_geo.geo.objects.candidates import make_features
+from rrsis_geo.geo.objects.features import FeatureOptions, Features
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.geo.styles import polygon_qml
 

@@ -10,8 +10,9 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from rrsis_geo.errors import ConfigError
-from rrsis_geo.geo.objects import features as module
-from rrsis_geo.geo.objects.features import FeatureOptions, Features, make_features
+from rrsis_geo.geo.objects import candidates as module
+from rrsis_geo.geo.objects.candidates import make_features
+from rrsis_geo.geo.objects.features import FeatureOptions, Features
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.vectorize import vectorize
 

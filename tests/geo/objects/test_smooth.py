@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from outline_masks import MASKS, discs, outlines_of, rectangle
 from rasterio.crs import CRS
 
-from rrsis_geo.geo.objects.features import Border, FeatureOptions, OutlineStyle, make_features
+from rrsis_geo.geo.objects.candidates import make_features
+from rrsis_geo.geo.objects.features import Border, FeatureOptions, OutlineStyle
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.outlines import Outlines
 from rrsis_geo.geo.objects.regularize import LEAST_IOU, regularize_outlines

@@ -12,13 +12,8 @@ from rasterio.crs import CRS
 
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.objects import split as split_module
-from rrsis_geo.geo.objects.features import (
-    Candidates,
-    FeatureOptions,
-    Features,
-    make_candidates,
-    make_features,
-)
+from rrsis_geo.geo.objects.candidates import Candidates, make_candidates, make_features
+from rrsis_geo.geo.objects.features import FeatureOptions, Features
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.geo.plane import metres_about
