@@ -15,7 +15,7 @@ its exact object is in the right answer.
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -33,6 +33,7 @@ from rasterio.transform import from_origin
 
 from rrsis_geo.data.painter.scene import paint_scene
 from rrsis_geo.geo.scene.scene import SceneInfo, open_scene
+from rrsis_geo.resolve.batches import MeasuredPolygons
 from rrsis_geo.resolve.resolver import Resolver
 from rrsis_geo.segment.plan.options import SegmentOptions
 from rrsis_geo.segment.plan.outputs import Outputs
@@ -76,7 +77,7 @@ INFORMATIVE: Final = (0.15, 0.85)
 
 
 @dataclass(frozen=True, slots=True)
-class Exact:
+class Exact(MeasuredPolygons):
     """Exact objects of one category; the fields are [N]."""
 
     polygons: NDArray[Any]
@@ -90,24 +91,6 @@ class Exact:
     def score(self) -> NDArray[np.float64]:
         """All are certain."""
         return np.ones(len(self))
-
-    @property
-    def n_vertices(self) -> int:
-        """Of all polygons together."""
-        return int(shapely.get_num_coordinates(self.polygons).sum())
-
-    @property
-    def area_limit_m2(self) -> NDArray[np.float64]:
-        """The area itself."""
-        return self.area_m2
-
-    def parts(self) -> Self:
-        """The objects, which are apart."""
-        return self
-
-    def moved(self, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[Any]:
-        """The polygons with every vertex moved."""
-        return np.asarray(shapely.transform(self.polygons, move))
 
     def take(self, index: NDArray[np.intp]) -> Self:
         """Some of them."""

@@ -4,7 +4,7 @@
 connected pixels are objects, and `rrsis_geo.resolve` chooses among them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.split import split_objects
 from rrsis_geo.geo.objects.vectorize import vectorize
 from rrsis_geo.log_odds import sigmoid
+from rrsis_geo.resolve.batches import MeasuredPolygons
 from rrsis_geo.resolve.frame import Frame
 from rrsis_geo.resolve.resolver import Resolver, rules_in_metres
 from rrsis_geo.resolve.splitting import split_phrases
@@ -59,7 +60,7 @@ def _flip(points: Float64) -> Float64:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureObjects:
+class PictureObjects(MeasuredPolygons):
     """N objects of a picture: a batch for `Resolver`.
 
     Attributes:
@@ -96,24 +97,6 @@ class PictureObjects:
     def score(self) -> Float64:
         """Mean probability [N] of the pixels."""
         return self.pixels.mean_probability()
-
-    @property
-    def n_vertices(self) -> int:
-        """Of all polygons together."""
-        return len(self.pixels.outlines.vertices)
-
-    @property
-    def area_limit_m2(self) -> Float64:
-        """The area itself."""
-        return self.area_m2
-
-    def parts(self) -> Self:
-        """The objects, which are apart."""
-        return self
-
-    def moved(self, move: Callable[[Float64], Float64]) -> NDArray[Any]:
-        """The polygons [N] with every vertex moved."""
-        return np.asarray(shapely.transform(self.polygons, move))
 
     def take(self, index: NDArray[np.intp]) -> Self:
         """Some of the objects, in the order of the index."""

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
-from rrsis_geo.resolve.frame import Float64, Shapes
+from rrsis_geo.resolve.frame import Float64, MovePoints, Polygons, Shapes
 
 
 class ObjectBatch(Shapes, Protocol):
@@ -35,6 +36,32 @@ class ObjectBatch(Shapes, Protocol):
 
     def take(self, index: NDArray[np.intp]) -> Self:
         """Some of the objects, in the order of the index."""
+
+
+class MeasuredPolygons:
+    """What follows from polygons that are apart and have been measured; a base of batches."""
+
+    __slots__ = ()
+    polygons: Polygons
+    area_m2: Float64
+
+    @property
+    def n_vertices(self) -> int:
+        """Of all polygons together."""
+        return int(shapely.get_num_coordinates(self.polygons).sum())
+
+    @property
+    def area_limit_m2(self) -> Float64:
+        """The area itself."""
+        return self.area_m2
+
+    def parts(self) -> Self:
+        """The objects, which are apart."""
+        return self
+
+    def moved(self, move: MovePoints) -> Polygons:
+        """The polygons [N] with every vertex moved."""
+        return np.asarray(shapely.transform(self.polygons, move))
 
 
 Batch = TypeVar("Batch", bound=ObjectBatch)

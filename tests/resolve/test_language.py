@@ -6,9 +6,9 @@ has the readings of other sentences, which people checked.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from painted_sentences import Sentence, write_sentences
 from painted_truth import GSD_M, Truth
 
 from rrsis_geo.data.painter.scene import paint_scene
+from rrsis_geo.resolve.batches import MeasuredPolygons
 from rrsis_geo.resolve.frame import Float64, Frame, Polygons
 from rrsis_geo.resolve.resolver import Resolver
 from rrsis_geo.text.query.parser import parse_query
@@ -38,7 +39,7 @@ PHRASE = re.compile(r"(?:(?P<colour>[a-z]+) )?(?P<category>{})(?: on the (?P<sur
 
 
 @dataclass(frozen=True, slots=True)
-class PaintedObjects:
+class PaintedObjects(MeasuredPolygons):
     """Some objects of a painted scene.
 
     Attributes:
@@ -58,24 +59,6 @@ class PaintedObjects:
 
     def __len__(self) -> int:
         return len(self.index)
-
-    @property
-    def n_vertices(self) -> int:
-        """Of all polygons together."""
-        return int(shapely.get_num_coordinates(self.polygons).sum())
-
-    @property
-    def area_limit_m2(self) -> NDArray[np.float64]:
-        """The area itself."""
-        return self.area_m2
-
-    def parts(self) -> Self:
-        """The objects, which are apart."""
-        return self
-
-    def moved(self, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[Any]:
-        """The polygons with every vertex moved."""
-        return np.asarray(shapely.transform(self.polygons, move))
 
     def take(self, index: NDArray[np.intp]) -> Self:
         """Some of them."""

@@ -1,9 +1,9 @@
 """Answers do not depend on the CRS of a scene or on how its raster lies: only on the ground."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from scene_files import write_scene
 
 from rrsis_geo.errors import ConfigError
 from rrsis_geo.geo.scene.scene import open_scene
+from rrsis_geo.resolve.batches import MeasuredPolygons
 from rrsis_geo.resolve.frame import Frame
 from rrsis_geo.resolve.resolver import Resolver
 from rrsis_geo.segment.results.meant import check_metres, scenes_frame
@@ -65,7 +66,7 @@ Polygons = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(MeasuredPolygons):
     """Objects as the resolver sees them."""
 
     polygons: Polygons
@@ -77,24 +78,6 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.polygons)
-
-    @property
-    def n_vertices(self) -> int:
-        """Of all polygons together."""
-        return int(shapely.get_num_coordinates(self.polygons).sum())
-
-    @property
-    def area_limit_m2(self) -> NDArray[np.float64]:
-        """The area itself."""
-        return self.area_m2
-
-    def parts(self) -> Self:
-        """The objects, which are apart."""
-        return self
-
-    def moved(self, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[Any]:
-        """The polygons with every vertex moved."""
-        return np.asarray(shapely.transform(self.polygons, move))
 
     def take(self, index: NDArray[np.intp]) -> "Batch":
         return Batch(self.polygons[index], self.area_m2[index])
