@@ -32,10 +32,15 @@ class ExclusionReader(TokenStream, ABC):
         if any(self.accept(*pattern) for pattern in EXCEPTIONS):
             return True
         start = self.at
-        self.accept("but|and")
+        self.accept("but")
+        if self._without_some():
+            return bool(self.accept("without"))
+        self.at = start
+        may_be_no = bool(self.accept("but"))
+        self.accept("and")
         self.accept("that|which|who")
-        self.accept("is|are|was|were")
-        if self.accept(NEGATIONS):
+        may_be_no |= bool(self.accept("is|are|was|were"))
+        if self.accept(NEGATIONS) or (may_be_no and self._accept_before_thing("no")):
             return True
         self.at = start
         return bool(self.accept("but", "for?")) and not self.starts_modifier()
@@ -47,17 +52,19 @@ class ExclusionReader(TokenStream, ABC):
             if self.peek() in ("not", "no"):
                 raise self.error(self.peek(), 'say of what, as in "cars that are not red"')
             return False
-        if self.accept("without") or self.accept("with", "no"):
-            thing = self.noun_phrase(is_landmark=True)
-            if thing.needs_scene:
-                raise self.error("without", 'say "not within 20 m of" or "not next to"')
+        if self._accept_without():
             draft.words = self.bare(draft)
-            text = " with ".join(written(each.words, self.expression) for each in (draft, thing))
-            draft.excluded.append(Query((Find(canonical_phrase(text)),)))
+            draft.excluded.append(self._with_thing(draft))
+            while self.accept("and|or", "no") or self._accept_before_thing("or|nor"):
+                draft.excluded.append(self._with_thing(draft))
             return True
         if not self.negation() or self.starts_modifier():
             self.at = start
             return False
+        if self.tokens[self.at - 1].text == "no" and any(
+            each.text == "with" for each in draft.words
+        ):
+            raise self.error("no", 'say "but without"')
         draft.words = self.bare(draft)
         draft.excluded.append(self.excluded(draft))
         while self.peek() in ("and", "or", "nor", ",") and not self.starts_another(1):
@@ -69,7 +76,7 @@ class ExclusionReader(TokenStream, ABC):
         """Whether something else than a further exclusion begins at a later word."""
         self.at += ahead
         start = self.at
-        is_another = self.starts_modifier() or self.negation()
+        is_another = self.starts_modifier() or self._accept_without() or self.negation()
         self.at = start - ahead
         return is_another
 
@@ -99,6 +106,42 @@ class ExclusionReader(TokenStream, ABC):
             draft.words += noun_and_after(thing.words)  # "all but the largest house"
         self.accept("one|ones")
         return query_of(thing, self.expression)
+
+    def _with_thing(self, draft: Draft) -> Query:
+        """The query of the objects that have the thing that follows "without"."""
+        thing = self.noun_phrase(is_landmark=True)
+        if not thing.words:
+            raise self.error("without", "say what the objects lack")
+        if thing.needs_scene:
+            raise self.error("without", 'say "not within 20 m of" or "not next to"')
+        text = " with ".join(written(each.words, self.expression) for each in (draft, thing))
+        return Query((Find(canonical_phrase(text)),))
+
+    def _accept_without(self) -> bool:
+        """Read "without" where a thing follows that the objects lack."""
+        start = self.at
+        self.accept("but")
+        if not self._without_some() and (self.accept("without") or self.accept("with", "no")):
+            return True
+        self.at = start
+        return False
+
+    def _accept_before_thing(self, pattern: str) -> bool:
+        """Read a word where a noun phrase follows: not in "no larger than"."""
+        is_thing = self.tag(1).startswith(("NN", "JJ", "DT")) and self.tag(1) != "JJR"
+        return is_thing and bool(self.accept(pattern))
+
+    def _without_some(self) -> bool:
+        """Whether "without" is next and speaks of some of the objects: "the red ones", "those"."""
+        if self.peek() != "without":
+            return False
+        ahead = 1
+        while self.peek(ahead) not in ("one", "ones", "those") and (
+            self.peek(ahead) in DETERMINERS or self.tag(ahead).startswith(("JJ", "RB", "CD"))
+        ):
+            ahead += 1
+        has_noun = ahead == 1 or self.tag(ahead).startswith("NN")
+        return self.peek(ahead) in ("one", "ones", "those") or not has_noun
 
     def _adjectives(self) -> str:
         """Adjectives that stand alone or before "ones"; "" where there are none."""

@@ -111,8 +111,17 @@ ROWS_ADVICE: Final = 'rows are not counted; name a half or a side, as in "the to
 PRONOUNS: Final = re.compile(
     r"\b(?:it|them|they|itself|themselves|each other|one another|the others?|the rest)\b"
 )
-EXCEPTIONS: Final = (("except|excluding", "for?"), ("other", "than"), ("apart|aside", "from"))
-EXCEPTION_WORDS: Final = frozenset(["but", "except", "excluding", "other", "apart", "aside", "not"])
+EXCEPTIONS: Final = (
+    ("except|excluding", "for?"),
+    ("other", "than"),
+    ("apart|aside", "from"),
+    ("minus",),
+    ("not", "including|counting|being"),
+    ("but", "none", "of?"),
+)
+EXCEPTION_WORDS: Final = frozenset(
+    ["but", "except", "excluding", "other", "apart", "aside", "not", "minus"]
+)
 """Words that begin an exclusion from the whole expression, not from a landmark."""
 QUESTIONS: Final = re.compile(
     r"(?:how|which|what|when|why|who|whose|is|are|does|do|can|has|have)\b"
