@@ -17,6 +17,7 @@ from rrsis_geo.geo.layers.vector_io import SCENES_SCHEMA, Layer, write_layers
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.resolve.splitting import SplitPhrases, split_phrases
 from rrsis_geo.segment.batch.job import BatchSettings, SceneResult, TaskResult
+from rrsis_geo.segment.batch.scene_previews import ScenePreviews
 from rrsis_geo.segment.batch.tasks import SceneTask
 from rrsis_geo.segment.plan.landmarks import read_queries
 from rrsis_geo.segment.plan.outputs import Outputs, holds_layers, layer_names
@@ -66,6 +67,7 @@ def join_layers(
     else:
         for file, layer in zip(files, layers, strict=True):
             write_layers(file, [layer], crs=crs, overwrite=True, schema=SCENES_SCHEMA)
+    joined.draw_previews()
     return [TaskResult(task, joined.recount(task, result)) for task, result in scenes]
 
 
@@ -92,6 +94,7 @@ class _JoinedScenes:
             settings.expressions, settings.options.landmarks, settings.model.language
         )
         self._counts: defaultdict[tuple[str, int], _Count] = defaultdict(_Count)
+        self._previews = ScenePreviews([task for task, result in scenes if result.report], settings)
         infos = [task.info for task, _ in scenes if not task.is_outside]
         self._frame = scenes_frame(infos)
         self._given = read_given(self._queries, settings.options.landmarks, infos)
@@ -128,6 +131,11 @@ class _JoinedScenes:
             self._settings.options.split,
             self._settings.model.calibration.scores,
         )
+
+    def draw_previews(self) -> None:
+        """Draw the chosen objects in the previews of the scenes, in place of the candidates."""
+        with_rules = [number for number, query in enumerate(self._queries) if not query.is_plain]
+        self._previews.draw(with_rules)
 
     def recount(self, task: SceneTask, result: SceneResult) -> SceneResult:
         """The result of a scene, with the number of its objects in the layers."""
@@ -197,6 +205,8 @@ class _JoinedScenes:
             count.n_objects += len(chosen)
             count.n_candidates += len(batch)
             count.area_m2 += float(np.nansum(chosen.area_m2))
+            if not self._queries[number].is_plain:
+                self._previews.add(number, chosen)
             yield batch
 
 

@@ -15,6 +15,7 @@ from scene_files import write_scene
 from rrsis_geo.errors import OutputError, Stopped
 from rrsis_geo.geo.layers.preview import PreviewPainter
 from rrsis_geo.segment.batch.report import ScenesReport
+from rrsis_geo.segment.batch.scene_previews import ScenePreviews
 from rrsis_geo.segment.batch.scenes import segment_scenes
 from rrsis_geo.segment.jobs.engines import RunOptions
 from rrsis_geo.segment.plan.landmarks import GivenLandmark
@@ -111,20 +112,46 @@ def test_landmarks_of_all_scenes(tiles: Path) -> None:
     }
 
 
-def test_pictures_of_single_scenes_say_what_they_show(
-    tiles: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])
+def test_previews_of_single_scenes_show_what_all_scenes_choose(
+    tiles: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    titles = []
+    extremes = "the largest building or the smallest building"
+    saved: list[tuple[str, str, int]] = []
     save = PreviewPainter.save
 
     def record(painter: PreviewPainter, path: Path, title: str, **options: Any) -> None:
-        titles.append(title)
+        saved.append((path.name.partition("_")[0], title, painter._n_objects))
         save(painter, path, title, **options)
 
     monkeypatch.setattr(PreviewPainter, "save", record)
-    run(tiles, ["the largest building", "all cars"], preview=tiles.parent / "pictures")
-    largest = 'candidates for "the largest building": buildings'
-    assert titles == [largest, "all cars"] * 2
+    expressions = ["the largest building", "all cars", extremes]
+    run(tiles, expressions, f"all{suffix}", preview=tiles.parent / "pictures")
+    candidates = [f'candidates for "{each}": buildings' for each in expressions]
+    assert saved == [
+        *[("east", candidates[0], 2), ("east", "all cars", 3), ("east", candidates[2], 2)],
+        *[("west", candidates[0], 1), ("west", "all cars", 1), ("west", candidates[2], 1)],
+        *[("east", expressions[0], 0), ("east", extremes, 1)],
+        *[("west", expressions[0], 1), ("west", extremes, 1)],
+    ]
+    assert len(list((tiles.parent / "pictures").iterdir())) == 6
+    assert not (tiles.parent / f"all{suffix}.job").exists()
+
+
+def test_a_scene_that_vanishes_keeps_the_preview_of_its_candidates(
+    tiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = ScenePreviews.draw
+
+    def remove_first(previews: ScenePreviews, numbers: Any) -> None:
+        (tiles / "east.tif").unlink()
+        draw(previews, numbers)
+
+    monkeypatch.setattr(ScenePreviews, "draw", remove_first)
+    report = run(tiles, "the largest building", preview=tiles.parent / "pictures")
+    (warning,) = (each for each in report.warnings if "preview" in each)
+    assert warning.startswith("east.tif: its preview shows all candidates")
+    assert len(list((tiles.parent / "pictures").iterdir())) == 2
 
 
 @pytest.mark.parametrize("suffix", [".shp", ".geojson", ".fgb", ".parquet"])
