@@ -18,7 +18,8 @@ GDAL = {"rasterio", "geopandas", "pyogrio", "pyproj"}
 RASTERS = GDAL | {"shapely", "affine"}
 NETWORKS = {"torch", "torchvision", "timm", "transformers"}
 TERMINAL = {"typer", "rich", "click"}
-THIRD_PARTY = RASTERS | NETWORKS | TERMINAL | {"numpy", "nltk", "PIL", "pandas", "pyarrow", "scipy"}
+OTHERS = {"numpy", "nltk", "PIL", "pandas", "pyarrow", "arro3", "scipy"}
+THIRD_PARTY = RASTERS | NETWORKS | TERMINAL | OTHERS
 LEAVES = {"errors", "files", "log_odds", "progress", "units", "version"}
 SHARED_GEO = LEAVES | {"geo.crs", "geo.styles"}
 ROOMS_OF_GEO = {"geo.scene", "geo.grid", "geo.objects", "geo.layers", "geo.chips"}
@@ -245,7 +246,7 @@ def test_rooms_are_small_and_not_deep() -> None:
     assert {str(p): n for p, n in counts.items() if n > MODULES_A_ROOM} == {}
 
 
-HEAVY = sorted(RASTERS | NETWORKS | {"numpy", "pandas", "nltk", "PIL", "pyarrow", "scipy"})
+HEAVY = sorted(RASTERS | NETWORKS | OTHERS)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from rrsis_geo.segment.plan.outputs import Outputs
 from rrsis_geo.segment.scene import segment_part
 
 NETWORK = {"torch", "timm", "transformers", "tokenizers", "safetensors"}
-VECTORS = {"geopandas", "pandas", "pyogrio", "pyarrow"}
+VECTORS = {"geopandas", "pandas", "pyogrio", "arro3", "pyarrow"}
 RASTERS = {"shapely", "rasterio", "pyproj", "PIL"}
 RARE = {"scipy", "skimage", "nltk", "jinja2", "sklearn", "huggingface_hub", "distributed"}
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
-import pyarrow as pa
 import pyogrio
 import shapely
 from affine import Affine
+from arro3.core import Array, DataType, Field, RecordBatch, RecordBatchReader, Schema
 from pyproj import CRS as ProjCRS
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
@@ -20,7 +20,8 @@ from rasterio.crs import CRS
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.geo.crs import as_proj, crs_name
-from rrsis_geo.geo.layers.gdal_layer import GEOMETRY, GdalOptions, write_with_gdal
+from rrsis_geo.geo.layers.columns import GEOMETRY
+from rrsis_geo.geo.layers.gdal_layer import GdalOptions, write_with_gdal
 
 _OPTIONS = {
     ".gpkg": GdalOptions(driver="GPKG"),
@@ -96,12 +97,12 @@ def _try_format(suffix: str, wkt: str, pixels: bytes) -> str:
     return "" if _is_same(ProjCRS.from_user_input(found), crs) else "it would be changed"
 
 
-def _as_stream(pixels: bytes) -> pa.RecordBatchReader:
+def _as_stream(pixels: bytes) -> RecordBatchReader:
     polygons = shapely.get_parts(shapely.from_wkb(pixels)).tolist() if pixels else []
-    schema = pa.schema([(GEOMETRY, pa.binary())])
-    wkb = pa.array([shapely.to_wkb(polygon) for polygon in polygons], pa.binary())
-    batch = pa.record_batch([wkb], schema=schema)
-    return pa.RecordBatchReader.from_batches(schema, [batch])
+    schema = Schema([Field(GEOMETRY, DataType.binary())])
+    wkb = Array([shapely.to_wkb(polygon) for polygon in polygons], DataType.binary())
+    batch = RecordBatch.from_arrays([wkb], schema=schema)
+    return RecordBatchReader.from_batches(schema, [batch])
 
 
 def _is_same(found: ProjCRS, wanted: ProjCRS) -> bool:

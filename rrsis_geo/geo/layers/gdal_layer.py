@@ -6,12 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
 import pyogrio
+from arro3.core import RecordBatchReader
 from pyproj import CRS as ProjCRS
 
-GEOMETRY = "geom"
-"""Name of the geometry column."""
+from rrsis_geo.geo.layers.columns import GEOMETRY
 
 
 class GdalOptions(NamedTuple):
@@ -26,7 +25,7 @@ class GdalOptions(NamedTuple):
 
 
 def write_with_gdal(
-    path: str | Path, stream: pa.RecordBatchReader, crs: ProjCRS | None, options: GdalOptions
+    path: str | Path, stream: RecordBatchReader, crs: ProjCRS | None, options: GdalOptions
 ) -> None:
     """Write a layer of polygons.
 

@@ -1,4 +1,7 @@
-"""Write GeoParquet 1.1, row group by row group."""
+"""Write GeoParquet 1.1, row group by row group.
+
+Install with ``pip install "rrsis-geo[parquet]"``; see `layer_files.check_layer_path`.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -6,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import shapely
+from arro3.core import RecordBatch, Schema
 from pyproj import CRS as ProjCRS
 
 from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
@@ -16,8 +18,8 @@ from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
 
 def write_geoparquet(
     path: Path,
-    batches: Iterable[tuple[Features, pa.RecordBatch]],
-    schema: pa.Schema,
+    batches: Iterable[tuple[Features, RecordBatch]],
+    schema: Schema,
     geometry: str,
     crs: ProjCRS | None,
     provenance: Mapping[str, Any],
@@ -33,13 +35,32 @@ def write_geoparquet(
         provenance: JSON values, stored in the metadata of the file under "rrsis_geo".
 
     Raises:
-        OSError, pyarrow.ArrowException: the file cannot be written.
+        OSError: the file cannot be written.
     """
+    import pyarrow as pa
+
+    try:
+        _write(path, batches, schema, geometry, crs, provenance)
+    except pa.ArrowException as err:
+        raise OSError(str(err)) from err
+
+
+def _write(
+    path: Path,
+    batches: Iterable[tuple[Features, RecordBatch]],
+    schema: Schema,
+    geometry: str,
+    crs: ProjCRS | None,
+    provenance: Mapping[str, Any],
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     low, high = np.full(2, np.inf), np.full(2, -np.inf)
     pending: list[pa.RecordBatch] = []
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, pa.schema(schema), compression="zstd") as writer:
         for features, batch in batches:
-            pending.append(batch)
+            pending.append(pa.record_batch(batch))
             if sum(map(len, pending)) >= BATCH_SIZE:
                 writer.write_table(pa.Table.from_batches(pending))
                 pending.clear()

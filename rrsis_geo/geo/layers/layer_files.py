@@ -4,6 +4,7 @@ import re
 import sqlite3
 import unicodedata
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 from rrsis_geo.errors import OutputError
@@ -18,9 +19,9 @@ def check_layer_path(path: str | Path, *, overwrite: bool = False) -> Path:
     """Check that a layer can be written, before any work is done for it.
 
     Raises:
-        OutputError: the suffix is unknown, the folder is missing or not writable, the file or
-            another file of a Shapefile exists, or another program has the GeoPackage open that
-            would be replaced.
+        OutputError: the suffix is unknown, the package of its format is not installed, the folder
+            is missing or not writable, the file or another file of a Shapefile exists, or another
+            program has the GeoPackage open that would be replaced.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -28,6 +29,11 @@ def check_layer_path(path: str | Path, *, overwrite: bool = False) -> Path:
             f"{path}: unknown suffix {path.suffix!r}; a layer can be written as "
             + ", ".join(SUFFIXES[:-1])
             + f" or {SUFFIXES[-1]}"
+        )
+    if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
+        raise OutputError(
+            f"{path}: GeoParquet needs pyarrow, which is not installed; "
+            "pip install 'rrsis-geo[parquet]', or write a .gpkg"
         )
     target = follow_link(path)
     endings = [end for end in VECTOR_FORMATS[path.suffix.lower()].companions if end != STYLE]

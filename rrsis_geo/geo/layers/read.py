@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
 from rrsis_geo.errors import InputError
-from rrsis_geo.geo.layers.gdal_layer import GEOMETRY
-from rrsis_geo.geo.layers.vector_io import FACT_TYPES
+from rrsis_geo.geo.layers.columns import FACT_TYPES
 from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
 
 
@@ -26,34 +25,28 @@ def read_layer(path: str | Path, layer: str) -> Iterator[Features]:
         InputError: the layer does not exist or cannot be read.
     """
     try:
-        with pyogrio.open_arrow(path, layer=layer, batch_size=BATCH_SIZE) as (_, reader):
-            for batch in pa.RecordBatchReader.from_stream(reader):
-                if batch.num_rows:
-                    yield _features(batch)
-    except (DataSourceError, DataLayerError, pa.ArrowException, KeyError) as err:
+        n_features = pyogrio.read_info(path, layer=layer)["features"]
+        for first in range(1, n_features + 1, BATCH_SIZE):
+            # GDAL numbers the features that it writes from 1
+            part = f"fid >= {first} AND fid < {first + BATCH_SIZE}"
+            meta, _, wkb, columns = pyogrio.raw.read(path, layer=layer, where=part)
+            yield _features(wkb, dict(zip(meta["fields"], columns, strict=True)))
+    except (DataSourceError, DataLayerError, FeatureError, KeyError) as err:
         raise InputError(f"{path}: layer {layer} cannot be read ({err})") from err
 
 
-def _features(batch: pa.RecordBatch) -> Features:
-    def number(name: str) -> NDArray[np.float64]:
-        values: NDArray[np.float64] = batch.column(name).to_numpy(zero_copy_only=False)
-        return values  # null becomes NaN
-
+def _features(wkb: NDArray[Any], columns: dict[str, NDArray[Any]]) -> Features:
     return Features(
-        polygons=shapely.from_wkb(batch.column(GEOMETRY).to_numpy(zero_copy_only=False)),
-        id=batch.column("id").to_numpy(zero_copy_only=False),
-        score=number("score"),
-        score_max=number("score_max"),
-        area_m2=number("area_m2"),
-        perimeter_m=number("perimeter_m"),
-        n_pixels=batch.column("n_pixels").to_numpy(zero_copy_only=False),
-        touches_border=batch.column("touches_border").to_numpy(zero_copy_only=False),
-        split_from=np.nan_to_num(number("split_from")).astype(np.int64),
-        expression=batch.column("expression")[0].as_py(),
-        model=batch.column("model")[0].as_py(),
-        facts={
-            name: batch.column(name).to_numpy(zero_copy_only=False)
-            for name in FACT_TYPES
-            if name in batch.schema.names
-        },
+        polygons=shapely.from_wkb(wkb),
+        id=columns["id"],
+        score=columns["score"],  # null is NaN
+        score_max=columns["score_max"],
+        area_m2=columns["area_m2"],
+        perimeter_m=columns["perimeter_m"],
+        n_pixels=columns["n_pixels"],
+        touches_border=columns["touches_border"],
+        split_from=np.nan_to_num(columns["split_from"]).astype(np.int64),
+        expression=columns["expression"][0],
+        model=columns["model"][0],
+        facts={name: columns[name] for name in FACT_TYPES if name in columns},
     )

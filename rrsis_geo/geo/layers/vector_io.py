@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyogrio
-import shapely
+from arro3.core import Field, RecordBatch, RecordBatchReader, Schema
 from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError
 from pyproj import CRS as ProjCRS
 from rasterio.crs import CRS
@@ -27,44 +26,15 @@ from rasterio.crs import CRS
 from rrsis_geo.files import atomic_file, follow_link, write_error
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.layers import geopackage, shapefile
+from rrsis_geo.geo.layers.columns import FACT_TYPES, GEOMETRY, SCHEMA, as_columns
 from rrsis_geo.geo.layers.formats import STYLE, VECTOR_FORMATS
-from rrsis_geo.geo.layers.gdal_layer import GEOMETRY, GdalOptions, write_with_gdal
+from rrsis_geo.geo.layers.gdal_layer import GdalOptions, write_with_gdal
 from rrsis_geo.geo.layers.geoparquet import write_geoparquet
 from rrsis_geo.geo.layers.layer_files import check_layer_path, check_new_layers, layer_name
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.styles import polygon_qml, score_qml
 
 logger = logging.getLogger(__name__)
-
-SCHEMA = pa.schema(
-    [
-        (GEOMETRY, pa.binary()),
-        ("id", pa.int64()),
-        ("expression", pa.string()),
-        ("score", pa.float64()),
-        ("score_max", pa.float64()),
-        ("area_m2", pa.float64()),
-        ("perimeter_m", pa.float64()),
-        ("n_pixels", pa.int64()),
-        ("touches_border", pa.bool_()),
-        ("split_from", pa.int64()),
-        ("model", pa.string()),
-        ("status", pa.string()),
-    ]
-)
-"""Columns of a layer; see `Features`. Unknown values are null. The status is null for the user to
-set, see `geo.styles.STATUSES`."""
-
-SCENES_SCHEMA = SCHEMA.insert(1, pa.field("scene", pa.string()))
-"""Columns of a layer of several scenes."""
-
-FACT_TYPES = {
-    "rank": pa.int64(),
-    "distance_m": pa.float64(),
-    "region": pa.string(),
-    "chosen": pa.bool_(),
-}
-"""Types of the columns that a layer may have besides; see `Features.facts`."""
 
 _WRITE_ERRORS = (
     CRSError,
@@ -73,7 +43,6 @@ _WRITE_ERRORS = (
     FeatureError,
     OSError,
     RuntimeError,  # pyogrio, for errors in a batch
-    pa.ArrowException,
     sqlite3.Error,
 )
 
@@ -109,7 +78,7 @@ def write_layers(
     overwrite: bool = False,
     append: bool = False,
     extend: Callable[[Path], None] | None = None,
-    schema: pa.Schema = SCHEMA,
+    schema: Schema = SCHEMA,
 ) -> int:
     """Write layers of polygons. The suffix of `path` selects the format.
 
@@ -145,8 +114,8 @@ def write_layers(
                 shutil.copyfile(follow_link(path), part)
                 contents = geopackage.read_contents(part)
         for number, layer in enumerate(layers):
-            facts = [pa.field(name, FACT_TYPES[name]) for name in layer.facts]
-            rows = _Rows(layer.features, pa.schema([*schema, *facts]))
+            facts = [Field(name, FACT_TYPES[name]) for name in layer.facts]
+            rows = _Rows(layer.features, Schema([*map(schema.field, schema.names), *facts]))
             target = _Target(
                 path=path,
                 number=contents.n_ours() + number,
@@ -201,7 +170,7 @@ class _Rows:
     Keeps the error that the features raised, because GDAL does not pass it on.
     """
 
-    def __init__(self, features: Iterable[Features], schema: pa.Schema) -> None:
+    def __init__(self, features: Iterable[Features], schema: Schema) -> None:
         self._features = features
         self.schema = schema
         self.count = 0
@@ -209,13 +178,13 @@ class _Rows:
 
     def pairs(
         self, fit: Callable[[Features], Features] | None = None
-    ) -> Iterator[tuple[Features, pa.RecordBatch]]:
+    ) -> Iterator[tuple[Features, RecordBatch]]:
         """Each batch of features, and the same as Arrow columns; `fit` adapts it to a format."""
         try:
             for features in self._features:
                 if len(features):
                     fitted = fit(features) if fit else features
-                    yield fitted, _as_columns(fitted, self.schema)
+                    yield fitted, as_columns(fitted, self.schema)
                     self.count += len(features)
         except BaseException as err:
             self.error = err
@@ -223,40 +192,15 @@ class _Rows:
 
     def stream(
         self,
-        schema: pa.Schema | None = None,
+        schema: Schema | None = None,
         fit: Callable[[Features], Features] | None = None,
-    ) -> pa.RecordBatchReader:
+    ) -> RecordBatchReader:
         """The batches for GDAL, with the column names of `schema`."""
         schema = self.schema if schema is None else schema
-        batches = (batch.rename_columns(schema.names) for _, batch in self.pairs(fit))
-        return pa.RecordBatchReader.from_batches(schema, batches)
-
-
-def _as_columns(features: Features, schema: pa.Schema) -> pa.RecordBatch:
-    def number(values: Any) -> pa.Array:
-        return pa.array(values, from_pandas=True)  # NaN becomes null
-
-    n = len(features)
-    columns = {
-        GEOMETRY: pa.array(shapely.to_wkb(features.polygons), pa.binary()),
-        "scene": pa.repeat(pa.scalar(features.scene, pa.string()), n),
-        "id": number(features.id),
-        "expression": pa.repeat(features.expression, n),
-        "score": number(features.score),
-        "score_max": number(features.score_max),
-        "area_m2": number(features.area_m2),
-        "perimeter_m": number(features.perimeter_m),
-        "n_pixels": number(features.n_pixels),
-        "touches_border": pa.array(features.touches_border),
-        "split_from": pa.array(features.split_from, mask=features.split_from == 0),
-        "model": pa.repeat(features.model, n),
-        "status": pa.nulls(n, pa.string()),
-        **{
-            name: pa.array(values, FACT_TYPES[name], from_pandas=True)
-            for name, values in features.facts.items()
-        },
-    }
-    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
+        batches = (
+            RecordBatch.from_arrays(batch.columns, schema=schema) for _, batch in self.pairs(fit)
+        )
+        return RecordBatchReader.from_batches(schema, batches)
 
 
 def _styles(rows: _Rows, target: _Target) -> list[geopackage.LayerStyle]:
@@ -304,11 +248,13 @@ def _write_geopackage(part: Path, rows: _Rows, target: _Target) -> None:
 
 
 def _write_shapefile(part: Path, rows: _Rows, target: _Target) -> None:
-    names = [shapefile.FIELD_NAMES.get(name, name) for name in rows.schema.names]
-    schema = pa.schema([field.with_name(n) for field, n in zip(rows.schema, names, strict=True)])
+    fields = [
+        rows.schema.field(name).with_name(shapefile.FIELD_NAMES.get(name, name))
+        for name in rows.schema.names
+    ]
     fitter = shapefile.ShapefileFitter(target.path)
     options = GdalOptions(driver="ESRI Shapefile", encoding="UTF-8")
-    write_with_gdal(part, rows.stream(schema, fitter.fit), target.crs, options)
+    write_with_gdal(part, rows.stream(Schema(fields), fitter.fit), target.crs, options)
     shapefile.check_whole(part, rows.count)
 
 
@@ -340,9 +286,9 @@ def _write_flatgeobuf(part: Path, rows: _Rows, target: _Target) -> None:
     )
     write_with_gdal(part, rows.stream(), target.crs, options)
     try:  # GDAL ignores errors in closing the file
-        with pyogrio.open_arrow(part, columns=[]) as (_, stream):
-            n_rows = sum(len(batch) for batch in pa.RecordBatchReader.from_stream(stream))
-    except (FeatureError, DataSourceError, pa.ArrowException):
+        _, fids, *_ = pyogrio.raw.read(part, columns=[], read_geometry=False, return_fids=True)
+        n_rows = len(fids)
+    except (FeatureError, DataSourceError):
         n_rows = -1
     if n_rows != rows.count:
         raise OSError(errno.ENOSPC, "features are missing")

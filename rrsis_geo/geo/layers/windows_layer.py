@@ -13,7 +13,7 @@ from affine import Affine
 from pyproj import CRS as ProjCRS
 from rasterio.windows import Window
 
-from rrsis_geo.geo.layers.gdal_layer import GEOMETRY
+from rrsis_geo.geo.layers.columns import GEOMETRY
 from rrsis_geo.geo.layers.geopackage import (
     LayerStyle,
     add_styles,

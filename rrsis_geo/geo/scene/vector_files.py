@@ -77,11 +77,17 @@ def read_vectors(path: str | Path, *, layer: str | None = None) -> gpd.GeoDataFr
         layer: name of the layer, see `list_layers`; None reads the first one.
 
     Raises:
-        InputError: the file does not exist, is not vector data, is damaged or has no geometries.
+        InputError: the file does not exist, is not vector data, is damaged or has no geometries, or
+            the package of its format is not installed.
     """
     _check(path)
     try:
         table = gpd.read_parquet(path) if _is_parquet(path) else gpd.read_file(path, layer=layer)
+    except ImportError as err:
+        raise InputError(
+            f"{path}: GeoParquet needs pyarrow, which is not installed; "
+            "pip install 'rrsis-geo[parquet]', or convert the file to .gpkg"
+        ) from err
     except _READ_ERRORS as err:
         raise InputError(f"{path}: not vector data that GDAL can read ({err})") from err
     if not isinstance(table, gpd.GeoDataFrame):

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from rrsis_geo.files import remove_leftovers
+from rrsis_geo.geo.layers.columns import SCENES_SCHEMA
 from rrsis_geo.geo.layers.read import read_layer
-from rrsis_geo.geo.layers.vector_io import SCENES_SCHEMA, Layer, write_layers
+from rrsis_geo.geo.layers.vector_io import Layer, write_layers
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.resolve.splitting import SplitPhrases, split_phrases
 from rrsis_geo.segment.batch.job import BatchSettings, SceneResult, TaskResult

@@ -12,9 +12,9 @@ from layer_files import write_layer
 from rasterio.crs import CRS
 
 from rrsis_geo.errors import InputError
+from rrsis_geo.geo.layers.columns import SCENES_SCHEMA
 from rrsis_geo.geo.layers.layer_files import SUFFIXES, layer_name
 from rrsis_geo.geo.layers.read import read_layer
-from rrsis_geo.geo.layers.vector_io import SCENES_SCHEMA
 from rrsis_geo.geo.objects.features import BATCH_SIZE, Features
 
 EXPRESSION = "the red truck"
