@@ -33,7 +33,12 @@ from rrsis_geo.nets.layers import (
     sine_positions,
 )
 from rrsis_geo.nets.lite import FineFeature, PresenceHead, ScaleMixing
-from rrsis_geo.nets.losses import binary_cross_entropy, dice, weighted_cross_entropy
+from rrsis_geo.nets.losses import (
+    binary_cross_entropy,
+    dice,
+    presence_cross_entropy,
+    weighted_cross_entropy,
+)
 from rrsis_geo.text.batch import TextBatch
 
 BACKGROUND_POOLS = {3: (1, 2), 5: (2, 3), 7: (3, 4)}
@@ -221,8 +226,8 @@ class BTDNet(TwoEncoderNet):
         if config.has_reconstruction:
             parts["reconstruction"] = config.reconstruction_weight * output.aux["reconstruction"]
         if output.presence is not None:
-            parts["presence"] = config.presence_weight * F.binary_cross_entropy_with_logits(
-                output.presence.float(), target.flatten(1).any(1).float()
+            parts["presence"] = config.presence_weight * presence_cross_entropy(
+                output.presence, target, ignored
             )
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 

@@ -49,6 +49,23 @@ def weighted_cross_entropy(
     return (weight_BHW * loss_BHW).sum() / total
 
 
+def presence_cross_entropy(
+    presence: Tensor, target: Tensor, ignored: Tensor | None = None
+) -> Tensor:
+    """Mean cross-entropy of the presence of a target, [B] log-odds, bool [B, H, W] -> scalar.
+
+    Images without a target are left out if pixels are ignored, because the target may be there.
+    """
+    is_there_B = target.flatten(1).any(1)
+    if ignored is None:
+        return F.binary_cross_entropy_with_logits(presence.float(), is_there_B.float())
+    is_known_B = is_there_B | ~ignored.flatten(1).any(1)
+    loss_B = F.binary_cross_entropy_with_logits(
+        presence.float(), is_there_B.float(), reduction="none"
+    )
+    return (loss_B * is_known_B).sum() / is_known_B.sum().clamp(min=1)
+
+
 def two_class_dice(logits: Tensor, target: Tensor, ignored: Tensor | None = None) -> Tensor:
     """Soft Dice loss of background and target in each image, [B, H, W] twice -> [B, 2]."""
     p_BHW, y_BHW = logits.float().sigmoid(), target.float()

@@ -8,6 +8,7 @@ import torch
 from rrsis_geo.nets.losses import (
     binary_cross_entropy,
     dice,
+    presence_cross_entropy,
     two_class_dice,
     weighted_cross_entropy,
 )
@@ -61,3 +62,16 @@ def test_a_batch_without_known_pixels_has_a_finite_loss(name):
     everything = torch.ones(1, 2, 2, dtype=torch.bool)
     TERMS[name](logits, everything, everything).sum().backward()
     assert torch.equal(logits.grad, torch.zeros(1, 2, 2))
+
+
+def test_presence_is_unknown_where_a_missing_target_may_be_ignored():
+    presence = torch.tensor([0.0, math.log(3), 5.0])
+    target = torch.zeros(3, 1, 2, dtype=torch.bool)
+    target[0, 0, 0] = True
+    ignored = torch.zeros(3, 1, 2, dtype=torch.bool)
+    ignored[0, 0, 1] = ignored[2, 0, 1] = True
+    # -ln(1/2) of the first, which is there, and -ln(1 - 3/4) of the second, which is not
+    expected = (math.log(2) + math.log(4)) / 2
+    assert float(presence_cross_entropy(presence, target, ignored)) == pytest.approx(expected)
+    assert float(presence_cross_entropy(presence[:2], target[:2])) == pytest.approx(expected)
+    assert float(presence_cross_entropy(presence[2:], target[2:], ignored[2:])) == 0

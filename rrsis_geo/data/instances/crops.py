@@ -238,3 +238,19 @@ def jitter_light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         tables.append(np.clip(np.rint(curve * 255), 0, 255).astype(int))
     picture = picture.point(np.concatenate(tables).tolist())
     return ImageEnhance.Color(picture).enhance(float(np.exp(rng.normal(0, 0.1))))
+
+
+def with_false_colours(labelled_image: LabelledImage, rng: np.random.Generator) -> LabelledImage:
+    """Show an image in the colours of an infrared camera, so that expressions name no colours.
+
+    Near infrared is estimated: vegetation is bright in it, and other things are as bright as in the
+    visible bands. Most images show (infrared, red, green) or (red, infrared, green), as maps do.
+    """
+    red, green, blue = np.moveaxis(labelled_image.image.astype(np.float32), 2, 0)
+    greenness = np.clip((2 * green - red - blue) / rng.uniform(20, 60), 0, 1)
+    infrared = (red + green + blue) / 3 * rng.uniform(0.7, 1.2) + greenness * rng.uniform(60, 150)
+    bands = [infrared, red, green] if rng.random() < 0.6 else [red, infrared, green]
+    if rng.random() < 0.2:
+        bands = [bands[index] for index in rng.permutation(3)]
+    image = np.clip(np.stack(bands, 2), 0, 255).astype(np.uint8)
+    return replace(labelled_image, image=image, false_colour=True)

@@ -20,8 +20,14 @@ from rrsis_geo.data.expressions.writer import (
     write_expression,
 )
 from rrsis_geo.data.instances.coco import InstanceSource
-from rrsis_geo.data.instances.crops import CropBox, crop_labelled, plan_crop
+from rrsis_geo.data.instances.crops import (
+    CropBox,
+    crop_labelled,
+    plan_crop,
+    with_false_colours,
+)
 from rrsis_geo.data.instances.ignored import ignored_pixels
+from rrsis_geo.data.instances.unlabelled import KNOWN_WEIGHTS, write_unlabelled
 from rrsis_geo.data.sample import Instance, LabelledImage, Sample
 from rrsis_geo.errors import InputError
 from rrsis_geo.text.vocabulary import kinds_of
@@ -49,12 +55,14 @@ class CropSettings:
         gsd_range_m: smallest and largest ground sample distance of a crop; None limits nothing.
         whole_share: share of the crops that are whole images, squashed to squares.
         augment: mirror and rotate crops, and change their brightness a little.
+        false_colour_share: share of the crops in natural colours that get false colours.
     """
 
     scale_range: tuple[float, float] = (0.5, 2.0)
     gsd_range_m: tuple[float, float] | None = None
     whole_share: float = 0.0
     augment: bool = True
+    false_colour_share: float = 0.0
 
 
 class ReferringInstances:
@@ -73,6 +81,7 @@ class ReferringInstances:
         kinds: ExpressionKinds = ALL_KINDS,
         crops: CropSettings = CropSettings(),
         category_weights: Mapping[str, float] | None = None,
+        absent_weights: Mapping[str, float] | None = None,
         only_with_landmarks: bool = False,
     ) -> None:
         """Index the images by category.
@@ -83,6 +92,7 @@ class ReferringInstances:
             kinds: which expressions to write.
             crops: how crops are made.
             category_weights: category -> how much more often it is drawn; 1 if it is missing.
+            absent_weights: the same for absent targets; None is ``category_weights``.
             only_with_landmarks: draw images for relations only if they have a landmark. Without it,
                 most draws fail and are repeated. The published validation samples are drawn so.
 
@@ -92,16 +102,21 @@ class ReferringInstances:
         self.source = source
         self.size_px = size_px
         factors = category_weights or {}
+        absent_factors = factors if absent_weights is None else absent_weights
         self._indexes = {
             kind: _ImageIndex(
                 source,
                 kind,
-                factors,
+                absent_factors if kind == "absent" else factors,
                 needs_landmark=only_with_landmarks and _needs_landmark(kind, kinds.clauses),
             )
             for kind in (*kinds.shares, "category")
         }
         self._multi_object_index = _ImageIndex(source, "size", factors)
+        names = set().union(*source.counts)
+        self._known_index = _ImageIndex(
+            source, "category", {name: KNOWN_WEIGHTS.get(name, 0.0) for name in names}
+        )
         if not len(self._indexes["category"]):
             raise InputError("the images have no instances, so there is nothing to refer to")
         self._kinds = [kind for kind in kinds.shares if len(self._indexes[kind])]
@@ -179,6 +194,19 @@ class ReferringInstances:
                 break
         return best
 
+    def draw_unlabelled(self, rng: np.random.Generator) -> Sample | None:
+        """Ask for a vehicle that may be unlabelled, see ``unlabelled.py``. None if none is found.
+
+        Raises:
+            InputError: an image cannot be read.
+        """
+        for _ in range(_ATTEMPTS if len(self._known_index) else 0):
+            category = self._known_index.draw_category(rng)
+            index = self._known_index.draw_image(category, rng)
+            if sample := write_unlabelled(self._crop_around(index, category, rng), rng):
+                return sample
+        return None
+
     def _crop_around(
         self, index: int, category: str, rng: np.random.Generator, *, wide: bool = False
     ) -> LabelledImage:
@@ -190,9 +218,13 @@ class ReferringInstances:
         return self._crop(whole, box, rng)
 
     def _crop(self, whole: LabelledImage, box: CropBox, rng: np.random.Generator) -> LabelledImage:
-        return crop_labelled(
+        crop = crop_labelled(
             whole, rng, self.size_px, box, turn=self._crops.augment, jitter=self._crops.augment
         )
+        share = self._crops.false_colour_share
+        if share and not crop.false_colour and rng.random() < share:
+            return with_false_colours(crop, rng)
+        return crop
 
     def _plan_crop(
         self,
@@ -259,7 +291,7 @@ class _ImageIndex:
                     continue
                 if _can_serve(kind, category, count, counts):
                     images_by_category[category][source.names[index]].append(index)
-        self._categories = sorted(images_by_category)
+        self._categories = sorted(name for name in images_by_category if factors.get(name, 1.0) > 0)
         totals = [sum(map(len, images_by_category[name].values())) for name in self._categories]
         weights = np.minimum(totals, _ENOUGH_IMAGES) ** 0.5
         weights *= np.array([factors.get(name, 1.0) for name in self._categories])

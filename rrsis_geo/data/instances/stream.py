@@ -47,6 +47,17 @@ PAINTED_FOCUS: Final = {"truck": 0.34, "bus": 0.08, "van": 0.08, "car": 0.16, ""
 
 Traffic has large shares because real labels rarely distinguish its kinds."""
 
+_SHARES: Final = (
+    "whole_share",
+    "unlabelled_share",
+    "false_colour_share",
+    "painted_share",
+    "instance_contrast",
+    "painted_contrast",
+    "reworded_share",
+    "foreign_share",
+    "absent_share",
+)
 _KINDS_SETTINGS: Final = ("real_kinds", "painted_kinds", "contrast_kinds")
 
 _CONTRAST_ATTEMPTS: Final = 6
@@ -68,6 +79,13 @@ class StreamConfig:
     """Share of the samples of real images that show a whole image, squashed to a square."""
     category_weights: Mapping[str, float] = field(default_factory=dict)
     """Category -> how much more often than by default samples of real images name it."""
+    absent_weights: Mapping[str, float] | None = None
+    """The same for absent targets; "" is images without objects. None is ``category_weights``."""
+    unlabelled_share: float = 0.0
+    """Share of the samples of real images that ask for a vehicle which may be there without a
+    label, see `data/instances/unlabelled.py`. Shared crops have none."""
+    false_colour_share: float = 0.0
+    """Share of the crops of real images that get the colours of an infrared camera."""
     painted_gsd_range_m: tuple[float, float] = (0.12, 0.5)
     """Ground sample distance of painted scenes. It keeps vehicles larger than a few pixels."""
     clauses: tuple[ClauseKind, ...] = ("colour", "contact")
@@ -99,17 +117,17 @@ class StreamConfig:
     """Memory for decoded images in each process that reads samples."""
 
     def __post_init__(self) -> None:
-        names = ("painted_share", "absent_share", "painted_contrast", "reworded_share")
-        for name in (*names, "foreign_share", "instance_contrast", "whole_share"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         for name in (*_KINDS_SETTINGS, "painted_focus"):
             shares = getattr(self, name)
             if not shares or min(shares.values()) < 0 or sum(shares.values()) <= 0:
                 raise ConfigError(f"{name} must be shares with a positive sum, got {dict(shares)}")
-        for category, weight in self.category_weights.items():
-            if weight < 0:
-                raise ConfigError(f"category_weights: {category!r} must not be negative")
+        for name in ("category_weights", "absent_weights"):
+            for category, weight in (getattr(self, name) or {}).items():
+                if weight < 0:
+                    raise ConfigError(f"{name}: {category!r} must not be negative")
         for name in _KINDS_SETTINGS:
             self._check_kinds(name)
         if self.expressions_per_scene < 1:
@@ -159,8 +177,10 @@ class SampleStream(Dataset[Sample]):
                     scale_range=config.scale_range,
                     gsd_range_m=config.gsd_range_m,
                     whole_share=config.whole_share,
+                    false_colour_share=config.false_colour_share,
                 ),
                 category_weights=config.category_weights,
+                absent_weights=config.absent_weights,
                 only_with_landmarks=True,
             )
 
@@ -198,7 +218,10 @@ class SampleStream(Dataset[Sample]):
                 return sample
         if real:
             assert self._real is not None
-            return self._real.sample(rng)
+            share = config.unlabelled_share
+            is_unlabelled = bool(share) and rng.random() < share
+            sample = self._real.draw_unlabelled(rng) if is_unlabelled else None
+            return sample or self._real.sample(rng)
         return painted_sample(
             rng,
             config.size_px,

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from labelled_blocks import block, labelled_blocks
 
 from rrsis_geo.data.expressions.candidates import CUT, SLIVER, union_mask
-from rrsis_geo.data.instances.crops import CropBox, crop_labelled, flip_rotate, plan_crop
+from rrsis_geo.data.instances.crops import (
+    CropBox,
+    crop_labelled,
+    flip_rotate,
+    plan_crop,
+    with_false_colours,
+)
 from rrsis_geo.data.sample import Instance, LabelledImage
 
 RED_BLOCKS = [
@@ -129,3 +135,17 @@ def test_a_whole_image_is_squashed_with_its_masks() -> None:
     assert crop.image.shape == (50, 50, 3)
     assert crop.instances[0].bbox == (20, 15, 8, 8)
     assert crop.gsd_m == pytest.approx(0.3 * 2**0.5)
+
+
+def test_false_colours_show_vegetation_brighter_than_roofs_of_the_same_brightness() -> None:
+    image = np.zeros((20, 40, 3), np.uint8)
+    image[:, :20] = (60, 120, 60)  # vegetation
+    image[:, 20:] = (80, 80, 80)
+    labelled_image = replace(labelled_blocks([]), image=image)
+    for seed in range(20):
+        changed = with_false_colours(labelled_image, np.random.default_rng(seed))
+        assert changed.false_colour
+        assert changed.image.shape == image.shape
+        assert changed.image.dtype == np.uint8
+        differences = changed.image[0, 0].astype(int) - changed.image[0, 39]
+        assert differences.max() >= 50  # the infrared band

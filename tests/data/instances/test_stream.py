@@ -192,6 +192,52 @@ def test_without_contrast_each_real_sample_has_its_own_crop(car_park: Path):
     assert len({stream[i].image.tobytes() for i in range(4)}) > 1
 
 
+def test_some_real_samples_ask_for_vehicles_that_may_be_unlabelled(car_park: Path):
+    config = StreamConfig(instances=car_park, size_px=64, painted_share=0.0, unlabelled_share=0.5)
+    stream = SampleStream(config, seed=8, length=60)
+    samples = [stream[index] for index in range(60)]
+    unlabelled = [sample for sample in samples if not sample.kind]
+    assert 15 < len(unlabelled) < 45
+    for sample in unlabelled:
+        assert not sample.mask.any()
+        assert sample.ignored is not None
+        assert not sample.ignored.all()
+        assert sample.category in {"truck", "bus", "van"}  # the labelled objects are cars
+
+
+def test_some_crops_of_real_images_have_false_colours(car_park: Path):
+    plain = StreamConfig(instances=car_park, size_px=64, painted_share=0.0)
+    streams = [
+        SampleStream(replace(plain, false_colour_share=share), seed=8, length=10)
+        for share in (0.0, 1.0)
+    ]
+    assert "colour" in {streams[0][index].kind for index in range(10)}
+    assert "colour" not in {streams[1][index].kind for index in range(10)}
+
+
+def test_absent_targets_have_weights_of_their_own(car_park: Path):
+    content = json.loads(car_park.read_text())
+    content["categories"].append({"id": 2, "name": "bus"})
+    for image in content["images"]:
+        image["labels_complete"] = True
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 1 + annotation["image_id"]  # cars in image 0, buses in image 1
+    car_park.write_text(json.dumps(content))
+    pictures = []
+    for weights in (None, {"car": 0.0}):
+        config = StreamConfig(
+            instances=car_park,
+            size_px=64,
+            painted_share=0.0,
+            absent_share=0.9,
+            absent_weights=weights,
+        )
+        stream = SampleStream(config, seed=8, length=40)
+        samples = [stream[index] for index in range(40)]
+        pictures.append({sample.picture for sample in samples if sample.kind == "absent"})
+    assert pictures == [{"0", "1"}, {"1"}]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -205,6 +251,9 @@ def test_without_contrast_each_real_sample_has_its_own_crop(car_park: Path):
         {"painted_focus": {"truck": -1.0, "": 2.0}},
         {"real_kinds": {"position": 1.0}},
         {"clauses": ()},
+        {"unlabelled_share": 1.2},
+        {"false_colour_share": -0.1},
+        {"absent_weights": {"car": -1.0}},
         {"clauses": ("colour",), "painted_kinds": {"combination": 1.0}},
     ],
 )
