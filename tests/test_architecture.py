@@ -21,9 +21,9 @@ TERMINAL = {"typer", "rich", "click"}
 OTHERS = {"numpy", "nltk", "PIL", "pandas", "pyarrow", "arro3", "scipy"}
 THIRD_PARTY = RASTERS | NETWORKS | TERMINAL | OTHERS
 LEAVES = {"errors", "files", "log_odds", "progress", "units", "version"}
-SHARED_GEO = LEAVES | {"geo.crs", "geo.styles"}
+SHARED_GEO = LEAVES | {"geo.creation_options", "geo.crs", "geo.styles"}
 ROOMS_OF_GEO = {"geo.scene", "geo.grid", "geo.objects", "geo.layers", "geo.chips"}
-GEO = ROOMS_OF_GEO | {"geo.crs", "geo.plane", "geo.styles"}
+GEO = ROOMS_OF_GEO | {"geo.creation_options", "geo.crs", "geo.plane", "geo.styles"}
 MODULES_A_ROOM = 15
 FOLDERS_DEEP = 3
 
@@ -49,6 +49,7 @@ TABLE = {
     "metrics": Rule({"errors"}, RASTERS | NETWORKS | TERMINAL),
     "images": Rule({"errors", "config"}, RASTERS | TERMINAL),
     "text": Rule({"errors"}, RASTERS | TERMINAL),
+    "geo.creation_options": Rule({"errors"}, THIRD_PARTY),
     "geo.crs": Rule({"errors"}, NETWORKS | TERMINAL | {"nltk"}),
     "geo.plane": Rule({"geo.crs"}, NETWORKS | TERMINAL | {"nltk"}),
     "geo.styles": Rule(set(), THIRD_PARTY),

@@ -34,6 +34,7 @@ from rrsis_geo.cli.options import (
 from rrsis_geo.cli.segment_options import (
     AppendOption,
     BatchSizeOption,
+    CreationOption,
     ExplainOption,
     ExpressionsArgument,
     ExpressionsFileOption,
@@ -78,6 +79,7 @@ from rrsis_geo.cli.segment_runs import (
     run_to_stdout,
 )
 from rrsis_geo.errors import ConfigError
+from rrsis_geo.geo.creation_options import parse_creation_options
 from rrsis_geo.model.names import DEFAULT_BUNDLE
 
 if TYPE_CHECKING:
@@ -126,6 +128,7 @@ def segment(
     landmarks: LandmarksOption = False,
     from_probability: FromProbabilityOption = None,
     append: AppendOption = False,
+    co: CreationOption = None,
     overwrite: OutputOverwriteOption = False,
     allow_no_crs: AllowNoCrsOption = False,
     threads: ThreadsOption = None,
@@ -208,6 +211,7 @@ def segment(
             keep_candidates=keep_candidates,
             landmarks=landmarks,
             append=append,
+            creation_options=parse_creation_options(co or ()),
         ),
         options=SegmentOptions(
             model=model,

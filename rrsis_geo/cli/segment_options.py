@@ -10,6 +10,7 @@ from rrsis_geo.errors import ConfigError
 from rrsis_geo.segment.plan.output_kinds import (
     APPEND_HELP,
     CANDIDATES_HELP,
+    CREATION_OPTIONS_HELP,
     LANDMARKS_HELP,
     OUTPUT_KINDS,
     WINDOWS_LAYER_HELP,
@@ -157,6 +158,12 @@ LandmarksOption = Annotated[
     bool, typer.Option("--landmarks", help=LANDMARKS_HELP, rich_help_panel="Result")
 ]
 AppendOption = Annotated[bool, typer.Option("--append", help=APPEND_HELP, rich_help_panel="Result")]
+CreationOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--co", metavar="NAME=VALUE", help=CREATION_OPTIONS_HELP, rich_help_panel="Result"
+    ),
+]
 KeepCandidatesOption = Annotated[
     bool, typer.Option("--keep-candidates", help=CANDIDATES_HELP, rich_help_panel="Result")
 ]

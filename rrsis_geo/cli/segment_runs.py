@@ -62,6 +62,7 @@ USED_WITHOUT_MODEL = frozenset(
             "stac_item",
             "keep_candidates",
             "append",
+            "co",
             "overwrite",
             "as_json",
         ),

@@ -282,7 +282,12 @@ def _write_layer(
     info, background = raster.info, None
     if needs_picture(layer.outputs):
         background = _read_background(raster, inputs.background)
-    with nullcontext() if mask is None else open_mask_writer(raster, mask) as mask_writer:
+    options_of_mask = layer.outputs.raster_options()
+    with (
+        nullcontext()
+        if mask is None
+        else open_mask_writer(raster, mask, options_of_mask) as mask_writer
+    ):
         reader = ObjectReader(raster, mask_writer, options.threshold)
         candidates = make_candidates(
             reader.read(progress),

@@ -1,6 +1,6 @@
 """A probability raster as input: its band, its tags and the objects in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +87,9 @@ class ObjectReader:
         yield close_strip(vectorizer.finish())
 
 
-def open_mask_writer(raster: Scene, path: Path) -> RasterWriter:
+def open_mask_writer(
+    raster: Scene, path: Path, creation_options: Mapping[str, str]
+) -> RasterWriter:
     """A writer for the mask of the raster, with the tags that tell its origin."""
     info, tags = raster.info, raster.reader.dataset.tags()
     copied = {name: text for name, text in tags.items() if name in ("expression", "model")}
@@ -96,6 +98,7 @@ def open_mask_writer(raster: Scene, path: Path) -> RasterWriter:
         "mask",
         Georeference(info.shape, info.crs, info.transform),
         tags={"software": f"rrsis-geo {__version__}", **copied},
+        creation_options=creation_options,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from typer.testing import CliRunner
@@ -59,6 +60,24 @@ def test_every_other_output_and_option(probability: Path) -> None:
     assert sorted(record["outputs"]) == ["mask", "preview", "report", "vector"]
     assert all(Path(path).exists() for path in record["outputs"].values())
     assert "rrsis-geo segment --from-probability" in Path("r.html").read_text(encoding="utf-8")
+
+
+def test_creation_options(probability: Path) -> None:
+    options = ("--co", "compress=LZW", "--co", "COORDINATE_PRECISION=7")
+    result = run("--from-probability", probability, "-o", "o.geojson", "--mask", "m.tif", *options)
+    assert result.exit_code == 0, result.stderr
+    with rasterio.open("m.tif") as dataset:
+        assert dataset.compression.name == "lzw"
+    (corners, *_) = json.loads(Path("o.geojson").read_text())["features"][0]["geometry"][
+        "coordinates"
+    ]
+    assert corners == [[round(number, 7) for number in corner] for corner in corners]
+    result = run("--from-probability", probability, "-o", "p.fgb", "--co", "TILED=YES")
+    assert result.exit_code == 2
+    assert "TILED is unknown, or set by rrsis-geo itself; .fgb has SPATIAL_INDEX, TITLE" in (
+        " ".join(result.stderr.split())
+    )
+    assert not Path("p.fgb").exists()
 
 
 def test_options_of_the_model_are_errors(probability: Path) -> None:

@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +99,15 @@ class Scenario:
 
     scene: Path
     folder: Path
+    creation_options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outputs(self) -> Outputs:
         return Outputs(
-            self.folder / "o.gpkg", mask=self.folder / "m.tif", probability=self.folder / "p.tif"
+            self.folder / "o.gpkg",
+            mask=self.folder / "m.tif",
+            probability=self.folder / "p.tif",
+            creation_options=self.creation_options,
         )
 
     @property

@@ -16,11 +16,12 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.enums import Compression, Resampling
+from rasterio.enums import Resampling
 from rasterio.errors import BandOverviewError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
+from rrsis_geo.errors import OutputError
 from rrsis_geo.files import atomic_file, check_writable, follow_link, sync, write_error
 from rrsis_geo.geo.grid.arrays import HOST, Array, Arrays
 from rrsis_geo.geo.grid.windows import BLOCK_PX
@@ -64,19 +65,37 @@ def encode_probability(probability: Array, valid: Array | None, *, arrays: Array
 
 
 @functools.cache
-def _temporary_compression() -> dict[str, Any]:
-    """Creation options of files that are read once: quick matters more than small."""
-    zstd = {"compress": "zstd", "zstd_level": 1}
+def _can_compress(compress: str) -> bool:
+    """Whether the GDAL of rasterio was built with a kind of compression."""
     shape = {"width": 1, "height": 1, "count": 1, "dtype": "uint8"}
     transform = Affine.translation(0, 1)  # rasterio warns of files without a place
     try:
-        with MemoryFile() as file:
-            file.open(driver="GTiff", transform=transform, **shape, **zstd).close()
-            with file.open() as dataset:
-                has_zstd = dataset.compression == Compression.zstd
+        with geo_env(), MemoryFile() as file:
+            file.open(driver="GTiff", transform=transform, **shape, compress=compress).close()
+            with file.open() as dataset:  # GDAL ignores what it does not have
+                return dataset.compression is not None
     except _WRITE_ERRORS:
-        has_zstd = False
-    return zstd if has_zstd else {"compress": "deflate", "zlevel": 1}
+        return False
+
+
+def _temporary_compression() -> dict[str, Any]:
+    """Creation options of files that are read once: quick matters more than small."""
+    if _can_compress("zstd"):
+        return {"compress": "zstd", "zstd_level": 1}
+    return {"compress": "deflate", "zlevel": 1}
+
+
+def check_compression(creation_options: Mapping[str, str]) -> None:
+    """Check that GDAL has the compression that the creation options of a raster name.
+
+    Raises:
+        OutputError: it was built without it.
+    """
+    compress = creation_options.get("COMPRESS", "NONE")
+    if compress.upper() != "NONE" and not _can_compress(compress.lower()):
+        raise OutputError(
+            f"the GDAL of rasterio was built without {compress}; choose another COMPRESS"
+        )
 
 
 def check_raster_path(path: str | Path, *, overwrite: bool = False) -> Path:
@@ -124,6 +143,7 @@ class RasterWriter:
         *,
         tags: Mapping[str, str] | None = None,
         cog: bool = True,
+        creation_options: Mapping[str, str] | None = None,
     ) -> None:
         """Create the temporary file.
 
@@ -134,6 +154,7 @@ class RasterWriter:
             tags: provenance, written to the metadata of the file.
             cog: write a COG with overviews, and a style for QGIS next to it unless there is one.
                 Rasters that will be merged need neither.
+            creation_options: of GDAL for the COG; see `geo.creation_options`.
 
         Raises:
             OutputError: the file cannot be created.
@@ -142,6 +163,9 @@ class RasterWriter:
         self._kind: Kind = kind
         self._height, self._width = georeference.shape
         self._cog = cog
+        self._creation_options = {
+            name.lower(): value for name, value in (creation_options or {}).items()
+        }
         self._row = 0
         self._buffer = np.empty((min(BLOCK_PX, self._height), self._width), np.uint8)
         self._dataset: rasterio.io.DatasetWriter | None = None
@@ -268,10 +292,9 @@ class RasterWriter:
                 self._part,
                 driver="COG",
                 blocksize=BLOCK_PX,
-                compress="deflate",
                 predictor="standard" if self._predictor == 2 else "no",
                 overviews="force_use_existing" if factors else "none",
-                bigtiff="if_safer",
+                **{"compress": "deflate", "bigtiff": "if_safer", **self._creation_options},
             )
         for path in (self._tiled, *_sidecars(self._tiled)):
             path.unlink(missing_ok=True)

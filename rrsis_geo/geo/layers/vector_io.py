@@ -24,6 +24,7 @@ from pyproj import CRS as ProjCRS
 from rasterio.crs import CRS
 
 from rrsis_geo.files import atomic_file, follow_link, write_error
+from rrsis_geo.geo.creation_options import OF_DATASETS
 from rrsis_geo.geo.crs import as_proj
 from rrsis_geo.geo.layers import geopackage, shapefile
 from rrsis_geo.geo.layers.columns import FACT_TYPES, GEOMETRY, SCHEMA, as_columns
@@ -79,6 +80,7 @@ def write_layers(
     append: bool = False,
     extend: Callable[[Path], None] | None = None,
     schema: Schema = SCHEMA,
+    creation_options: Mapping[str, str] | None = None,
 ) -> int:
     """Write layers of polygons. The suffix of `path` selects the format.
 
@@ -94,6 +96,7 @@ def write_layers(
             cannot be written, the file does not change.
         extend: function that adds further content to the file before it is moved to `path`.
         schema: columns; `SCENES_SCHEMA` if the features have scene names.
+        creation_options: of GDAL for the format; see `geo.creation_options`.
 
     Returns:
         Number of features written.
@@ -125,6 +128,7 @@ def write_layers(
                 description=layer.abstract or layer.expression,
                 crs=None if crs is None else as_proj(crs),
                 provenance=layer.provenance,
+                creation_options=creation_options or {},
             )
             with _convert_errors(path, rows):
                 _WRITERS[suffix](part, rows, target)
@@ -162,6 +166,7 @@ class _Target:
     description: str
     crs: ProjCRS | None
     provenance: Mapping[str, Any]
+    creation_options: Mapping[str, str]
 
 
 class _Rows:
@@ -227,12 +232,13 @@ def _write_geopackage(part: Path, rows: _Rows, target: _Target) -> None:
     has_title = re.search("[^a-z0-9_]", target.title) and (
         is_replaced or target.title not in target.contents.identifiers
     )
+    of_dataset = {n: v for n, v in target.creation_options.items() if n in OF_DATASETS}
     options = GdalOptions(
         driver="GPKG",
         layer=target.name,
         append=has_file and not is_replaced,  # GDAL replaces a layer that is not appended to
         # supported by GDAL before 3.7 without a warning
-        dataset_options=None if has_file else {"VERSION": "1.2"},
+        dataset_options=None if has_file else {"VERSION": "1.2", **of_dataset},
         layer_options={
             "GEOMETRY_NAME": GEOMETRY,
             "SPATIAL_INDEX": "YES",
@@ -240,6 +246,7 @@ def _write_geopackage(part: Path, rows: _Rows, target: _Target) -> None:
             # by default names of tables, so a title that could be one is left out.
             **({"IDENTIFIER": target.title} if has_title else {}),
             "DESCRIPTION": target.description,
+            **{n: value for n, value in target.creation_options.items() if n not in OF_DATASETS},
         },
     )
     write_with_gdal(part, rows.stream(), target.crs, options)
@@ -253,13 +260,16 @@ def _write_shapefile(part: Path, rows: _Rows, target: _Target) -> None:
         for name in rows.schema.names
     ]
     fitter = shapefile.ShapefileFitter(target.path)
-    options = GdalOptions(driver="ESRI Shapefile", encoding="UTF-8")
+    options = GdalOptions(
+        driver="ESRI Shapefile", encoding="UTF-8", layer_options=target.creation_options
+    )
     write_with_gdal(part, rows.stream(Schema(fields), fitter.fit), target.crs, options)
     shapefile.check_whole(part, rows.count)
 
 
 def _write_geojson(part: Path, rows: _Rows, target: _Target) -> None:
     layer_options = {"DESCRIPTION": target.description, "COORDINATE_PRECISION": "8"}
+    layer_options |= target.creation_options
     if target.crs is None:
         logger.warning("%s: GeoJSON without a CRS does not conform to RFC 7946", target.path)
     else:
@@ -282,7 +292,11 @@ def _write_flatgeobuf(part: Path, rows: _Rows, target: _Target) -> None:
     options = GdalOptions(
         driver="FlatGeobuf",
         layer=target.name,
-        layer_options={"SPATIAL_INDEX": "YES", "DESCRIPTION": target.description},
+        layer_options={
+            "SPATIAL_INDEX": "YES",
+            "DESCRIPTION": target.description,
+            **target.creation_options,
+        },
     )
     write_with_gdal(part, rows.stream(), target.crs, options)
     try:  # GDAL ignores errors in closing the file

@@ -29,9 +29,14 @@ from rrsis_geo.segment.batch.tasks import SceneTask
 from rrsis_geo.segment.jobs.ending import forget_finished
 from rrsis_geo.segment.jobs.job import MANIFEST, MERGING, clear_job, job_path
 from rrsis_geo.segment.jobs.lock import ALL_SHARDS, lock_shards
-from rrsis_geo.segment.jobs.manifest import check_same_record, find_differences, software_versions
+from rrsis_geo.segment.jobs.manifest import (
+    check_same_record,
+    find_differences,
+    output_settings,
+    software_versions,
+)
 from rrsis_geo.segment.plan.options import SegmentOptions
-from rrsis_geo.segment.plan.outputs import OUTPUT_FLAGS, Outputs
+from rrsis_geo.segment.plan.outputs import Outputs
 
 logger = logging.getLogger(__name__)
 
@@ -252,7 +257,7 @@ def make_manifest(settings: BatchSettings, outputs: Outputs) -> dict[str, Any]:
         },
         "options": settings.options.to_manifest(),
         "outputs": {kind: str(path.absolute()) for kind, path in outputs.files().items()},
-        **{name: getattr(outputs, name) for name in OUTPUT_FLAGS},
+        **output_settings(outputs),
     }
 
 

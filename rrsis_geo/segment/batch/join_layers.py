@@ -62,12 +62,19 @@ def join_layers(
     files = [each.vector for each in outputs.per_expression(settings.expressions)]
     for file in files:
         remove_leftovers(file)
+    write = partial(
+        write_layers,
+        crs=crs,
+        overwrite=True,
+        schema=SCENES_SCHEMA,
+        creation_options=outputs.vector_options(),
+    )
     if holds_layers(outputs.vector):
         layers += joined.landmark_layers() if outputs.landmarks else []
-        write_layers(outputs.vector, layers, crs=crs, overwrite=True, schema=SCENES_SCHEMA)
+        write(outputs.vector, layers)
     else:
         for file, layer in zip(files, layers, strict=True):
-            write_layers(file, [layer], crs=crs, overwrite=True, schema=SCENES_SCHEMA)
+            write(file, [layer])
     joined.draw_previews()
     return [TaskResult(task, joined.recount(task, result)) for task, result in scenes]
 

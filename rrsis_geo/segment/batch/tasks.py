@@ -64,6 +64,7 @@ class BatchOutputs:
         """Check which paths are folders.
 
         Raises:
+            ConfigError: a creation option cannot be set.
             OutputError: a path is a file but must be a folder, an output needs one vector file per
                 scene, the format cannot hold the layers that are asked for, or layers are to be
                 appended.
@@ -84,6 +85,7 @@ class BatchOutputs:
         if self.joins_layers:
             self._refuse_kinds_of_one_scene()
             paths.check_format()
+            paths.check_creation_options()
 
     def _refuse_kinds_of_one_scene(self) -> None:
         vector = self.paths.vector
@@ -107,6 +109,7 @@ class BatchOutputs:
         }
         if self.joins_layers:  # what is about all scenes is done when their layers are joined
             files |= {"keep_candidates": False, "landmarks": False, "phrase_layers": True}
+            files["creation_options"] = self.paths.raster_options()
         return replace(self.paths, **files)
 
     def folders(self) -> list[Path]:

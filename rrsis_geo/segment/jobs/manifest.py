@@ -31,10 +31,18 @@ def make_manifest(plan: Plan, outputs: Outputs, scene_pixels: Sequence[str]) -> 
         "phrases": list(plan.phrases),
         "scene_pixels": list(scene_pixels),
         "outputs": {name: str(path.absolute()) for name, path in outputs.files().items()},
-        **{name: getattr(outputs, name) for name in OUTPUT_FLAGS},
+        **output_settings(outputs),
     }
     value: dict[str, Any] = json.loads(json.dumps(record))
     return value
+
+
+def output_settings(outputs: Outputs) -> dict[str, Any]:
+    """What decides the content of the files, besides their paths."""
+    settings: dict[str, Any] = {name: getattr(outputs, name) for name in OUTPUT_FLAGS}
+    if outputs.creation_options:  # left out otherwise, as in the records of earlier releases
+        settings["creation_options"] = dict(outputs.creation_options)
+    return settings
 
 
 def software_versions() -> dict[str, str]:
@@ -50,7 +58,7 @@ def read_outputs(record: Mapping[str, Any]) -> Outputs:
     """The outputs in a manifest."""
     paths: dict[str, Any] = {name: Path(path) for name, path in record["outputs"].items()}
     flags: dict[str, Any] = {name: bool(record.get(name, False)) for name in OUTPUT_FLAGS}
-    return Outputs(**paths, **flags)
+    return Outputs(**paths, **flags, creation_options=record.get("creation_options", {}))
 
 
 def check_same_record(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

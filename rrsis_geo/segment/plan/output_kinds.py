@@ -141,6 +141,10 @@ APPEND_HELP: Final = (
     "Add the layer to the GeoPackage if it exists; all else in it stays. A layer of this "
     "expression is replaced with --overwrite only."
 )
+CREATION_OPTIONS_HELP: Final = (
+    "Creation option of GDAL, for the files that have it: the polygons, or the mask and the "
+    "probability. --co COMPRESS=ZSTD. Repeatable."
+)
 CANDIDATES_HELP: Final = (
     "Also write the objects among which the rules of an expression chose, with chosen = false."
 )

@@ -1,15 +1,20 @@
 """The files of a run: their names, and the checks that they can be written."""
 
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from rrsis_geo.errors import OutputError
 from rrsis_geo.files import check_name, check_writable
-from rrsis_geo.geo.grid.rasters import Kind, check_raster_path
+from rrsis_geo.geo.creation_options import (
+    check_creation_options,
+    raster_options,
+    vector_options,
+)
+from rrsis_geo.geo.grid.rasters import Kind, check_compression, check_raster_path
 from rrsis_geo.geo.layers.layer_files import check_layer_path, check_new_layers, layer_name
 from rrsis_geo.geo.scene.scene import SceneInfo
 from rrsis_geo.segment.plan.output_kinds import OUTPUT_KINDS
@@ -48,6 +53,9 @@ class Outputs:
         phrase_layers: do not apply rules: write what was found for the target, and for each phrase
             of the expression in a layer of its own. Batches use it to join scenes.
         append: add the layers to the GeoPackage if it exists. All else in it stays.
+        creation_options: creation options of GDAL by name. Each goes to the files that have it:
+            the polygons, or the mask and the probability; see
+            `geo.creation_options`.
     """
 
     vector: Path
@@ -63,11 +71,14 @@ class Outputs:
     landmarks: bool = False
     phrase_layers: bool = False
     append: bool = False
+    creation_options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, path in self.files().items():  # strings are accepted too
             check_name(path)  # before anything looks the file up
             object.__setattr__(self, name, path)
+        by_name = {name.upper(): value for name, value in self.creation_options.items()}
+        object.__setattr__(self, "creation_options", by_name)
 
     def files(self) -> dict[str, Path]:
         """The paths as given, by kind. The vector file comes first."""
@@ -99,6 +110,14 @@ class Outputs:
         }
         return replace(self, **paths)
 
+    def vector_options(self) -> dict[str, str]:
+        """The creation options of the polygons."""
+        return vector_options(self.creation_options, self.vector.suffix)
+
+    def raster_options(self) -> dict[str, str]:
+        """The creation options of the mask and of the probability."""
+        return raster_options(self.creation_options)
+
     def rasters(self) -> tuple[Kind, ...]:
         """The kinds of rasters to write."""
         kinds: tuple[Kind, ...] = ("mask", "probability")
@@ -112,10 +131,12 @@ class Outputs:
             expressions: of the run.
 
         Raises:
+            ConfigError: a creation option cannot be set.
             OutputError: a suffix is unknown, a name is too long, a folder is missing or not
                 writable, a file exists or is an input, or two outputs have the same path.
         """
         self.check_format()
+        self.check_creation_options()
         if self.append:
             names = self._layers_to_append(expressions)
             check_new_layers(self.vector, names, overwrite=self.overwrite)
@@ -157,6 +178,21 @@ class Outputs:
         ):
             if is_asked and not holds_layers(self.vector):
                 raise OutputError(f"{self.vector}: {name} a GeoPackage (.gpkg)")
+
+    def check_creation_options(self) -> None:
+        """Check the creation options.
+
+        Raises:
+            ConfigError: see `geo.creation_options.check_creation_options`.
+            OutputError: the GDAL of rasterio was built without a compression.
+        """
+        check_creation_options(
+            self.creation_options,
+            self.vector.suffix,
+            has_rasters=bool(self.rasters()),
+            is_new=not (self.append and self.vector.exists()),
+        )
+        check_compression(self.raster_options())
 
     def check_crs(self, scene: SceneInfo) -> None:
         """Check that the format of the polygons can hold the positions of a scene.

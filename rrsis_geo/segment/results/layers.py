@@ -206,6 +206,7 @@ def write_objects(
             overwrite=outputs.overwrite,
             append=outputs.append,
             extend=extend,
+            creation_options=outputs.vector_options(),
         )
 
 

@@ -259,7 +259,15 @@ class Merger:
         scene, tags = self.plan.scene, self.plan.raster_tags(self.plan.expressions[expression_i])
         path = self._outputs[expression_i].files()[kind]
         georeference = Georeference(scene.shape, scene.crs, scene.transform)
-        writer = rasters.enter_context(RasterWriter(path, kind, georeference, tags=tags))
+        writer = rasters.enter_context(
+            RasterWriter(
+                path,
+                kind,
+                georeference,
+                tags=tags,
+                creation_options=self.outputs.raster_options(),
+            )
+        )
         for shard, files in zip(self.plan.shards, self._shards, strict=True):
             with ExitStack() as stack:
                 stack.enter_context(geo_env())

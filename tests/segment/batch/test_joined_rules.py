@@ -1,18 +1,21 @@
 """Rules over the joined layer of several scenes: as if the scenes were one."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import pyogrio
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from job_stubs import stop_after
 from noun_scenes import BOXES, EXPECTED, NORTH_UP, SHAPE, NounPredictor, content_of, names_of, read
+from rasterio.enums import Compression
 from scene_files import write_scene
 
-from rrsis_geo.errors import OutputError, Stopped
+from rrsis_geo.errors import ConfigError, OutputError, Stopped
 from rrsis_geo.geo.layers.preview import PreviewPainter
 from rrsis_geo.segment.batch.report import ScenesReport
 from rrsis_geo.segment.batch.scene_previews import ScenePreviews
@@ -190,3 +193,36 @@ def test_workers(tiles: Path) -> None:
         for layer in layer_names(expressions)
     ]
     assert found == ["AB", "c"]
+
+
+def test_creation_options_reach_the_files_of_a_batch(tiles: Path) -> None:
+    options = {"compress": "LZW", "coordinate_precision": "7"}
+    outputs = Outputs(
+        tiles.parent / "all.geojson", mask=tiles.parent / "masks", creation_options=options
+    )
+    segment_scenes(
+        str(tiles),
+        "cars",
+        outputs,
+        SegmentOptions(overlap_px=16),
+        predictor=NounPredictor(),
+    )
+    content = json.loads((tiles.parent / "all.geojson").read_text())
+    numbers = [
+        number
+        for feature in content["features"]
+        for corner in feature["geometry"]["coordinates"][0]
+        for number in corner
+    ]
+    assert numbers
+    assert numbers == [round(number, 7) for number in numbers]
+    for path in (tiles.parent / "masks").glob("*.tif"):
+        with rasterio.open(path) as dataset:
+            assert dataset.compression == Compression.lzw
+
+
+def test_creation_options_without_a_file_end_a_batch_before_it_starts(tiles: Path) -> None:
+    outputs = Outputs(tiles.parent / "all.gpkg", creation_options={"COMPRESS": "LZW"})
+    with pytest.raises(ConfigError, match="COMPRESS is for rasters, and none is written"):
+        segment_scenes(str(tiles), "cars", outputs, predictor=NounPredictor())
+    assert [path.name for path in tiles.parent.iterdir()] == ["tiles"]

@@ -5,8 +5,10 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from job_stubs import (
     wait_for_exit,
 )
 from predictor_stubs import RedPredictor, blobs, make_options
+from rasterio.enums import Compression
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, Stopped
 from rrsis_geo.geo.grid.windows import Shard
@@ -401,6 +404,21 @@ def test_parts_are_computed_and_merged(scene: Path, tmp_path: Path, order: tuple
     report = merge_job(str(run.job))
     assert is_same(run.result(), reference.result())
     assert without_paths(report) == without_paths(reference_report)
+
+
+def test_creation_options_are_part_of_a_job(scene: Path, tmp_path: Path) -> None:
+    options = {"COMPRESS": "LZW", "VERSION": "1.3"}
+    run = Scenario(scene, tmp_path / "run", options)
+    stop_run(run)
+    other = replace(run, creation_options={**options, "COMPRESS": "ZSTD"})
+    with pytest.raises(ConfigError, match=r'creation_options\.COMPRESS was "LZW", is "ZSTD"'):
+        other.run("resume")
+    run.part(1, 1)
+    merge_job(run.job)
+    with rasterio.open(run.folder / "m.tif") as dataset:
+        assert dataset.compression == Compression.lzw
+    with closing(sqlite3.connect(run.outputs.vector)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (10300,)
 
 
 def test_parts_at_the_same_time(scene: Path, tmp_path: Path) -> None:

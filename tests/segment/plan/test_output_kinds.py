@@ -39,7 +39,7 @@ def test_endings_are_unique() -> None:
 
 
 def test_every_kind_is_a_field_of_outputs() -> None:
-    flags = {"overwrite", *OUTPUT_FLAGS}
+    flags = {"overwrite", "creation_options", *OUTPUT_FLAGS}
     assert [field.name for field in fields(Outputs) if field.name not in flags] == [*OUTPUT_KINDS]
 
 
