@@ -117,6 +117,7 @@ TABLE = {
             "geo.scene",
             "progress",
             "resolve",
+            "geo.creation_options",
             "segment",
             "segment.plan",
             "segment.results",
