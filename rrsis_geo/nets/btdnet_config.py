@@ -83,7 +83,8 @@ class BTDNetConfig:
     fine_width: int = 0
     """Channels of a mask feature of stride 2. 0 keeps the paper's stride 4."""
     refine_width: int = 0
-    """Channels of a small network that moves outlines to edges of the image. 0 has none."""
+    """Channels of a small network that moves outlines to edges of the image. 0 has none. Above 16,
+    take a multiple of 16: otherwise gradients in bf16 on a CPU are not finite (torch 2.14)."""
     presence: bool = False
     """Estimate whether the target is in the image, and gate the logits by it."""
 
