@@ -196,9 +196,8 @@ class Things:
         """
         if (buffer_m, filled) not in self._covers:
             shapes = widen(self.plane, buffer_m, filled=filled)
-            cover = Pieces(np.array([shapely.disjoint_subset_union_all(shapes)], dtype=object))
-            shapely.prepare(cover.shapes)
-            self._covers[buffer_m, filled] = cover
+            pieces = self.pieces if shapes is self.plane else Pieces(shapes)
+            self._covers[buffer_m, filled] = pieces.joined()
         return self._covers[buffer_m, filled]
 
     def holes(self, buffer_m: float) -> Pieces:
@@ -318,8 +317,14 @@ def widen(polygons: Polygons, buffer_m: float, *, filled: bool) -> Polygons:
 
 
 def _fill_holes(polygons: Polygons) -> Polygons:
-    """Polygons without their holes."""
-    parts: Polygons = shapely.get_parts(polygons)
-    has_holes = shapely.get_num_interior_rings(parts) > 0
-    parts[has_holes] = shapely.polygons(shapely.get_exterior_ring(parts[has_holes]))
-    return parts
+    """Polygons [N] without their holes; the same array if there are none."""
+    parts, row = shapely.get_parts(polygons, return_index=True)
+    rows = np.unique(row[shapely.get_num_interior_rings(parts) > 0])
+    if not len(rows):
+        return polygons
+    filled = polygons.copy()
+    shells = shapely.polygons(shapely.get_exterior_ring(parts))
+    for one in rows.tolist():
+        first, last = np.searchsorted(row, [one, one + 1])
+        filled[one] = shells[first] if last - first == 1 else shapely.union_all(shells[first:last])
+    return filled

@@ -95,6 +95,16 @@ class Pieces:
         corner, piece = shapely.get_coordinates(self.shapes, return_index=True)
         return _make_tree(corner[np.searchsorted(piece, first)])
 
+    def joined(self) -> "Pieces":
+        """The same area as shapes that do not touch each other: those that do are joined."""
+        piece, other = self.owner[self.tree.query(self.shapes, predicate="intersects")]
+        touches = np.zeros(len(self.whole), bool)
+        touches[piece[piece != other]] = True
+        if not touches.any():
+            return self
+        unions = shapely.get_parts(shapely.disjoint_subset_union_all(self.whole[touches]))
+        return Pieces(np.concatenate([self.whole[~touches], unions]))
+
     def of(self, index: int) -> "Pieces":
         """The pieces of one shape, each as a shape."""
         if index not in self._of:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
-from rrsis_geo.resolve.frame import Drawn, Frame, Things
+from rrsis_geo.resolve.frame import Drawn, Frame, Things, widen
 from rrsis_geo.resolve.relations import (
     along_side,
     distances_m,
@@ -17,6 +17,7 @@ from rrsis_geo.resolve.relations import (
 CORNERS = np.array([[0, 0], [100, 0], [100, 50], [0, 50]], float)
 PIXELS = Frame(CORNERS, None, y_is_down=True)
 METRES = Frame(CORNERS, lambda points: points * (0.5, -0.5), y_is_down=True)
+PLANE = Frame(CORNERS, lambda points: points, y_is_down=False)
 
 
 @pytest.mark.parametrize("frame", [PIXELS, METRES])
@@ -89,3 +90,23 @@ def test_landmarks_are_held_only_in_the_coordinates_that_rules_need() -> None:
     assert "own" not in vars(landmarks)
     assert is_side_of(things, landmarks, ("left",)).tolist() == [True, False]
     assert "own" in vars(landmarks)
+
+
+def test_a_cover_holds_no_second_copy_of_landmarks_that_stand_apart() -> None:
+    shapes = shapely.box(*np.array([[0, 0, 9, 9], [20, 0, 30, 9], [30, 5, 40, 9]], float).T)
+    ring = shapely.Polygon([(60, 0), (80, 0), (80, 20), (60, 20)], [[(65, 5), (70, 5), (70, 10)]])
+    landmarks = Things.of(np.array([*shapes, ring]), PLANE)
+    cover = landmarks.cover().shapes
+    assert [shapely.area(shape) for shape in cover] == [81, 387.5, 130]
+    assert cover[0] is landmarks.plane[0]
+    assert cover[1] is landmarks.plane[3]
+    assert [shapely.area(shape) for shape in landmarks.cover(filled=True).shapes] == [81, 400, 130]
+
+
+def test_holes_of_several_parts_are_filled_in_place() -> None:
+    outer, hole = shapely.box(0, 0, 10, 10), shapely.box(4, 4, 6, 6)
+    beside = shapely.box(20, 0, 30, 10)
+    whole = np.array([beside, shapely.MultiPolygon([outer - hole, beside]), outer - hole])
+    filled = np.array([beside, shapely.MultiPolygon([outer, beside]), outer])
+    assert shapely.equals(widen(whole, 0, filled=True), filled).all()
+    assert widen(whole[:1], 0, filled=True)[0] is beside
