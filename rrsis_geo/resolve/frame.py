@@ -323,7 +323,7 @@ def _fill_holes(polygons: Polygons) -> Polygons:
     if not len(rows):
         return polygons
     filled = polygons.copy()
-    shells = shapely.polygons(shapely.get_exterior_ring(parts))
+    shells: Polygons = np.asarray(shapely.polygons(shapely.get_exterior_ring(parts)))
     for one in rows.tolist():
         first, last = np.searchsorted(row, [one, one + 1])
         filled[one] = shells[first] if last - first == 1 else shapely.union_all(shells[first:last])
