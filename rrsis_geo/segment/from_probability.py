@@ -121,6 +121,7 @@ class PolygonReport:
         fields = {name: getattr(self, name) for name in self.__slots__}
         return {
             **fields,
+            "layer": layer_name(self.expression),
             "outputs": paths_to_text(self.outputs),
             "warnings": list(self.warnings),
         }

@@ -66,6 +66,13 @@ def test_outlines(outline: str) -> None:
     assert set(options) <= {name for parameter in command.params for name in parameter.opts}
 
 
+def test_append() -> None:
+    result = Result("o.gpkg", is_appended=True)
+    assert result.arguments()[-2:] == ["--append", "--overwrite"]
+    arguments = polygon_arguments("p.tif", "", result)
+    assert "--append" in arguments
+
+
 def test_the_default_model_is_that_of_the_program() -> None:
     assert Network().model == DEFAULT_BUNDLE
 

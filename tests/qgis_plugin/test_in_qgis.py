@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import pyogrio
 import pytest
 import rasterio
 import shapely
@@ -190,6 +191,43 @@ def test_layers_have_their_names_and_styles(
     )
     assert polygons["ok"], polygons["log"]
     assert polygons["layers"] == [vectors[0]]
+
+
+def test_layers_are_added_to_a_geopackage(
+    make_scene: MakeScene, make_program: MakeProgram, run_in_qgis: Any, tmp_path: Path
+) -> None:
+    """From the model and from a probability raster; the layer of the same sentence is replaced."""
+    program, out, probability = make_program(), tmp_path / "o.gpkg", tmp_path / "p.tif"
+    parcels = gpd.GeoDataFrame({"owner": ["Ana"]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326)
+    parcels.to_file(out, layer="parcels")
+    parameters = {
+        "INPUT": str(make_scene()),
+        "FURTHER": "--overlap 16",
+        "APPEND": True,
+        "OUTPUT": str(out),
+    }
+    for expression in ("bright spots", "all spots", "bright spots"):
+        values = {**parameters, "EXPRESSIONS": expression, "PROBABILITY": str(probability)}
+        done = run_in_qgis("rrsis_geo:segment", program, parameters=values, to_load=["OUTPUT"])
+        assert done["ok"], done["log"]
+        (layer,) = done["layers"]
+        assert (layer["name"], layer["labels"]) == (expression, True)
+    done = run_in_qgis(
+        "rrsis_geo:polygons",
+        program,
+        parameters={
+            "INPUT": str(probability),
+            "EXPRESSIONS": "the two largest spots",
+            "APPEND": True,
+            "OUTPUT": str(out),
+        },
+        to_load=["OUTPUT"],
+    )
+    assert done["ok"], done["log"]
+    (layer,) = done["layers"]
+    assert (layer["name"], layer["features"]) == ("the two largest spots", 2)
+    names = {name for name, kind in pyogrio.list_layers(out) if kind is not None}
+    assert names == {"parcels", "bright_spots", "all_spots", "the_two_largest_spots"}
 
 
 def test_the_area_is_an_extent_or_selected_polygons(

@@ -26,7 +26,7 @@ from ..program.commands import OUTLINES, Network, Result, SceneOptions, read_exp
 INPUT, EXPRESSIONS, EXTENT, AOI = "INPUT", "EXPRESSIONS", "EXTENT", "AOI"
 MODEL, BANDS, RESTART = "MODEL", "BANDS", "RESTART"
 THRESHOLD, MIN_AREA, SIMPLIFY = "THRESHOLD", "MIN_AREA", "SIMPLIFY"
-OUTLINE = "OUTLINE"
+OUTLINE, APPEND = "OUTLINE", "APPEND"
 FORMATS_OF_AREAS = ["gpkg", "geojson", "shp", "fgb"]
 
 
@@ -91,6 +91,12 @@ def object_parameters() -> list[QgsProcessingParameterDefinition]:
         ),
         QgsProcessingParameterEnum(OUTLINE, "Outlines", list(OUTLINES.values()), defaultValue=0),
     ]
+
+
+def append_parameter() -> QgsProcessingParameterDefinition:
+    """Whether the polygons become a layer of a GeoPackage that exists."""
+    name = "Add to the GeoPackage if it exists (--append)"
+    return QgsProcessingParameterBoolean(APPEND, name, False)
 
 
 class Values:
@@ -158,6 +164,7 @@ class Values:
             self.number(SIMPLIFY),
             files,
             outline=list(OUTLINES)[outline],
+            is_appended=self._algorithm.parameterAsBoolean(self._parameters, APPEND, self._context),
         )
 
     def scene_options(self, layer: QgsRasterLayer, feedback: QgsProcessingFeedback) -> SceneOptions:

@@ -46,6 +46,7 @@ class PolygonsFromProbability(ProgramAlgorithm):
                 shared.EXPRESSIONS, "Sentence (empty: that of the raster)", optional=True
             ),
             *shared.object_parameters(),
+            shared.append_parameter(),
             QgsProcessingParameterVectorDestination(
                 "OUTPUT", "Polygons", QgsProcessing.TypeVectorPolygon
             ),

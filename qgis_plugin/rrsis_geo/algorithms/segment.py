@@ -36,7 +36,9 @@ class SegmentByExpression(ProgramAlgorithm):
     <p>Finds the objects that an English sentence describes, such as "the truck on the road" or
     "the two largest buildings within 60 m of the road", and writes their outlines.</p>
     <p>Several sentences share one pass over the raster. A GeoPackage gets one layer for each; of
-    other formats, each sentence gets a file of its own, with its name appended.</p>
+    other formats, each sentence gets a file of its own, with its name appended. "Add to the
+    GeoPackage" keeps all other layers of a file that exists, and replaces those of the same
+    sentences.</p>
     <p>Large rasters take time: "What the tool sees" estimates it. A canceled run is resumed by
     running it again with the same settings and the same file of polygons. "Start over" deletes
     its work.</p>
@@ -71,6 +73,7 @@ class SegmentByExpression(ProgramAlgorithm):
             ),
         ]
         outputs = [
+            shared.append_parameter(),
             QgsProcessingParameterVectorDestination(
                 "OUTPUT", "Polygons", QgsProcessing.TypeVectorPolygon
             ),

@@ -52,6 +52,7 @@ class Result:
             `OUTLINES`.
         files: further outputs, option name -> path: "mask", "probability", "preview", "report".
         has_windows_layer: also write the layer of the windows.
+        is_appended: keep all else in the vector file, a GeoPackage, if it exists.
     """
 
     polygons: str
@@ -61,9 +62,14 @@ class Result:
     files: Mapping[str, str] = field(default_factory=dict)
     has_windows_layer: bool = False
     outline: str = ""
+    is_appended: bool = False
 
     def arguments(self) -> list[str]:
-        """The options of the result. Existing files are replaced, as QGIS asked before."""
+        """The options of the result.
+
+        Existing files are replaced, as QGIS asked before; of a file that is appended to, the layers
+        of the same sentences.
+        """
         return [
             f"--out={self.polygons}",
             f"--threshold={self.threshold!r}",
@@ -72,6 +78,7 @@ class Result:
             *([f"--{self.outline}"] if self.outline else []),
             *(f"--{name}={path}" for name, path in self.files.items() if path),
             *(["--windows-layer"] if self.has_windows_layer else []),
+            *(["--append"] if self.is_appended else []),
             "--overwrite",
         ]
 
