@@ -59,7 +59,8 @@ def test_the_python_quick_start_runs_as_written(
     names: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), names)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
+    assert set(names["trucks"]["scene"]) == {"scene.tif"}
     assert len(names["trucks"]) > 50
     assert len(names["cars"]) > 0
     assert len(names["buildings"]) > 5

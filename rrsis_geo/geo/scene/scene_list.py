@@ -74,7 +74,7 @@ def name_scenes(paths: Iterable[str | Path], where: str = "") -> tuple[NamedScen
     path_of: dict[str, str] = {}
     scenes = []
     for path in map(str, paths):
-        file_name = _last_part(path)
+        file_name = last_part(path)
         name = Path(file_name).stem
         if name.casefold() in path_of:
             raise InputError(
@@ -156,7 +156,7 @@ def _drop_own_results(paths: Iterable[str]) -> list[str]:
     return [path for path in scenes if not vrt_sources.get(path, set()) & others]
 
 
-def _last_part(path: str) -> str:
+def last_part(path: str) -> str:
     """File name in a path or address; characters that Windows does not allow become "_"."""
     file_path = address_path(path).partition("://")[2].partition("/")[2] if "://" in path else path
     name = file_path.replace("\\", "/").rstrip("/").rpartition("/")[2]

@@ -7,10 +7,16 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rrsis_geo.errors import InputError
+from rrsis_geo.geo.scene.scene_list import last_part
 from rrsis_geo.segment.batch.job import SceneResult
-from rrsis_geo.segment.results.report import paths_to_text
+from rrsis_geo.segment.plan.outputs import layer_names
+from rrsis_geo.segment.results.report import SegmentReport, paths_to_text, read_objects
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,49 @@ class ScenesReport:
         """Total area on the ground; None if the area of a scene is unknown."""
         areas = [result.report["area_m2"] for result in self.scenes if result.report]
         return None if None in areas else sum(areas)
+
+    def to_geodataframe(self) -> "gpd.GeoDataFrame":
+        """The polygons of all scenes and expressions, read from their files.
+
+        The columns `scene`, the name of the file of the scene, and `expression` tell them apart.
+        Scenes without a result are missing.
+
+        Raises:
+            InputError: a file does not exist any more or cannot be read; no scene has a result; or
+                the scenes are in several CRSs.
+        """
+        import pandas as pd
+
+        vector = self.outputs.get("vector")
+        if vector is not None and vector.is_dir():
+            frames = list(self._frames_of_scenes())
+        else:
+            frames = self._frames_of_expressions()
+        if not frames:
+            raise InputError("no scene has a result")
+        if any(frame.crs != frames[0].crs for frame in frames):
+            raise InputError(
+                f"{vector}: the scenes are in several CRSs; read their files one by one"
+            )
+        return pd.concat(frames, ignore_index=True)
+
+    def _frames_of_scenes(self) -> Iterator["gpd.GeoDataFrame"]:
+        """The objects of each scene that has a result."""
+        for result in self.scenes:
+            if result.report:
+                frame = SegmentReport.from_dict(result.report).to_geodataframe()
+                frame.insert(0, "scene", last_part(result.scene))
+                yield frame
+
+    def _frames_of_expressions(self) -> list["gpd.GeoDataFrame"]:
+        """The objects of each expression, in files or layers for all scenes."""
+        names = layer_names(self.expressions)
+        files = [self.outputs.get(f"vector:{name}", self.outputs.get("vector")) for name in names]
+        return [
+            read_objects(file, name)
+            for file, name in zip(files, names, strict=True)
+            if file is not None
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The totals, and the report of each scene, ready for JSON."""

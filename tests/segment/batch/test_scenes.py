@@ -27,6 +27,7 @@ from job_stubs import (
 )
 from numpy.typing import NDArray
 from predictor_stubs import RedPredictor, StubOutput, blobs, make_options
+from rasterio.crs import CRS
 from scene_files import write_scene
 
 from rrsis_geo.errors import ConfigError, InputError, OutputError, OutsideError, Stopped
@@ -228,6 +229,32 @@ def test_each_expression_gets_a_file_if_the_format_holds_one_layer(batch: Batch)
     assert sorted(report.outputs) == ["vector:red_discs", "vector:the_blue_car"]
     names = ("all_red_discs", "all_the_blue_car")
     assert batch.other_files() == [f"{name}.{end}" for name in names for end in ("fgb", "qml")]
+
+
+@pytest.mark.parametrize("out", ["results", "all.gpkg", "all.fgb"])
+def test_reports_give_the_objects_of_all_scenes(batch: Batch, out: str) -> None:
+    expressions = ["red discs", "the blue car"]
+    frame = batch.run(out, expression=expressions).to_geodataframe()
+    layers = [batch.expected(name, expressions) for name in ("red_discs", "the_blue_car")]
+    expected = gpd.pd.concat(layers)
+    assert list(frame.columns)[:2] == ["scene", "id"]
+    assert frame.crs == expected.crs
+    keys = ["scene", "expression", "n_pixels", "area_m2"]
+    found, wanted = (
+        each[keys].assign(wkb=each.geometry.to_wkb()).sort_values([*keys, "wkb"])
+        for each in (frame, expected)
+    )
+    gpd.pd.testing.assert_frame_equal(found.reset_index(drop=True), wanted.reset_index(drop=True))
+
+
+def test_reports_without_objects_to_read(batch: Batch) -> None:
+    report = batch.run()
+    write_scene(batch.tiles / "z.tif", 120, 120, crs=CRS.from_epsg(32633))
+    with pytest.raises(InputError, match="the scenes are in several CRSs; read their files"):
+        batch.run("more").to_geodataframe()
+    (batch.folder / "results/tile_0.gpkg").unlink()
+    with pytest.raises(InputError, match=r"tile_0\.gpkg: no such file"):
+        report.to_geodataframe()
 
 
 def test_no_objects_give_an_empty_layer(batch: Batch) -> None:
