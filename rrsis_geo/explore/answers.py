@@ -11,7 +11,7 @@ from rrsis_geo.explore.found import is_dropped, to_world
 from rrsis_geo.explore.save import describe_share, searched_share
 from rrsis_geo.explore.sentence import Sentence
 from rrsis_geo.explore.session import Session
-from rrsis_geo.explore.tiles import TILE_PX
+from rrsis_geo.explore.tiles import OVERLAP_PX, TILE_PX
 from rrsis_geo.geo.crs import crs_name
 from rrsis_geo.geo.objects.features import Features
 from rrsis_geo.geo.styles import LAYER_RGB
@@ -40,6 +40,8 @@ def scene_answer(session: Session) -> dict[str, Any]:
         "gsd_row_m": info.gsd_row_m,
         "gsd_col_m": info.gsd_col_m,
         "tile_px": TILE_PX,
+        "tile_overlap_px": OVERLAP_PX,
+        "is_slow": session.tiles.is_slow,
         "min_zoom": session.tiles.min_zoom,
         "model": plan.model.name,
         "step_row_px": plan.grid.stride_px / plan.model_px.scale_row,

@@ -88,5 +88,5 @@ def searched_share(sentence: Sentence, plan: Plan) -> float:
 
 def describe_share(share: float) -> str:
     """What was searched, in words: "Only 12 % of the scene was searched."."""
-    percent = f"{100 * share:.0f}" if share >= 0.01 else "less than 1"
-    return f"Only {percent} % of the scene was searched."
+    percent = f"Only {100 * share:.0f}" if share >= 0.01 else "Less than 1"
+    return f"{percent} % of the scene was searched."

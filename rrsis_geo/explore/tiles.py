@@ -13,6 +13,10 @@ from rrsis_geo.geo.scene.radiometry import Stretch
 from rrsis_geo.geo.scene.scene import Scene
 
 TILE_PX = 256
+"""Distance of tiles."""
+OVERLAP_PX = 2
+"""Pixels that a tile repeats of the next ones, since browsers leave gaps between tiles that they
+scale. It is at least a pixel of the screen: tiles are scaled by 0.7 to 1.4."""
 OVERVIEW_PX = 2048
 """Longest side of the picture that coarse tiles are cut from, so that a scene without overviews is
 read once for all of them."""
@@ -22,6 +26,10 @@ class Tiles:
     """Tiles of a scene in the colours that the model sees.
 
     At zoom 0 a pixel of a tile is a pixel of the scene; at zoom -1 it is two by two, and so on.
+
+    Attributes:
+        min_zoom: at which the scene is about a tile.
+        is_slow: whether the first coarse tile reads the whole scene, which has no overviews.
     """
 
     def __init__(self, scene: Scene, stretch: Stretch) -> None:
@@ -36,6 +44,7 @@ class Tiles:
         self._reading = threading.Lock()
         self._overview: NDArray[np.uint8] | None = None
         longest = max(scene.info.shape)
+        self.is_slow = longest > OVERVIEW_PX and not scene.reader.dataset.overviews(1)
         self.min_zoom = -max(math.ceil(math.log2(longest / TILE_PX)), 0)
         self._overview_zoom = -max(math.ceil(math.log2(longest / OVERVIEW_PX)), 0)
 
@@ -53,8 +62,9 @@ class Tiles:
         if not self.min_zoom <= zoom <= 0:
             return None
         height, width = self._scene.info.shape
-        side = TILE_PX * 2**-zoom
-        left, top = col * side, row * side
+        scale = 2**-zoom
+        left, top = col * TILE_PX * scale, row * TILE_PX * scale
+        side = (TILE_PX + OVERLAP_PX) * scale
         if not (0 <= left < width and 0 <= top < height):
             return None
         window = Window(left, top, min(side, width - left), min(side, height - top))
@@ -100,7 +110,8 @@ def _size(window: Window, zoom: int) -> tuple[int, int]:
 
 def _encode(rgba: NDArray[np.uint8]) -> tuple[bytes, str]:
     """The picture as a file: PNG if parts are transparent, otherwise JPEG. Padded to a tile."""
-    padded = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
+    side = TILE_PX + OVERLAP_PX
+    padded = np.zeros((side, side, 4), np.uint8)
     padded[: len(rgba), : rgba.shape[1]] = rgba
     file = io.BytesIO()
     if padded[..., 3].all():

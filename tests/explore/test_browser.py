@@ -1,13 +1,17 @@
 """The page in a browser, clicked through as a user does."""
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pytest
 from explore_session import serve
+from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -27,6 +31,7 @@ OPTIONS = (
     "--window-size=1400,900",
 )
 SECONDS = 60  # the machine may be busy
+TILE_TO_COME = ".leaflet-tile:not(.leaflet-tile-loaded)"
 OpenSession = Callable[..., Session]
 
 pytestmark = [
@@ -71,22 +76,33 @@ class Page:
 
 
 @pytest.fixture
-def page(open_scene: OpenSession, discs: Path) -> Iterator[Page]:
-    options = ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for option in OPTIONS:
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    session = open_scene(discs)
-    with serve(session, "a-token") as root:
-        browser = Chrome(options=options, service=Service(DRIVER))
-        try:
+def open_page(open_scene: OpenSession) -> Iterator[Callable[[Path], Page]]:
+    """A factory of pages of a scene. There must be no errors on them."""
+    with ExitStack() as stack:
+
+        def open_page(scene: Path) -> Page:
+            options = ChromeOptions()
+            options.binary_location = str(CHROMIUM)
+            for option in OPTIONS:
+                options.add_argument(option)
+            options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+            session = open_scene(scene)
+            root = stack.enter_context(serve(session, "a-token"))
+            browser = Chrome(options=options, service=Service(DRIVER))
+            stack.callback(browser.quit)
             browser.get(f"{root}/a-token/")
-            yield Page(browser, session)
-            errors = [each for each in browser.get_log("browser") if "api/" not in each["message"]]
-            assert errors == []
-        finally:
-            browser.quit()
+            pages.append(Page(browser, session))
+            return pages[-1]
+
+        pages: list[Page] = []
+        yield open_page
+        logs = [each for page in pages for each in page.browser.get_log("browser")]
+        assert [each for each in logs if "api/" not in each["message"]] == []
+
+
+@pytest.fixture
+def page(open_page: Callable[[Path], Page], discs: Path) -> Page:
+    return open_page(discs)
 
 
 def test_from_a_sentence_to_a_file(page: Page, tmp_path: Path) -> None:
@@ -164,3 +180,21 @@ def test_a_narrow_window_has_no_sideways_scrolling(page: Page) -> None:
     page.wait_for_rows()
     script = "return document.documentElement.scrollWidth <= window.innerWidth"
     assert page.browser.execute_script(script)
+
+
+@pytest.mark.parametrize("size", [(1400, 900), (1000, 760)])
+def test_tiles_leave_no_gaps(
+    open_page: Callable[[Path], Page], make_scene: Callable[..., Path], size: tuple[int, int]
+) -> None:
+    """In a scene of one colour, at zooms that are no whole numbers."""
+    page = open_page(make_scene(1100, 1500, content=lambda row, col, band: 0 * row + 200))
+    page.browser.set_window_size(*size)
+    page.browser.refresh()
+    page.wait(lambda: page.one("#scene-facts").text)
+    page.wait(lambda: page.all(".leaflet-tile") and not page.all(TILE_TO_COME))
+    picture = np.asarray(Image.open(io.BytesIO(page.one("#map").screenshot_as_png)).convert("RGB"))
+    is_scene = picture[..., 1] > 100
+    rows, cols = np.flatnonzero(is_scene.mean(1) > 0.5), np.flatnonzero(is_scene.mean(0) > 0.5)
+    scene = picture[rows[2] : rows[-2], cols[2] + 100 : cols[-2]]  # without the buttons
+    assert min(scene.shape[:2]) > 300
+    assert np.abs(scene.astype(int) - 200).max() <= 4

@@ -165,6 +165,6 @@ def test_a_request_that_is_no_json(client: Client) -> None:
 def test_tiles(client: Client) -> None:
     status, headers, picture = client.get(f"{TOKEN}/tiles/0/0/0")
     assert (status, headers["Content-Type"]) == (200, "image/jpeg")
-    assert Image.open(io.BytesIO(picture)).size == (256, 256)
+    assert Image.open(io.BytesIO(picture)).size == (258, 258)
     for outside in ("0/3/0", "0/0/3", "99/0/0"):
         assert client.get(f"{TOKEN}/tiles/{outside}")[0] == 404

@@ -37,7 +37,7 @@ def test_a_tile_is_exact_where_it_has_transparent_parts(make_scene: Callable[...
         assert not tile[44:].any()
         assert not tile[:, 144:].any()
         first = pixels_of(tiles.read(0, 0, 0))[..., :3].astype(int)
-        pixels, valid = part.read(Window(0, 0, 256, 256))
+        pixels, valid = part.read(Window(0, 0, 258, 258))
         assert np.abs(first - stretch.apply(pixels, valid)).mean() < 4
 
 
@@ -64,6 +64,14 @@ def test_coarse_tiles_are_means(make_scene: Callable[..., Path]) -> None:
         assert tile[2, 0].tolist() == [110, 120, 130, 255]
         assert tiles.read(-2, 0, 0) is None
         assert tiles.read(1, 0, 0) is None
+
+
+def test_tiles_overlap(make_scene: Callable[..., Path]) -> None:
+    with open_part(make_scene(700, 1100), SceneOptions()) as (whole, part):
+        tiles = Tiles(part, measure_stretch(whole))
+        left, right = (pixels_of(tiles.read(-1, col, 1))[:94] for col in (0, 1))
+        assert np.abs(left[:, 256:, :3].astype(int) - right[:, :2, :3]).max() < 8  # JPEG and PNG
+        assert (left[:, 256:, 3] == 255).all()
 
 
 def test_the_coarsest_tiles_are_cut_from_one_picture(

@@ -14,8 +14,12 @@ class Page {
     this.state = null;
     this.chosen = null; // { number, id }
     this.open = null; // number of the sentence whose list is shown
+    byId("loading").textContent = scene.is_slow
+      ? "Reading the map. The file has no overviews, so the first look reads all of it once."
+      : "Reading the map…";
     this.map = new SceneMap(byId("map"), scene, {
       onMove: () => this.viewChanged(),
+      onLoading: (isLoading) => { byId("loading").hidden = !isLoading; },
       onPick: (number, id, bounds) => this.choose(number, id, bounds, { fly: true, focus: false }),
     });
     byId("scene-name").textContent = scene.name;

@@ -8,13 +8,26 @@ const DROPPED = "#9aa3b2";
 const place = ([x, y]) => [-y, x];
 const corners = ([left, top, right, bottom]) => [place([left, top]), place([right, bottom])];
 
+const LOADING_MS = 700; // shorter waits need no message
+
 const SceneTiles = L.TileLayer.extend({
   getTileUrl: ({ x, y, z }) => `tiles/${-z}/${x}/${y}`,
+
+  /** A tile is larger than the distance of tiles, so that no gap is left where the zoom is no whole number. */
+  _initTile(tile) {
+    L.TileLayer.prototype._initTile.call(this, tile);
+    const { tileSize, overlap } = this.options;
+    const { x } = this.getTileSize();
+    tile.style.width = tile.style.height = `${x * (1 + overlap / tileSize)}px`;
+  },
 });
 
 export class SceneMap {
-  /** `onMove()` is called when the view has changed, `onPick(number, id)` when an object is clicked. */
-  constructor(element, scene, { onMove, onPick }) {
+  /**
+   * `onMove()` is called when the view has changed, `onPick(number, id)` when an object is clicked, and
+   * `onLoading(isLoading)` when tiles of the map are missing for a while, and when all are there.
+   */
+  constructor(element, scene, { onMove, onPick, onLoading }) {
     this.onPick = onPick;
     this.layers = new Map(); // by number of the sentence
     this.loading = new Map(); // number of the last request, by number of the sentence
@@ -32,15 +45,23 @@ export class SceneMap {
       fadeAnimation: !CALM,
       zoomAnimation: !CALM,
     });
-    new SceneTiles("", {
+    const tiles = new SceneTiles("", {
       tileSize: scene.tile_px,
+      overlap: scene.tile_overlap_px,
       minZoom: scene.min_zoom - 1,
       maxZoom: 4,
       minNativeZoom: scene.min_zoom,
       maxNativeZoom: 0,
       bounds: whole,
       noWrap: true,
-    }).addTo(this.map);
+    });
+    let timer;
+    tiles.on("loading", () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => onLoading(true), LOADING_MS);
+    });
+    tiles.on("load", () => { clearTimeout(timer); onLoading(false); });
+    tiles.addTo(this.map);
     if (scene.gsd_col_m) L.control.scale({ imperial: false, maxWidth: 140 }).addTo(this.map);
     for (const rings of scene.area_of_interest ?? []) {
       this.outline(rings, { color: "#fff", weight: 2, opacity: 0.9 }).addTo(this.map);
