@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrsis_geo.nets.btdnet_config import BTDNetConfig
+from rrsis_geo.nets.layers import instance_norm, is_plain
 
 
 class SpatialCorrelation(nn.Module):
@@ -53,8 +54,10 @@ class SpatialCorrelation(nn.Module):
         out = pixels
         if self.to_vision is not None:
             affinity_BLN = self.to_vision(pixels, words, attention).flatten(2)
-            values_bCL = self.aligned(self.values(words)).transpose(1, 2)  # L tokens, not N pixels
-            aligned_BCHW = F.instance_norm((values_bCL @ affinity_BLN).view_as(pixels))
+            values_bLC = self.aligned(self.values(words))  # L tokens, not N pixels
+            aligned_BNC = affinity_BLN.transpose(1, 2) @ values_bLC
+            aligned_BCHW = aligned_BNC.transpose(1, 2).unflatten(2, pixels.shape[-2:])
+            aligned_BCHW = instance_norm(aligned_BCHW, plain=is_plain(self, pixels))
             out = pixels + self._gate(pixels, aligned_BCHW)
         if self.to_text is not None:
             words = self.to_text(pixels, words, attention)
@@ -72,7 +75,7 @@ class SpatialCorrelation(nn.Module):
             read = aligned
         else:
             read = torch.cat([pixels, aligned], 1)
-        return F.instance_norm(self.gate(read)).tanh() * weighed
+        return instance_norm(self.gate(read), plain=is_plain(self, pixels)).tanh() * weighed
 
 
 class VisionAffinity(nn.Module):
@@ -99,11 +102,11 @@ class VisionAffinity(nn.Module):
 
     def forward(self, pixels: Tensor, words: Tensor, attention: Tensor) -> Tensor:
         """[B, C, H, W], [b, L, D], bool [b, L] -> [B, L, H, W], with sum 1 over L."""
-        mix_weights = _mix_weights(self.mix, pixels)
+        mix_weights, plain = _mix_weights(self.mix, pixels), is_plain(self, pixels)
         keys = [key(words) / pixels.shape[1] ** 0.5 for key in self.keys]
         affinity = None
         for i, (reduce, window) in enumerate(zip(self.reduce, self.window, strict=True)):
-            reduced = F.instance_norm(reduce(pixels))
+            reduced = instance_norm(reduce(pixels), plain=plain)
             logits_BLHW = _score_tokens(reduced, window, keys[i % len(keys)], self.training)
             logits_BLHW = logits_BLHW.masked_fill(~attention[:, :, None, None], -1e4)
             part = mix_weights[i] * logits_BLHW.softmax(1)
@@ -131,7 +134,7 @@ def _score_tokens(reduced: Tensor, window: nn.Module, keys: Tensor, training: bo
     filters = (keys @ weight.flatten(1).to(keys.dtype)).view(b * L, c, *weight.shape[2:])
     bias = (keys @ window.bias.to(keys.dtype)).flatten()
     if b == 1:
-        return F.conv2d(reduced, filters, bias, padding=padding)
+        return F.conv2d(reduced, filters, bias, padding=padding).contiguous()
     out = F.conv2d(reduced.reshape(1, B * c, H, W), filters, bias, padding=padding, groups=B)
     return out.view(B, L, H, W)
 
@@ -162,7 +165,7 @@ class TextUpdate(nn.Module):
 
     def forward(self, pixels: Tensor, words: Tensor, attention: Tensor) -> Tensor:
         """[B, C, H, W], [b, L, D], bool [b, L] -> [B, L, D]."""
-        pixels_BCN = F.instance_norm(pixels).flatten(2)
+        pixels_BCN = instance_norm(pixels, plain=is_plain(self, pixels)).flatten(2)
         mix_weights = _mix_weights(self.mix, words)
         unpadded = _repeat_last_token(words, attention)
         affinity = None

@@ -372,7 +372,8 @@ class TwinStreamDecoder(nn.Module):
             if self.config.background_in_mci:
                 background = tokens[:, n_words:]
             bg_BE = background.mean(1)
-        feature = self.lateral(maps[0]) + resize(stage2_map, maps[0].shape[-2:])
+        lateral = self.lateral(maps[0])
+        feature = lateral + resize(stage2_map.to(lateral.dtype), maps[0].shape[-2:])
         feature = self.smooth(feature)
         if self.config.fine_width:
             feature = self.fine(feature, image)
@@ -434,11 +435,11 @@ class ContextLayer(nn.Module):
 
         [B, L, E], [B, N, E], [1, N, E], bool [B, L], (H, W) of the levels -> [B, L, E], [B, N, E].
         """
-        norm = self.norms
-        tokens = norm[0](tokens + self.read_vision(tokens, pixels + position, pixels))
+        norm, placed = self.norms, pixels + position
+        tokens = norm[0](tokens + self.read_vision(tokens, placed, pixels))
         tokens = norm[1](tokens + self.self_attention(tokens, tokens, tokens, valid))
         tokens = norm[2](tokens + self.text_ffn(tokens))
-        pixels = norm[3](pixels + self.read_text(pixels + position, tokens, tokens, valid))
+        pixels = norm[3](pixels + self.read_text(placed, tokens, tokens, valid))
         pixels = norm[4](pixels + self.mixing(pixels + position, pixels, sizes))
         pixels = norm[5](pixels + self.vision_ffn(pixels))
         return tokens, pixels

@@ -8,11 +8,35 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def is_plain(module: nn.Module, pixels: Tensor) -> bool:
+    """Whether a module should compute in the plain order of its definition.
+
+    In inference on a CPU some modules multiply weights with each other, or with a few tokens,
+    before the pixels. Training keeps the plain order for its gradients, an exported graph for its
+    size, and a GPU because that is quicker there.
+    """
+    return module.training or pixels.device.type != "cpu" or torch.compiler.is_exporting()
+
+
 class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the channels of [B, C, H, W]."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         return super().forward(pixels.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def instance_norm(pixels: Tensor, *, plain: bool) -> Tensor:
+    """Instance normalisation of [B, C, H, W].
+
+    Without ``plain`` (see `is_plain`), maps whose channels are last in memory stay so. Those of
+    torch are contiguous, and computing with maps of both kinds is many times slower on a CPU.
+    """
+    if plain:
+        return F.instance_norm(pixels)
+    centred = pixels.to(torch.promote_types(pixels.dtype, torch.float32))
+    centred = centred - centred.mean((2, 3), keepdim=True)
+    variance = centred.square().mean((2, 3), keepdim=True)
+    return centred.mul_((variance + 1e-5).rsqrt()).to(pixels.dtype)
 
 
 class Attention(nn.MultiheadAttention):
@@ -21,6 +45,10 @@ class Attention(nn.MultiheadAttention):
     Parameters and their names are those of ``nn.MultiheadAttention``. Its forward pass is replaced:
     it transposes the batch, and in inference with a batch above one it copies a projection's weight
     for every token.
+
+    Where a few tokens attend to many pixels, or many pixels to a few tokens, the projections of the
+    pixels are applied to the tokens (see `is_plain`): (T Wq)(V Wk)' = (T Wq Wk') V'. Scores then
+    have the pixels as their last axis, where the softmax over a few tokens is several times faster.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -30,15 +58,60 @@ class Attention(nn.MultiheadAttention):
         self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None = None
     ) -> Tensor:
         """[B, M, D], [B, N, D] twice, bool [B, N] (True at keys to attend to) -> [B, M, D]."""
-        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        if not is_plain(self, query):
+            most = self.embed_dim // self.num_heads
+            if query.shape[1] <= most < key.shape[1] and valid is None:
+                return self._attend_from_few(query, key, value)
+            if key.shape[1] <= 2 * most < query.shape[1]:
+                return self._attend_to_few(query, key, value, valid)
         query, key, value = (
-            F.linear(x, w, b).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for x, w, b in zip((query, key, value), weights, biases, strict=True)
+            self._project(x, part).transpose(1, 2) for part, x in enumerate((query, key, value))
         )
         mask = None if valid is None else valid[:, None, None, :]
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         projection: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
         return projection
+
+    def _project(self, tokens: Tensor, part: int) -> Tensor:
+        """Queries (part 0), keys (1) or values (2) of the heads, [B, N, D] -> [B, N, heads, d]."""
+        weight, bias = self.in_proj_weight.chunk(3)[part], self.in_proj_bias.chunk(3)[part]
+        heads: Tensor = F.linear(tokens, weight, bias).unflatten(-1, (self.num_heads, -1))
+        return heads
+
+    def _head_weights(self, part: int) -> Tensor:
+        """Projection of each head, [heads, d, D]."""
+        weight = self.in_proj_weight.chunk(3)[part]
+        heads: Tensor = weight.unflatten(0, (self.num_heads, -1))
+        return heads
+
+    def _attend_from_few(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Biases of keys add the same value to all scores of a query, so they have no effect."""
+        M, d = query.shape[1], self.embed_dim // self.num_heads
+        query_BMhd = self._project(query, 0) / d**0.5
+        query_BSD = torch.einsum("bmhd,hdD->bhmD", query_BMhd, self._head_weights(1)).flatten(1, 2)
+        weights_BSN = (query_BSD @ key.transpose(1, 2)).softmax(-1)  # S: heads x M
+        read_BhMD = (weights_BSN @ value).unflatten(1, (self.num_heads, M))
+        out_BMhd = torch.einsum("bhmD,hdD->bmhd", read_BhMD, self._head_weights(2))
+        out: Tensor = self.out_proj(out_BMhd.flatten(2) + self.in_proj_bias.chunk(3)[2])
+        return out
+
+    def _attend_to_few(
+        self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None
+    ) -> Tensor:
+        """Each head scores pixels as (V Wq)(T Wk)' = V (T Wk Wq')', and adds A (T Wv Wo)."""
+        h, N, d = self.num_heads, key.shape[1], self.embed_dim // self.num_heads
+        key_BNhd = self._project(key, 1) / d**0.5
+        key_BSD = torch.einsum("bnhd,hdD->bhnD", key_BNhd, self._head_weights(0)).flatten(1, 2)
+        bias_h1d = self.in_proj_bias.chunk(3)[0].view(h, d)
+        bias_BhN1 = torch.einsum("bnhd,hd->bhn", key_BNhd, bias_h1d)[..., None]
+        if valid is not None:
+            bias_BhN1 = bias_BhN1.masked_fill(~valid[:, None, :, None], -torch.inf)
+        scores_BSM = key_BSD @ query.transpose(1, 2)  # S: heads x N
+        weights_BhNM = (scores_BSM.unflatten(1, (h, N)) + bias_BhN1).softmax(2)
+        out_hdD = self.out_proj.weight.T.unflatten(0, (h, d))
+        value_BSD = torch.einsum("bnhd,hdD->bhnD", self._project(value, 2), out_hdD).flatten(1, 2)
+        out: Tensor = weights_BhNM.flatten(1, 2).transpose(1, 2) @ value_BSD
+        return out + self.out_proj.bias
 
 
 class FeedForward(nn.Sequential):
@@ -46,7 +119,9 @@ class FeedForward(nn.Sequential):
 
     def __init__(self, width: int, ratio: int) -> None:
         super().__init__(
-            nn.Linear(width, ratio * width), nn.ReLU(), nn.Linear(ratio * width, width)
+            nn.Linear(width, ratio * width),
+            nn.ReLU(inplace=True),
+            nn.Linear(ratio * width, width),
         )
 
 
@@ -61,7 +136,7 @@ class Smoothing(nn.Sequential):
             ]
         else:
             convs = [nn.Conv2d(width, width, 3, padding=1)]
-        super().__init__(*convs, nn.GroupNorm(group_count(width), width), nn.ReLU())
+        super().__init__(*convs, nn.GroupNorm(group_count(width), width), nn.ReLU(inplace=True))
 
 
 def sine_positions(sizes: Sequence[tuple[int, int]], width: int, device: torch.device) -> Tensor:

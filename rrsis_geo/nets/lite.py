@@ -45,7 +45,7 @@ class ScaleMixing(nn.Module):
             maps[i] = maps[i] + resize(maps[i + 1], sizes[i])
         for i in range(1, len(maps)):
             maps[i] = maps[i] + average_to(maps[i - 1], sizes[i])
-        near = torch.cat([map_.flatten(2) for map_ in maps], 2).transpose(1, 2)
+        near = torch.cat([map_.flatten(2).transpose(1, 2) for map_ in maps], 1)
         out: Tensor = self.out(near) + self.place(query)
         return out
 
@@ -62,7 +62,8 @@ class FineFeature(nn.Module):
     def forward(self, feature: Tensor, image: Tensor) -> Tensor:
         """[B, E, h, w] and [B, 3, H, W] -> [B, fine_width, H / 2, W / 2]."""
         edges = self.edges(image)
-        out: Tensor = self.smooth(F.relu(edges + resize(self.coarse(feature), edges.shape[-2:])))
+        edges += resize(self.coarse(feature), edges.shape[-2:])
+        out: Tensor = self.smooth(F.relu(edges, inplace=True))
         return out
 
 

@@ -27,8 +27,11 @@ def test_names_and_outputs_are_those_of_timm() -> None:
         for stage in stages:
             maps.append(stage(maps[-1]))
         torch.manual_seed(1)
+        # the norms are part of the convolutions outside of training
+        tolerance = 0 if training else 1e-5
         for mine, expected in zip(maps[1:], theirs(image)[-4:], strict=True):
-            assert torch.equal(mine, expected)
+            largest = float(expected.abs().max())
+            torch.testing.assert_close(mine, expected, atol=tolerance * largest, rtol=0)
 
 
 def test_fresh_weights_have_the_spread_of_timm() -> None:

@@ -9,18 +9,46 @@ import torch.nn.functional as F
 from repository import ROOT
 from torch import Tensor, nn
 
-from rrsis_geo.nets.layers import Attention, ChannelNorm, average_to, sample_at, sine_positions
+from rrsis_geo.nets.layers import (
+    Attention,
+    ChannelNorm,
+    average_to,
+    instance_norm,
+    sample_at,
+    sine_positions,
+)
 
 
-def test_attention_equals_torch():
+@pytest.mark.parametrize(
+    ("n_queries", "n_keys", "masked"),
+    [(5, 7, True), (8, 40, False), (8, 40, True), (9, 40, False), (40, 16, True), (40, 17, True)],
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_attention_equals_torch(n_queries, n_keys, masked, training):
+    """Inference multiplies the weights in another order where queries or keys are few."""
     torch.manual_seed(0)
-    mine = Attention(32, 4)
+    mine = Attention(32, 4).train(training)
+    nn.init.normal_(mine.in_proj_bias)
+    nn.init.normal_(mine.out_proj.bias)
     theirs = nn.MultiheadAttention(32, 4, batch_first=True)
     theirs.load_state_dict(mine.state_dict())
-    query, memory = torch.randn(2, 5, 32), torch.randn(2, 7, 32)
-    valid = torch.arange(7)[None] < torch.tensor([[7], [3]])
-    expected, _ = theirs(query, memory, memory, key_padding_mask=~valid)
-    torch.testing.assert_close(mine(query, memory, memory, valid), expected)
+    query, memory = torch.randn(2, n_queries, 32), torch.randn(2, n_keys, 32)
+    valid = torch.arange(n_keys)[None] < torch.tensor([[n_keys], [3]]) if masked else None
+    padding = None if valid is None else ~valid
+    value = torch.randn(2, n_keys, 32)
+    expected, _ = theirs(query, memory, value, key_padding_mask=padding)
+    torch.testing.assert_close(mine(query, memory, value, valid), expected)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("plain", [True, False])
+def test_instance_norm_equals_torch(layout, plain):
+    torch.manual_seed(0)
+    maps = (torch.randn(2, 6, 9, 7) * 5 + 100).contiguous(memory_format=layout)
+    normed = instance_norm(maps, plain=plain)
+    torch.testing.assert_close(normed, F.instance_norm(maps.double()).float(), atol=2e-5, rtol=0)
+    if not plain:
+        assert normed.stride() == maps.stride()
 
 
 def test_channel_norm_normalises_over_channels():

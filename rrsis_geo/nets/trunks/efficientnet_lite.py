@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rrsis_geo.nets.layers import is_plain
+
 NAME = "tf_efficientnet_lite0"
 CHANNELS = (24, 40, 112, 320)
 """Of the maps of the four stages, with strides 4, 8, 16 and 32."""
@@ -63,7 +65,7 @@ def build_stages(*, drop_path: float = 0.0) -> nn.ModuleList:
             blocks.append(_Block(channels, part, stride=stride, expansion=expansion, rate=rate))
             channels, done = part.channels, done + 1
         stages[part.stage][f"blocks_{index}"] = blocks
-    return nn.ModuleList(nn.Sequential(stage) for stage in stages)
+    return nn.ModuleList([_FirstStage(stages[0]), *map(nn.Sequential, stages[1:])])
 
 
 class _Conv(nn.Conv2d):
@@ -85,6 +87,16 @@ class _Conv(nn.Conv2d):
             pixels = F.pad(pixels, self.sides * 2)
         return super().forward(pixels)
 
+    def apply_normalized(self, pixels: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Multiply by a scale and add a shift [out], as a part of the same convolution."""
+        weight, padding = self.weight * scale[:, None, None, None], self.padding
+        if self.sides != (0, 0):
+            before, after = self.sides
+            # rows and columns of zeros are cheaper in the filters than around the pixels
+            weight = F.pad(weight, (after - before, 0) * 2)
+            padding = (after, after)
+        return F.conv2d(pixels, weight, shift, self.stride, padding, groups=self.groups)
+
 
 class _NormAct(nn.BatchNorm2d):
     """Batch normalisation and ReLU6, which ``act`` can leave out."""
@@ -93,10 +105,33 @@ class _NormAct(nn.BatchNorm2d):
         super().__init__(channels, eps=_NORM_EPS)
         self.act = act
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W]."""
-        pixels = super().forward(pixels)
+    def after(self, conv: _Conv, pixels: Tensor) -> Tensor:
+        """Convolve, normalise and activate, [B, C, H, W] -> [B, out, h, w].
+
+        The statistics are constants outside of training, so the convolution can contain them.
+        """
+        if is_plain(conv, pixels):
+            pixels = self(conv(pixels))
+        else:
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            scale = self.weight * (self.running_var + self.eps).rsqrt()
+            pixels = conv.apply_normalized(pixels, scale, self.bias - self.running_mean * scale)
         return F.relu6(pixels, inplace=True) if self.act else pixels
+
+
+class _FirstStage(nn.Sequential):
+    """A convolution with its norm, and blocks."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, C, H / 4, W / 4]."""
+        conv, norm, *blocks = self
+        assert isinstance(conv, _Conv)
+        assert isinstance(norm, _NormAct)
+        pixels = norm.after(conv, pixels)
+        for block in blocks:
+            pixels = block(pixels)
+        return pixels
 
 
 class _Block(nn.Module):
@@ -113,24 +148,24 @@ class _Block(nn.Module):
         wide = channels * expansion
         depthwise = _Conv(wide, wide, part.kernel, stride=stride, groups=wide)
         narrow, last_norm = _Conv(wide, part.channels, 1), _NormAct(part.channels, act=False)
-        self.chain: tuple[str, ...]
+        self.chain: tuple[tuple[str, str], ...]
         self.has_skip, self.rate = stride == 1 and channels == part.channels, rate
         if expansion == 1:
             self.conv_dw, self.bn1 = depthwise, _NormAct(wide)
             self.conv_pw, self.bn2 = narrow, last_norm
-            self.chain = ("conv_dw", "bn1", "conv_pw", "bn2")
+            self.chain = (("conv_dw", "bn1"), ("conv_pw", "bn2"))
         else:
             self.conv_pw, self.bn1 = _Conv(channels, wide, 1), _NormAct(wide)
             self.conv_dw, self.bn2 = depthwise, _NormAct(wide)
             self.conv_pwl, self.bn3 = narrow, last_norm
-            self.chain = ("conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3")
+            self.chain = (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3"))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, channels, H / stride, W / stride]."""
         out = pixels
-        for name in self.chain:
-            out = self.get_submodule(name)(out)
-        return self._drop_path(out) + pixels if self.has_skip else out
+        for conv, norm in self.chain:
+            out = getattr(self, norm).after(getattr(self, conv), out)
+        return self._drop_path(out).add_(pixels) if self.has_skip else out
 
     def _drop_path(self, branch: Tensor) -> Tensor:
         """In training, drop the branch of some images, and scale those of the others."""
