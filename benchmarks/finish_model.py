@@ -2,10 +2,11 @@
 
     python benchmarks/finish_model.py OUT runs/a/model runs/b/model --presence -0.5
 
-Weights can be averaged when the runs started from the same bundle and differ in their samples. A
-part that only the first bundle has, such as a contour refiner, is taken from it. Use
-`--precision fp16` if training continues from the average. `presence.py` helps to choose the shift.
-OUT keeps the description of the first bundle except for its scores.
+Weights can be averaged when the runs started from the same bundle and differ in their samples. OUT
+has the network of the first bundle: a part that only it has, such as a contour refiner, is taken
+from it, and a part that it lacks is left out. Use `--precision fp16` if training continues from the
+average. `presence.py` helps to choose the shift. OUT keeps the description of the first bundle
+except for its scores.
 """
 
 import argparse
@@ -46,14 +47,7 @@ def main() -> None:
 
 
 def average_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The means of the weights of the first state, each over the states that have it.
-
-    Raises:
-        ValueError: another state has weights that the first lacks.
-    """
-    for state in states[1:]:
-        if extra := sorted(state.keys() - states[0].keys()):
-            raise ValueError(f"the first bundle lacks {extra[0]}: name another bundle first")
+    """The means of the weights of the first state, each over the states that have it."""
     return {
         name: torch.stack([state[name].double() for state in states if name in state]).mean(0)
         for name in states[0]
