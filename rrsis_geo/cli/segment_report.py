@@ -64,10 +64,12 @@ def print_readings(
         InputError: an expression is not understood.
         ModelError: the bundle is missing or damaged.
     """
-    from rrsis_geo.resolve.resolver import LANDMARK_SCORE
+    from rrsis_geo.resolve.choice import least_score
+    from rrsis_geo.resolve.resolver import LANDMARK_SCORE, all_rules
     from rrsis_geo.segment.info import read_model_facts
     from rrsis_geo.segment.plan.expressions import clean_expressions
     from rrsis_geo.segment.plan.landmarks import all_landmarks, asked_phrases, read_queries
+    from rrsis_geo.text.query.records import Rank
 
     if not expressions:
         raise ConfigError('give an EXPRESSION too, as in: segment scene.tif "the largest building"')
@@ -98,6 +100,9 @@ def print_readings(
                     f"where some have a mean probability of {LANDMARK_SCORE:g}, only these count",
                 )
             )
+        for rank in (rule for rule in all_rules(query) if isinstance(rule, Rank)):
+            limit = f"{least_score(rank):g}"
+            facts.append((str(rank), f"objects with a mean probability below {limit} come last"))
         console.print_facts(f'"{expression}"', facts)
 
 

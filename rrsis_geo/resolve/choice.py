@@ -26,10 +26,13 @@ from rrsis_geo.text.query.records import (
 NEAR_TIE = 0.1
 """Share by which the last object that is chosen must lead, or a warning is due."""
 SURE_SCORE = 0.85
-"""Objects whose mean probability is lower come last in every order, and are neither isolated nor in
-a group. On the validation images that
-is the case for 87 % of the objects that are none, most of them crumbs of a few pixels, and for 6 %
-of those that are."""
+"""Objects whose mean probability is lower come last in every order but those from the largest down,
+and are neither isolated nor in a group. On the validation images that is the case for 87 % of the
+objects that are none, most of them crumbs of a few pixels, and for 6 % of those that are."""
+LARGEST_SCORE = 0.7
+"""The same limit where the largest come first. Large objects have lower scores than small ones and
+are right more often: on the validation images, 58 of 70 objects with a score from 0.7 to 0.85 are,
+of those at least half as large as the largest in the picture, and 2 of 6 with a lower one."""
 GROUP_LENGTHS = 3.0
 """Objects are in a group if the centroid of another one is nearer than this times their length."""
 
@@ -153,13 +156,19 @@ def _sure(scores: Values) -> NDArray[np.intp]:
     return np.flatnonzero(is_sure if is_sure.any() else ~is_sure)
 
 
+def least_score(rule: Rank) -> float:
+    """The mean probability below which objects come last in an order."""
+    has_largest_first = rule.descending and rule.key in ("area", "length", "width")
+    return LARGEST_SCORE if has_largest_first else SURE_SCORE
+
+
 def _first(
     rule: Rank, values: Values, scores: Values, among: Flags, warnings: list[str]
 ) -> tuple[Flags, NDArray[np.int64]]:
     """The objects of the wanted ranks; ties go by the order of the objects."""
     index = np.flatnonzero(among & np.isfinite(values))
     keys = -values[index] if rule.descending else values[index]
-    order = index[np.lexsort((keys, scores[index] < SURE_SCORE))]
+    order = index[np.lexsort((keys, scores[index] < least_score(rule)))]
     rank = np.zeros(len(values), np.int64)
     rank[order] = np.arange(1, len(order) + 1)
     start, stop = rule.first - 1, rule.first - 1 + rule.count

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrsis_geo.resolve.batches import ObjectBatch
-from rrsis_geo.resolve.choice import SURE_SCORE, Column
+from rrsis_geo.resolve.choice import Column, least_score
 from rrsis_geo.resolve.frame import Flags, Float64, Frame
 from rrsis_geo.text.query.records import Grouping, Rank, Rule, SizeClass, plain_rule
 
@@ -50,7 +50,7 @@ class Leaders:
         index = everything(batch)
         if self._rank is not None and len(self._area_m2) == self._rank.count:
             last_is_sure, last_m2 = self._is_sure[-1], self._area_m2[-1]
-            is_sure = batch.score >= SURE_SCORE
+            is_sure = batch.score >= least_score(self._rank)
             is_smaller = batch.area_limit_m2 < last_m2  # False if unknown
             index = np.flatnonzero(
                 (is_sure > last_is_sure) | ((is_sure == last_is_sure) & ~is_smaller)
@@ -78,6 +78,7 @@ class Leaders:
             return
         area_m2: Any = columns[-1].value
         self._area_m2 = np.append(self._area_m2, area_m2[index])
-        self._is_sure = np.append(self._is_sure, scores[index] >= SURE_SCORE)
+        is_sure = scores[index] >= least_score(self._rank)
+        self._is_sure = np.append(self._is_sure, is_sure)
         order = np.lexsort((-self._area_m2, ~self._is_sure))[: self._rank.count]
         self._area_m2, self._is_sure = self._area_m2[order], self._is_sure[order]

@@ -368,20 +368,21 @@ def _spread(values: NDArray[Any], at: NDArray[np.intp], n: int) -> NDArray[Any]:
 
 def rules_in_metres(query: Query) -> Iterator[Rule]:
     """The rules of a query, and of its landmarks, that need metres on the ground."""
-    for inner in (part for rule in _all_rules(query) for part in parts_of(rule)):
+    for inner in (part for rule in all_rules(query) for part in parts_of(rule)):
         near = isinstance(inner, Relative) and inner.relation in ("along", "around", "next to")
         if isinstance(inner, Distance | Size) or near:
             yield inner
 
 
-def _all_rules(query: Query) -> Iterator[Rule]:
+def all_rules(query: Query) -> Iterator[Rule]:
+    """The rules of a query, of its sources and of its landmarks."""
     for source in query.sources:
         for inner in source.excluded if isinstance(source, Find) else (source,):
-            yield from _all_rules(inner)
+            yield from all_rules(inner)
     for rule in query.rules:
         yield rule
         for landmark in landmarks_of(rule):
-            yield from _all_rules(landmark)
+            yield from all_rules(landmark)
 
 
 def _until_rank(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:

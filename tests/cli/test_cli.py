@@ -182,6 +182,9 @@ def test_explain_needs_no_scene() -> None:
     assert "within 20 m of (buildings ; the largest)" in run.out
     assert "cars; buildings" in run.out
     assert "landmarks" in run.out
+    assert "below 0.7 come last" in run.out
+    leftmost = Run("segment", "none.tif", "the leftmost car", "--explain")
+    assert "below 0.85 come last" in leftmost.out
     record = json.loads(Run("segment", "none.tif", "the car", "--explain", "--json").out)
     assert record[0]["phrases"] == ["cars"]
     Run("segment", "none.tif", "the largset car", "--explain").failed(3, "largest")

@@ -1,5 +1,7 @@
 """How rules combine over objects."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,6 +48,16 @@ def test_objects_that_are_not_sure_come_last() -> None:
     assert np.flatnonzero(doubtful.chosen).tolist() == [2]
     filtered = choose([Size("area")], [Column(holds=AREA > 0)], scores)
     assert filtered.chosen.tolist() == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize("key", ["area", "length", "width"])
+def test_a_large_object_may_be_less_sure_than_a_crumb(key: Any) -> None:
+    """The largest building has a score of 0.75: crumbs come last by their size anyway."""
+    scores = np.array([0.95, 0.75, 0.6, 0.65, 0.95])
+    largest = choose([Rank(key)], [Column(value=AREA)], scores)
+    assert largest.rank.tolist() == [2, 1, 4, 3, 0]
+    smallest = choose([Rank(key, descending=False)], [Column(value=AREA)], scores)
+    assert smallest.rank.tolist() == [1, 3, 2, 4, 0]
 
 
 def test_a_rank_compares_what_the_filters_leave() -> None:
