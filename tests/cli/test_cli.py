@@ -182,7 +182,7 @@ def test_explain_needs_no_scene() -> None:
     assert "within 20 m of (buildings ; the largest)" in run.out
     assert "cars; buildings" in run.out
     assert "landmarks" in run.out
-    assert "below 0.7 come last" in run.out
+    assert "below 0.6 come last" in run.out
     leftmost = Run("segment", "none.tif", "the leftmost car", "--explain")
     assert "below 0.85 come last" in leftmost.out
     record = json.loads(Run("segment", "none.tif", "the car", "--explain", "--json").out)
