@@ -38,7 +38,12 @@ def explore(
     scene: SceneArgument,
     port: Annotated[
         int,
-        typer.Option(min=0, max=65535, help="Port of this machine. Default: any that is free."),
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of this machine. Default: any that is free.",
+            show_default=False,
+        ),
     ] = 0,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Only print the address of the page.")

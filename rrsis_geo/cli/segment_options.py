@@ -72,13 +72,18 @@ MinAreaOption = Annotated[
 SimplifyOption = Annotated[
     float,
     typer.Option(
-        metavar="METRES", help="Tolerance for simplifying outlines.", rich_help_panel="Result"
+        metavar="METRES",
+        help="Tolerance for simplifying outlines; 0 does not simplify.",
+        rich_help_panel="Result",
     ),
 ]
 SmoothOption = Annotated[
     bool,
     typer.Option(
-        "--smooth", help="Draw outlines as curves, with fewer vertices.", rich_help_panel="Result"
+        "--smooth",
+        help="Draw outlines as curves, with fewer vertices. Very small objects keep the outlines "
+        "of their pixels.",
+        rich_help_panel="Result",
     ),
 ]
 RegularizeOption = Annotated[

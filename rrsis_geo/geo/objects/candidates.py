@@ -250,8 +250,7 @@ def _draw(objects: Objects, options: FeatureOptions, tolerance_px: float) -> Obj
     if options.outline == "pixels":
         return replace(objects, outlines=simplify_outlines(outlines, tolerance_px))
     if options.outline == "smooth":
-        has_shared = bool(objects.split_from.any())
-        return replace(objects, outlines=smooth_outlines(outlines, has_shared=has_shared))
+        return replace(objects, outlines=smooth_outlines(outlines, split_from=objects.split_from))
     drawn = regularize_outlines(outlines, _to_ground(options), split_from=objects.split_from)
     return replace(objects, outlines=drawn)
 

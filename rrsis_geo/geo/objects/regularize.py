@@ -17,6 +17,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from rrsis_geo.geo.objects.closeness import CLOSE, iou_with_pixels
 from rrsis_geo.geo.objects.cut import cut_whole
 from rrsis_geo.geo.objects.outlines import Float64, Int64, Outlines, Rings, concat_ranges
 from rrsis_geo.geo.objects.simplify import as_outlines
@@ -24,10 +25,9 @@ from rrsis_geo.geo.objects.smooth import draw_points, smooth_outlines
 
 TOLERANCES_PX: Final = (2.0, 1.4, 1.0)
 """For the edges of an outline, the coarsest first."""
-GOOD_IOU: Final = 0.95
-"""Of a regularized outline with its pixels; finer tolerances are not tried then."""
 LEAST_IOU: Final = 0.92
-"""Outlines below are smoothed."""
+"""Of a regularized outline with its pixels. Outlines below are smoothed. Finer tolerances are tried
+where it is below `CLOSE`."""
 DIAGONAL_RAD: Final = np.radians(25)
 """Edges are turned by at most this, or else are diagonal."""
 LEAST_DIAGONAL_PX: Final = 8.0
@@ -63,7 +63,7 @@ def regularize_outlines(
         Outlines with float64 vertices, in pixels.
     """
     number = np.zeros(len(outlines), np.int64) if split_from is None else split_from
-    smooth = smooth_outlines(outlines, has_shared=bool(number.any()))
+    smooth = smooth_outlines(outlines, split_from=number)
     if not len(outlines):
         return smooth
     matrix = np.eye(2) if to_ground is None else to_ground / np.sqrt(abs(np.linalg.det(to_ground)))
@@ -109,7 +109,11 @@ def _regularize_parts(parts: Outlines, smooth: Polygons, matrix: Float64) -> Pol
     outlines = as_outlines(np.array([whole], object))
     (found,), (is_found,) = _regularize(outlines, smooth_outlines(outlines).polygons(), matrix)
     pieces = cut_whole(found, smooth) if is_found else None
-    return pieces if pieces is not None and (_iou(pieces, pixels) >= LEAST_IOU).all() else None
+    return (
+        pieces
+        if pieces is not None and (iou_with_pixels(pieces, pixels) >= LEAST_IOU).all()
+        else None
+    )
 
 
 def _restore_overlapping(
@@ -161,17 +165,19 @@ def _regularize(outlines: Outlines, smooth: Polygons, matrix: Float64) -> tuple[
         rings, found = _build_walls(lines.take(todo), owner[todo], tolerance)
         built = _as_polygons(rings._replace(xy=rings.xy @ np.linalg.inv(matrix).T))
         ring = todo[found]
-        iou = _iou(built, pixels[ring])
-        is_better = (iou >= GOOD_IOU) | ((iou >= LEAST_IOU) & ~is_regular[ring])
+        iou = iou_with_pixels(built, pixels[ring])
+        is_better = (iou >= CLOSE) | ((iou >= LEAST_IOU) & ~is_regular[ring])
         chosen[ring[is_better]] = built[is_better]
         is_regular[ring] |= is_better
-        is_good[ring] = iou >= GOOD_IOU
+        is_good[ring] = iou >= CLOSE
     xy, ring_of_xy = shapely.get_coordinates(chosen, return_index=True)
     offsets = np.searchsorted(ring_of_xy, np.arange(len(chosen) + 1))
     polygons = Rings(xy, offsets, outlines.object_offsets).polygons()
     has_walls = np.logical_or.reduceat(is_regular, outlines.object_offsets[:-1])
     index = np.flatnonzero(has_walls & (np.diff(outlines.object_offsets) > 1))
-    has_walls[index] = _iou(polygons[index], outlines.take(index).polygons()) >= LEAST_IOU
+    has_walls[index] = (
+        iou_with_pixels(polygons[index], outlines.take(index).polygons()) >= LEAST_IOU
+    )
     return polygons, has_walls
 
 
@@ -387,12 +393,3 @@ def _cyclic(ring: Int64) -> tuple[Int64, Int64]:
 def _as_polygons(rings: Rings) -> Polygons:
     """Each ring as a polygon of its own, [R]."""
     return rings._replace(object_offsets=np.arange(len(rings.ring_offsets))).polygons()
-
-
-def _iou(polygons: Polygons, pixels: Polygons) -> Float64:
-    """Intersection over union [N] of polygons and the pixels that they stand for; 0 if invalid."""
-    iou = np.zeros(len(polygons))
-    index = np.flatnonzero(shapely.is_valid(polygons))
-    common = shapely.area(shapely.intersection(polygons[index], pixels[index]))
-    iou[index] = common / (shapely.area(polygons[index]) + shapely.area(pixels[index]) - common)
-    return iou

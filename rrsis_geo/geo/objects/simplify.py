@@ -67,7 +67,7 @@ def simplify_in_groups(
     """
     if not len(outlines):
         return outlines
-    group = _groups(outlines, margin_px)
+    group = group_by_boxes(outlines, margin_px)
     is_alone = np.bincount(group)[group] == 1
     alone, grouped = np.flatnonzero(is_alone), np.flatnonzero(~is_alone)
     order, parts = [], []
@@ -76,7 +76,7 @@ def simplify_in_groups(
             order.append(batch)
             polygons = draw(outlines.take(batch))
             parts.append(_simplify_alone(polygons, tolerance_px, largest_change))
-    for batch in _batch_groups(group[grouped]):
+    for batch in batch_groups(group[grouped]):
         if len(batch):
             order.append(grouped[batch])
             polygons = draw(outlines.take(grouped[batch]))
@@ -86,7 +86,7 @@ def simplify_in_groups(
     return Outlines.concat([as_outlines(part) for part in parts]).take(position)
 
 
-def _groups(outlines: Outlines, margin_px: float) -> Int64:
+def group_by_boxes(outlines: Outlines, margin_px: float) -> Int64:
     """Group of each object, int64 [N]; objects with overlapping bounding boxes are in one group."""
     low, high = np.split(outlines.bounds().astype(np.float64), 2, axis=1)
     # Boxes that only touch do not overlap, unless the polygons may leave them.
@@ -96,7 +96,7 @@ def _groups(outlines: Outlines, margin_px: float) -> Int64:
     return union_sets(np.arange(len(outlines)), one, other)
 
 
-def _batch_groups(group: Int64) -> list[Int64]:
+def batch_groups(group: Int64) -> list[Int64]:
     """Indices of objects, in batches of whole groups with about BATCH_SIZE objects."""
     order = np.argsort(group, kind="stable")
     begins = np.flatnonzero(np.diff(group[order], prepend=-1))

@@ -16,19 +16,38 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rrsis_geo.geo.objects.closeness import CloseDrawing
 from rrsis_geo.geo.objects.outlines import Float64, Int64, Outlines, concat_ranges
-from rrsis_geo.geo.objects.simplify import simplify_in_groups
+from rrsis_geo.geo.objects.simplify import (
+    as_outlines,
+    batch_groups,
+    group_by_boxes,
+    simplify_in_groups,
+)
 
 LARGEST_MOVE_PX: Final = 0.35
 """From the middle of a pixel edge; below sqrt(1/8) = 0.3535, nothing crosses."""
 LARGEST_MOVE_AT_NODES_PX: Final = 0.24
 """The same on rings with fixed corners, from which outlines leave half a pixel apart."""
-PASSES: Final = 4
 WEIGHTS: Final = (0.5, -0.52)
 """Of the two steps of a pass. The second one restores the size (Taubin, 1995, "A signal processing
 approach to fair surface design")."""
-TOLERANCE_PX: Final = 1.0
-"""For the points that are dropped, see `simplify_outlines`."""
+
+
+class Way(NamedTuple):
+    """A way to draw curves.
+
+    Attributes:
+        passes: number of smoothing passes.
+        tolerance_px: for the points that are dropped, see `simplify_outlines`; 0 drops none.
+    """
+
+    passes: int
+    tolerance_px: float
+
+
+WAYS: Final = (Way(4, 1.0), Way(1, 1.0), Way(1, 0.5), Way(1, 0.0))
+"""The smoothest first. Each object gets the first that is close to its pixels."""
 LARGEST_CHANGE: Final = 0.1
 """Maximum relative change of the area of an object by dropping points."""
 _CHUNK_POINTS: Final = 2**18  # about 50 MB
@@ -44,33 +63,66 @@ class RingPoints(NamedTuple):
     ring_offsets: Int64  # [R + 1]
 
 
-def smooth_outlines(outlines: Outlines, *, has_shared: bool = False) -> Outlines:
+def smooth_outlines(outlines: Outlines, *, split_from: Int64 | None = None) -> Outlines:
     """Smooth outlines and keep their topology.
 
-    Every object remains one polygon with all its holes, and objects do not overlap. The result for
-    an object depends on it and its neighbours only. All objects of a scene must be given at once.
+    Every object remains one polygon with all its holes, objects do not overlap, and the IoU of each
+    with its pixels is at least `closeness.CLOSE`. Where dropping points changes an object more,
+    fewer points are dropped, or none. Where any curve would, as for most objects of less than a
+    hundred pixels, the outline follows the pixels. The result for an object depends on it and its
+    neighbours only. All objects of a scene must be given at once.
 
     Args:
         outlines: pixel outlines of all objects.
-        has_shared: whether objects may share borders, as the parts of objects that are split.
+        split_from: number [N] of the object that each is a part of, 0 for whole ones; see
+            `split_objects`. Parts of an object share borders.
 
     Returns:
         Outlines with float64 vertices, in pixels.
     """
+    if not len(outlines):
+        return outlines
+    has_shared = split_from is not None and bool(split_from.any())
+    unit = -1 - np.arange(len(outlines))  # a number of its own, if it is no part of another object
+    if split_from is not None:
+        unit = np.where(split_from > 0, split_from, unit)
+    group = group_by_boxes(outlines, LARGEST_MOVE_PX)
+    polygons = np.empty(len(outlines), object)
+    for index in batch_groups(group):
+        if len(index):
+            polygons[index] = _draw_close(
+                outlines.take(index), unit[index], group[index], has_shared
+            )
+    return as_outlines(polygons)
 
-    def draw(part: Outlines) -> NDArray[Any]:
-        return smooth_densely(part, has_shared=has_shared).polygons()
 
-    return simplify_in_groups(
-        outlines,
-        TOLERANCE_PX,
-        draw=draw,
-        margin_px=LARGEST_MOVE_PX,
-        largest_change=LARGEST_CHANGE,
-    )
+def _draw_close(outlines: Outlines, unit: Int64, group: Int64, has_shared: bool) -> NDArray[Any]:
+    """The smoothed polygons [N] of whole groups of objects, see `CloseDrawing`."""
+
+    def draw(way: int, index: Int64) -> NDArray[Any]:
+        passes, tolerance_px = WAYS[way]
+
+        def draw_densely(part: Outlines) -> NDArray[Any]:
+            return smooth_densely(part, has_shared=has_shared, passes=passes).polygons()
+
+        part = outlines.take(index)
+        if not tolerance_px:
+            return draw_densely(part)
+        return simplify_in_groups(
+            part,
+            tolerance_px,
+            draw=draw_densely,
+            margin_px=LARGEST_MOVE_PX,
+            largest_change=LARGEST_CHANGE,
+        ).polygons()
+
+    unit, group = (np.unique(each, return_inverse=True)[1] for each in (unit, group))
+    return CloseDrawing(draw, len(WAYS), outlines.polygons(), unit, group).polygons()
 
 
-def smooth_densely(outlines: Outlines, *, has_shared: bool = False) -> Outlines:
+def smooth_densely(
+    outlines: Outlines, *, has_shared: bool = False, passes: int = WAYS[0].passes
+) -> Outlines:
     """Smooth outlines without dropping points, see `smooth_outlines`."""
     if not len(outlines):
         return outlines
@@ -85,7 +137,8 @@ def smooth_densely(outlines: Outlines, *, has_shared: bool = False) -> Outlines:
         xy[part] = _smooth(
             RingPoints(
                 points.xy[part], points.is_fixed[part], offsets[first : last + 1] - offsets[first]
-            )
+            ),
+            passes,
         )
         first = last
     return Outlines(
@@ -95,11 +148,11 @@ def smooth_densely(outlines: Outlines, *, has_shared: bool = False) -> Outlines:
     )
 
 
-def _smooth(points: RingPoints) -> Float64:
+def _smooth(points: RingPoints, passes: int) -> Float64:
     """The smoothed points [P, 2] of some rings."""
     before, after = neighbours(points.ring_offsets)
     xy = points.xy
-    for weight in WEIGHTS * PASSES:
+    for weight in WEIGHTS * passes:
         pull = (xy[before] + xy[after]) / 2 - xy  # the same in both directions
         pull[points.is_fixed] = 0
         xy = xy + weight * pull

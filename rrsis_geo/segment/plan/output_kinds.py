@@ -142,8 +142,8 @@ APPEND_HELP: Final = (
     "expression is replaced with --overwrite only."
 )
 CREATION_OPTIONS_HELP: Final = (
-    "Creation option of GDAL, for the files that have it: the polygons, or the mask and the "
-    "probability. --co COMPRESS=ZSTD. Repeatable."
+    "Creation option of GDAL, such as COMPRESS=ZSTD. It goes to the files that have it: the "
+    "polygons, or the mask and the probability. Repeatable."
 )
 CANDIDATES_HELP: Final = (
     "Also write the objects among which the rules of an expression chose, with chosen = false."

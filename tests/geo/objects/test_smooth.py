@@ -10,10 +10,11 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from outline_masks import MASKS, discs, outlines_of, rectangle
+from outline_masks import MASKS, outlines_of, rectangle
 from rasterio.crs import CRS
 
 from rrsis_geo.geo.objects.candidates import make_features
+from rrsis_geo.geo.objects.closeness import CLOSE
 from rrsis_geo.geo.objects.features import Border, FeatureOptions, OutlineStyle
 from rrsis_geo.geo.objects.objects import Objects
 from rrsis_geo.geo.objects.outlines import Outlines
@@ -25,7 +26,7 @@ from rrsis_geo.geo.objects.vectorize import vectorize
 Mask = NDArray[np.bool_]
 DRAW: dict[str, Callable[[Objects], Outlines]] = {
     "dense": lambda objects: smooth_densely(objects.outlines, has_shared=True),
-    "smooth": lambda objects: smooth_outlines(objects.outlines, has_shared=True),
+    "smooth": lambda objects: smooth_outlines(objects.outlines, split_from=objects.split_from),
     "regular": lambda objects: regularize_outlines(objects.outlines, split_from=objects.split_from),
 }
 
@@ -150,16 +151,32 @@ def test_round_objects_are_smoothed() -> None:
     assert shapely.equals_identical(smooth.polygons(), regular.polygons()).all()
 
 
-def test_outlines_stay_close_to_the_pixels() -> None:
-    masks = [discs(seed) for seed in range(20)]
-    for style, least in (("smooth", 0.93), ("regular", LEAST_IOU)):
-        found = []
-        for mask in masks:
-            objects = objects_of(mask)
-            objects = objects.take(np.flatnonzero(objects.n_pixels >= 100))
-            found.append(iou(objects.polygons(), DRAW[style](objects).polygons()))
-        assert np.percentile(np.concatenate(found), 5) > least - 0.03
-        assert np.median(np.concatenate(found)) > 0.95 if style == "smooth" else least
+LEAST = {"smooth": CLOSE, "regular": LEAST_IOU}
+
+
+@pytest.mark.parametrize("style", LEAST)
+@settings(max_examples=40)
+@given(mask=MASKS, is_split=st.booleans())
+def test_every_object_is_close_to_its_pixels(style: str, mask: Mask, is_split: bool) -> None:
+    objects = objects_of(mask)
+    if is_split:
+        (objects,) = split_objects([objects])
+    found = iou(objects.polygons(), DRAW[style](objects).polygons())
+    assert found.min(initial=1) > LEAST[style] - 1e-9
+
+
+def test_objects_that_no_curve_is_close_to_follow_their_pixels() -> None:
+    mask = np.zeros((20, 20), bool)
+    mask[3, 4] = mask[8:10, 8:10] = True
+    objects = objects_of(mask)
+    after = smooth_outlines(objects.outlines).polygons()
+    assert shapely.equals(after, objects.polygons()).all()
+
+
+@pytest.mark.parametrize("radius", [9.5, 20.5])
+def test_discs_stay_curves(radius: float) -> None:
+    outlines = outlines_of(np.hypot(*(np.mgrid[:60, :60] - 30)) < radius)
+    assert len(smooth_outlines(outlines).vertices) < 0.7 * len(outlines.vertices)
 
 
 def test_neighbours_that_would_touch_are_smoothed() -> None:
