@@ -3,9 +3,9 @@
     python benchmarks/finished_rows.py --repeats 3
 
 Each pattern of `scenes.py` is a mask of one shard. "Outlines" is `BandVectorizer` on bands as they
-are finished, "blocks" is writing the mask as a shard does, with a compression, "read" is reading it
-again, as merging does. Times are CPU seconds per 100 million pixels, best of the repeats, which
-alternate.
+are finished, "write" is writing the mask as a shard does, with a compression, "read" is reading it
+again, as merging does, and "overviews" is making those of the COG from the file. Times are CPU
+seconds per 100 million pixels, best of the repeats, which alternate.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import numpy as np
 import rasterio
 from markdown_table import print_header, print_row
 from numpy.typing import NDArray
+from rasterio.enums import Resampling
 from scenes import PATTERNS, make_scene, truth_path
 
 from rrsis_geo.geo.objects.vectorize import BandVectorizer
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     columns = [f"{name}: {what}" for name in COMPRESSIONS for what in ("write", "read", "KiB")]
-    print_header("pattern", "objects", "outlines", *columns)
+    print_header("pattern", "objects", "outlines", *columns, "overviews")
     with tempfile.TemporaryDirectory() as folder:
         for pattern in PATTERNS:
             scene = Path(folder) / f"{pattern}.tif"
@@ -55,6 +56,7 @@ def measure(mask: NDArray[np.uint8], path: Path, repeats: int) -> list[str]:
     for name, options in COMPRESSIONS.items():
         works[f"{name} write"] = lambda options=options: write(mask, path, options)  # type: ignore[misc]
         works[f"{name} read"] = lambda: read(path)
+    works["overviews"] = lambda: make_overviews(path)
     seconds = dict.fromkeys(works, np.inf)
     sizes = {}
     for _ in range(repeats):
@@ -67,7 +69,7 @@ def measure(mask: NDArray[np.uint8], path: Path, repeats: int) -> list[str]:
     for name in COMPRESSIONS:
         cells += [f"{seconds[f'{name} {what}'] * scale:.2f}" for what in ("write", "read")]
         cells.append(f"{sizes[f'{name} write'] / 1024:.0f}")
-    return cells
+    return [*cells, f"{seconds['overviews'] * scale:.2f}"]
 
 
 def outline(mask: NDArray[np.bool_], probability: NDArray[np.float32]) -> int:
@@ -91,6 +93,12 @@ def write(mask: NDArray[np.uint8], path: Path, options: dict[str, object]) -> No
 def read(path: Path) -> None:
     with rasterio.open(path) as dataset:
         dataset.read(1)
+
+
+def make_overviews(path: Path) -> None:
+    """Overviews of half the size and less, as for a mask that becomes a COG."""
+    with rasterio.open(path, "r+") as dataset:
+        dataset.build_overviews([2, 4, 8, 16], Resampling.mode)
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:

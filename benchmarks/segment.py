@@ -8,7 +8,8 @@ The scene is the sample scene, repeated in mirror images up to the requested siz
 network on tensors that are on its device already, with its outputs left there: an upper bound.
 "Whole" is everything after loading the model: opening, reading, predicting, blending, writing the
 mask and the polygons. Runs of both alternate, and the table shows medians. ``--workers`` adds runs
-with several processes, including the time to start and to load the model.
+with several processes, including the time to start and to load the model. ``--cpu-time`` is for a
+machine that other programs use: seconds are those of all threads on the CPU.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=4800, help="side of the scene, pixels")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", nargs="+", type=int, default=[], help="numbers of processes")
+    parser.add_argument("--cpu-time", action="store_true", help="count CPU time, of all threads")
     parser.add_argument("--expression", default="the truck on the road")
     parser.add_argument("--second", default="all buildings", help="second expression")
     args = parser.parse_args()
@@ -101,7 +103,7 @@ def main() -> None:
                 print_header("", "batch", *columns)
             name = str(predictor.dtype).removeprefix("torch.")
             for batch_size in args.batch_sizes:
-                speed = compare(predictor, scene, args.expression, batch_size, args.repeats)
+                speed = compare(predictor, scene, batch_size, args)
                 print_row(name, batch_size, *speed_cells(speed))
         print_second_expression(predictor, scene, args)
         print_workers(scene, args)
@@ -156,21 +158,22 @@ def mirrored_index(length: int, side: int) -> NDArray[np.intp]:
     return np.minimum(place, 2 * side - 1 - place)
 
 
-def compare(
-    predictor: Predictor, scene: Path, expression: str, batch_size: int, repeats: int
-) -> Speed:
+def compare(predictor: Predictor, scene: Path, batch_size: int, args: argparse.Namespace) -> Speed:
     """Alternate runs of the network alone and of the whole."""
+    expression, clock = args.expression, time.process_time if args.cpu_time else time.perf_counter
     recorder = Recorder(predictor)
     options = SegmentOptions(batch_size=batch_size)
     n_windows = run_segment(recorder, scene, [expression], options).windows  # warms up too
     words = predictor.encode(expression)
     batches = [to_input(batch, predictor.image, predictor.device) for batch in recorder.batches]
-    network_speed(predictor, batches, words, 1)
+    network_speed(predictor, batches, words, 1, clock)
     alone, seconds, busy = [], [], []
-    for _ in range(repeats):
-        alone.append(network_speed(predictor, batches, words, n_windows))
+    for _ in range(args.repeats):
+        alone.append(network_speed(predictor, batches, words, n_windows, clock))
         with watch_gpu(predictor.device) as shares:
-            seconds.append(run_segment(predictor, scene, [expression], options).seconds)
+            started = clock()
+            run_segment(predictor, scene, [expression], options)
+            seconds.append(clock() - started)
         busy += shares
     return Speed(
         windows=n_windows,
@@ -201,20 +204,24 @@ def run_segment(
 
 
 def network_speed(
-    predictor: Predictor, batches: list[torch.Tensor], words: Any, n_windows: int
+    predictor: Predictor,
+    batches: list[torch.Tensor],
+    words: Any,
+    n_windows: int,
+    clock: Callable[[], float],
 ) -> float:
-    """Windows per second of the network alone on at least `n_windows` windows."""
+    """Windows per second of a clock, of the network alone on at least `n_windows` windows."""
     net, done = predictor._net, 0
     with predictor._inference():
         synchronize(predictor.device)
-        started = time.perf_counter()
+        started = clock()
         for batch in itertools.cycle(batches):
             net.segment(batch, words)
             done += len(batch)
             if done >= n_windows:
                 break
         synchronize(predictor.device)
-    return done / (time.perf_counter() - started)
+    return done / (clock() - started)
 
 
 def synchronize(device: torch.device) -> None:
