@@ -6,7 +6,7 @@ its polygons with each kind of outline, in turn. With the package buildingregula
 of the same objects are measured too.
 
     python benchmarks/outlines.py buildings.tif trees.tif --instances path/instances_val.json
-    python benchmarks/outlines.py --objects 90000
+    python benchmarks/outlines.py --objects 10000
 """
 
 import argparse
