@@ -2,21 +2,17 @@
 
     python benchmarks/finish_model.py OUT runs/a/model runs/b/model --presence -0.5
 
-Weights can be averaged when the runs started from the same bundle and differ in their samples. OUT
-has the network of the first bundle: a part that only it has, such as a contour refiner, is taken
-from it, and a part that it lacks is left out. Use `--precision fp16` if training continues from the
-average. `presence.py` helps to choose the shift. OUT keeps the description of the first bundle
-except for its scores.
+Weights can be averaged when the runs started from the same bundle and differ in their samples. Use
+`--precision fp16` if training continues from the average. `presence.py` helps to choose the shift.
+OUT keeps the description of the first bundle except for its scores.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import torch
-from torch import Tensor
 
 from rrsis_geo.model.bundle import load_bundle, save_bundle
 from rrsis_geo.model.names import Language
@@ -32,8 +28,12 @@ def main() -> None:
     parser.add_argument("--seconds-per-window", type=float, help="on two cores, for estimates")
     args = parser.parse_args()
     bundle, *others = map(load_bundle, args.bundles)
+    states = [each.net.state_dict() for each in (bundle, *others)]
     bundle.net.load_state_dict(
-        average_weights([each.net.state_dict() for each in (bundle, *others)])
+        {
+            name: torch.stack([state[name].double() for state in states]).mean(0)
+            for name in states[0]
+        }
     )
     with torch.no_grad():
         bundle.net.presence.mlp[-1].bias += args.presence
@@ -44,14 +44,6 @@ def main() -> None:
     save_bundle(
         replace(bundle, path=args.out, about=about, language=language), precision=args.precision
     )
-
-
-def average_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The means of the weights of the first state, each over the states that have it."""
-    return {
-        name: torch.stack([state[name].double() for state in states if name in state]).mean(0)
-        for name in states[0]
-    }
 
 
 if __name__ == "__main__":

@@ -32,11 +32,10 @@ from rrsis_geo.nets.layers import (
     resize,
     sine_positions,
 )
-from rrsis_geo.nets.lite import ContourRefiner, FineFeature, PresenceHead, ScaleMixing
+from rrsis_geo.nets.lite import FineFeature, PresenceHead, ScaleMixing
 from rrsis_geo.nets.losses import (
     binary_cross_entropy,
     dice,
-    near_outlines,
     presence_cross_entropy,
     weighted_cross_entropy,
 )
@@ -105,8 +104,6 @@ class BTDNet(TwoEncoderNet):
         if config.has_background:
             self.background = BackgroundTokens(config)
         self.decoder = TwinStreamDecoder(self.trunk.channels, config)
-        if config.refine_width:
-            self.refiner = ContourRefiner(config.refine_width)
         if config.presence:
             n_tokens = 2 if config.has_background else 1
             self.presence = PresenceHead(config.width, n_tokens=n_tokens)
@@ -174,12 +171,7 @@ class BTDNet(TwoEncoderNet):
                 aux["reconstruction"] = self.reconstruction(
                     maps[3], text, words.masked_words, words.attention
                 )
-        coarse, logits = logits, resize(logits[:, None].float(), encoded.image.shape[-2:])[:, 0]
-        if self.config.refine_width:
-            # detached, so that the rest of the network learns as without a refiner
-            logits = logits.detach() + self.refiner(coarse.detach(), encoded.image).float()
-            if self.training:
-                aux["refined"] = logits
+        logits = resize(logits[:, None].float(), encoded.image.shape[-2:])[:, 0]
         if presence is not None:
             logits = gate_logits(logits, presence)
         return SegOutput(logits, presence, aux)
@@ -231,8 +223,6 @@ class BTDNet(TwoEncoderNet):
                 )
         if config.dice_weight > 0:
             parts["dice"] = config.dice_weight * dice(log_odds, target, ignored)
-        if config.refine_width:
-            parts["refined"] = _refinement_loss(output.aux["refined"], log_odds, target, ignored)
         if config.has_reconstruction:
             parts["reconstruction"] = config.reconstruction_weight * output.aux["reconstruction"]
         if output.presence is not None:
@@ -252,20 +242,6 @@ def _log_odds(streams: Tensor, loss: str) -> Tensor:
         return streams[:, 0]
     difference = streams[:, 0] - streams[:, 1]
     return difference if loss == "softmax" else difference / 2
-
-
-def _refinement_loss(
-    refined: Tensor, coarse: Tensor, target: Tensor, ignored: Tensor | None
-) -> Tensor:
-    """Cross-entropy of all pixels and of those near an outline, and Dice, on log-odds [B, H, W]."""
-    far = ~(near_outlines(target) | near_outlines(coarse > 0))
-    if ignored is not None:
-        far |= ignored
-    return (
-        binary_cross_entropy(refined, target, ignored)
-        + binary_cross_entropy(refined, target, far)
-        + dice(refined, target, ignored)
-    )
 
 
 # --- T-BTD, section III-D

@@ -17,7 +17,6 @@ LIMITS = {
     "mci_layers": (1, 24),
     "ffn_ratio": (1, 16),
     "fine_width": (0, 1024),
-    "refine_width": (0, 1024),
     "background_weight": (0, 1000),
     "reconstruction_weight": (0, 1000),
     "dice_weight": (0, 1000),
@@ -82,9 +81,6 @@ class BTDNetConfig:
     """The 3x3 convolution that makes the mask feature."""
     fine_width: int = 0
     """Channels of a mask feature of stride 2. 0 keeps the paper's stride 4."""
-    refine_width: int = 0
-    """Channels of a small network that moves outlines to edges of the image. 0 has none. Above 16,
-    take a multiple of 16: otherwise gradients in bf16 on a CPU are not finite (torch 2.14)."""
     presence: bool = False
     """Estimate whether the target is in the image, and gate the logits by it."""
 

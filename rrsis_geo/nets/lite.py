@@ -67,33 +67,6 @@ class FineFeature(nn.Module):
         return out
 
 
-class ContourRefiner(nn.Module):
-    """What to add to coarse log-odds so that outlines follow the edges of the image.
-
-    Three convolutions see 15 pixels around each pixel, at half the resolution; a fourth gives the
-    four pixels of each of its positions. A new refiner adds next to nothing.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            *(nn.Conv2d(13, width, 3, padding=1), nn.ReLU()),
-            *(nn.Conv2d(width, width, 3, padding=2, dilation=2), nn.ReLU()),
-            *(nn.Conv2d(width, width, 3, padding=4, dilation=4), nn.ReLU()),
-        )
-        self.out = nn.Conv2d(width, 4, 3, padding=1)
-        nn.init.normal_(self.out.weight, std=1e-3)
-        assert self.out.bias is not None
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, logits: Tensor, image: Tensor) -> Tensor:
-        """[B, h, w] and [B, 3, H, W] -> [B, H, W]. H and W are even."""
-        pixels = F.pixel_unshuffle(image, 2)
-        coarse = torch.tanh(resize(logits[:, None].to(pixels), pixels.shape[-2:]) / 4)
-        features = self.layers(torch.cat([pixels, coarse], 1))
-        return F.pixel_shuffle(self.out(features), 2)[:, 0]
-
-
 class PresenceHead(nn.Module):
     """Log-odds that the target is in the image at all.
 

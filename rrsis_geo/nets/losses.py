@@ -76,15 +76,6 @@ def two_class_dice(logits: Tensor, target: Tensor, ignored: Tensor | None = None
     return 1 - (2 * overlap_B2 + 1e-6) / (p_B2N.sum(2) + y_B2N.sum(2) + 1e-6)
 
 
-def near_outlines(mask: Tensor, radius: int = 4) -> Tensor:
-    """Pixels whose neighbourhood of 2 radius + 1 pixels has both values, bool [B, H, W] -> same."""
-    size, mask_BHW = 2 * radius + 1, mask.float()
-    highest, highest_outside = (
-        F.max_pool2d(x_BHW, size, stride=1, padding=radius) for x_BHW in (mask_BHW, 1 - mask_BHW)
-    )
-    return (highest * highest_outside) > 0
-
-
 def _leave_out(ignored: Tensor | None, *maps: Tensor) -> tuple[Tensor, ...]:
     """The maps [B, H, W] with 0 at the ignored pixels."""
     return maps if ignored is None else tuple(each.masked_fill(ignored, 0) for each in maps)

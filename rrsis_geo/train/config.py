@@ -46,8 +46,6 @@ class InitConfig:
 
     bundle: str | None = None
     """Name or folder of a bundle: the whole network and its tokenizer."""
-    fresh: tuple[str, ...] = ()
-    """Beginnings of parameter names that the bundle lacks; such parts start from random numbers."""
     trunk: str | None = None
     """"timm", or a file with trunk weights."""
     text: str | None = None

@@ -46,15 +46,9 @@ def _load_bundled_net(config: TrainConfig, bundle_name: str) -> InitialNet:
         return InitialNet(bundle.net, bundle.tokenizer, image, language)
     net = _build_net(config)
     expected, stored = (
-        {k: v for k, v in state.items() if not k.startswith(left_out)}
-        for state, left_out in (
-            (net.state_dict(), net.training_only + config.init.fresh),
-            (bundle.net.state_dict(), net.training_only),
-        )
+        {k: v for k, v in state.items() if not k.startswith(net.training_only)}
+        for state in (net.state_dict(), bundle.net.state_dict())
     )
-    for prefix in config.init.fresh:
-        if not any(name.startswith(prefix) for name in net.state_dict()):
-            raise ConfigError(f"init.fresh: no parameter name starts with {prefix!r}")
     wrong = [k for k in expected if k not in stored or stored[k].shape != expected[k].shape]
     if wrong or len(expected) != len(stored):
         raise ConfigError(

@@ -302,35 +302,3 @@ def test_presence_loss_uses_absent_targets(image, make_tokens):
     parts = net.loss(out, target)
     expected = 0.3 * F.binary_cross_entropy_with_logits(out.presence, torch.tensor([1.0, 0.0]))
     torch.testing.assert_close(parts["presence"], expected)
-
-
-def test_a_refiner_changes_no_other_gradient(image, make_tokens):
-    """It reads detached log-odds, and starts close to the network without it."""
-    refined, plain = make_net("btdnet", LITE), make_net("btdnet", {**LITE, "refine_width": 0})
-    shared = {k: v for k, v in refined.state_dict().items() if not k.startswith("refiner.")}
-    plain.load_state_dict(shared)
-    tokens = make_tokens([8, 5])
-    torch.testing.assert_close(
-        refined(image, tokens).logits, plain(image, tokens).logits, atol=0.05, rtol=0
-    )
-    target = torch.zeros(2, 96, 96, dtype=torch.bool)
-    target[0, 10:40, 10:40] = True
-    for net in (refined, plain):
-        net.train()
-        torch.manual_seed(1)  # the reconstruction has dropout
-        net.loss(net(image, tokens), target)["total"].backward()
-    gradients = {name: p.grad for name, p in refined.named_parameters()}
-    for name, parameter in plain.named_parameters():
-        torch.testing.assert_close(gradients[name], parameter.grad)
-
-
-def test_refined_log_odds_are_the_output(image, make_tokens):
-    net = make_net("btdnet", {**LITE, "presence": False})
-    coarse = make_net("btdnet", {**LITE, "presence": False, "refine_width": 0})
-    coarse.load_state_dict(net.state_dict(), strict=False)
-    torch.nn.init.constant_(net.refiner.out.weight, 0)
-    net.refiner.out.bias.data = torch.tensor([1.0, 2.0, 3.0, 4.0])  # of each 2 x 2 pixels, by rows
-    tokens = make_tokens([8, 5])
-    added = net(image, tokens).logits - coarse(image, tokens).logits
-    expected = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).repeat(48, 48).expand(2, -1, -1)
-    torch.testing.assert_close(added, expected, atol=1e-4, rtol=0)

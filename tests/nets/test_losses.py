@@ -8,7 +8,6 @@ import torch
 from rrsis_geo.nets.losses import (
     binary_cross_entropy,
     dice,
-    near_outlines,
     presence_cross_entropy,
     two_class_dice,
     weighted_cross_entropy,
@@ -76,13 +75,3 @@ def test_presence_is_unknown_where_a_missing_target_may_be_ignored():
     assert float(presence_cross_entropy(presence, target, ignored)) == pytest.approx(expected)
     assert float(presence_cross_entropy(presence[:2], target[:2])) == pytest.approx(expected)
     assert float(presence_cross_entropy(presence[2:], target[2:], ignored[2:])) == 0
-
-
-def test_pixels_near_an_outline():
-    mask = torch.zeros(2, 12, 12, dtype=torch.bool)
-    mask[0, :, 6:] = True  # the outline is between the columns 5 and 6
-    near = near_outlines(mask, radius=2)
-    assert near[0].any(0).nonzero().flatten().tolist() == [4, 5, 6, 7]
-    assert near[0, :, 4:8].all()
-    assert not near[1].any()
-    assert not near_outlines(~mask[1:]).any()  # the edge of the image is no outline

@@ -14,13 +14,7 @@ from rrsis_geo.nets import build_net
     "name",
     [
         *("image_px", "drop_path", "bsc_text_width", "width", "heads", "mci_layers", "ffn_ratio"),
-        *(
-            "fine_width",
-            "refine_width",
-            "background_tokens",
-            "background_weight",
-            "reconstruction_weight",
-        ),
+        *("fine_width", "background_tokens", "background_weight", "reconstruction_weight"),
         *("dice_weight", "presence_weight", "text.vocab_size", "text.width", "text.heads"),
         *("text.ffn_width", "text.max_tokens", "text.dropout"),
     ],

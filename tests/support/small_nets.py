@@ -31,7 +31,6 @@ LITE = {  # every part of the compact preset
     "mixing": "convolution",
     "smoothing": "depthwise",
     "fine_width": 16,
-    "refine_width": 8,
     "presence": True,
     "dice_weight": 0.5,
 }

@@ -398,21 +398,6 @@ def test_a_run_can_start_from_a_bundle(config, tmp_path):
         train_model(build(TrainConfig, other), tmp_path / "fourth")
 
 
-def test_a_part_that_the_bundle_lacks_starts_fresh_on_request(config, tmp_path):
-    train_model(config, tmp_path / "first")
-    net = {**NET, "refine_width": 8}
-    start = {"bundle": str(tmp_path / "first" / "model")}
-    again = {**SETTINGS, "net": net, "init": start, "steps": 1}
-    with pytest.raises(ConfigError, match=r"differs from \[net\] \(refiner"):
-        train_model(build(TrainConfig, again), tmp_path / "refused")
-    again["init"] = {**start, "fresh": ["refiner."]}
-    train_model(build(TrainConfig, again), tmp_path / "second")
-    assert load_bundle(str(tmp_path / "second" / "model")).net.config.refine_width == 8
-    again["init"] = {**start, "fresh": ["refiner.", "typo."]}
-    with pytest.raises(ConfigError, match=r"no parameter name starts with 'typo\."):
-        train_model(build(TrainConfig, again), tmp_path / "third")
-
-
 def language_of(run: Path) -> str:
     return load_bundle(str(run / "model")).language
 
