@@ -25,6 +25,11 @@ def stage_maps(trunk, image):
     return maps
 
 
+def assert_equal_but_for_rounding(mine, theirs):
+    """EfficientNet-Lite0 multiplies norms and weights before the pixels in inference."""
+    torch.testing.assert_close(mine, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=0)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_stages_equal_the_feature_maps_of_timm(name):
     # in timm's Swin, pixels of opposite edges meet on maps that are no multiple of the window
@@ -44,7 +49,7 @@ def test_stages_equal_the_feature_maps_of_timm(name):
     ):
         assert mine.shape == (1, channels, px // stride, px // stride)
         theirs = theirs.permute(0, 3, 1, 2) if name.startswith("swin") else theirs
-        torch.testing.assert_close(mine, theirs)
+        assert_equal_but_for_rounding(mine, theirs)
 
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "swin_tiny_patch4_window7_224"])
@@ -61,7 +66,7 @@ def test_weights_load_from_a_file_of_the_whole_network(name, suffix, tmp_path):
     with torch.inference_mode():
         expected = network.forward_intermediates(image, intermediates_only=True)[-2]
         # stage 3: on the single window of stage 4, timm's Swin does not shift
-        torch.testing.assert_close(stage_maps(trunk, image)[-2], expected)
+        assert_equal_but_for_rounding(stage_maps(trunk, image)[-2], expected)
 
 
 def test_swin_weights_load_for_another_image_size(tmp_path):
