@@ -56,7 +56,7 @@ def _objects_with_rings(items: Iterable[Instance], shape: tuple[int, int]) -> ND
     covered = np.zeros(shape, bool)
     for item in items:
         ring = max(MIN_RING_PX, round(RING_SHARE * np.count_nonzero(item.mask) ** 0.5))
-        grown = _grow(_grow(item.mask, ring).T, ring).T
+        grown = grow_rows(grow_rows(item.mask, ring).T, ring).T
         top, left = item.bbox[0] - ring, item.bbox[1] - ring
         bottom, right = min(top + grown.shape[0], height), min(left + grown.shape[1], width)
         part = grown[max(-top, 0) : bottom - top, max(-left, 0) : right - left]
@@ -64,8 +64,8 @@ def _objects_with_rings(items: Iterable[Instance], shape: tuple[int, int]) -> ND
     return covered
 
 
-def _grow(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """Grow a mask up and down, bool [h, w] -> [h + 2 pixels, w]."""
+def grow_rows(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    """Grow a mask up and down, bool [h, w] -> [h + 2 pixels, w]; transpose it for the sides."""
     window = 2 * pixels + 1
     counts = np.pad(mask, ((window, window - 1), (0, 0))).cumsum(0, np.int32)
     grown: NDArray[np.bool_] = counts[window:] > counts[:-window]

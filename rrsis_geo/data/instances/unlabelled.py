@@ -16,6 +16,7 @@ from rrsis_geo.data.expressions.traits import can_be
 from rrsis_geo.data.expressions.wording import write_words
 from rrsis_geo.data.expressions.writer import fully_labelled_categories
 from rrsis_geo.data.instances.crops import MIN_PIXELS
+from rrsis_geo.data.instances.ignored import grow_rows
 from rrsis_geo.data.sample import Instance, LabelledImage, Sample
 from rrsis_geo.text.vocabulary import kinds_of
 
@@ -93,7 +94,6 @@ def _without_rim(item: Instance) -> Instance:
 
 def _shrink(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     """The pixels of a mask that have this many more above and below, bool [h, w]."""
-    window = 2 * pixels + 1
-    counts = np.pad(mask, ((pixels + 1, pixels), (0, 0))).cumsum(0, np.int32)
-    inner: NDArray[np.bool_] = counts[window:] - counts[:-window] == window
+    outside = np.pad(~mask, ((pixels, pixels), (0, 0)), constant_values=True)
+    inner: NDArray[np.bool_] = ~grow_rows(outside, pixels)[2 * pixels : -2 * pixels]
     return inner
